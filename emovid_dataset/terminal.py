@@ -1,0 +1,85 @@
+"""What the commands show: a progress bar on a terminal, plain lines elsewhere, and tables."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+
+class Progress:
+    """Counts finished units and bytes on stderr.
+
+    On a terminal this is a tqdm bar with units/s and MB/s; elsewhere a plain line at most every `every`
+    seconds and one at the end, so that a log file stays readable.
+
+    Args:
+        total: number of units expected, or None when unknown.
+        unit: the plural name of a unit, such as "clips".
+        title: what is being done.
+        every: seconds between plain lines.
+        enabled: False prints nothing.
+    """
+
+    def __init__(
+        self, total: int | None, *, unit: str, title: str, every: float = 10.0, enabled: bool = True
+    ) -> None:
+        self.total, self.unit, self.title, self.every, self.enabled = total, unit, title, every, enabled
+        self.count = 0
+        self.size = 0
+        self._start = self._last = time.monotonic()
+        self._bar: tqdm | None = None
+        if enabled and sys.stderr.isatty():
+            self._bar = tqdm(total=total, unit=f" {unit}", desc=title, dynamic_ncols=True)
+
+    def update(self, count: int = 1, size: int = 0) -> None:
+        """Add `count` finished units and `size` bytes."""
+        self.count += count
+        self.size += size
+        if self._bar is not None:
+            self._bar.update(count)
+            if self.size:
+                elapsed = max(time.monotonic() - self._start, 1e-9)
+                self._bar.set_postfix_str(f"{self.size / elapsed / 1e6:.1f} MB/s", refresh=False)
+        elif self.enabled and time.monotonic() - self._last >= self.every:
+            self._last = time.monotonic()
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _line(self) -> str:
+        elapsed = max(time.monotonic() - self._start, 1e-9)
+        of = f"/{self.total}" if self.total is not None else ""
+        line = f"{self.title}: {self.count}{of} {self.unit}, {self.count / elapsed:.1f} {self.unit}/s"
+        return line + (f", {self.size / elapsed / 1e6:.1f} MB/s" if self.size else "")
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        elif self.enabled:
+            print(self._line(), file=sys.stderr, flush=True)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; numbers are right-aligned, None is a dash.
+
+    Args:
+        title: the caption above the table.
+        columns: column headings.
+        rows: one sequence of cells a row, as long as `columns`.
+    """
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], (int, float, type(None))) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric)
+    for row in rows:
+        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
