@@ -1,0 +1,136 @@
+"""The text that conditions Wan2.1 on an emotion: one wording, with a version.
+
+Training, both pipelines and the evaluation call `conditioning_text`, so that a LoRA is always asked in the
+words that it was trained with. This file travels with the pipelines as remote code and therefore imports
+nothing of this package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+WORDING_VERSION = "1"
+"""Changes whenever `conditioning_text` gives another text for the same arguments; a LoRA file carries it."""
+
+MOODS: dict[str, str] = {
+    "amusement": "playful, funny and light-hearted",
+    "awe": "vast, solemn and breathtaking",
+    "contentment": "calm, warm and peaceful",
+    "excitement": "energetic, thrilling and full of anticipation",
+    "anger": "hostile, tense and furious",
+    "disgust": "repulsive, sickening and unpleasant",
+    "fear": "dark, threatening and frightening",
+    "sadness": "sorrowful, lonely and subdued",
+}
+"""The eight emotions in the dataset's order, each with the words that explain it to a text encoder."""
+
+STYLES: dict[str, str] = {
+    "cartoon": "A cartoon animation.",
+    "movie": "A live-action movie scene.",
+    "sticker": "An animated sticker on a plain background.",
+}
+"""The sentence that names each content type."""
+
+
+def conditioning_text(
+    caption: str, emotion: str | None = None, content_type: str | None = None, intensity: float = 1.0
+) -> str:
+    """Say what is shown, in which style and in which mood.
+
+    Args:
+        caption: what is shown; may be empty. Without emotion and content type it comes back as it is.
+        emotion: one of the eight emotions, or None for a text without a mood.
+        content_type: "cartoon", "movie" or "sticker", or None for a text without a style.
+        intensity: 0 for a text without a mood, 1 as in training; below 0.5 the mood is called gentle, from
+            1.5 overwhelming.
+
+    Returns:
+        The text for the text encoder.
+
+    Raises:
+        ValueError: an emotion, a content type or an intensity that is not allowed.
+
+    >>> conditioning_text("A cat on a roof", "awe")
+    'A cat on a roof. The mood is one of awe: vast, solemn and breathtaking.'
+    >>> conditioning_text("A cat on a roof!", "fear", "cartoon", intensity=2)
+    'A cat on a roof! A cartoon animation. The mood is one of overwhelming fear: dark, threatening and frightening.'
+    >>> conditioning_text("A cat on a roof")
+    'A cat on a roof'
+    """
+    check_intensity(intensity)
+    sentences = []
+    if content_type is not None:
+        if content_type not in STYLES:
+            raise ValueError(f"content_type {content_type!r} is unknown; allowed: {', '.join(STYLES)}")
+        sentences.append(STYLES[content_type])
+    if emotion is not None:
+        name = _emotion_name(emotion)
+        if intensity > 0:
+            degree = "gentle " if intensity < 0.5 else "overwhelming " if intensity >= 1.5 else ""
+            sentences.append(f"The mood is one of {degree}{name}: {MOODS[name]}.")
+    if not sentences:
+        return caption
+    shown = caption.strip()
+    if shown and shown[-1] not in ".!?…。！？":
+        shown += "."
+    return " ".join([shown, *sentences]) if shown else " ".join(sentences)
+
+
+def emotion_weights(emotion: str | int | Mapping[str, float]) -> dict[str, float]:
+    """Read one emotion or a blend of emotions.
+
+    Args:
+        emotion: a name, an index 0..7, or a mapping from names to weights above 0.
+
+    Returns:
+        Names and weights that sum to 1, in the order given.
+
+    Raises:
+        ValueError: a name is unknown or named twice, or a weight is not a positive number.
+
+    >>> emotion_weights("Awe")
+    {'awe': 1.0}
+    >>> emotion_weights({"awe": 3, "fear": 1})
+    {'awe': 0.75, 'fear': 0.25}
+    """
+    if not isinstance(emotion, Mapping):
+        return {_emotion_name(emotion): 1.0}
+    weights: dict[str, float] = {}
+    for key, weight in emotion.items():
+        name = _emotion_name(key)
+        if name in weights:
+            raise ValueError(f"emotion {name!r} is named twice in {dict(emotion)!r}")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
+            raise ValueError(f"emotion weight {weight!r} of {name!r} is not a number above 0")
+        weights[name] = float(weight)
+    if not weights:
+        raise ValueError("emotion {} is empty; name at least one emotion")
+    total = sum(weights.values())
+    return {name: weight / total for name, weight in weights.items()}
+
+
+def check_intensity(intensity: float) -> None:
+    """Refuse an intensity that is no number from 0 up.
+
+    Args:
+        intensity: 0 for the base model, 1 as trained, more for more.
+
+    Raises:
+        ValueError: it is negative, infinite or not a number.
+    """
+    if (
+        isinstance(intensity, bool)
+        or not isinstance(intensity, (int, float))
+        or not 0 <= intensity < math.inf
+    ):
+        raise ValueError(f"intensity {intensity!r} is not a number from 0 up")
+
+
+def _emotion_name(value: object) -> str:
+    names = list(MOODS)
+    if isinstance(value, str) and value.strip().lower() in MOODS:
+        return value.strip().lower()
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
+        return names[value]
+    raise ValueError(f"emotion {value!r} is unknown; allowed: {', '.join(names)} or 0..{len(names) - 1}")

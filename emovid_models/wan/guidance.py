@@ -1,0 +1,354 @@
+"""Emotion guidance: what our Wan2.1 pipelines add to the stock ones.
+
+With a prompt, the same prompt with its emotion, and the negative prompt, a step predicts
+
+    uncond + g * (prompt - uncond) + e * (emotional - prompt)
+
+where g is `guidance_scale` and e is `intensity` times `emotion_guidance_scale`. All branches go through the
+transformer in one batched call. At e = g the plain prompt cancels out and is left away: that is the stock
+pipeline's guidance with the emotional text. Part of the pipelines' remote code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from .conditioning import WORDING_VERSION, check_intensity, conditioning_text, emotion_weights
+from .inputs import check_frames, check_image, check_prompt, check_size, check_vae, is_out_of_memory
+from .lora import WEIGHT_NAME, check_fits, read_facts
+
+
+def combine(
+    uncond: torch.Tensor | None,
+    prompt: torch.Tensor | None,
+    emotional: Sequence[torch.Tensor],
+    weights: Sequence[float],
+    guidance_scale: float,
+    emotion_scale: float,
+) -> torch.Tensor:
+    """Combine the branches of one step into the guided prediction.
+
+    Args:
+        uncond: prediction for the negative prompt, or None for no guidance by the prompt.
+        prompt: prediction for the prompt, or None where it cancels out (`emotion_scale` equal to
+            `guidance_scale`, or to 1 without `uncond`).
+        emotional: a prediction for the prompt with each emotion, all of one shape.
+        weights: one number an emotion, sum 1.
+        guidance_scale: g of the formula, used with `uncond` only.
+        emotion_scale: e of the formula.
+
+    Returns:
+        The prediction, of the same shape.
+
+    >>> uncond, prompt, awe = (torch.tensor([value]) for value in (1.0, 2.0, 4.0))
+    >>> combine(uncond, prompt, [awe], [1.0], guidance_scale=5.0, emotion_scale=2.0)
+    tensor([10.])
+    """
+    blend = (
+        emotional[0] if len(emotional) == 1 else sum(w * x for w, x in zip(weights, emotional, strict=True))
+    )
+    text = blend if prompt is None else prompt
+    guided = text if uncond is None else uncond + guidance_scale * (text - uncond)
+    return guided if prompt is None else guided + emotion_scale * (blend - prompt)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a call asks for: the prompts with each emotion, and how strongly."""
+
+    texts: tuple[list[str], ...]
+    weights: tuple[float, ...]
+    intensity: float
+    scale: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Embeddings:
+    """The encoded texts that the stock loop does not carry."""
+
+    emotional: tuple[torch.Tensor, ...]
+    negative: torch.Tensor | None
+
+
+class EmotionConditioning:
+    """Adds `emotion`, `intensity` and emotion guidance to a Wan pipeline; stands before it among the bases.
+
+    The stock `__call__` runs unchanged. Two forward hooks around the transformer turn its one prediction a
+    step into the guided one, so that offload, schedulers, caches and callbacks stay the stock pipeline's.
+    """
+
+    _request: _Request | None = None
+    _embeddings: _Embeddings | None = None
+    _emotion_adapters: tuple[str, ...] = ()
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        *args: Any,
+        emotion: str | int | Mapping[str, float] | None = None,
+        intensity: float = 1.0,
+        content_type: str | None = None,
+        emotion_guidance_scale: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Generate a video, with an emotion if one is named.
+
+        Args:
+            *args: as for the stock pipeline.
+            emotion: one of the eight emotions, or a blend such as ``{"awe": 0.7, "fear": 0.3}``; None is the
+                stock pipeline's call.
+            intensity: 0 is the base model's output, 1 the emotion as trained, more is more. It is the LoRA's
+                weight up to 1, and it multiplies the emotion guidance.
+            content_type: "cartoon", "movie" or "sticker" to name the style, or None.
+            emotion_guidance_scale: e of the formula at intensity 1; None for `guidance_scale`.
+            **kwargs: as for the stock pipeline, all of its arguments.
+
+        Returns:
+            What the stock pipeline returns.
+
+        Raises:
+            ValueError: an emotion, prompt, size, number of frames, image or VAE that does not work.
+            torch.OutOfMemoryError: memory ran out; the message says which settings to lower.
+        """
+        stock: Any = super()
+        call = inspect.signature(stock.__call__).bind(*args, **kwargs)
+        call.apply_defaults()
+        given = call.arguments
+        self._check(given)
+        check_intensity(intensity)
+        weights = emotion_weights(emotion) if emotion is not None else {}
+        scale = emotion_guidance_scale
+        if scale is not None and not scale >= 0:
+            raise ValueError(f"emotion_guidance_scale {scale!r} is not a number from 0 up")
+
+        if weights or content_type is not None:
+            if given["prompt"] is None:
+                raise ValueError("emotion and content_type need prompt as text, not prompt_embeds alone")
+            several = isinstance(given["prompt"], list)
+            prompts = given["prompt"] if several else [given["prompt"]]
+            plain = [conditioning_text(text, None, content_type) for text in prompts]
+            given["prompt"] = plain if several else plain[0]
+            if intensity > 0 and weights:
+                texts = tuple(
+                    [conditioning_text(text, name, content_type, intensity) for text in prompts]
+                    for name in weights
+                )
+                self._request = _Request(texts, tuple(weights.values()), intensity, scale)
+                if given["callback_on_step_end"] is not None:
+                    self._follow_callback(given)
+        try:
+            with self._adapter_weight(min(intensity, 1.0)), self._one_call_a_step():
+                return stock.__call__(**given)
+        except Exception as error:
+            if is_out_of_memory(error):
+                size = f"{given['width']}x{given['height']} and {given['num_frames']} frames"
+                raise torch.OutOfMemoryError(
+                    f"out of memory at {size}: lower num_frames or height and width, or call "
+                    "enable_model_cpu_offload() and vae.enable_tiling()"
+                ) from error
+            raise
+        finally:
+            self._request = self._embeddings = None
+
+    def _check(self, given: Mapping[str, Any]) -> None:
+        pipeline: Any = self
+        check_vae(pipeline.vae)
+        check_prompt(given["prompt"])
+        check_frames(given["num_frames"], pipeline.vae_scale_factor_temporal)
+        transformer = pipeline.transformer if pipeline.transformer is not None else pipeline.transformer_2
+        patch = max(transformer.config.patch_size[1:])
+        check_size(given["height"], given["width"], max(16, pipeline.vae_scale_factor_spatial * patch))
+        for name in ("image", "last_image"):
+            if given.get(name) is not None:
+                check_image(given[name], given["height"], given["width"], name=name)
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the stock loop runs the negative prompt itself; not where it is one of our branches."""
+        return self._embeddings is None and super().do_classifier_free_guidance  # type: ignore[misc]
+
+    def encode_prompt(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Encode the prompts as the stock pipeline does, and beside them the prompts with emotion.
+
+        Args:
+            *args: as for the stock pipeline.
+            **kwargs: as for the stock pipeline.
+
+        Returns:
+            Embeddings [B, L, D] of the prompts and, with guidance, of the negative prompts.
+        """
+        encode = super().encode_prompt  # type: ignore[misc]
+        prompt_embeds, negative_embeds = encode(*args, **kwargs)
+        if self._request is not None:
+            options = ("num_videos_per_prompt", "max_sequence_length", "device", "dtype")
+            same = {name: kwargs[name] for name in options if name in kwargs}
+            emotional = tuple(
+                encode(prompt=texts, do_classifier_free_guidance=False, **same)[0]
+                for texts in self._request.texts
+            )
+            self._embeddings = _Embeddings(emotional, negative_embeds)
+        return prompt_embeds, negative_embeds
+
+    def _scales(self, module: torch.nn.Module) -> tuple[float, float]:
+        """g and e of the formula at this step; read each time, since callbacks may change the guidance."""
+        assert self._request is not None
+        pipeline: Any = self
+        guidance = pipeline._guidance_scale
+        if module is getattr(pipeline, "transformer_2", None) and pipeline._guidance_scale_2 is not None:
+            guidance = pipeline._guidance_scale_2
+        guidance = max(guidance, 1.0)
+        scale = guidance if self._request.scale is None else self._request.scale
+        return guidance, self._request.intensity * scale
+
+    def _join_branches(
+        self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if self._embeddings is None:
+            return None
+        guidance, scale = self._scales(module)
+        text = kwargs["encoder_hidden_states"]
+        texts = [*([text] if scale != guidance else []), *self._embeddings.emotional]
+        if guidance > 1 and self._embeddings.negative is not None:
+            texts.insert(0, self._embeddings.negative)
+        joined = dict(kwargs)
+        joined["encoder_hidden_states"] = torch.cat([branch.to(text) for branch in texts])
+        for name in ("hidden_states", "timestep", "encoder_hidden_states_image"):
+            if kwargs.get(name) is not None:
+                joined[name] = torch.cat([kwargs[name]] * len(texts))
+        return args, joined
+
+    def _split_branches(
+        self, module: torch.nn.Module, args: tuple[Any, ...], output: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, ...] | None:
+        if self._embeddings is None or self._request is None:
+            return None
+        guidance, scale = self._scales(module)
+        has_uncond = guidance > 1 and self._embeddings.negative is not None
+        has_prompt = scale != guidance
+        branches = list(output[0].chunk(has_uncond + has_prompt + len(self._embeddings.emotional)))
+        uncond = branches.pop(0) if has_uncond else None
+        prompt = branches.pop(0) if has_prompt else None
+        return (combine(uncond, prompt, branches, self._request.weights, guidance, scale),)
+
+    @contextmanager
+    def _one_call_a_step(self) -> Iterator[None]:
+        hooks = []
+        if self._request is not None:
+            for name in ("transformer", "transformer_2"):
+                module = getattr(self, name, None)
+                if module is not None:
+                    hooks.append(module.register_forward_pre_hook(self._join_branches, with_kwargs=True))
+                    hooks.append(module.register_forward_hook(self._split_branches))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _follow_callback(self, given: dict[str, Any]) -> None:
+        """Let a callback that returns other negative embeddings reach our branch, as it reaches stock's."""
+        callback: Callable[..., dict[str, Any]] = given["callback_on_step_end"]
+        names = getattr(callback, "tensor_inputs", None)
+        if names is not None:
+            given["callback_on_step_end_tensor_inputs"] = names
+
+        def followed(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            outputs = callback(pipeline, step, timestep, tensors)
+            if self._embeddings is not None and outputs.get("negative_prompt_embeds") is not None:
+                self._embeddings = replace(self._embeddings, negative=outputs["negative_prompt_embeds"])
+            return outputs
+
+        given["callback_on_step_end"] = followed
+
+    @contextmanager
+    def _adapter_weight(self, weight: float) -> Iterator[None]:
+        """Scale the emotion LoRAs on top of the weights that the user set, and restore those."""
+        saved = []
+        if weight != 1.0 and self._emotion_adapters:
+            for module in self.transformer.modules():  # type: ignore[attr-defined]
+                scaling = getattr(module, "scaling", None)
+                if isinstance(scaling, dict):
+                    saved.append((scaling, dict(scaling)))
+                    for name in self._emotion_adapters:
+                        if name in scaling:
+                            scaling[name] *= weight
+        try:
+            yield
+        finally:
+            for scaling, before in saved:
+                scaling.update(before)
+
+    def load_lora_weights(
+        self, pretrained_model_name_or_path_or_dict: Any, adapter_name: str | None = None, **kwargs: Any
+    ) -> None:
+        """Load a LoRA as the stock pipeline does, after a look at where it comes from.
+
+        Args:
+            pretrained_model_name_or_path_or_dict: a file, a folder, a Hub repo or a state dict.
+            adapter_name: the adapter's name.
+            **kwargs: as for the stock pipeline; only safetensors files are read.
+
+        Raises:
+            ValueError: the file is cut short, or was trained on another base.
+
+        Warns:
+            UserWarning: it was trained with another wording of the emotions, or for another task.
+        """
+        pipeline: Any = self
+        path = _lora_file(pretrained_model_name_or_path_or_dict, kwargs)
+        facts = read_facts(path) if path is not None else None
+        if path is not None and facts is not None and not kwargs.get("load_into_transformer_2", False):
+            check_fits(path, pipeline.transformer)
+            if facts.wording != WORDING_VERSION:
+                warnings.warn(
+                    f"LoRA {path} was trained with wording {facts.wording} of the emotions, this pipeline uses "
+                    f"wording {WORDING_VERSION}: the emotion may come out weaker",
+                    stacklevel=2,
+                )
+        if not isinstance(pretrained_model_name_or_path_or_dict, dict):
+            kwargs.setdefault("use_safetensors", True)
+        before = set(getattr(pipeline.transformer, "peft_config", {}))
+        super().load_lora_weights(  # type: ignore[misc]
+            pretrained_model_name_or_path_or_dict, adapter_name=adapter_name, **kwargs
+        )
+        if facts is not None:
+            added = set(getattr(pipeline.transformer, "peft_config", {})) - before
+            self._emotion_adapters = (*self._emotion_adapters, *sorted(added))
+
+    def to_json_string(self) -> str:
+        """The pipeline's `model_index.json`; it names the stock class, so that every diffusers loads it."""
+        index = json.loads(super().to_json_string())  # type: ignore[misc]
+        index["_class_name"] = next(
+            base.__name__ for base in type(self).__mro__ if base.__module__.startswith("diffusers.pipelines.")
+        )
+        return json.dumps(index, indent=2, sort_keys=True) + "\n"
+
+
+def _lora_file(source: Any, kwargs: Mapping[str, Any]) -> Path | None:
+    """The file that the stock loader is going to read, or None where only that loader can tell."""
+    if isinstance(source, dict):
+        return None
+    path = Path(source)
+    if path.is_file():
+        return path
+    name = kwargs.get("weight_name") or WEIGHT_NAME
+    if path.is_dir():
+        file = path / (kwargs.get("subfolder") or "") / name
+        return file if file.is_file() else None
+    options = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")
+    try:
+        found = hf_hub_download(str(source), name, **{key: kwargs[key] for key in options if key in kwargs})
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return None
+    return Path(found)

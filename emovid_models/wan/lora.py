@@ -1,0 +1,246 @@
+"""The LoRA file: written whole or not at all, read by the stock loader, checked against its base.
+
+`pytorch_lora_weights.safetensors` holds the weights under diffusers' names and, in its header, the adapter
+metadata that diffusers reads (rank, alpha, modules) and one key of our own that it ignores: wording, task,
+base and dataset. Part of the pipelines' remote code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+
+WEIGHT_NAME = "pytorch_lora_weights.safetensors"
+"""The file name that the stock loader looks for."""
+
+TARGET_MODULES = r"blocks\.\d+\.attn[12]\.(to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
+"""The attention projections: 8 a block, and 2 more where the transformer sees CLIP's image tokens."""
+
+FACTS_KEY = "emovid"
+"""Our key in the file's header."""
+
+ADAPTER_KEY = "lora_adapter_metadata"
+"""diffusers' key in the file's header."""
+
+_COMFYUI_NAMES = {
+    "attn1": "self_attn",
+    "attn2": "cross_attn",
+    "to_q": "q",
+    "to_k": "k",
+    "to_v": "v",
+    "to_out.0": "o",
+    "add_k_proj": "k_img",
+    "add_v_proj": "v_img",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraFacts:
+    """Where a LoRA comes from.
+
+    Attributes:
+        wording: version of the conditioning text it was trained with.
+        task: "t2v" or "i2v".
+        base: name of the base model.
+        base_revision: the base's revision, or None.
+        dataset_revision: sha256 of the dataset's manifest, or None.
+        steps: optimizer steps taken.
+        version: version of this package.
+    """
+
+    wording: str
+    task: str
+    base: str
+    base_revision: str | None = None
+    dataset_revision: str | None = None
+    steps: int = 0
+    version: str = ""
+
+
+def adapter_tensors(transformer: torch.nn.Module, adapter: str = "default") -> dict[str, torch.Tensor]:
+    """The adapter's weights under the names of the LoRA file.
+
+    Args:
+        transformer: a `WanTransformer3DModel` that carries the adapter.
+        adapter: the adapter's name.
+
+    Returns:
+        ``transformer.blocks.0.attn1.to_q.lora_A.weight`` and so on, as stored by peft.
+    """
+    from peft import get_peft_model_state_dict
+
+    state = get_peft_model_state_dict(transformer, adapter_name=adapter)
+    return {f"transformer.{name}": tensor for name, tensor in state.items()}
+
+
+def write_lora(
+    path: Path, transformer: torch.nn.Module, facts: LoraFacts, *, adapter: str = "default"
+) -> None:
+    """Write an adapter as a file that the stock loader reads.
+
+    Args:
+        path: the file; an older one is replaced only when the new one is complete.
+        transformer: carries the adapter.
+        facts: goes into the header.
+        adapter: the adapter's name.
+
+    Raises:
+        OSError: the file could not be written; an older one is untouched.
+    """
+    config = transformer.peft_config[adapter]  # type: ignore[index, union-attr]
+    # Only what the weights need: the collector of diffusers stores every field that today's peft has, and an
+    # older peft then refuses the file.
+    adapter_metadata = {
+        "transformer.r": config.r,
+        "transformer.lora_alpha": config.lora_alpha,
+        "transformer.target_modules": TARGET_MODULES,
+    }
+    header = {ADAPTER_KEY: json.dumps(adapter_metadata), FACTS_KEY: json.dumps(asdict(facts))}
+    write_safetensors(path, adapter_tensors(transformer, adapter), header)
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors to a file that is either complete or absent.
+
+    Args:
+        path: the file.
+        tensors: by name.
+        header: strings for the file's header.
+
+    Raises:
+        OSError: it could not be written; what stood at `path` before still stands there.
+    """
+    data = serialize(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+        {**(header or {}), "format": "pt"},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Read the strings of a safetensors file's header.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: the file is cut short or no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ValueError(f"{path} is cut short or no safetensors file ({error})") from error
+
+
+def read_facts(path: Path) -> LoraFacts | None:
+    """Read where a LoRA comes from.
+
+    Args:
+        path: a LoRA file.
+
+    Returns:
+        The facts, or None for a LoRA that was not trained with this package.
+
+    Raises:
+        ValueError: the file is cut short or no safetensors file.
+    """
+    stored = read_header(path).get(FACTS_KEY)
+    if stored is None:
+        return None
+    known = {field.name for field in fields(LoraFacts)}
+    return LoraFacts(**{name: value for name, value in json.loads(stored).items() if name in known})
+
+
+def target_names(transformer: torch.nn.Module) -> list[str]:
+    """Names of the modules that the LoRA is trained on: 240 in Wan2.1 1.3B, 320 in 14B, 400 in 14B I2V."""
+    return [name for name, _ in transformer.named_modules() if re.fullmatch(TARGET_MODULES, name)]
+
+
+def check_fits(path: Path, transformer: torch.nn.Module) -> None:
+    """Refuse a LoRA that was trained on another base.
+
+    The stock loader only logs keys that it misses or does not know.
+
+    Args:
+        path: a LoRA file with diffusers' names.
+        transformer: the `WanTransformer3DModel` that shall take it.
+
+    Raises:
+        ValueError: modules are missing or unknown, or have another width.
+    """
+    with safe_open(path, framework="pt") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    expected = {}
+    for name in target_names(transformer):
+        module: Any = transformer.get_submodule(name)
+        linear = module.get_base_layer() if hasattr(module, "get_base_layer") else module
+        expected[f"transformer.{name}.lora_A.weight"] = linear.in_features
+        expected[f"transformer.{name}.lora_B.weight"] = linear.out_features
+    # A LoRA of the text-to-video model also serves the image-to-video model, which has more projections.
+    required = {name for name in expected if "add_k_proj" not in name and "add_v_proj" not in name}
+    widths = {
+        name: shape[1] if name.endswith("lora_A.weight") else shape[0] for name, shape in shapes.items()
+    }
+    same = required <= widths.keys() <= expected.keys()
+    if not same or any(expected[name] != width for name, width in widths.items()):
+        facts = read_facts(path)
+        base = facts.base if facts else "another base"
+        found = f"{len(widths) // 2} modules of width {max(widths.values(), default=0)}"
+        wanted = f"{len(expected) // 2} of width {max(expected.values(), default=0)}"
+        raise ValueError(
+            f"LoRA {path} was trained for {base} and does not fit: it has {found}, this model {wanted}"
+        )
+
+
+def export_comfyui(source: Path, target: Path) -> int:
+    """Rewrite a LoRA under the names of the original Wan code, which ComfyUI loads.
+
+    Args:
+        source: a LoRA file with diffusers' names.
+        target: the file to write.
+
+    Returns:
+        The number of modules.
+
+    Raises:
+        ValueError: the source has no adapter metadata or a name that has no counterpart.
+    """
+    header = read_header(source)
+    if ADAPTER_KEY not in header:
+        raise ValueError(f"{source} has no adapter metadata, so its alpha is unknown")
+    metadata = json.loads(header[ADAPTER_KEY])
+    alpha = float(metadata["transformer.lora_alpha"])
+    tensors: dict[str, torch.Tensor] = {}
+    with safe_open(source, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            match = re.fullmatch(r"transformer\.(blocks\.\d+)\.(attn[12])\.(.+)\.lora_([AB])\.weight", name)
+            if match is None or match[3] not in _COMFYUI_NAMES:
+                raise ValueError(f"{source}: {name} has no name in the original Wan code")
+            module = f"diffusion_model.{match[1]}.{_COMFYUI_NAMES[match[2]]}.{_COMFYUI_NAMES[match[3]]}"
+            tensors[f"{module}.lora_{'down' if match[4] == 'A' else 'up'}.weight"] = file.get_tensor(name)
+            tensors[f"{module}.alpha"] = torch.tensor(alpha)
+    # Without adapter metadata: beside `.alpha` the stock loader would scale twice.
+    write_safetensors(target, tensors, {FACTS_KEY: header[FACTS_KEY]} if FACTS_KEY in header else None)
+    return len(tensors) // 3

@@ -1,0 +1,29 @@
+"""`EmoVidWanImageToVideoPipeline`: Wan2.1 image to video with an emotion.
+
+Works alone as remote code: in a Hub repo this file is `pipeline.py`, beside the files that it imports.
+"""
+
+from __future__ import annotations
+
+from diffusers import WanImageToVideoPipeline
+
+# diffusers copies only the files that the entry file itself imports.
+from .conditioning import WORDING_VERSION
+from .guidance import EmotionConditioning
+from .inputs import check_vae
+from .lora import read_facts
+
+__all__ = ["WORDING_VERSION", "EmoVidWanImageToVideoPipeline", "check_vae", "read_facts"]
+
+
+class EmoVidWanImageToVideoPipeline(EmotionConditioning, WanImageToVideoPipeline):
+    """`WanImageToVideoPipeline` with `emotion`, `intensity`, `content_type` and `emotion_guidance_scale`.
+
+    Everything that `WanImageToVideoPipeline` takes still works; see `EmotionConditioning.__call__` for what is
+    added. An image of another shape than the video is refused, where the stock pipeline stretches it.
+
+    Example:
+        pipe = EmoVidWanImageToVideoPipeline.from_pretrained("Wan-AI/Wan2.1-I2V-14B-480P-Diffusers")
+        pipe.load_lora_weights("emovid/wan2.1-i2v-14b-lora")
+        frames = pipe(image, "a cat on a roof", emotion="fear").frames[0]
+    """

@@ -1,0 +1,28 @@
+"""`EmoVidWanPipeline`: Wan2.1 text to video with an emotion.
+
+Works alone as remote code: in a Hub repo this file is `pipeline.py`, beside the files that it imports.
+"""
+
+from __future__ import annotations
+
+from diffusers import WanPipeline
+
+# diffusers copies only the files that the entry file itself imports.
+from .conditioning import WORDING_VERSION
+from .guidance import EmotionConditioning
+from .inputs import check_vae
+from .lora import read_facts
+
+__all__ = ["WORDING_VERSION", "EmoVidWanPipeline", "check_vae", "read_facts"]
+
+
+class EmoVidWanPipeline(EmotionConditioning, WanPipeline):
+    """`WanPipeline` with `emotion`, `intensity`, `content_type` and `emotion_guidance_scale`.
+
+    Everything that `WanPipeline` takes still works; see `EmotionConditioning.__call__` for what is added.
+
+    Example:
+        pipe = EmoVidWanPipeline.from_pretrained("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", torch_dtype=torch.bfloat16)
+        pipe.load_lora_weights("emovid/wan2.1-t2v-1.3b-lora")
+        frames = pipe("a cat on a roof", emotion="awe", intensity=1.2).frames[0]
+    """
