@@ -232,7 +232,7 @@ def _metadata(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
     columns = ["content_type", "emotion", "emotion_source", "duration", "has_audio", "license"]
     rows: list[dict[str, Any]] = []
     for content_type in CONTENT_TYPES:
-        for split in manifest.splits(content_type) if content_type in manifest.configs() else ():
+        for split in manifest.splits(content_type):
             path = folder / metadata_path(content_type, split)
             table = pyarrow.parquet.read_table(path, columns=columns, partitioning=None)
             rows.extend({**row, "split": split} for row in table.to_pylist())
