@@ -1,0 +1,39 @@
+"""NVILA-Lite as native transformers classes, known to transformers' Auto classes once this is imported."""
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+)
+
+from .configuration_nvila import NVILALiteConfig
+from .modeling_nvila import NVILALiteForConditionalGeneration, NVILALiteModel
+from .processing_nvila import NVILALiteProcessor
+
+AUTO_MAP = {
+    "AutoConfig": "configuration_nvila.NVILALiteConfig",
+    "AutoModel": "modeling_nvila.NVILALiteForConditionalGeneration",
+    "AutoModelForCausalLM": "modeling_nvila.NVILALiteForConditionalGeneration",
+    "AutoModelForImageTextToText": "modeling_nvila.NVILALiteForConditionalGeneration",
+    "AutoProcessor": "processing_nvila.NVILALiteProcessor",
+}
+"""`auto_map` of a repo's config.json that carries `REMOTE_CODE`."""
+
+REMOTE_CODE = ("configuration_nvila.py", "modeling_nvila.py", "processing_nvila.py")
+"""Files of this folder that work alone, beside the weights of a repo."""
+
+AutoConfig.register(NVILALiteConfig.model_type, NVILALiteConfig)
+for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText):
+    _auto.register(NVILALiteConfig, NVILALiteForConditionalGeneration)
+AutoProcessor.register(NVILALiteConfig, NVILALiteProcessor)
+
+__all__ = [
+    "AUTO_MAP",
+    "REMOTE_CODE",
+    "NVILALiteConfig",
+    "NVILALiteForConditionalGeneration",
+    "NVILALiteModel",
+    "NVILALiteProcessor",
+]
