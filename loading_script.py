@@ -124,8 +124,8 @@ class EmoVid(datasets.GeneratorBasedBuilder):
     def _manifest(self, dl_manager: Any) -> dict[str, Any]:
         try:
             path = dl_manager.download(f"{self._root}/{MANIFEST_NAME}")
-            with open(path, encoding="utf-8") as file:
-                manifest = json.load(file)
+            with open(path, "rb") as file:
+                manifest = json.loads(file.read())
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{self._root} is not an EmoVid build: it has no {MANIFEST_NAME}"

@@ -162,9 +162,11 @@ class Location:
     def _one_line_errors(self, path: str) -> Iterator[None]:
         try:
             yield
-        except OSError:
+        except FileNotFoundError:
             raise
         except Exception as error:  # aiohttp and httpx raise exceptions of their own, with no common base
+            if self.local is not None:
+                raise
             raise OSError(f"{self.url(path)} cannot be read: {_first_line(error)}") from error
 
 
