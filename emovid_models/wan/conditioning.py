@@ -53,8 +53,8 @@ def conditioning_text(
 
     >>> conditioning_text("A cat on a roof", "awe")
     'A cat on a roof. The mood is one of awe: vast, solemn and breathtaking.'
-    >>> conditioning_text("A cat on a roof!", "fear", "cartoon", intensity=2)
-    'A cat on a roof! A cartoon animation. The mood is one of overwhelming fear: dark, threatening and frightening.'
+    >>> conditioning_text("A cat!", "fear", "cartoon", intensity=2)
+    'A cat! A cartoon animation. The mood is one of overwhelming fear: dark, threatening and frightening.'
     >>> conditioning_text("A cat on a roof")
     'A cat on a roof'
     """

@@ -55,9 +55,9 @@ def combine(
     >>> combine(uncond, prompt, [awe], [1.0], guidance_scale=5.0, emotion_scale=2.0)
     tensor([10.])
     """
-    blend = (
-        emotional[0] if len(emotional) == 1 else sum(w * x for w, x in zip(weights, emotional, strict=True))
-    )
+    blend = emotional[0]
+    if len(emotional) > 1:
+        blend = torch.stack([w * x for w, x in zip(weights, emotional, strict=True)]).sum(0)
     text = blend if prompt is None else prompt
     guided = text if uncond is None else uncond + guidance_scale * (text - uncond)
     return guided if prompt is None else guided + emotion_scale * (blend - prompt)
@@ -163,7 +163,7 @@ class EmotionConditioning:
 
     def _check(self, given: Mapping[str, Any]) -> None:
         pipeline: Any = self
-        check_vae(pipeline.vae)
+        check_vae(pipeline.vae.config)
         check_prompt(given["prompt"])
         check_frames(given["num_frames"], pipeline.vae_scale_factor_temporal)
         transformer = pipeline.transformer if pipeline.transformer is not None else pipeline.transformer_2
@@ -312,8 +312,8 @@ class EmotionConditioning:
             check_fits(path, pipeline.transformer)
             if facts.wording != WORDING_VERSION:
                 warnings.warn(
-                    f"LoRA {path} was trained with wording {facts.wording} of the emotions, this pipeline uses "
-                    f"wording {WORDING_VERSION}: the emotion may come out weaker",
+                    f"LoRA {path} was trained with wording {facts.wording} of the emotions, this pipeline "
+                    f"uses wording {WORDING_VERSION}: the emotion may come out weaker",
                     stacklevel=2,
                 )
         if not isinstance(pretrained_model_name_or_path_or_dict, dict):

@@ -66,9 +66,8 @@ def check_size(height: int, width: int, multiple: int = 16) -> None:
     for name, value in (("height", height), ("width", width)):
         if value < multiple or value % multiple:
             below = max(multiple, value // multiple * multiple)
-            raise ValueError(
-                f"{name} {value} is not a multiple of {multiple}; the nearest are {below} and {below + multiple}"
-            )
+            nearest = f"{below} and {below + multiple}"
+            raise ValueError(f"{name} {value} is not a multiple of {multiple}; the nearest are {nearest}")
 
 
 def check_image(image: Any, height: int, width: int, *, name: str = "image") -> None:
@@ -81,7 +80,7 @@ def check_image(image: Any, height: int, width: int, *, name: str = "image") -> 
         name: the argument's name for the message.
 
     Raises:
-        ValueError: the two aspect ratios differ by more than 5 %, which rounding to multiples of 16 explains.
+        ValueError: the two aspect ratios differ by more than the 5 % that rounding to 16 pixels explains.
     """
     shape = getattr(image, "shape", None)
     size = getattr(image, "size", None)
@@ -98,19 +97,18 @@ def check_image(image: Any, height: int, width: int, *, name: str = "image") -> 
         )
 
 
-def check_vae(vae: Any) -> None:
+def check_vae(config: Any) -> None:
     """Refuse a VAE whose configured scale factors are not those of its layers.
 
     diffusers sizes the latents by the configured numbers alone; where they are wrong, the video silently
     comes out in another size.
 
     Args:
-        vae: an `AutoencoderKLWan`.
+        config: of an `AutoencoderKLWan`.
 
     Raises:
         ValueError: a configured factor contradicts the layers.
     """
-    config = vae.config
     spatial = 2 ** (len(config.dim_mult) - 1) * (config.patch_size or 1)
     temporal = 2 ** sum(bool(step) for step in config.temperal_downsample)
     for name, actual in (("scale_factor_spatial", spatial), ("scale_factor_temporal", temporal)):

@@ -96,7 +96,7 @@ def write_lora(
     Raises:
         OSError: the file could not be written; an older one is untouched.
     """
-    config = transformer.peft_config[adapter]  # type: ignore[index, union-attr]
+    config: Any = transformer.peft_config[adapter]  # type: ignore[index]
     # Only what the weights need: the collector of diffusers stores every field that today's peft has, and an
     # older peft then refuses the file.
     adapter_metadata = {
@@ -121,10 +121,8 @@ def write_safetensors(
     Raises:
         OSError: it could not be written; what stood at `path` before still stands there.
     """
-    data = serialize(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-        {**(header or {}), "format": "pt"},
-    )
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = serialize(stored, {**(header or {}), "format": "pt"})
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

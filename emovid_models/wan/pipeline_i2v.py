@@ -19,8 +19,8 @@ __all__ = ["WORDING_VERSION", "EmoVidWanImageToVideoPipeline", "check_vae", "rea
 class EmoVidWanImageToVideoPipeline(EmotionConditioning, WanImageToVideoPipeline):
     """`WanImageToVideoPipeline` with `emotion`, `intensity`, `content_type` and `emotion_guidance_scale`.
 
-    Everything that `WanImageToVideoPipeline` takes still works; see `EmotionConditioning.__call__` for what is
-    added. An image of another shape than the video is refused, where the stock pipeline stretches it.
+    Everything that `WanImageToVideoPipeline` takes still works; see `EmotionConditioning.__call__` for what
+    is added. An image of another shape than the video is refused, where the stock pipeline stretches it.
 
     Example:
         pipe = EmoVidWanImageToVideoPipeline.from_pretrained("Wan-AI/Wan2.1-I2V-14B-480P-Diffusers")

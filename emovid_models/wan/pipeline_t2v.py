@@ -22,7 +22,7 @@ class EmoVidWanPipeline(EmotionConditioning, WanPipeline):
     Everything that `WanPipeline` takes still works; see `EmotionConditioning.__call__` for what is added.
 
     Example:
-        pipe = EmoVidWanPipeline.from_pretrained("Wan-AI/Wan2.1-T2V-1.3B-Diffusers", torch_dtype=torch.bfloat16)
+        pipe = EmoVidWanPipeline.from_pretrained("Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
         pipe.load_lora_weights("emovid/wan2.1-t2v-1.3b-lora")
         frames = pipe("a cat on a roof", emotion="awe", intensity=1.2).frames[0]
     """
