@@ -229,8 +229,11 @@ class NVILALiteProcessor(ProcessorMixin):
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
-        size = (self.image_size, self.image_size)
-        return np.asarray(image.convert("RGB").resize(size, resample=Image.Resampling(self.resample)))
+        resample = Image.Resampling(self.resample)
+        # Width first, as Pillow before 13 does by itself; 13 chooses the order by the shape, and rounds
+        # differently then.
+        wide = image.convert("RGB").resize((self.image_size, image.height), resample=resample)
+        return np.asarray(wide.resize((self.image_size, self.image_size), resample=resample))
 
     def encode_labels(self, labels: Sequence[str], *, end: str = "") -> list[list[int]]:
         """Token ids of answers, for `NVILALiteForConditionalGeneration.score_labels`.
