@@ -51,16 +51,24 @@ EXAMPLE_GROUPS = "\n".join(["cartoon", "movie", "sticker", "movie"] * 4)
 
 CSS = """
 .gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
-.ea-tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; }
-.ea-tile { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 12px 14px; }
-.ea-tile b { display: block; font-size: 1.9rem; line-height: 1.15; font-variant-numeric: tabular-nums; }
-.ea-tile span { color: var(--body-text-color-subdued); font-size: .85rem; }
-.ea-error { border: 1px solid #c2410c; border-left-width: 5px; border-radius: 8px; padding: 12px 14px; }
-.ea-scroll { overflow-x: auto; }
-.ea-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-.ea-table th, .ea-table td { padding: 5px 8px; text-align: right; }
-.ea-table th:first-child, .ea-table td:first-child { text-align: left; }
-.ea-table tr { border-bottom: 1px solid var(--border-color-primary); }
+.ea-flush, .ea-flush > div { padding: 0 !important; }
+.ea-tiles { display: grid; grid-template-columns: 1fr 1fr; gap: 10px; }
+.ea-tile { background: var(--block-background-fill); border-radius: 10px; padding: 12px 14px;
+  box-shadow: var(--block-shadow); }
+.ea-tile b { display: block; font-size: 1.9rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
+.ea-tile span { display: block; color: var(--body-text-color-subdued); font-size: .82rem; line-height: 1.4; }
+.ea-error { background: var(--block-background-fill); border-left: 5px solid #c2410c; border-radius: 8px;
+  padding: 12px 14px; overflow-wrap: anywhere; }
+.ea-tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(340px, 100%), 1fr)); gap: 16px;
+  align-items: start; }
+.ea-tables > div { overflow-x: auto; background: var(--block-background-fill); border-radius: 10px;
+  padding: 8px 10px; box-shadow: var(--block-shadow); min-width: 0; }
+.ea-tables table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.ea-tables :is(table, tr) { border: 0 !important; margin: 0 !important; }
+.ea-tables :is(th, td) { padding: 5px 3px !important; border: 0 !important; text-align: right;
+  font-size: .8rem !important; white-space: nowrap; }
+.ea-tables tr + tr :is(th, td) { border-top: 1px solid var(--border-color-primary) !important; }
+.ea-tables :is(th, td):first-child { text-align: left; }
 """
 
 
@@ -111,6 +119,7 @@ def draw_confusion(matrix: Any, emotions: tuple[str, ...]) -> Image.Image:
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(8), emotions, rotation=40, ha="right", rotation_mode="anchor", fontsize=12)
     axes.set_yticks(range(8), emotions, fontsize=12)
+    axes.set_title("Confusion matrix", loc="left", fontsize=13, pad=12)
     axes.set_xlabel("annotated emotion", fontsize=12)
     axes.set_ylabel("intended emotion", fontsize=12)
     axes.tick_params(length=0)
@@ -140,18 +149,19 @@ def describe(result: dict[str, Any]) -> str:
     >>> "EA-8cls" in describe(metric.compute(predictions=[0], references=[0]))
     True
     """
-    level = f"{result['confidence_level']:.4g}"
+    level = f"{100 * result['confidence_level']:.4g} %"
     tiles = []
     for key, title in (("ea_8cls", "EA-8cls"), ("ea_2cls", "EA-2cls")):
-        low, high = result[f"{key}_wilson"]
-        lines = [f"{title}, Wilson {100 * float(level):g} %: {100 * low:.1f} to {100 * high:.1f} %"]
+        lines = [title, f"{level} interval {_percent_range(result[f'{key}_wilson'])}"]
         if result[f"{key}_bootstrap"] is not None:
-            low, high = result[f"{key}_bootstrap"]
-            lines.append(f"bootstrap over groups: {100 * low:.1f} to {100 * high:.1f} %")
-        tiles.append((f"{100 * result[key]:.1f} %", "<br>".join(lines)))
-    tiles.append((f"{100 * result['macro_f1']:.1f} %", "macro F1 over the intended emotions"))
-    tiles.append((str(result["n"]), f"videos, {result['unscored']} of them unscored and so wrong"))
-    body = "".join(f'<div class="ea-tile"><b>{value}</b><span>{text}</span></div>' for value, text in tiles)
+            lines.append(f"over groups {_percent_range(result[f'{key}_bootstrap'])}")
+        tiles.append((_percent(result[key]) + " %", lines))
+    tiles.append((_percent(result["macro_f1"]) + " %", ["macro F1"]))
+    tiles.append((str(result["n"]), ["videos", f"{result['unscored']} unscored, so wrong"]))
+    body = "".join(
+        f'<div class="ea-tile"><b>{value}</b>{"".join(f"<span>{line}</span>" for line in lines)}</div>'
+        for value, lines in tiles
+    )
     return f'<div class="ea-tiles">{body}</div>'
 
 
@@ -167,27 +177,32 @@ def tabulate(result: dict[str, Any]) -> str:
     >>> tabulate(metric.compute(predictions=[0], references=[0], groups=["<b>"])).count("&lt;b&gt;")
     1
     """
-    rows = [
+    emotions = [
         [
             name,
-            *map(_percent, (row["recall"], row["precision"], row["f1"])),
+            _percent(row["recall"]),
+            _percent(row["precision"]),
+            _percent(row["f1"]),
             f"{row['support']:g}",
-            row["unscored"],
         ]
         for name, row in result["per_emotion"].items()
     ]
-    tables = _table(["emotion", "recall", "precision", "F1", "videos", "unscored"], rows)
+    tables = _table(["in %", "recall", "precision", "F1", "videos"], emotions)
     if result["groups"]:
-        rows = [
+        groups = [
             [name, _percent(row["ea_8cls"]), _percent(row["ea_2cls"]), row["n"], row["unscored"]]
             for name, row in result["groups"].items()
         ]
-        tables += _table(["group", "EA-8cls", "EA-2cls", "videos", "unscored"], rows)
-    return tables
+        tables += _table(["in %", "EA-8cls", "EA-2cls", "videos", "unscored"], groups)
+    return f'<div class="ea-tables">{tables}</div>'
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _percent_range(bounds: list[float]) -> str:
+    return f"{_percent(bounds[0])} to {_percent(bounds[1])}"
 
 
 def _table(columns: list[str], rows: list[list[Any]]) -> str:
@@ -195,7 +210,7 @@ def _table(columns: list[str], rows: list[list[Any]]) -> str:
     body = "".join(
         f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows
     )
-    return f'<div class="ea-scroll"><table class="ea-table"><tr>{head}</tr>{body}</table></div>'
+    return f"<div><table><tr>{head}</tr>{body}</table></div>"
 
 
 def score_text(
@@ -255,29 +270,27 @@ def build() -> gr.Blocks:
             with gr.Column(min_width=300):
                 with gr.Row():
                     predictions = gr.Textbox(
-                        EXAMPLE_PREDICTIONS, label="Predictions", lines=16, max_lines=16, min_width=130
+                        EXAMPLE_PREDICTIONS, label="Predictions", lines=12, max_lines=12, min_width=130
                     )
                     references = gr.Textbox(
-                        EXAMPLE_REFERENCES, label="References", lines=16, max_lines=16, min_width=130
+                        EXAMPLE_REFERENCES, label="References", lines=12, max_lines=12, min_width=130
                     )
-                with gr.Accordion("Groups and options", open=False):
-                    groups = gr.Textbox(
-                        EXAMPLE_GROUPS, label="Groups: content type or prompt id", lines=4, max_lines=8
-                    )
-                    percent = gr.Slider(50, 99.9, value=95, step=0.1, label="Confidence level, %")
+                with gr.Accordion("Groups and options"):
+                    groups = gr.Textbox(EXAMPLE_GROUPS, label="Groups, optional", lines=3, max_lines=3)
+                    percent = gr.Slider(50, 99.9, value=95, step=0.1, label="Confidence, %")
                     first_of_ties = gr.Checkbox(label="A tie goes to the first emotion")
                 button = gr.Button("Score", variant="primary")
-                numbers = gr.HTML()
             with gr.Column(min_width=300):
+                numbers = gr.HTML(padding=False, elem_classes="ea-flush")
                 picture = gr.Image(
-                    label="Confusion matrix",
+                    show_label=False,
                     alt_text="Confusion matrix: rows are intended, columns are annotated emotions",
                     type="pil",
                     format="png",
                     interactive=False,
                     buttons=["download", "fullscreen"],
                 )
-        tables = gr.HTML()
+        tables = gr.HTML(padding=False, elem_classes="ea-flush")
         with gr.Accordion("All values", open=False):
             values = gr.JSON(show_label=False)
         inputs = [predictions, references, groups, percent, first_of_ties]
