@@ -114,9 +114,7 @@ def check_vae(config: Any) -> None:
     for name, actual in (("scale_factor_spatial", spatial), ("scale_factor_temporal", temporal)):
         configured = getattr(config, name)
         if configured != actual:
-            raise ValueError(
-                f"the VAE's {name} is configured as {configured}, but its layers scale by {actual}"
-            )
+            raise ValueError(f"the VAE's {name} is {configured}, but its layers scale by {actual}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

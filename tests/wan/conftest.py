@@ -1,114 +1,12 @@
-"""Wan2.1 at tiny size: the true classes with random weights, saved as base folders like the published ones."""
+"""Bases at tiny size, saved like the published ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-import torch
-from diffusers import (
-    AutoencoderKLWan,
-    FlowMatchEulerDiscreteScheduler,
-    WanImageToVideoPipeline,
-    WanPipeline,
-    WanTransformer3DModel,
-)
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import (
-    CLIPImageProcessor,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    T5TokenizerFast,
-    UMT5Config,
-    UMT5EncoderModel,
-)
-
-from emovid_models.wan.conditioning import MOODS, STYLES, conditioning_text
-
-Z_DIM = 4
-CAPTION = "a cat on a roof"
-
-
-def tiny_vae(**changes: object) -> AutoencoderKLWan:
-    torch.manual_seed(1)
-    config = {
-        "base_dim": 4,
-        "z_dim": Z_DIM,
-        "dim_mult": [1, 1, 1, 1],
-        "num_res_blocks": 1,
-        "temperal_downsample": [False, True, True],
-        "latents_mean": [0.1, -0.2, 0.3, -0.4],
-        "latents_std": [1.5, 0.5, 2.0, 1.0],
-    }
-    return AutoencoderKLWan(**{**config, **changes}).eval()
-
-
-def tiny_transformer(**changes: object) -> WanTransformer3DModel:
-    torch.manual_seed(2)
-    config = {
-        "num_attention_heads": 2,
-        "attention_head_dim": 12,
-        "in_channels": Z_DIM,
-        "out_channels": Z_DIM,
-        "text_dim": 16,
-        "freq_dim": 16,
-        "ffn_dim": 32,
-        "num_layers": 2,
-        "rope_max_seq_len": 32,
-    }
-    return WanTransformer3DModel(**{**config, **changes}).eval()
-
-
-def tiny_text_encoder() -> UMT5EncoderModel:
-    torch.manual_seed(3)
-    config = UMT5Config(vocab_size=256, d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2)
-    return UMT5EncoderModel(config).eval()
-
-
-def tiny_tokenizer() -> T5TokenizerFast:
-    texts = [conditioning_text(CAPTION, emotion, style) for emotion in MOODS for style in STYLES]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=120, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
-    )
-    trained = Tokenizer(models.Unigram())
-    trained.pre_tokenizer = pre_tokenizers.Metaspace()
-    trained.train_from_iterator(texts, trainer)
-    vocab = sorted(trained.get_vocab().items(), key=lambda item: item[1])
-    return T5TokenizerFast(vocab=[(piece, -float(index)) for piece, index in vocab], extra_ids=0)
-
-
-def tiny_clip() -> CLIPVisionModel:
-    torch.manual_seed(4)
-    config = CLIPVisionConfig(
-        hidden_size=8,
-        intermediate_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        image_size=32,
-        patch_size=16,
-    )
-    return CLIPVisionModel(config).eval()
-
-
-def t2v_components() -> dict[str, object]:
-    return {
-        "tokenizer": tiny_tokenizer(),
-        "text_encoder": tiny_text_encoder(),
-        "vae": tiny_vae(),
-        "transformer": tiny_transformer(),
-        "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0),
-    }
-
-
-def i2v_components() -> dict[str, object]:
-    return {
-        **t2v_components(),
-        "transformer": tiny_transformer(in_channels=2 * Z_DIM + 4, image_dim=8, added_kv_proj_dim=24),
-        "image_encoder": tiny_clip(),
-        "image_processor": CLIPImageProcessor(
-            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ),
-    }
+from diffusers import WanImageToVideoPipeline, WanPipeline
+from wan_tiny import i2v_components, t2v_components
 
 
 @pytest.fixture(scope="session")
