@@ -1,0 +1,202 @@
+"""The LoRA file: the stock loader reads all of it, and what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors import safe_open
+from wan_tiny import i2v_components, t2v_components, tiny_transformer
+
+from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
+from emovid_models.wan.lora import (
+    ADAPTER_KEY,
+    TARGET_MODULES,
+    WEIGHT_NAME,
+    LoraFacts,
+    export_comfyui,
+    read_facts,
+    read_header,
+    target_names,
+    write_lora,
+)
+
+FACTS = LoraFacts(wording="1", task="t2v", base="tiny", dataset_revision="0" * 64, steps=7, version="0.1.0")
+
+
+def with_adapter(transformer: Any, *, rank: int = 4, alpha: float = 8) -> Any:
+    torch.manual_seed(5)
+    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, target_modules=TARGET_MODULES))
+    for name, parameter in transformer.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return transformer.eval()
+
+
+def forward(transformer: Any) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    config = transformer.config
+    images = {}
+    if config.image_dim is not None:
+        images["encoder_hidden_states_image"] = torch.randn(1, 5, config.image_dim, generator=generator)
+    latents = torch.randn(1, config.in_channels, 2, 4, 6, generator=generator)
+    text = torch.randn(1, 512, config.text_dim, generator=generator)
+    with torch.no_grad():
+        return transformer(latents, torch.tensor([500.0]), text, return_dict=False, **images)[0]
+
+
+@pytest.mark.parametrize(
+    ("components", "pipeline"), [(t2v_components, WanPipeline), (i2v_components, WanImageToVideoPipeline)]
+)
+def test_the_stock_loader_reads_exactly_these_keys(components: Any, pipeline: Any, tmp_path: Path) -> None:
+    trained = with_adapter(components()["transformer"])
+    write_lora(tmp_path / WEIGHT_NAME, trained, FACTS)
+    stock = pipeline(**components())
+    before = forward(stock.transformer)
+    stock.load_lora_weights(tmp_path, adapter_name="mood")
+
+    with safe_open(tmp_path / WEIGHT_NAME, "pt") as file:
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    loaded = get_peft_model_state_dict(stock.transformer, adapter_name="mood")
+    assert {f"transformer.{name}" for name in loaded} == stored.keys()
+    assert all(torch.equal(stored[f"transformer.{name}"], tensor) for name, tensor in loaded.items())
+    assert len(stored) == 2 * len(target_names(components()["transformer"]))
+    # The same function of its input as in training: so alpha, which is not the rank, survived.
+    assert torch.allclose(forward(stock.transformer), forward(trained), atol=1e-6)
+    assert not torch.allclose(forward(stock.transformer), before, atol=1e-2)
+
+
+def test_the_header_holds_only_what_every_peft_knows_and_our_facts(tmp_path: Path) -> None:
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), FACTS)
+    header = read_header(tmp_path / WEIGHT_NAME)
+    assert json.loads(header[ADAPTER_KEY]) == {
+        "transformer.r": 4,
+        "transformer.lora_alpha": 8,
+        "transformer.target_modules": TARGET_MODULES,
+    }
+    assert read_facts(tmp_path / WEIGHT_NAME) == FACTS
+
+
+WAN_1_3B = {
+    "num_attention_heads": 12,
+    "attention_head_dim": 128,
+    "in_channels": 16,
+    "out_channels": 16,
+    "text_dim": 4096,
+    "freq_dim": 256,
+    "ffn_dim": 8960,
+    "num_layers": 30,
+}
+WAN_14B = {**WAN_1_3B, "num_attention_heads": 40, "ffn_dim": 13824, "num_layers": 40}
+WAN_14B_I2V = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120}
+
+
+@pytest.mark.parametrize(
+    ("config", "parameters", "modules"),
+    [(WAN_1_3B, 1.4e9, 240), (WAN_14B, 14.3e9, 320), (WAN_14B_I2V, 16.4e9, 400)],
+    ids=["1.3B", "14B", "14B I2V"],
+)
+def test_the_true_sizes_take_the_lora_on_every_attention_projection(
+    config: dict[str, Any], parameters: float, modules: int
+) -> None:
+    with torch.device("meta"):
+        transformer = WanTransformer3DModel(**config)
+        assert sum(p.numel() for p in transformer.parameters()) == pytest.approx(parameters, rel=0.02)
+        projections = [
+            name
+            for name, module in transformer.named_modules()
+            if isinstance(module, torch.nn.Linear) and (".attn1." in name or ".attn2." in name)
+        ]
+        transformer.add_adapter(LoraConfig(r=32, lora_alpha=32, target_modules=TARGET_MODULES))
+    adapted = [name for name, module in transformer.named_modules() if hasattr(module, "lora_A")]
+    print(f"{len(adapted)} modules")
+    assert adapted == projections and len(adapted) == modules
+
+
+@pytest.mark.parametrize("components", [t2v_components, i2v_components])
+def test_the_comfyui_form_means_the_same_to_the_stock_loader(components: Any, tmp_path: Path) -> None:
+    trained = with_adapter(components()["transformer"])
+    write_lora(tmp_path / WEIGHT_NAME, trained, FACTS)
+    modules = export_comfyui(tmp_path / WEIGHT_NAME, tmp_path / "comfyui.safetensors")
+    assert modules == len(target_names(components()["transformer"]))
+    with safe_open(tmp_path / "comfyui.safetensors", "pt") as file:
+        names = list(file.keys())
+        assert "diffusion_model.blocks.1.cross_attn.o.lora_up.weight" in names
+        assert all(name.startswith("diffusion_model.blocks.") for name in names)
+        assert file.get_tensor("diffusion_model.blocks.0.self_attn.q.alpha").item() == 8
+        assert ADAPTER_KEY not in file.metadata()
+    stock = WanPipeline(**{**t2v_components(), "transformer": components()["transformer"]})
+    stock.load_lora_weights(tmp_path, weight_name="comfyui.safetensors")
+    assert torch.allclose(forward(stock.transformer), forward(trained), atol=1e-5)
+
+
+def test_a_t2v_lora_also_serves_the_i2v_model(tmp_path: Path) -> None:
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), FACTS)
+    ours = EmoVidWanImageToVideoPipeline(**i2v_components())
+    before = forward(ours.transformer)
+    ours.load_lora_weights(tmp_path)
+    assert not torch.allclose(forward(ours.transformer), before, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_layers": 3}, {"num_layers": 1}, {"num_attention_heads": 3}],
+    ids=["more", "fewer", "wider"],
+)
+def test_a_lora_for_another_base_is_refused(changes: dict[str, int], tmp_path: Path) -> None:
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer(**changes)), FACTS)
+    ours = EmoVidWanPipeline(**t2v_components())
+    with pytest.raises(ValueError, match=r"was trained for tiny and does not fit: it has \d+ modules"):
+        ours.load_lora_weights(tmp_path)
+    assert not getattr(ours.transformer, "peft_config", None)
+
+
+def test_another_wording_is_said(tmp_path: Path) -> None:
+    facts = LoraFacts(wording="0", task="t2v", base="tiny")
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), facts)
+    with pytest.warns(UserWarning, match=r"trained with wording 0 .* this pipeline uses wording 1"):
+        EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path)
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), FACTS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path)
+
+
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / WEIGHT_NAME
+    write_lora(path, with_adapter(tiny_transformer()), FACTS)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="is cut short or no safetensors file"):
+        EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path)
+
+
+def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
+    torch.save({"transformer.blocks.0.attn1.to_q.lora_A.weight": torch.zeros(4, 24)}, tmp_path / "lora.bin")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path, weight_name="lora.bin")
+
+
+def test_a_save_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
+    """The disk is full in the middle of writing: a limit on the size of files does the same."""
+    path = tmp_path / WEIGHT_NAME
+    write_lora(path, with_adapter(tiny_transformer()), FACTS)
+    old = path.read_bytes()
+    code = (
+        "import resource, sys, torch\n"
+        "from pathlib import Path\n"
+        "from emovid_models.wan.lora import write_safetensors\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "write_safetensors(Path(sys.argv[1]), {'a': torch.zeros(10**6)})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert done.returncode != 0 and "File too large" in done.stderr
+    assert path.read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == [WEIGHT_NAME]
