@@ -39,8 +39,8 @@ def brightness(frames: np.ndarray) -> float:
     >>> brightness(np.full((1, 2, 2, 3), 255, np.uint8))
     1.0
     """
-    red, green, blue = frames.reshape(-1, 3).mean(axis=0, dtype=np.float64) / 255
-    return float(0.299 * red + 0.587 * green + 0.114 * blue)
+    red, green, blue = frames.reshape(-1, 3).mean(axis=0, dtype=np.float64)
+    return float((299 * red + 587 * green + 114 * blue) / 255000)
 
 
 def colorfulness(frames: np.ndarray) -> float:

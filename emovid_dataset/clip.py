@@ -28,7 +28,9 @@ ID_PATTERN = re.compile(r"(?:cartoon|movie|sticker)-[0-9a-f]{16}")
 """What a clip id looks like: content type, then 16 hex digits of the source's hash."""
 
 
-def clip_id(content_type: str, source_sha256: Any, start: float | None = None, end: float | None = None) -> str:
+def clip_id(
+    content_type: str, source_sha256: Any, start: float | None = None, end: float | None = None
+) -> str:
     """Name a clip after its source's content, so that order, shards and file names do not matter.
 
     Args:
@@ -139,7 +141,7 @@ class Clip:
                 continue
             if type(value) is not kind:
                 raise ValueError(f"{name} is {value!r} ({type(value).__name__}), not {kind.__name__}")
-            if kind is float and not math.isfinite(value):
+            if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is {value!r}, not a finite number")
         clip = cls(**values)
         clip._check()

@@ -57,7 +57,9 @@ class Manifest:
         frames: frames a clip over which the attributes were computed.
         split_ratios: shares of train, validation and test.
         shard_size: bytes aimed at.
-        source_digest: sha256 over the labels and the files that went in.
+        source_digest: sha256 over the clips, their labels and the refusals.
+        settings_digest: sha256 over the label sheet's rows, the source files' names and sizes, and the
+            settings; tells a finished build of the same input from another one.
         rejected: number of refused rows and files.
         complete: whether every shard is there.
         shards: in the order of their paths.
@@ -69,6 +71,7 @@ class Manifest:
     split_ratios: tuple[float, float, float]
     shard_size: int
     source_digest: str
+    settings_digest: str
     rejected: int
     complete: bool
     shards: tuple[ShardRecord, ...] = field(default=())
@@ -126,7 +129,9 @@ class Manifest:
         if not isinstance(body, Mapping) or body.get("name") != "emovid":
             raise ValueError(f"{MANIFEST_NAME} is not an EmoVid manifest")
         if body.get("format") != FORMAT:
-            raise ValueError(f"{MANIFEST_NAME} has format {body.get('format')!r}; this version reads {FORMAT}")
+            raise ValueError(
+                f"{MANIFEST_NAME} has format {body.get('format')!r}; this version reads {FORMAT}"
+            )
         try:
             shards = tuple(ShardRecord(**shard) for shard in body["shards"])
             names = [name for name in cls.__dataclass_fields__ if name != "shards"]
@@ -151,7 +156,9 @@ class Manifest:
             raise FileNotFoundError(f"{folder} is not an EmoVid build: it has no {MANIFEST_NAME}")
         manifest = cls.from_json(path.read_text(encoding="utf-8"))
         if not manifest.complete:
-            raise ValueError(f"{folder} is an unfinished build; run the same `emovid build` again to finish it")
+            raise ValueError(
+                f"{folder} is an unfinished build; run the same `emovid build` again to finish it"
+            )
         return manifest
 
     def write(self, folder: Path) -> None:

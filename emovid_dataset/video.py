@@ -31,6 +31,7 @@ SUFFIXES = frozenset(
 )
 """File name endings that a raw folder is searched for."""
 
+_REDUCED_SIDE = 128
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
 _ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "ya", "pal8", "gbrap")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -536,32 +537,32 @@ def sample_for_attributes(reader: Reader, count: int) -> tuple[np.ndarray, int]:
     """Decode the frames that the visual attributes are computed on, reduced by the scaler.
 
     The scaler takes every n-th pixel (no averaging), so that the spread of the colours, which
-    colorfulness measures, stays what it is at full size.
+    colorfulness measures, stays what it is at full size. It reduces in YUV; the small picture then takes
+    the same road to RGB as a full-size one, for another road rounds otherwise and shifts the hue of pale
+    clips by degrees.
 
     Args:
         reader: an open video.
         count: frames, chosen uniformly in time.
 
     Returns:
-        uint8 [T, h, w, 3] with at most 96 pixels on the longer side, and the rotation in degrees.
+        uint8 [T, h, w, 3] with at most 128 pixels on the longer side, and the rotation in degrees.
     """
     info = reader.info
     indices = _indices_in_time(reader, count)
-    factor = max(1.0, max(info.width, info.height) / 96)
-    shape = (max(1, round(info.height / factor)), max(1, round(info.width / factor)))
+    factor = max(1.0, max(info.width, info.height) / _REDUCED_SIDE)
+    height, width = (max(2, round(side / factor / 2) * 2) for side in (info.height, info.width))
     rotation = 0
     pictures: dict[int, np.ndarray] = {}
-    reformatter = VideoReformatter()
+    reduce, convert = VideoReformatter(), VideoReformatter()
     for index, frame in reader.frames(indices):
         rotation = rotation or int(frame.rotation)
-        pictures[index] = reformatter.reformat(
-            _on_white(frame),
-            width=shape[1],
-            height=shape[0],
-            format="rgb24",
-            interpolation=Interpolation.POINT,
-            threads=1,
-        ).to_ndarray()
+        small = frame
+        if factor > 1:
+            small = reduce.reformat(
+                frame, width=width, height=height, interpolation=Interpolation.POINT, threads=1
+            )
+        pictures[index] = convert.reformat(_on_white(small), format="rgb24", threads=1).to_ndarray()
     return np.stack([pictures[index] for index in indices]), rotation
 
 
