@@ -1,0 +1,56 @@
+# The two commands of the README, `make demo` and `make test`, do all the set-up on a fresh machine.
+PYTHON ?= python3
+OUT ?= out
+MINI = emovid_dataset/mini
+BIN = .venv/bin
+
+# one environment; a stamp file an extra, made anew when the requirements change
+.venv/.base: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/.test: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch .venv/.base $@
+
+# datasets 3.6.0 is the last one that runs loading scripts; it has an environment of its own
+.venv-datasets36/.done: tests/datasets36/requirements.txt
+	$(PYTHON) -m venv .venv-datasets36
+	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check -r tests/datasets36/requirements.txt
+	touch $@
+
+.PHONY: demo test lint datasets36 apt bench clean
+
+demo: .venv/.base ## build the miniature, verify it, load it back, make the report
+	$(BIN)/emovid build $(MINI) --labels $(MINI)/labels.csv --note cards/dataset/miniature.txt --out $(OUT)/EmoVid --overwrite
+	$(BIN)/emovid verify $(OUT)/EmoVid --decode
+	$(BIN)/python -m emovid_dataset.demo $(OUT)/EmoVid
+	$(BIN)/emovid stats $(OUT)/EmoVid --html $(OUT)/report.html
+
+# torchcodec wants FFmpeg's libraries and the browser tests want Chromium: taken from Debian where we may
+apt:
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		if ! command -v ffmpeg >/dev/null || ! command -v chromium >/dev/null; then \
+			apt-get update -qq && apt-get install -y -qq --no-install-recommends ffmpeg chromium fonts-dejavu-core >/dev/null; \
+		fi; \
+	else echo "no apt or not root: tests that need FFmpeg's libraries or Chromium are skipped"; fi
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: apt .venv/.test lint datasets36
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -q
+
+datasets36: .venv/.test .venv-datasets36/.done
+	$(BIN)/python tests/datasets36/run.py .venv-datasets36/bin/python
+
+bench: .venv/.test
+	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/metric.py
+
+clean:
+	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
