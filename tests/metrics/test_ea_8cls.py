@@ -133,6 +133,7 @@ def test_weights_weigh_shares_and_the_effective_n_widens_the_interval():
     assert result["confusion_matrix"][1][1] == 2.0
     assert result["ea_8cls_wilson"] == list(wilson_interval(0.75 * 16 / 6, 16 / 6))
     assert result["groups"]["a"]["ea_8cls"] == 1.0
+    assert score([0, 1], [0, 1], sample_weight=[1e-100, 1e100])["effective_n"] == 1.0
     assert score([0, 1], [0, 0], sample_weight=[1, 0], groups=["a", "b"])["groups"]["b"]["ea_8cls"] is None
 
 
@@ -208,8 +209,16 @@ WRONG = [
     (([[0.3, 0.2, 0, 0, 0.25, 0.25, 0, 0]], [0]), {}, "predictions[0] is a tie of the valences at 0.5;"),
     (([0], [0]), {"groups": [None]}, "groups[0] is None; a group is a text or an integer"),
     (([0], [0]), {"groups": np.array([1.5])}, "groups[0] is 1.5; a group is a text or an integer"),
-    (([0, 1], [0, 1]), {"sample_weight": [1, -2]}, "sample_weight[1] is -2.0; a weight is finite and not"),
-    (([0, 1], [0, 1]), {"sample_weight": [1, math.nan]}, "sample_weight[1] is nan; a weight is finite"),
+    (
+        ([0, 1], [0, 1]),
+        {"sample_weight": [1, -2]},
+        "sample_weight[1] is -2.0; a weight is 0 or 1e-100..1e100",
+    ),
+    (
+        ([0, 1], [0, 1]),
+        {"sample_weight": [1, math.nan]},
+        "sample_weight[1] is nan; a weight is 0 or 1e-100..1e100",
+    ),
     (([0, 1], [0, 1]), {"sample_weight": [1, "2"]}, "sample_weight[1] is '2'; a weight is a number"),
     (([0, 1], [0, 1]), {"sample_weight": [0, 0]}, "sample_weight[0] is 0, as are all others"),
     (([0], [0]), {"confidence_level": 95}, "confidence_level is 95; allowed: between 0 and 1"),

@@ -1,5 +1,8 @@
 """EA-8cls against scikit-learn, torchmetrics, statsmodels and scipy on random inputs."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -128,7 +131,16 @@ def test_the_wilson_interval_is_statsmodels(n, share, level):
 @settings(deadline=None, max_examples=100)
 def test_mcnemar_is_statsmodels(a_only, b_only):
     expected = contingency.mcnemar([[7, a_only], [b_only, 7]], exact=True).pvalue
-    assert mcnemar_p(a_only, b_only) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    # statsmodels rounds values below about 1e-290 to 0.
+    assert mcnemar_p(a_only, b_only) == pytest.approx(expected, rel=1e-9, abs=1e-280)
+
+
+@given(st.integers(0, 400), st.integers(0, 1000))
+@settings(deadline=None, max_examples=60)
+def test_mcnemar_is_the_nearest_float_to_the_exact_sum(fewer, more):
+    n = 2 * fewer + more
+    exact = Fraction(2 * sum(math.comb(n, k) for k in range(fewer + 1)), 2**n)
+    assert mcnemar_p(fewer, fewer + more) == min(1.0, float(exact))
 
 
 @pytest.mark.parametrize(

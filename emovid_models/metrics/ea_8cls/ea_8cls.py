@@ -109,7 +109,7 @@ def score(
         references: n labels, the intended emotions; none may be missing.
         groups: n texts or integers, such as content types or prompt ids, or None. Rows of one group are
             resampled together by the bootstrap interval.
-        sample_weight: n finite weights, none negative and not all zero, or None for equal weights.
+        sample_weight: n weights, each 0 or 1e-100..1e100 and not all 0, or None for equal weights.
         confidence_level: of the intervals, between 0 and 1, both excluded.
         average: how `precision`, `recall` and `f1` are averaged over the emotions: "macro" (over the emotions
             that occur in the references), "weighted" (by support), "micro", or None for a list of eight.
@@ -373,7 +373,7 @@ def _summarise(
     support = joint.sum(axis=1)
     total = support.sum()
     n = len(references)
-    effective_n = n if weight is None else float(total * total / np.square(weight, dtype=np.float64).sum())
+    effective_n = n if weight is None else float(total * total / np.square(weight).sum())
     same_valence = _VALENCES[:, None] == _VALENCES[None, :]
     shares = {
         "ea_8cls": (np.trace(confusion) / total).item(),
@@ -525,7 +525,7 @@ def _count_groups(
         "ea_8cls": _count_codes(groups, right, weight),
         "ea_2cls": _count_codes(groups, right_valence, weight),
     }
-    squares = rows if weight is None else _count_codes(groups, None, np.square(weight, dtype=np.float64))
+    squares = rows if weight is None else _count_codes(groups, None, np.square(weight))
     sums["effective_n"] = _ratio(sums["total"] * sums["total"].astype(np.float64), squares)
     return sums
 
@@ -638,7 +638,7 @@ def _calibrate(
     for start, rows in _row_blocks(parts):
         block = slice(start, start + len(rows))
         scored = labels[block] != _UNSCORED
-        mass = np.ones(len(rows)) if weight is None else weight[block].astype(np.float64)
+        mass = np.ones(len(rows)) if weight is None else weight[block]
         total += mass.sum()
         rows, mass = rows[scored], mass[scored]
         truth = references[block][scored]
@@ -869,13 +869,15 @@ def _read_weights(values: Any, first: int) -> np.ndarray:
         raise ValueError(
             f"sample_weight has shape {column.shape} and type {column.dtype}; allowed: one number a row"
         )
-    wrong = ~(np.isfinite(column) & (column >= 0))
-    if wrong.any():
-        position = int(wrong.argmax())
+    # The squares of the weights must neither overflow nor vanish.
+    weight = column.astype(np.float64, copy=False)
+    right = (weight == 0) | ((weight >= 1e-100) & (weight <= 1e100))
+    if not right.all():
+        position = int(right.argmin())
         raise ValueError(
-            f"sample_weight[{first + position}] is {column[position]}; a weight is finite and not negative"
+            f"sample_weight[{first + position}] is {weight[position]}; a weight is 0 or 1e-100..1e100"
         )
-    return column
+    return weight
 
 
 def _read_groups(values: Any, first: int) -> _Groups:
