@@ -26,6 +26,8 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from emovid_dataset.truncation import is_truncated
+
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mkv", ".mov", ".avi", ".webm", ".gif", ".webp", ".apng", ".png", ".mpg", ".mpeg"}
 )
@@ -36,6 +38,7 @@ _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory bet
 _ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "ya", "pal8", "gbrap")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _EPSILON = 1e-6
+_SOUND_GAP = 0.05  # seconds; containers round times, so smaller steps are no gaps
 
 Source = bytes | str | os.PathLike[str]
 """A video: its bytes, or the path of its file."""
@@ -104,7 +107,11 @@ class Reader:
         self._packets: list[av.Packet] | None = None
         self._stills: list[np.ndarray] | None = None
         with _one_line_errors(source):
-            if _is_webp(source):
+            webp = _is_webp(source)
+            with _opened(source) as file:
+                if is_truncated(file):
+                    raise VideoError("is truncated: its own sizes say that there is more")
+            if webp:
                 self._container = None
                 self._scan_webp()
                 return
@@ -123,7 +130,7 @@ class Reader:
         self._stream = streams[0]
         if self._stream.codec_context is None:
             raise VideoError("has a video stream of an unknown codec")
-        context = self._stream.codec_context
+        context = self._decoder = _decoder(self._stream)
         context.thread_count = self._threads
         context.thread_type = "SLICE" if self._threads == 1 else "AUTO"
         return container
@@ -159,7 +166,9 @@ class Reader:
         self._packets = packets
         self._order = order
         pts = [p for p, _ in order if p is not None]
-        self._exact = len(pts) == len(order) and len(set(pts)) == len(pts)
+        # AVI holds no presentation times: those of reordered frames are FFmpeg's guess
+        guessed = name == "avi" and stream.codec_context.has_b_frames
+        self._exact = len(pts) == len(order) and len(set(pts)) == len(pts) and not guessed
         base = stream.time_base or Fraction(1, 90000)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         if self._exact:
@@ -175,8 +184,9 @@ class Reader:
             last = len(order) / float(rate)
         self._pts = pts
         count = len(order)
-        ideal = np.arange(count) * (self.times[-1] / max(count - 1, 1))
-        constant = bool(np.abs(self.times - ideal).max() <= 1.01 * float(base))
+        step = last / count
+        tolerance = min(2.01 * float(base), 0.4 * step)  # a tick for the frame, one for the film's end
+        constant = bool(np.abs(self.times - np.arange(count) * step).max() <= tolerance)
         aspect = stream.sample_aspect_ratio or Fraction(1)
         self.aspect = aspect if aspect > 0 else Fraction(1)
         audio = [s for s in self._container.streams.audio if s.codec_context is not None]
@@ -232,6 +242,8 @@ class Reader:
         stream, context = self._stream, self._stream.codec_context
         if "mp4" not in names:
             return f"container {names[0]}"
+        if self._container.metadata.get("major_brand", "").strip() == "qt":
+            return "container mov"
         if context.name != "h264":
             return f"codec {context.name}"
         if context.pix_fmt != "yuv420p":
@@ -293,7 +305,7 @@ class Reader:
         left = len(wanted)
         source = self._restart()
         group, skipping = -1, False
-        context = self._stream.codec_context
+        context = self._decoder
         for packet in source:
             if packet.is_keyframe or group < 0:
                 group += 1
@@ -334,8 +346,8 @@ class Reader:
 
     def _all_frames(self) -> Iterator[av.VideoFrame]:
         for packet in self._restart():
-            yield from self._stream.codec_context.decode(packet)
-        yield from self._stream.codec_context.decode(None)
+            yield from self._decoder.decode(packet)
+        yield from self._decoder.decode(None)
 
     def count_frames(self) -> int:
         """Decode everything and count the frames that come out whole.
@@ -370,7 +382,8 @@ class Reader:
             low = self.start_time + (start or 0) - _EPSILON
             high = np.inf if end is None else self.start_time + end - _EPSILON
             # a half second of room, so that the sound's packets before the first picture are read too
-            for room in (0.5, 5.0, 30.0, np.inf) if start else (np.inf,):
+            # (frames without times of their own are counted from the beginning)
+            for room in (0.5, 5.0, 30.0, np.inf) if start and self._exact else (np.inf,):
                 yielded = yield from self._segment(low, high, low - room)
                 if yielded:
                     return
@@ -391,25 +404,28 @@ class Reader:
             self.audio = audio[0] if audio else None
         streams = [self._stream] + ([self.audio] if self.audio is not None else [])
         open_ended = {stream.index for stream in streams}
-        context = self._stream.codec_context
+        context = self._decoder
+        context.flush_buffers()
         step = 1 / self.info.fps
         first: float | None = None
+        early: list[av.AudioFrame] = []  # held back until it is clear that the seek did not land too late
         count = 0
         base = self._stream.time_base or Fraction(1, 90000)
         for packet in self._container.demux(streams):
-            if packet.stream_index not in open_ended and packet.size:
+            index = packet.stream.index  # the packet's own stream_index is 0 in those that end a stream
+            if index not in open_ended and packet.size:
                 continue
-            if packet.stream_index == self._stream.index:
+            if index == self._stream.index:
                 if packet.is_discard:
                     continue
-                before = packet.pts is not None and float(packet.pts * base) < low - step
+                before = self._exact and packet.pts is not None and float(packet.pts * base) < low - step
                 context.skip_frame = "NONREF" if before else "DEFAULT"
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                if packet.stream_index == self._stream.index:
-                    raise
-                continue  # a damaged piece of sound becomes silence
+                frames: Sequence[Any] = context.decode(packet)
+            else:
+                try:
+                    frames = packet.decode()
+                except av.FFmpegError:
+                    continue  # a damaged piece of sound becomes silence
             for frame in frames:
                 if isinstance(frame, av.VideoFrame):
                     time = self._frame_time(frame, count)
@@ -418,19 +434,25 @@ class Reader:
                         first = time
                         if seek_to > self.start_time and first > low + step:
                             return False
+                        yield from early
                     if time >= high:
                         open_ended.discard(self._stream.index)
                         break
                     if time >= low:
+                        if not self._exact:
+                            frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
                         yield _sound(frame)
                 elif isinstance(frame, av.AudioFrame):
                     if frame.time is None:
                         continue
                     if frame.time >= high:
-                        open_ended.discard(packet.stream_index)
+                        open_ended.discard(index)
                         break
                     if frame.time + frame.samples / frame.sample_rate > low:
-                        yield frame
+                        if first is None:
+                            early.append(frame)
+                        else:
+                            yield frame
             if not open_ended:
                 break
         context.skip_frame = "DEFAULT"
@@ -623,7 +645,7 @@ def transcode(
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(os.fspath(out), "w", format="mp4", options=options) as sink:
         picture: Any = None
-        sound = _SoundTrack(sink, audio, start, end) if audio is not None else None
+        sound = _SoundTrack(sink, audio) if audio is not None else None
         reformatter = VideoReformatter()
         count, last = 0, -1
         early: list[av.AudioFrame] = []  # sound from before the first picture: both streams stand first
@@ -632,8 +654,8 @@ def transcode(
         for frame in reader.segment(start, end):
             if isinstance(frame, av.AudioFrame):
                 early.append(frame)
-                if picture is not None:
-                    _write_sound(sound, early, reader.start_time)
+                if zero is not None:
+                    _write_sound(sound, early, zero)
                 continue
             upright = flatten(frame)
             if picture is None:
@@ -642,12 +664,18 @@ def transcode(
                 picture = sink.add_stream("libx264", rate=rate)
                 picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
                 picture.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+                if not info.constant_rate:
+                    # MP4 holds durations in the order of decoding; only without reordering are they exact
+                    picture.options = {**picture.options, "bf": "0"}
                 picture.codec_context.thread_count = 1
                 picture.codec_context.time_base = base
                 if upright is frame and frame.colorspace in (1, 5, 6):
                     picture.codec_context.colorspace = frame.colorspace
             time = frame.time or 0.0
-            zero = time if zero is None else zero
+            if zero is None:
+                zero = time
+                if sound is not None and end is not None:
+                    sound.total = round((reader.start_time + end - zero) * sound.rate)
             ready = reformatter.reformat(
                 upright,
                 width=picture.width,
@@ -664,10 +692,21 @@ def transcode(
             sink.mux(picture.encode(ready))
         if picture is None:
             raise VideoError("has no frames that decode" if start is None else "has no frame in the segment")
-        _write_sound(sound, early, reader.start_time)
-        sink.mux(picture.encode(None))
+        assert zero is not None
+        _write_sound(sound, early, zero)
+        rest = picture.encode(None)
+        if rest and not info.constant_rate:
+            rest[-1].duration = round(_shown(reader, zero + last * base - reader.start_time, end) / base)
+        sink.mux(rest)
         if sound is not None:
             sound.close()
+
+
+def _shown(reader: Reader, time: float, end: float | None) -> float:
+    """Seconds for which the frame at this time is shown, within a segment that ends at `end`."""
+    after = int(np.searchsorted(reader.times, time + 1e-3))  # the time is rounded to the clip's ticks
+    until = float(reader.times[after]) if after < len(reader.times) else reader.info.duration
+    return max((until if end is None else min(until, end)) - time, 0.0)
 
 
 def _write_sound(track: _SoundTrack | None, frames: list[av.AudioFrame], zero: float) -> None:
@@ -678,9 +717,9 @@ def _write_sound(track: _SoundTrack | None, frames: list[av.AudioFrame], zero: f
 
 
 class _SoundTrack:
-    """Cuts decoded sound to the segment to the sample and encodes it as AAC."""
+    """Encodes decoded sound as AAC, from the first picture on to the sample, gaps as silence."""
 
-    def __init__(self, sink: Any, source: Any, start: float | None, end: float | None) -> None:
+    def __init__(self, sink: Any, source: Any) -> None:
         context = source.codec_context
         self.rate = context.sample_rate if context.sample_rate in _AAC_RATES else 48000
         layout = "mono" if context.channels == 1 else "stereo"
@@ -689,28 +728,42 @@ class _SoundTrack:
         self.stream.codec_context.bit_rate = 64000 if layout == "mono" else 128000
         self.layout = layout
         self.resampler = av.AudioResampler(format="fltp", layout=layout, rate=self.rate)
-        self.start = start or 0.0
-        self.total = None if end is None else round((end - self.start) * self.rate)
+        self.total: int | None = None
         self.written = 0
-        self.origin: int | None = None
+        self.ahead = 0  # samples from before the first picture, still to be dropped
+        self.next: float | None = None  # time at which the next frame of unbroken sound begins
 
     def write(self, frame: av.AudioFrame, zero: float) -> None:
-        if self.origin is None and frame.time is not None:
-            self.origin = round((frame.time - zero - self.start) * self.rate)
-            if self.origin > 0:
-                self._put(np.zeros((1 if self.layout == "mono" else 2, self.origin), np.float32))
+        time = float(frame.time or 0.0)
+        if self.next is None:
+            self.ahead = max(0, round((zero - time) * self.rate))
+            self._silence(time - zero)
+        elif time - self.next > _SOUND_GAP:
+            self._flush()
+            self._silence(time - zero - self.written / self.rate)
+        self.next = time + frame.samples / frame.sample_rate
         for piece in self.resampler.resample(frame):
-            self._piece(piece)
+            self._put(piece.to_ndarray())
 
-    def _piece(self, piece: av.AudioFrame) -> None:
-        samples = piece.to_ndarray()
-        if self.origin is not None and self.origin < 0:
-            drop = min(-self.origin, samples.shape[1])
-            self.origin += drop
-            samples = samples[:, drop:]
-        self._put(samples)
+    def _silence(self, seconds: float) -> None:
+        missing = max(0, round(seconds * self.rate))
+        if self.total is not None:
+            missing = min(missing, self.total)
+        while missing > 0:
+            length = min(missing, self.rate)
+            self._put(np.zeros((1 if self.layout == "mono" else 2, length), np.float32))
+            missing -= length
+
+    def _flush(self) -> None:
+        for piece in self.resampler.resample(None):
+            self._put(piece.to_ndarray())
+        self.resampler = av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
 
     def _put(self, samples: np.ndarray) -> None:
+        if self.ahead:
+            dropped = min(self.ahead, samples.shape[1])
+            self.ahead -= dropped
+            samples = samples[:, dropped:]
         if self.total is not None:
             samples = samples[:, : max(self.total - self.written, 0)]
         if not samples.shape[1]:
@@ -722,8 +775,7 @@ class _SoundTrack:
         self.sink.mux(self.stream.encode(frame))
 
     def close(self) -> None:
-        for piece in self.resampler.resample(None):
-            self._piece(piece)
+        self._flush()
         if self.written:
             self.sink.mux(self.stream.encode(None))
 
@@ -744,6 +796,19 @@ def _needed_groups(order: Sequence[tuple[int | None, bool]], wanted: dict[int, i
     return needed
 
 
+def _decoder(stream: Any) -> Any:
+    """The stream's decoder; for VP8 and VP9 with transparency the one that decodes it."""
+    names = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+    if stream.metadata.get("alpha_mode") != "1" or stream.codec_context.name not in names:
+        return stream.codec_context
+    try:
+        context = av.CodecContext.create(names[stream.codec_context.name], "r")
+    except ValueError as error:
+        raise VideoError("has transparency, and this PyAV lacks libvpx to decode it") from error
+    context.extradata = stream.codec_context.extradata
+    return context
+
+
 def _sound(frame: av.VideoFrame) -> av.VideoFrame:
     if frame.is_corrupt:
         raise VideoError(f"is damaged: the frame at {frame.time} s does not decode whole")
@@ -761,10 +826,13 @@ def _is_webp(source: Source) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
 
 
+def _opened(source: Source) -> Any:
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
 def _has_faststart(source: Source) -> bool:
     """Whether an MP4's moov box stands before its mdat box."""
-    file: Any = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")  # noqa: SIM115
-    with file:
+    with _opened(source) as file:
         while len(head := file.read(8)) == 8:
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
             if kind in (b"moov", b"mdat"):
