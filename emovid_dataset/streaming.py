@@ -37,7 +37,7 @@ class ClipStream(IterableDataset):
 
     Each item is a dict that torch's default collation can batch:
 
-    - ``video``: uint8 tensor [T, C, H, W], RGB, 0..255
+    - ``video``: uint8 tensor [T, C, H, W], RGB, 0..255, in memory [T, H, W, C]
     - ``label``: int, index of the emotion; ``valence``: int
     - ``id``, ``caption``, ``content_type``, ``emotion``, ``emotion_source``, ``source``, ``group``,
       ``license`` ("" when unknown), ``sha256``: str
@@ -177,7 +177,7 @@ class ClipStream(IterableDataset):
         for name in ("hue", "start", "end"):
             fields[name] = math.nan if fields[name] is None else fields[name]
         return {
-            "video": torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+            "video": torch.from_numpy(pixels).permute(0, 3, 1, 2),
             "label": clip.label,
             **fields,
             "license": clip.license or "",
