@@ -128,15 +128,15 @@ def measure_apart(library: str, case: str, n: int, repeats: int) -> dict[str, fl
 def main(
     rows: int = typer.Option(10_000_000, help="Predictions."),
     repeats: int = typer.Option(3, help="Runs of each measurement; the best counts."),
-    case: str = typer.Option("", help="Only this case."),
+    case: list[str] = typer.Option(list(CASES), help="A case to measure; may be given several times."),
     child: str = typer.Option("", hidden=True),
 ) -> None:
     """Print the table of ratios."""
     if child:
-        print(json.dumps(measure(child, case, rows, repeats)))
+        print(json.dumps(measure(child, case[0], rows, repeats)))
         return
     table = []
-    for name in [case] if case else CASES:
+    for name in case:
         own = measure_apart("emovid", name, rows, repeats)
         line = [name, round(own["input"] / 1e6), round(own["seconds"], 3)]
         if name in COUNTERPARTS:
@@ -147,6 +147,7 @@ def main(
             line += [round(other["allocated"] / other["input"], 2)]
         else:
             line += [None, None, None]
+        print(f"{name}: measured", file=sys.stderr)
         table.append([*line, *(round(own[key] / own["input"], 2) for key in ("allocated", "resident"))])
     columns = (
         "input",
