@@ -200,7 +200,7 @@ def convert(source: Path, out: Path) -> None:
     from .processing_nvila import NVILALiteProcessor
 
     settings = _read_json(source / "config.json")
-    parts = {part: _read_json(source / part / "config.json") for part in _PREFIXES}
+    parts = {part: _part_settings(source, part, settings) for part in _PREFIXES}
     _check_settings(settings)
     tokenizer = _load_tokenizer(source / "llm")
     frame_end = _frame_end(settings)
@@ -346,6 +346,13 @@ def convert_back(source: Path, out: Path) -> None:
         if (source / name).is_file():
             shutil.copy(source / name, out / name)
     _write_json(out / "config.json", settings)
+
+
+def _part_settings(source: Path, part: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """A part's own config.json; where it has none, what the one above says of it."""
+    above = settings.get(f"{part}_cfg")
+    file = source / part / "config.json"
+    return above if isinstance(above, dict) and not file.is_file() else _read_json(file)
 
 
 def _check_settings(settings: dict[str, Any]) -> None:

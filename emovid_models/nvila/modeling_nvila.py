@@ -107,13 +107,18 @@ class NVILALitePreTrainedModel(PreTrainedModel):
         Only safetensors are read, since a pickle can run code, and no weight is made up.
 
         Raises:
-            OSError: there are no safetensors.
+            OSError: there are no safetensors, or they are in the published layout, to be converted first.
             ValueError: `use_safetensors=False` was asked for, or the checkpoint lacks weights.
         """
         if kwargs.setdefault("use_safetensors", True) is not True:
             raise ValueError("use_safetensors is False; allowed: True, pickle checkpoints are not loaded")
         folder = Path(str(pretrained_model_name_or_path), kwargs.get("subfolder") or "")
         if folder.is_dir() and not any(folder.glob("*.safetensors")):
+            if (folder / "llm").is_dir():
+                raise OSError(
+                    f"{folder} is in the published layout; convert it first: "
+                    f"python -m emovid_models.nvila.convert_vila {folder} OUT"
+                )
             pickles = sorted(path.name for path in folder.glob("*.bin"))
             if pickles:
                 raise OSError(

@@ -201,8 +201,8 @@ class NVILALiteProcessor(ProcessorMixin):
 
         Args:
             video: frames as an array or tensor [T, H, W, C] or [T, C, H, W] with 1, 3 or 4 channels, or a
-                list of frames (arrays, tensors or Pillow images). Bytes 0..255, or floats 0..1. A
-                transparent picture is laid on white.
+                sequence of frames (arrays, tensors or Pillow images), of which only those that are looked
+                at are asked for. Bytes 0..255, or floats 0..1. A transparent picture is laid on white.
             num_frames: frames to sample, by default the processor's.
             do_sample_frames: False takes all frames as they are.
 
@@ -262,8 +262,8 @@ class NVILALiteProcessor(ProcessorMixin):
 
         Args:
             text: a prompt or several, with one video token for each video; `build_prompt` makes one.
-            videos: a video, or the videos of all prompts in the order of their tokens; what a video may be
-                is said at `preprocess_frames`.
+            videos: a video, the videos of all prompts in the order of their tokens, or a list of them for
+                each prompt; what a video may be is said at `preprocess_frames`.
             images: not supported; a still picture is a video of one frame.
             num_frames: frames to sample from each video, by default the processor's.
             do_sample_frames: False takes all frames of each video, so that videos may differ in length.
@@ -292,7 +292,8 @@ class NVILALiteProcessor(ProcessorMixin):
             raise ValueError(f"padding_side is {side!r}; allowed: 'left', 'right'")
         texts = [text] if isinstance(text, str) else list(text)
         pixels = []
-        for number, video in enumerate([] if videos is None else _videos(videos)):
+        given = videos is not None and len(videos) > 0
+        for number, video in enumerate(_videos(videos) if given else []):
             try:
                 pixels.append(
                     self.preprocess_frames(video, num_frames=num_frames, do_sample_frames=do_sample_frames)
@@ -337,29 +338,29 @@ class NVILALiteProcessor(ProcessorMixin):
 
 
 def _videos(videos: Any) -> list[Any]:
-    """One video or several, always as a list of videos."""
+    """One video, several, or a list of them a prompt, always as one list of videos."""
     if isinstance(videos, (np.ndarray, torch.Tensor)):
         return list(videos) if videos.ndim == 5 else [videos]
-    videos = list(videos)
-    single = bool(videos) and all(
-        isinstance(item, Image.Image) or getattr(item, "ndim", 0) == 3 for item in videos
-    )
-    return [videos] if single else videos
+    if not isinstance(videos, (list, tuple)) or not videos or any(_is_frame(item) for item in videos):
+        return [videos]
+    return [video for item in videos for video in _videos(item)]
+
+
+def _is_frame(item: Any) -> bool:
+    return isinstance(item, Image.Image) or getattr(item, "ndim", 0) == 3
 
 
 def _frames(video: Any) -> Any:
-    """A video's frames, to be indexed; one array stays one, so that only sampled frames are copied."""
-    if isinstance(video, torch.Tensor):
-        video = video.detach().cpu().numpy()
-    if isinstance(video, np.ndarray):
-        if video.ndim != 4:
-            raise ValueError(f"frames have shape {list(video.shape)}; allowed: [T, H, W, C] or [T, C, H, W]")
-        return video
+    """A video's frames, to be indexed; nothing is copied or decoded before a frame is asked for."""
     if isinstance(video, Image.Image):
         return [video]
-    if isinstance(video, (list, tuple)):
-        return video
-    raise ValueError(f"a video is a {type(video).__name__}; allowed: array, tensor or list of frames")
+    if isinstance(video, (np.ndarray, torch.Tensor)) and video.ndim != 4:
+        raise ValueError(f"frames have shape {list(video.shape)}; allowed: [T, H, W, C] or [T, C, H, W]")
+    if isinstance(video, (str, bytes, dict)) or not (
+        hasattr(video, "__len__") and hasattr(video, "__getitem__")
+    ):
+        raise ValueError(f"a video is a {type(video).__name__}; allowed: array, tensor or sequence of frames")
+    return video
 
 
 def _to_image(frame: Any, index: int) -> Image.Image:
@@ -377,6 +378,8 @@ def _to_image(frame: Any, index: int) -> Image.Image:
         if not (np.isfinite(frame).all() and frame.min() >= 0 and frame.max() <= 1):
             raise ValueError(f"frame {index} holds floats that are not finite or outside 0..1")
         frame = np.round(frame * 255)
+    elif not np.issubdtype(frame.dtype, np.integer):
+        raise ValueError(f"frame {index} holds {frame.dtype}; allowed: bytes 0..255 or floats 0..1")
     elif frame.dtype != np.uint8 and (frame.min() < 0 or frame.max() > 255):
         raise ValueError(f"frame {index} holds numbers outside 0..255")
     frame = np.ascontiguousarray(frame.astype(np.uint8))

@@ -48,6 +48,8 @@ class Shape:
     layers: int
     heads: int
     key_value_heads: int
+    vision_inner: int | None = None
+    inner: int | None = None
     projector: str = "mlp_downsample_3x3_fix"
     feature_layer: int = -2
     vision_head: bool = False
@@ -57,6 +59,16 @@ class Shape:
     num_frames: int = 8
     aspect: str = "resize"
     settings: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def vision_intermediate(self) -> int:
+        """Width of the vision tower's inner layers."""
+        return self.vision_inner or 2 * self.vision_hidden
+
+    @property
+    def intermediate(self) -> int:
+        """Width of the language model's inner layers."""
+        return self.inner or 2 * self.hidden
 
     @property
     def vocab_size(self) -> int:
@@ -136,7 +148,7 @@ def weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
 
 def llm_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """Keys of the folder `llm`."""
-    size, inner, head = shape.hidden, 2 * shape.hidden, shape.hidden // shape.heads
+    size, inner, head = shape.hidden, shape.intermediate, shape.hidden // shape.heads
     keys: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (shape.vocab_size, size)}
     for index in range(shape.layers):
         layer = f"model.layers.{index}."
@@ -157,7 +169,7 @@ def llm_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 def vision_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     """Keys of the folder `vision_tower`."""
-    size, inner, patch = shape.vision_hidden, 2 * shape.vision_hidden, shape.patch_size
+    size, inner, patch = shape.vision_hidden, shape.vision_intermediate, shape.patch_size
     root = "vision_model."
     keys: dict[str, tuple[int, ...]] = {
         f"{root}embeddings.patch_embedding.weight": (size, 3, patch, patch),
@@ -292,7 +304,7 @@ def write_checkpoint(root: Path, shape: Shape) -> Path:
         "hidden_act": "silu",
         "hidden_size": shape.hidden,
         "initializer_range": 0.02,
-        "intermediate_size": 2 * shape.hidden,
+        "intermediate_size": shape.intermediate,
         "max_position_embeddings": 32768,
         "max_window_layers": 21,
         "model_max_length": 4096,
@@ -316,7 +328,7 @@ def write_checkpoint(root: Path, shape: Shape) -> Path:
         "hidden_act": "gelu_pytorch_tanh",
         "hidden_size": shape.vision_hidden,
         "image_size": shape.image_size,
-        "intermediate_size": 2 * shape.vision_hidden,
+        "intermediate_size": shape.vision_intermediate,
         "layer_norm_eps": 1e-06,
         "model_type": "siglip_vision_model",
         "num_attention_heads": shape.vision_heads,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Converted
+from converted_checkpoint import Converted
 from published_layout import CASES, GREEDY_TOKENS, Case, frames
 from record_reference import places_of
 
