@@ -271,7 +271,7 @@ class Reader:
             indices: 0..num_frames - 1, in any order, each is given once.
 
         Yields:
-            Index and frame, in order of time.
+            Index and frame, in order of time, but for frames that a first attempt misses.
 
         Raises:
             VideoError: a frame is damaged or missing.
@@ -301,8 +301,22 @@ class Reader:
                 yield packet
 
     def _frames_by_pts(self, wanted: dict[int, int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        left = dict(wanted)
+        for frame in self._decode_groups(wanted):
+            if frame.pts in left and not frame.is_corrupt:
+                yield left.pop(frame.pts), frame
+                if not left:
+                    return
+        # a key frame that is only where a gradual refresh begins needs the frames before it
+        for frame in self._all_frames():
+            if frame.pts in left:
+                yield left.pop(frame.pts), _sound(frame)
+        if left:
+            raise VideoError(f"is damaged: {len(left)} of {len(wanted)} chosen frames do not decode")
+
+    def _decode_groups(self, wanted: dict[int, int]) -> Iterator[av.VideoFrame]:
+        """Decode the groups of pictures with a wanted frame, and in them what other frames refer to."""
         needed = _needed_groups(self._order, wanted)
-        left = len(wanted)
         source = self._restart()
         group, skipping = -1, False
         context = self._decoder
@@ -311,28 +325,14 @@ class Reader:
                 group += 1
                 # a seek: give out what the decoder holds, then start anew at the next needed key frame
                 if not needed[group] and not skipping and group > 0:
-                    for frame in context.decode(None):
-                        if frame.pts in wanted:
-                            left -= 1
-                            yield wanted[frame.pts], _sound(frame)
+                    yield from context.decode(None)
                     context.flush_buffers()
                 skipping = not needed[group]
-            if skipping:
-                continue
-            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            for frame in context.decode(packet):
-                if frame.pts in wanted:
-                    left -= 1
-                    yield wanted[frame.pts], _sound(frame)
-            if not left:
-                return
+            if not skipping:
+                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+                yield from context.decode(packet)
         if not skipping:
-            for frame in context.decode(None):
-                if frame.pts in wanted:
-                    left -= 1
-                    yield wanted[frame.pts], _sound(frame)
-        if left:
-            raise VideoError(f"is damaged: {left} of {len(wanted)} chosen frames do not decode")
+            yield from context.decode(None)
 
     def _frames_by_count(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         found = 0
@@ -393,19 +393,18 @@ class Reader:
     ) -> Generator[av.VideoFrame | av.AudioFrame, None, bool]:  # False: the seek landed too late
         assert self._container is not None
         self._packets = None
+        # fresh decoders: that of AAC keeps a state when flushed, and no cut may depend on the one before
+        self._container.close()
+        self._container = self._open()
+        audio = [s for s in self._container.streams.audio if s.codec_context is not None]
+        self.audio = audio[0] if audio else None
         if seek_to > self.start_time:
             stream = self._stream
             assert stream.time_base is not None
             self._container.seek(int(seek_to / stream.time_base), stream=stream, backward=True)
-        else:
-            self._container.close()
-            self._container = self._open()
-            audio = [s for s in self._container.streams.audio if s.codec_context is not None]
-            self.audio = audio[0] if audio else None
         streams = [self._stream] + ([self.audio] if self.audio is not None else [])
         open_ended = {stream.index for stream in streams}
         context = self._decoder
-        context.flush_buffers()
         step = 1 / self.info.fps
         first: float | None = None
         early: list[av.AudioFrame] = []  # held back until it is clear that the seek did not land too late
