@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +138,7 @@ def generate(
     }
     rows = []
     with Progress(len(wanted), unit="videos", title="generating", enabled=not as_json) as progress:
-        if len(wanted) > 1:
+        if len(wanted) > 1 or as_json:
             pipe.set_progress_bar_config(disable=True)
         try:
             for item, new in generate_videos(pipe, wanted, **options):
@@ -246,7 +248,9 @@ def lora(
             base_outline = BaseOutline.read(base, task, base_revision)
             plan_training(settings, base_outline, select(data, split=split, content_type=content_type))
             return
-        path = train_lora(settings)
+        # The plan belongs to the reader; with --json stdout is for the machine.
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            path = train_lora(settings)
     except torch.OutOfMemoryError as error:
         raise OSError(str(error)) from error
     result = {"lora": str(path), "steps": steps, "bytes": path.stat().st_size}

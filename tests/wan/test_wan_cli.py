@@ -1,0 +1,164 @@
+"""The commands `emovid generate` and `emovid train lora`, run like a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner, Result
+from wan_tiny import tiny_transformer
+
+from emovid_dataset.video import decode, probe
+from emovid_models.wan.cli import parse_emotion_option, parse_size, register
+from emovid_models.wan.generate import read_image, read_prompts, write_video
+from emovid_models.wan.lora import WEIGHT_NAME
+
+SMALL = ("--size", "48x32", "--frames", "5", "--steps", "1")
+
+
+def emovid(*arguments: str | Path) -> Result:
+    app, train_app = typer.Typer(), typer.Typer()
+    register(app, train_app)
+    app.add_typer(train_app, name="train")
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refusal(*arguments: str | Path) -> str:
+    result = emovid(*arguments)
+    assert isinstance(result.exception, (ValueError, OSError)), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+def test_train_then_generate(mini_build: Path, t2v_base: Path, tmp_path: Path) -> None:
+    lora, out = tmp_path / "lora", tmp_path / "cat.mp4"
+    small = ("--size", "64x32", "--max-frames", "9", "--rank", "4", "--steps", "2", "--content-type", "movie")
+    base = ("--task", "t2v", "--data", mini_build, "--base", t2v_base, "--out", lora)
+    planned = emovid("train", "lora", *base, *small, "--plan")
+    assert planned.exit_code == 0 and "2 clips, 0 dropped" in planned.output and not lora.exists()
+    trained = emovid("train", "lora", *base, *small, "--export", "comfyui", "--json")
+    assert trained.exit_code == 0, trained.output
+    assert json.loads(trained.stdout) == {
+        "lora": str(lora / WEIGHT_NAME),
+        "steps": 2,
+        "bytes": (lora / WEIGHT_NAME).stat().st_size,
+    }
+    assert (lora / "comfyui_lora_weights.safetensors").is_file()
+
+    ask = ("generate", "a cat on a roof", "--model", t2v_base, "--lora", lora, "--out", out, *SMALL)
+    made = emovid(*ask, "--emotion", "awe=0.7,fear=0.3", "--intensity", "1.5")
+    assert made.exit_code == 0, made.output
+    info = probe(out.read_bytes())
+    assert (info.width, info.height, info.num_frames, info.fps) == (48, 32, 5, 16)
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["cat.mp4"]
+
+
+def test_a_file_of_prompts_goes_on_where_it_was(i2v_base: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "first.png")
+    entries: list[dict[str, Any]] = [
+        {"prompt": "a cat", "emotion": "awe", "image": "first.png"},
+        {
+            "prompt": "a dog",
+            "emotion": {"awe": 1, "fear": 1},
+            "image": "first.png",
+            "seed": 3,
+            "out": "dog.mp4",
+        },
+    ]
+    (tmp_path / "prompts.json").write_text(json.dumps(entries))
+    ask = ("generate", "--prompts", tmp_path / "prompts.json", "--model", i2v_base, "--out", tmp_path / "out")
+    first = emovid(*ask, *SMALL, "--json")
+    assert first.exit_code == 0, first.output
+    states = [(Path(row["out"]).name, row["state"]) for row in json.loads(first.stdout)]
+    assert states == [("0000-awe.mp4", "made"), ("dog.mp4", "made")]
+    (tmp_path / "out" / "dog.mp4").unlink()
+    kept = (tmp_path / "out" / "0000-awe.mp4").stat().st_mtime_ns
+    second = emovid(*ask, *SMALL, "--json")
+    assert [row["state"] for row in json.loads(second.stdout)] == ["was there", "made"]
+    assert (tmp_path / "out" / "0000-awe.mp4").stat().st_mtime_ns == kept
+
+
+def test_a_written_video_reads_back(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 64)[None, None, :, None] * np.ones((9, 48, 1, 3))
+    frames = ramp * np.linspace(0.2, 1, 9)[:, None, None, None]
+    write_video(tmp_path / "ramp.mp4", frames)
+    read = decode((tmp_path / "ramp.mp4").read_bytes())
+    assert read.shape == (9, 48, 64, 3)
+    assert np.abs(read / 255 - frames).mean() < 0.01
+    data = (tmp_path / "ramp.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat"), "faststart"
+
+
+def test_an_image_is_cut_to_the_videos_shape_on_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (100, 40), (255, 0, 0, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 50, 40))
+    image.save(tmp_path / "half.png")
+    out = np.asarray(read_image(tmp_path / "half.png", 32, 32))
+    assert out.shape == (32, 32, 3)
+    assert out[16, 4].tolist() == [255, 255, 255] and out[16, 28].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a cat", "--emotion", "joy"], "emotion 'joy' is unknown"),
+        (["a cat", "--emotion", "awe=x"], "--emotion 'awe=x' is not of the form"),
+        ([" "], "prompt ' ' is empty"),
+        (["a cat", "--frames", "6"], "num_frames 6 is not 4k+1"),
+        (["a cat", "--size", "50x32"], "width 50 is not a multiple of 16"),
+        (["a cat", "--size", "big"], "--size 'big' is not of the form WIDTHxHEIGHT"),
+        (["a cat", "--image", "gone.png"], "image gone.png is not there"),
+        (["a cat", "--out", "cat.avi"], "--out 'cat.avi' does not end in .mp4"),
+        ([], "give either a prompt or --prompts FILE"),
+    ],
+)
+def test_bad_input_is_refused_before_the_model_is_loaded(arguments: list[str], message: str) -> None:
+    text = refusal("generate", "--model", "nowhere", "--out", "cat.mp4", *SMALL, *arguments)
+    assert message in text
+
+
+def test_a_lora_that_does_not_fit_and_a_wrong_model_are_refused(
+    t2v_base: Path, i2v_base: Path, tmp_path: Path
+) -> None:
+    from peft import LoraConfig
+
+    from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+
+    other = tiny_transformer(num_layers=3)
+    other.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))
+    write_lora(tmp_path / WEIGHT_NAME, other, LoraFacts(wording="1", task="t2v", base="a larger one"))
+    ask = ("generate", "a cat", "--out", tmp_path / "cat.mp4", *SMALL)
+    assert "was trained for a larger one and does not fit" in refusal(
+        *ask, "--model", t2v_base, "--lora", tmp_path
+    )
+    assert "an image-to-video model: give --image" in refusal(*ask, "--model", i2v_base)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is no JSON"),
+        ("[]", "is not a list of objects"),
+        ('[{"emotion": "awe"}]', "entry 0: no prompt"),
+        ('[{"prompt": "a", "mood": "awe"}]', "unknown fields ['mood']"),
+        ('[{"prompt": "a", "out": "../a.mp4"}]', "out '../a.mp4' is not the name of an .mp4 file"),
+        ('[{"prompt": "a", "out": "a.mp4"}, {"prompt": "b", "out": "a.mp4"}]', "names a.mp4 twice"),
+    ],
+)
+def test_a_wrong_file_of_prompts_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "prompts.json").write_text(text)
+    with pytest.raises(ValueError) as error:
+        read_prompts(tmp_path / "prompts.json", tmp_path)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_options_are_read() -> None:
+    assert parse_emotion_option(None) is None
+    assert parse_emotion_option("awe") == "awe"
+    assert parse_size("832X480") == (480, 832)
