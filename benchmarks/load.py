@@ -1,7 +1,7 @@
 """How fast clips are streamed, and how few bytes a selection moves; prints tables of ratios.
 
-    python benchmarks/load.py DIR               # DIR is a build, such as benchmarks/build.py makes
-    python benchmarks/load.py DIR --rounds 5 --clips 200 --workers 2
+    python benchmarks/load.py DIR            # DIR is a build: what benchmarks/build.py --out DIR leaves
+    python benchmarks/load.py --clips 400    # makes a smaller one of the same kind, and removes it
 
 Streaming: 16 frames at 224 x 224 of every clip, by DataLoaders with the same number of workers of one thread
 each, on the same shards, in turns, so that a busy machine slows all of them down alike:
@@ -20,6 +20,7 @@ import argparse
 import io
 import os
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -185,26 +186,33 @@ def count_selection(folder: Path, config: str, share: float) -> None:
     )
 
 
+def build_clips(clips: int, folder: Path, workers: int) -> Path:
+    """Build pieces of the miniature corpus's film, as benchmarks/build.py does."""
+    from build import build_files, film_pieces, repeat
+
+    out = folder / "build"
+    build_files(repeat(film_pieces(), clips, folder / "raw"), out, workers)
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a build")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a build")
+    parser.add_argument("--clips", type=int, default=400, help="clips of the build that is made without DIR")
     parser.add_argument("--config", default="all", help="all, cartoon, movie or sticker")
-    parser.add_argument("--clips", type=int, default=150, help="clips timed a round")
+    parser.add_argument("--timed", type=int, default=60, help="clips timed a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--share", type=float, default=0.01, help="share of the clips to select")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    count_selection(options.folder, options.config, options.share)
-    compare_streams(
-        options.folder,
-        options.config,
-        clips=options.clips,
-        rounds=options.rounds,
-        workers=options.workers,
-    )
+    with tempfile.TemporaryDirectory() as temporary:
+        workers = options.workers
+        folder = options.folder or build_clips(options.clips, Path(temporary), max(workers, 1))
+        count_selection(folder, options.config, options.share)
+        compare_streams(folder, options.config, clips=options.timed, rounds=options.rounds, workers=workers)
 
 
 if __name__ == "__main__":
