@@ -23,6 +23,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
@@ -31,12 +32,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from emovid_dataset import __version__
 from emovid_dataset.clip import Clip
-from emovid_dataset.corpus import Label, Rejection, read_labels, unlabelled
+from emovid_dataset.corpus import Label, Rejection, printable, read_labels, unlabelled
 from emovid_dataset.emotions import EMOTIONS
 from emovid_dataset.manifest import (
     CARD_NAME,
@@ -180,6 +182,7 @@ def build(
             complete=False,
         )
         manifest = _write_all(pool, plans, out, manifest, progress)
+        shutil.rmtree(out / METADATA_FOLDER, ignore_errors=True)
         write_metadata(plans, out)
         _finish(out, manifest, notes)
         manifest = replace(manifest, complete=True)
@@ -277,12 +280,17 @@ def _claim(out: Path, settings: str, newest: int, overwrite: bool) -> bool:
     held = sorted(path.name for path in out.iterdir()) if out.exists() else []
     work = out / WORK_FOLDER
     is_ours = work.is_dir() or (out / MANIFEST_NAME).is_file()
-    foreign = [name for name in held if name not in _OWN_NAMES]
+    # a kill can leave a file that was about to be renamed
+    ours = _OWN_NAMES | {f".{name}.tmp" for name in _OWN_NAMES}
+    foreign = [name for name in held if name not in ours]
     if foreign or (held and not is_ours):
         raise ValueError(
             f"out {out} holds something else ({(foreign or held)[0]}); name a new or empty folder"
         )
     if is_ours and overwrite:
+        if work.is_dir():
+            with _lock(work):
+                pass  # not while another process builds it
         for name in held:
             path = out / name
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -363,7 +371,10 @@ class _Pool:
             except StopIteration:
                 pass
             except BrokenProcessPool:
-                waiting = iter([task, *waiting])
+                waiting = chain([task], waiting)
+                if not running:
+                    self._restart()
+                    continue
             if not running:
                 return
             done, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -379,9 +390,8 @@ class _Pool:
             if lost:
                 lost += running.values()
                 running.clear()
+                self._restart()
                 yield from self._one_by_one(function, lost)
-                self._executor.shutdown(wait=False)
-                self._executor = self._start(self.workers)
 
     def _one_by_one(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
@@ -392,6 +402,10 @@ class _Pool:
                     yield task, executor.submit(function, task).result()
                 except BrokenProcessPool as error:
                     yield task, error
+
+    def _restart(self) -> None:
+        self._executor.shutdown(wait=False)
+        self._executor = self._start(self.workers)
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
@@ -407,7 +421,8 @@ def _workers(count: int | None) -> Iterator[_Pool]:
 
 
 def _watch(parent: int) -> None:
-    """End this process when its parent is gone, even killed."""
+    """End this process when its parent is gone, even killed; Ctrl-C is the parent's affair."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait_for_parent() -> None:
         while os.getppid() == parent:
@@ -490,16 +505,22 @@ def _join(
     for label in labels:
         clip = prepared.get(label.row)
         if clip is None:
-            rejections.append(Rejection(label.row, label.path, reasons[label.row]))
+            rejections.append(Rejection(label.row, printable(label.path), printable(reasons[label.row])))
             continue
         content = clip.id.partition("-")[2]
         if content in first_row:
             reason = f"has the same content as row {first_row[content]}"
-            rejections.append(Rejection(label.row, label.path, reason))
+            rejections.append(Rejection(label.row, printable(label.path), reason))
+            continue
+        record = _clip(label, clip)
+        try:
+            Clip.from_mapping(asdict(record))
+        except ValueError as error:  # such as a frame rate beyond all sense
+            rejections.append(Rejection(label.row, printable(label.path), printable(str(error))))
             continue
         first_row[content] = label.row
         video = raw / label.path if clip.verbatim else staging / clip.staged_name()
-        planned.append(PlannedClip(_clip(label, clip), video, clip.size))
+        planned.append(PlannedClip(record, video, clip.size))
     return planned, rejections
 
 
@@ -568,9 +589,9 @@ def _write_all(
             done[plan.path] = result
             manifest = record()
             bar.update(1, result.size)
-    for path in sorted((out / DATA_FOLDER).rglob("*.tar")):
-        if path.relative_to(out).as_posix() not in digests:
-            path.unlink()  # of an earlier plan of this unfinished build
+    for path in sorted((out / DATA_FOLDER).rglob("*")):
+        if path.is_file() and path.relative_to(out).as_posix() not in digests:
+            path.unlink()  # of an earlier plan of this unfinished build, or of a process that outlived it
     return manifest
 
 

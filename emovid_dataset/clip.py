@@ -133,8 +133,11 @@ class Clip:
         if missing or unknown:
             raise ValueError(f"clip keys differ: missing {missing}, unknown {unknown}")
         values = {name: row[name] for name in KEYS}
-        if values["emotion_scores"] is not None:
-            values["emotion_scores"] = tuple(values["emotion_scores"])
+        scores = values["emotion_scores"]
+        if isinstance(scores, (list, tuple)):
+            values["emotion_scores"] = tuple(scores)
+        elif scores is not None:
+            raise ValueError(f"emotion_scores is {scores!r} ({type(scores).__name__}), not a list")
         for name, kind in _KINDS.items():
             value = values[name]
             if value is None and name in _NULLABLE:

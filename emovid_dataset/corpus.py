@@ -111,7 +111,8 @@ def read_labels(sheet: Path, raw: Path) -> tuple[list[Label], list[Rejection]]:
             seen[key] = number
             labels.append(label)
         except ValueError as error:
-            rejections.append(Rejection(number, str(values.get("path") or ""), str(error)))
+            path = printable(str(values.get("path") or ""))
+            rejections.append(Rejection(number, path, printable(str(error))))
     return labels, rejections
 
 
@@ -125,8 +126,18 @@ def unlabelled(raw: Path, labels: list[Label], rejections: list[Rejection]) -> l
             if Path(name).suffix.lower() in SUFFIXES:
                 path = Path(folder, name).relative_to(raw).as_posix()
                 if path not in named:
-                    found.append(path)
+                    found.append(printable(path))
     return sorted(found)
+
+
+def printable(text: str) -> str:
+    """One line of valid Unicode: what is not, such as a file name's stray bytes, becomes escapes.
+
+    >>> printable("a\\udcffb\\nc")
+    'a\\\\udcffb\\\\nc'
+    """
+    encoded = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in encoded)
 
 
 def _rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
@@ -263,10 +274,11 @@ def _top_folder(path: str) -> str | None:
 
 def _inside(root: Path, path: str) -> str:
     """The file's path below the root with slashes; refuses whatever leads outside, links too."""
-    joined = root / path.replace("\\", "/")
+    # the dots go first, so that what is checked is what is opened, whatever links do
+    joined = Path(os.path.normpath(root / path.replace("\\", "/")))
     try:
         resolved = joined.resolve()
-        relative = Path(os.path.normpath(joined)).relative_to(root)
+        relative = joined.relative_to(root)
         resolved.relative_to(root)
     except (ValueError, OSError, RuntimeError):
         raise ValueError("lies outside the raw folder") from None
@@ -290,7 +302,7 @@ def _seconds(values: Mapping[str, Any], name: str) -> float | None:
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name} {value!r} is not a number of seconds") from None
     if math.isnan(seconds) and not isinstance(value, str):
         return None  # an empty cell of a Parquet column of floats
@@ -309,7 +321,7 @@ def _scores(value: Any) -> tuple[float, ...] | None:
             raise ValueError(f"emotion_scores {value!r} is not a JSON list") from None
     try:
         scores = tuple(float(score) for score in value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"emotion_scores {value!r} is not a list of numbers") from None
     inside = all(0 <= score <= 1 for score in scores)
     if len(scores) != len(EMOTIONS) or not inside or abs(sum(scores) - 1) > 1e-3:

@@ -138,6 +138,7 @@ class Manifest:
             values: dict[str, Any] = {name: body[name] for name in names}
             values["split_ratios"] = tuple(values["split_ratios"])
             manifest = cls(**values, shards=shards)
+            _check_types(manifest)
             _check_paths(manifest.shards)
         except (KeyError, TypeError) as error:
             raise ValueError(f"{MANIFEST_NAME} is incomplete: {error}") from error
@@ -164,6 +165,47 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write the manifest so that a reader sees the old one or the new one, never a part."""
         write_atomic(folder / MANIFEST_NAME, self.to_json().encode())
+
+
+def _check_types(manifest: Manifest) -> None:
+    records = [("", asdict(manifest), _TYPES)]
+    records += [
+        (f"shard {index}: ", asdict(shard), _SHARD_TYPES) for index, shard in enumerate(manifest.shards)
+    ]
+    for where, record, types in records:
+        for name, kind in types.items():
+            value = record[name]
+            if type(value) is not kind:
+                raise ValueError(f"{MANIFEST_NAME}: {where}{name} is {value!r}, not {kind.__name__}")
+    ratios = manifest.split_ratios
+    if len(ratios) != 3 or not all(type(ratio) in (int, float) for ratio in ratios):
+        raise ValueError(f"{MANIFEST_NAME}: split_ratios is {ratios!r}, not three numbers")
+    for shard in manifest.shards:
+        if shard.content_type not in CONTENT_TYPES or shard.split not in SPLITS:
+            raise ValueError(
+                f"{MANIFEST_NAME}: {shard.path} has the content type {shard.content_type!r} "
+                f"and the split {shard.split!r}"
+            )
+
+
+_TYPES: dict[str, type] = {
+    "version": str,
+    "seed": int,
+    "frames": int,
+    "shard_size": int,
+    "source_digest": str,
+    "settings_digest": str,
+    "rejected": int,
+    "complete": bool,
+}
+_SHARD_TYPES: dict[str, type] = {
+    "path": str,
+    "content_type": str,
+    "split": str,
+    "samples": int,
+    "size": int,
+    "sha256": str,
+}
 
 
 def _check_paths(shards: Iterable[ShardRecord]) -> None:

@@ -6,6 +6,7 @@ outcome is plain data, so that it can be journalled and the shards planned from 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -14,10 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
+import av
+
 from emovid_dataset import attributes
 from emovid_dataset.clip import clip_id
 from emovid_dataset.corpus import Label
 from emovid_dataset.video import Reader, VideoError, sample_for_attributes, transcode
+
+_OF_THE_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES))
 
 SEGMENTS_PER_UNIT = 8
 """A film's segments are shared out over the processes in pieces of so many."""
@@ -163,6 +168,11 @@ def prepare(unit: Unit, raw: Path, staging: Path) -> Outcome:
                 clips.append(_prepare_segment(unit, segment, reader, digest, source, staging))
             except VideoError as error:
                 refused.append(Refused(segment.row, str(error)))
+            except av.FFmpegError as error:
+                if error.errno in _OF_THE_DISK:
+                    # a plain OSError: PyAV's own do not survive the way from process to process
+                    raise OSError(error.errno, os.strerror(error.errno), str(staging)) from None
+                refused.append(Refused(segment.row, f"cannot be encoded: {error.strerror}"))
     return Outcome(unit.key(), tuple(clips), tuple(refused))
 
 

@@ -29,6 +29,7 @@ from emovid_dataset.manifest import (
     CARD_NAME,
     DATA_FOLDER,
     INFO_NAME,
+    MANIFEST_NAME,
     METADATA_FOLDER,
     REJECTED_NAME,
     Manifest,
@@ -358,7 +359,11 @@ def verify_index(folder: Path, manifest: Manifest, samples: dict[str, list[Any]]
     from emovid_dataset.card import info_json
 
     found: list[str] = []
+    if (folder / MANIFEST_NAME).read_text(encoding="utf-8") != manifest.to_json():
+        found.append(f"{MANIFEST_NAME}: the configs and totals do not agree with its shards")
     shards = {shard.path: shard for shard in manifest.shards}
+    if len(shards) != len(manifest.shards):
+        found.append(f"{MANIFEST_NAME}: names a shard twice")
     split_of: dict[str, set[str]] = defaultdict(set)
     seen: dict[str, str] = {}
     for path, held in samples.items():
@@ -389,11 +394,18 @@ def verify_index(folder: Path, manifest: Manifest, samples: dict[str, list[Any]]
             for clip, offset, size in samples.get(shard.path, [])
         ]
         found += _compare_rows(name, table.to_pylist(), expected)
-    if not (folder / INFO_NAME).is_file() or (folder / INFO_NAME).read_text() != info_json(manifest):
+    if (
+        not (folder / INFO_NAME).is_file()
+        or (folder / INFO_NAME).read_bytes() != info_json(manifest).encode()
+    ):
         found.append(f"{INFO_NAME}: is missing or does not agree with the manifest")
     found += _check_card(folder, manifest)
     if not (folder / REJECTED_NAME).is_file():
         found.append(f"{REJECTED_NAME}: is missing")
+    else:
+        refused = (folder / REJECTED_NAME).read_bytes().count(b"\n")
+        if refused != manifest.rejected:
+            found.append(f"{REJECTED_NAME}: has {refused} lines, the manifest says {manifest.rejected}")
     known = set(shards) | {metadata_path(*part) for part in parts}
     for top in (DATA_FOLDER, METADATA_FOLDER):
         for stray in sorted((folder / top).rglob("*")):
@@ -419,24 +431,25 @@ def _compare_rows(name: str, rows: list[dict[str, Any]], expected: list[dict[str
 def _check_card(folder: Path, manifest: Manifest) -> list[str]:
     import yaml
 
+    from emovid_dataset.card import front_matter
+
     path = folder / CARD_NAME
     if not path.is_file():
         return [f"{CARD_NAME}: is missing"]
-    parts = path.read_text(encoding="utf-8").split("---\n", 2)
+    wanted = yaml.safe_load(front_matter(manifest))
     try:
-        card = yaml.safe_load(parts[1]) if len(parts) == 3 else None
-        infos = {info["config_name"]: info for info in card["dataset_info"]}  # type: ignore[index]
-        counts = {
-            config: {split["name"]: split["num_examples"] for split in infos[config]["splits"]}
-            for config in manifest.configs()
-        }
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        parts = path.read_text(encoding="utf-8").split("---\n", 2)
+        card = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0] else None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         return [f"{CARD_NAME}: has no typed front matter: {' '.join(str(error).split())}"]
-    wanted = {
-        config: {split: table["samples"] for split, table in manifest.splits(config).items()}
-        for config in manifest.configs()
-    }
-    return [] if counts == wanted else [f"{CARD_NAME}: the counts do not agree with the manifest"]
+    if not isinstance(card, dict):
+        return [f"{CARD_NAME}: has no typed front matter"]
+    # whoever publishes may add keys, such as a citation, but what loaders read must be the manifest's
+    return [
+        f"{CARD_NAME}: {key} does not agree with the manifest"
+        for key in ("configs", "dataset_info")
+        if card.get(key) != wanted[key]
+    ]
 
 
 def _texts(clip: Clip) -> tuple[tuple[str, bytes], ...]:
