@@ -366,21 +366,19 @@ def ridge(distribution: Distribution, *, height: float = 100.0) -> str:
     inside = int(counts.sum())
     if inside < _FEWEST_FOR_RIDGE:
         return ""
-    places = np.arange(BINS) + 0.5
-    mean = np.average(places, weights=counts)
-    deviation = math.sqrt(np.average((places - mean) ** 2, weights=counts))
+    middles = np.arange(BINS) + 0.5
+    mean = np.average(middles, weights=counts)
+    deviation = math.sqrt(np.average((middles - mean) ** 2, weights=counts))
     spread = (distribution.upper_quartile - distribution.lower_quartile) / distribution.high * BINS / 1.34
     bandwidth = max(1.5, 0.6 * min(filter(None, (deviation, spread)), default=0.0) * inside**-0.2)
     reach = math.ceil(4 * bandwidth)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / bandwidth) ** 2)
     padded = np.pad(counts, reach, mode="symmetric")
-    density = np.convolve(padded, kernel, mode="valid")
-    density = density / density.max()
-    step = 2
-    points = " ".join(
-        f"{place:.0f} {height * (1 - value):.1f}"
-        for place, value in zip(np.arange(0, BINS + step, step), [*density[::step], density[-1]], strict=True)
-    )
+    density = np.convolve(padded, kernel, mode="valid").reshape(-1, 2).mean(axis=1)
+    heights = height * (1 - density / density.max())
+    heights = [heights[0], *heights, heights[-1]]
+    places = [0, *range(1, BINS, 2), BINS]
+    points = " ".join(f"{place} {value:.1f}" for place, value in zip(places, heights, strict=True))
     return f"M0 {height:.0f}L{points}L{BINS} {height:.0f}Z"
 
 
