@@ -1,4 +1,14 @@
-"""NVILA-Lite as native transformers classes, known to transformers' Auto classes once this is imported."""
+"""NVILA-Lite as native transformers classes, known to transformers' Auto classes once this is imported.
+
+They compute what the published code computes, but for these cases, where they differ on purpose:
+
+- A video that ends the user's message keeps the `<|im_end|>` after it, which the original drops.
+- Batches padded on the left may hold videos in any row; the original mixes up the shorter rows.
+- `generate` never writes a media token.
+- A transparent picture is laid on white; the original drops its alpha channel.
+- Frames are squeezed width first whatever the version of Pillow; version 13 chooses the order by the shape.
+- A repetition penalty counts the prompt's tokens too, as in all of transformers.
+"""
 
 from transformers import (
     AutoConfig,

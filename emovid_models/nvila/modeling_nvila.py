@@ -311,6 +311,13 @@ class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixi
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.lm_head = value
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Give the model another number of tokens; see `PreTrainedModel.resize_token_embeddings`."""
+        embedding = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        if new_num_tokens is not None:
+            self.config.num_tokens = new_num_tokens
+        return embedding
+
     def get_video_features(self, pixel_values_videos: torch.Tensor) -> torch.Tensor:
         """See `NVILALiteModel.get_video_features`."""
         return self.model.get_video_features(pixel_values_videos)

@@ -294,6 +294,35 @@ def test_impossible_configurations_are_refused(changes: dict[str, Any], message:
         tiny_config(**changes)
 
 
+def test_new_tokens_get_logits(each: Converted) -> None:
+    model = copy.deepcopy(each.model)
+    known = len(each.processor.tokenizer)
+    inputs = prompts(each)
+    with torch.inference_mode():
+        before = model(**inputs).logits
+        model.resize_token_embeddings(known + 3)
+        after = model(**inputs).logits
+    assert (before.shape[-1], after.shape[-1]) == (known, known + 3)
+    torch.testing.assert_close(after[..., :known], before, atol=1e-5, rtol=1e-5)
+
+
+def test_lora_reaches_scores_and_answers(tied: Converted) -> None:
+    peft = pytest.importorskip("peft")
+    inputs = prompts(tied)
+    label_ids = tied.processor.encode_labels(LABELS)
+    settings = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    model = peft.get_peft_model(copy.deepcopy(tied.model), settings).eval()
+    with torch.inference_mode():
+        adapted = model.score_labels(label_ids, **inputs)
+        with model.disable_adapter():
+            torch.testing.assert_close(
+                model.score_labels(label_ids, **inputs), tied.model.score_labels(label_ids, **inputs)
+            )
+        merged = model.merge_and_unload()
+        torch.testing.assert_close(merged.score_labels(label_ids, **inputs), adapted, atol=1e-4, rtol=1e-4)
+        assert (adapted - tied.model.score_labels(label_ids, **inputs)).abs().max() > 0.1
+
+
 # Inputs that do not fit
 
 
