@@ -181,7 +181,7 @@ def _json_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
                     continue
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is not an object")
+                    raise ValueError(f"label sheet {sheet} line {number} is not an object")
                 if first:
                     _check_columns(sheet, list(row))
                     first = False

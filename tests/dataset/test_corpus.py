@@ -1,0 +1,285 @@
+"""Label sheets: what is read, what is refused, in which words."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
+from video_files import sticker
+
+from emovid_dataset.corpus import COLUMNS, Label, Rejection, read_labels, unlabelled
+
+FULL = {
+    "path": "sticker/a.mp4",
+    "emotion": "awe",
+    "content_type": "sticker",
+    "caption": "A cup, steaming.",
+    "group": "cups",
+    "license": "MIT",
+    "source": "somewhere",
+    "start": 1.5,
+    "end": 2.25,
+    "emotion_source": "model",
+    "emotion_scores": [0.0, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2],
+}
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    folder = tmp_path / "raw"
+    for name in ("sticker/a.mp4", "sticker/b.mp4", "movie/c.mp4", "loose.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sticker(), folder / name)
+    return folder
+
+
+def read(raw: Path, text: str | bytes, name: str = "labels.csv") -> tuple[list[Label], list[Rejection]]:
+    sheet = raw.parent / name
+    sheet.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_labels(sheet, raw)
+
+
+def json_lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def refusal(raw: Path, row: dict[str, Any]) -> str:
+    """The reason for which a row of JSON is refused."""
+    labels, rejections = read(raw, json_lines([{"path": "sticker/a.mp4", "emotion": 0, **row}]), "l.jsonl")
+    assert not labels
+    assert rejections[0].row == 1
+    return rejections[0].reason
+
+
+def test_the_three_formats_say_the_same(raw: Path) -> None:
+    scores = json.dumps(FULL["emotion_scores"])
+    cells = {**FULL, "caption": '"A cup, steaming."', "emotion_scores": f'"{scores}"'}
+    header = ",".join(COLUMNS)
+    from_csv = read(raw, f"{header}\n{','.join(str(cells[name]) for name in COLUMNS)}\n")
+    from_json = read(raw, json_lines([FULL]), "labels.jsonl")
+    parquet.write_table(pyarrow.Table.from_pylist([FULL]), raw.parent / "labels.parquet")
+    from_parquet = read_labels(raw.parent / "labels.parquet", raw)
+    assert from_csv == from_json == from_parquet
+    assert from_csv == (
+        [
+            Label(
+                row=1,
+                path="sticker/a.mp4",
+                emotion=1,
+                content_type="sticker",
+                caption="A cup, steaming.",
+                group="cups",
+                license="MIT",
+                source="somewhere",
+                start=1.5,
+                end=2.25,
+                emotion_source="model",
+                emotion_scores=(0.0, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2),
+            )
+        ],
+        [],
+    )
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "byte-order mark"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+def test_byte_order_mark_and_line_ends_of_csv(raw: Path, mark: bytes, end: bytes) -> None:
+    lines = [b"path,emotion,caption", b"sticker/a.mp4,awe,na\xc3\xafve", b"movie/c.mp4,7,"]
+    labels, rejections = read(raw, mark + end.join(lines) + end)
+    assert not rejections
+    assert [(label.path, label.emotion, label.caption) for label in labels] == [
+        ("sticker/a.mp4", 1, "naïve"),
+        ("movie/c.mp4", 7, ""),
+    ]
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "byte-order mark"])
+def test_byte_order_mark_and_line_ends_of_json_lines(raw: Path, mark: bytes) -> None:
+    lines = [b'{"path": "sticker/a.mp4", "emotion": "Awe "}', b"", b'{"path": "movie/c.mp4", "emotion": 7}']
+    labels, rejections = read(raw, mark + b"\r\n".join(lines), "labels.ndjson")
+    assert not rejections and [label.emotion for label in labels] == [1, 7]
+
+
+def test_content_type_from_column_else_from_top_folder(raw: Path) -> None:
+    text = "path,emotion,content_type\nsticker/a.mp4,0,Movie\nsticker/b.mp4,0,\nloose.mp4,0,\n"
+    labels, rejections = read(raw, text)
+    assert [label.content_type for label in labels] == ["movie", "sticker"]
+    assert [(r.row, r.path) for r in rejections] == [(3, "loose.mp4")]
+    assert "content_type '' is unknown; allowed: cartoon, movie, sticker" in rejections[0].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("l.csv", "path,mood\na,b\n", "has no column emotion; it has: ['path', 'mood']"),
+        ("l.csv", "file\na\n", "has no column path and emotion"),
+        ("l.csv", "", "has no column path and emotion"),
+        ("l.csv", b"path,emotion\n\xff\xfe,awe\n", "is not a UTF-8 CSV file"),
+        ("l.csv", 'path,emotion\n"a,awe\n', "is not a UTF-8 CSV file"),
+        ("l.jsonl", '{"path": "a"}\n', "has no column emotion"),
+        ("l.jsonl", '{"path": "a", "emotion": 0}\n{"path"\n', "line 2 is not JSON"),
+        ("l.jsonl", "[1]\n", "line 1 is not an object"),
+        ("l.jsonl", "", "is empty"),
+        ("l.jsonl", b"\xff\n", "is not UTF-8"),
+        ("l.parquet", "no parquet at all", "is not a Parquet file"),
+        ("l.xlsx", "x", "must end in .csv, .jsonl, .ndjson or .parquet"),
+    ],
+)
+def test_a_sheet_that_cannot_be_read_is_one_line(raw: Path, name: str, text: str | bytes, says: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        read(raw, text, name)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_sheet_or_folder_that_is_not_there(raw: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"label sheet .*none\.csv does not exist"):
+        read_labels(raw.parent / "none.csv", raw)
+    with pytest.raises(FileNotFoundError, match=r"raw folder .* does not exist"):
+        read_labels(raw.parent / "none.csv", raw / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"emotion": "joy"}, "emotion 'joy' is unknown; allowed: amusement, awe"),
+        ({"emotion": 8}, "emotion 8 is unknown"),
+        ({"emotion": True}, "emotion True is unknown"),
+        ({"emotion": ""}, "has no emotion"),
+        ({"emotion": None}, "has no emotion"),
+        ({"path": ""}, "has no path"),
+        ({"path": "../secret.mp4"}, "lies outside the raw folder"),
+        ({"path": "sticker/../../secret.mp4"}, "lies outside the raw folder"),
+        ({"path": "..\\secret.mp4"}, "lies outside the raw folder"),
+        ({"path": "/etc/passwd"}, "lies outside the raw folder"),
+        ({"path": "sticker"}, "is a folder"),
+        ({"path": "sticker/none.mp4"}, "does not exist"),
+        ({"path": "x" * 5000 + ".mp4"}, "cannot be read: File name too long"),
+        ({"path": "a\0b.mp4"}, "path holds a zero character"),
+        ({"path": "\ud800.mp4"}, "is not valid Unicode"),
+        ({"path": ["a"]}, "does not exist"),
+        ({"start": 1}, "start is 1.0 but end is None: a segment needs both"),
+        ({"end": 1}, "start is None but end is 1.0: a segment needs both"),
+        ({"start": 5, "end": 4}, "the segment ends at 4.0 s, not after it starts at 5.0 s"),
+        ({"start": 5, "end": 5}, "the segment ends at 5.0 s, not after it starts at 5.0 s"),
+        ({"start": -1, "end": 4}, "start -1.0 is below 0"),
+        ({"start": "one", "end": 4}, "start 'one' is not a number of seconds"),
+        ({"start": "nan", "end": 4}, "start 'nan' is not a number of seconds"),
+        ({"start": 0, "end": "inf"}, "end 'inf' is not a number of seconds"),
+        ({"start": 0, "end": 10**400}, "is not a number of seconds"),
+        ({"start": [0], "end": 4}, "start [0] is not a number of seconds"),
+        ({"emotion_source": "cat"}, "emotion_source 'cat' is unknown; allowed: human, model"),
+        ({"emotion_scores": [0.5, 0.5]}, "is not eight probabilities that sum to 1"),
+        ({"emotion_scores": [float("nan")] * 8}, "is not eight probabilities that sum to 1"),
+        ({"emotion_scores": [-1, 2, 0, 0, 0, 0, 0, 0]}, "is not eight probabilities that sum to 1"),
+        ({"emotion_scores": [10**400] * 8}, "is not a list of numbers"),
+        ({"emotion_scores": 5}, "is not a list of numbers"),
+        ({"emotion_scores": "none"}, "is not a JSON list"),
+        ({"content_type": "gif"}, "content_type 'gif' is unknown"),
+    ],
+)
+def test_a_row_that_is_wrong_is_refused_in_one_line(raw: Path, row: dict[str, Any], says: str) -> None:
+    reason = refusal(raw, row)
+    assert says in reason and "\n" not in reason
+    reason.encode()
+
+
+def test_other_rows_of_the_sheet_are_kept(raw: Path) -> None:
+    text = "path,emotion\nsticker/a.mp4,joy\nsticker/b.mp4,awe\n../x.mp4,awe\nmovie/c.mp4,fear,5,6\n"
+    labels, rejections = read(raw, text)
+    assert [label.path for label in labels] == ["sticker/b.mp4"]
+    assert [rejection.row for rejection in rejections] == [1, 3, 4]
+    assert rejections[2].reason == "has more cells than the header: ['5', '6']"
+
+
+def test_the_same_row_twice_is_a_duplicate_but_two_segments_are_not(raw: Path) -> None:
+    rows = [
+        {"path": "sticker/a.mp4", "emotion": 0},
+        {"path": "sticker//../sticker/./a.mp4", "emotion": 3},
+        {"path": "sticker/a.mp4", "emotion": 0, "start": 0, "end": 1},
+        {"path": "sticker/a.mp4", "emotion": 0, "start": 1, "end": 2},
+        {"path": "sticker/a.mp4", "emotion": 5, "start": 1.0, "end": 2.0},
+    ]
+    labels, rejections = read(raw, json_lines(rows), "l.jsonl")
+    assert [label.row for label in labels] == [1, 3, 4]
+    assert [(r.row, r.reason) for r in rejections] == [
+        (2, "is a duplicate of row 1"),
+        (5, "is a duplicate of row 4"),
+    ]
+
+
+def test_links_may_not_lead_out(raw: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.mp4"
+    shutil.copy(sticker(), secret)
+    (raw / "sticker/out.mp4").symlink_to(secret)
+    (raw / "sticker/folder").symlink_to(tmp_path)
+    (raw / "sticker/loop.mp4").symlink_to(raw / "sticker/loop.mp4")
+    (raw / "sticker/in.mp4").symlink_to(raw / "movie/c.mp4")
+    assert refusal(raw, {"path": "sticker/out.mp4"}) == "lies outside the raw folder"
+    assert refusal(raw, {"path": "sticker/folder/secret.mp4"}) == "lies outside the raw folder"
+    assert refusal(raw, {"path": "sticker/loop.mp4"}) in ("does not exist", "lies outside the raw folder")
+    labels, _ = read(raw, "path,emotion\nsticker/in.mp4,0\n")
+    assert [label.path for label in labels] == ["sticker/in.mp4"]
+
+
+def test_a_link_and_two_dots_cannot_swap_the_file_that_was_checked(raw: Path, tmp_path: Path) -> None:
+    # sticker/deep/.. is the link's parent for the system, the path's parent for who reads the text
+    (raw / "other/inner").mkdir(parents=True)
+    shutil.copy(sticker(), raw / "other/x.mp4")
+    (raw / "sticker/deep").symlink_to(raw / "other/inner")
+    (raw / "sticker/x.mp4").symlink_to(tmp_path / "secret.mp4")
+    shutil.copy(sticker(), tmp_path / "secret.mp4")
+    assert refusal(raw, {"path": "sticker/deep/../x.mp4"}) == "lies outside the raw folder"
+
+
+def test_special_files_are_refused(raw: Path) -> None:
+    os.mkfifo(raw / "sticker/pipe.mp4")
+    assert refusal(raw, {"path": "sticker/pipe.mp4"}) == "is no regular file"
+    (raw / "sticker/notes.txt").write_text("hello")
+    assert refusal(raw, {"path": "sticker/notes.txt"}).startswith("has the ending '.txt'; allowed: .apng")
+
+
+def test_files_without_a_label_are_told(raw: Path) -> None:
+    (raw / "sticker/.hidden").mkdir()
+    shutil.copy(sticker(), raw / "sticker/.hidden/h.mp4")
+    with open(os.fsencode(raw) + b"/movie/\xff.mp4", "wb") as file:
+        file.write(b"x")
+    labels, rejections = read(raw, "path,emotion\nsticker/a.mp4,0\nmovie/c.mp4,joy\n")
+    found = unlabelled(raw, labels, rejections)
+    assert found == ["loose.mp4", "movie/\\udcff.mp4", "sticker/b.mp4"]
+    "".join(found).encode()
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.dictionaries(
+            st.sampled_from([*COLUMNS, "other"]),
+            st.none()
+            | st.text(max_size=12)
+            | st.integers()
+            | st.floats()
+            | st.booleans()
+            | st.sampled_from(["sticker/a.mp4", "awe", "../x", "movie"])
+            | st.lists(st.floats(0, 1), max_size=9),
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_stands_in_a_sheet_is_accepted_or_refused(raw: Path, rows: list[dict[str, Any]]) -> None:
+    lines = [{"path": "sticker/a.mp4", "emotion": 0}, *rows]
+    labels, rejections = read(raw, json_lines(lines), "l.jsonl")
+    assert sorted(item.row for item in (*labels, *rejections)) == list(range(1, len(lines) + 1))
+    for rejection in rejections:
+        assert rejection.reason and "\n" not in rejection.reason + rejection.path
+        (rejection.reason + rejection.path).encode()
+    for label in labels:
+        assert label.path == "sticker/a.mp4" and 0 <= label.emotion < 8
