@@ -1,0 +1,428 @@
+"""Annotate many videos: a folder, a build or a list; interrupted and taken up again without loss.
+
+Every result is appended to a journal beside the output and is on the disk before the next batch is shown, so
+that after an interruption, or a power cut, the same command goes on where it was. The table is written at the
+end, under a temporary name, and renamed.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emovid_dataset.clip import Clip
+from emovid_dataset.emotions import EMOTIONS, valence
+from emovid_dataset.loading import select
+from emovid_dataset.manifest import (
+    CARD_NAME,
+    INFO_NAME,
+    MANIFEST_NAME,
+    REJECTED_NAME,
+    Manifest,
+    write_atomic,
+)
+from emovid_dataset.shards import PlannedClip, ShardPlan, read_samples, write_metadata, write_shard
+from emovid_dataset.terminal import Progress
+from emovid_dataset.video import SUFFIXES
+
+if TYPE_CHECKING:
+    from emovid_models.annotator.pipeline import VideoEmotionPipeline
+
+_SETTINGS = b"emovid_annotation"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A video that is to be annotated.
+
+    Attributes:
+        key: its path or address as given; in a build the clip's id.
+        version: changes when the file changes, so that its result is not taken for the new one's.
+        open: returns a path, an address or bytes; called when it is the video's turn.
+    """
+
+    key: str
+    version: str
+    open: Callable[[], str | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What the annotator says about a video.
+
+    Attributes:
+        key: of the `Item`.
+        version: of the `Item`.
+        emotion: the likeliest; None where it failed.
+        scores: eight probabilities in the order of `EMOTIONS`; None where it failed.
+        caption: None unless captions were asked for.
+        error: why it failed, in one line; None where it did not.
+    """
+
+    key: str
+    version: str
+    emotion: str | None
+    scores: tuple[float, ...] | None
+    caption: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationReport:
+    """What a run did.
+
+    Attributes:
+        annotations: of every item, in order.
+        reused: how many were there from an earlier run.
+    """
+
+    annotations: tuple[Annotation, ...]
+    reused: int
+
+    @property
+    def failed(self) -> tuple[Annotation, ...]:
+        """Those with an error."""
+        return tuple(item for item in self.annotations if item.error is not None)
+
+
+def find_items(source: str | os.PathLike[str]) -> list[Item]:
+    """List the videos of an input.
+
+    Args:
+        source: a build (its folder, or a Hub repo as ``hf://owner/name``); a folder, searched with its
+            subfolders; a list (.txt with a path or an address a line, or .csv with a column "path"); or one
+            video file. Paths in a list are relative to it.
+
+    Returns:
+        The items, each key once; in a build in the order of the shards, else as listed or by name.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+        ValueError: it holds no video.
+    """
+    text = str(source)
+    if text.startswith("hf://"):
+        return _clips(text.removeprefix("hf://"))
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"input {text} does not exist")
+    if path.is_dir():
+        if (path / MANIFEST_NAME).is_file():
+            return _clips(path)
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        items = [_file(file.relative_to(path).as_posix(), file) for file in files]
+    elif path.suffix.lower() in (".txt", ".csv"):
+        items = [_listed(entry, path.parent) for entry in dict.fromkeys(_read_list(path))]
+    else:
+        items = [_file(path.name, path)]
+    if not items:
+        raise ValueError(f"input {text} holds no video; endings: {' '.join(sorted(SUFFIXES))}")
+    return items
+
+
+def _clips(source: str | os.PathLike[str]) -> list[Item]:
+    selection = select(source)
+
+    def opener(index: int) -> Callable[[], bytes]:
+        return lambda: selection[index].video
+
+    return [Item(clip.id, clip.sha256, opener(index)) for index, clip in enumerate(selection.clips)]
+
+
+def _file(key: str, path: Path) -> Item:
+    try:
+        status = path.stat()
+        version = f"{status.st_size}-{status.st_mtime_ns}"
+    except OSError:
+        version = "missing"  # and its error is given in its place
+    return Item(key, version, lambda: str(path))
+
+
+def _listed(entry: str, folder: Path) -> Item:
+    if entry.startswith(("http://", "https://")):
+        return Item(entry, "", lambda: entry)
+    return _file(entry, folder / entry)
+
+
+def _read_list(path: Path) -> Iterator[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text") from error
+    if path.suffix.lower() == ".txt":
+        yield from (line.strip() for line in text.splitlines() if line.strip())
+        return
+    rows = csv.DictReader(io.StringIO(text))
+    if "path" not in (rows.fieldnames or ()):
+        raise ValueError(f"{path} has no column 'path'; it has: {', '.join(rows.fieldnames or ())}")
+    yield from (row["path"].strip() for row in rows if (row["path"] or "").strip())
+
+
+def model_identity(model: str | os.PathLike[str], annotator: VideoEmotionPipeline) -> str:
+    """Names a model so that another one's results are told apart: its commit, or a digest of its files."""
+    folder = Path(model)
+    if not folder.is_dir():
+        return f"{model}@{getattr(annotator.model.config, '_commit_hash', None)}"
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
+
+
+def annotate(
+    items: Sequence[Item],
+    annotator: VideoEmotionPipeline,
+    out: str | os.PathLike[str],
+    *,
+    identity: str,
+    batch_size: int = 8,
+    num_frames: int | None = None,
+    caption: bool = False,
+    progress: bool = False,
+) -> AnnotationReport:
+    """Annotate videos into a Parquet file, leaving out what is there.
+
+    Args:
+        items: the videos.
+        annotator: the pipeline.
+        out: the Parquet file: key, version, emotion, one column of probability an emotion, caption, error.
+            Its rows for videos that are not among `items` are kept.
+        identity: names the model.
+        batch_size: videos that the model sees at once.
+        num_frames: frames to look at, by default the model's.
+        caption: whether to write captions too.
+        progress: show progress on stderr.
+
+    Returns:
+        `AnnotationReport`. Videos that failed in an earlier run are tried again.
+
+    Raises:
+        ValueError: the file, or the journal of an interrupted run, is of another model or other settings.
+        OSError: the file cannot be written.
+    """
+    out = Path(out)
+    settings = json.dumps({"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True)
+    journal = out.with_name(out.name + ".journal")
+    earlier = {item.key: item for item in read_annotations(out, settings)} if out.exists() else {}
+    earlier.update({item.key: item for item in _read_journal(journal, settings)})
+    versions = {item.key: item.version for item in items}
+    done = {
+        key: result
+        for key, result in earlier.items()
+        if key in versions and result.error is None and result.version == versions[key]
+    }
+    todo = [item for item in items if item.key not in done]
+    reused = len(items) - len(todo)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        _append(journal, settings) as log,
+        Progress(len(items), unit="videos", title="Annotating", enabled=progress) as bar,
+    ):
+        bar.update(reused)
+        results = annotator(
+            (item.open for item in todo),
+            batch_size=batch_size,
+            num_frames=num_frames,
+            return_caption=caption,
+        )
+        for count, (item, result) in enumerate(zip(todo, results, strict=True), 1):
+            annotation = _annotation(item, result)
+            done[item.key] = annotation
+            log.write(json.dumps(asdict(annotation), ensure_ascii=False) + "\n")
+            if count % batch_size == 0 or count == len(todo):
+                log.flush()
+                os.fsync(log.fileno())
+            bar.update()
+    kept = [result for key, result in earlier.items() if key not in versions]
+    annotations = tuple(done[item.key] for item in items)
+    _write_table(out, [*kept, *annotations], settings)
+    journal.unlink(missing_ok=True)
+    return AnnotationReport(annotations, reused)
+
+
+def _annotation(item: Item, result: Any) -> Annotation:
+    if isinstance(result, Mapping) and "error" in result:
+        return Annotation(item.key, item.version, None, None, None, result["error"])
+    caption = None
+    if isinstance(result, Mapping):
+        caption, result = result["caption"], result["emotions"]
+    found = {entry["label"]: float(entry["score"]) for entry in result}
+    scores = tuple(found[name] for name in EMOTIONS)
+    return Annotation(item.key, item.version, result[0]["label"], scores, caption, None)
+
+
+def _append(journal: Path, settings: str) -> Any:
+    """The journal, opened so that a half-written last line is dropped and the settings stand first."""
+    kept = journal.read_bytes() if journal.exists() else b""
+    kept = kept[: kept.rfind(b"\n") + 1] or (settings + "\n").encode()
+    write_atomic(journal, kept)
+    return journal.open("a", encoding="utf-8")
+
+
+def _read_journal(journal: Path, settings: str) -> Iterator[Annotation]:
+    if not journal.exists():
+        return
+    text = journal.read_bytes()
+    lines = text[: text.rfind(b"\n") + 1].decode().splitlines()
+    if lines:
+        _check_settings(journal, lines[0], settings)
+    for line in lines[1:]:
+        yield _from_row(json.loads(line))
+
+
+def _from_row(row: Mapping[str, Any]) -> Annotation:
+    scores = row["scores"]
+    return Annotation(
+        row["key"],
+        row["version"],
+        row["emotion"],
+        None if scores is None else tuple(scores),
+        row["caption"],
+        row["error"],
+    )
+
+
+def _check_settings(path: Path, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise ValueError(f"{path} holds annotations with {found}, not {wanted}; choose another --out")
+
+
+def _write_table(out: Path, annotations: Iterable[Annotation], settings: str) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds: list[tuple[str, Any]] = [(name, pyarrow.string()) for name in ("key", "version", "emotion")]
+    kinds += [(name, pyarrow.float64()) for name in EMOTIONS]
+    kinds += [(name, pyarrow.string()) for name in ("caption", "error")]
+    rows = []
+    for item in annotations:
+        row = {name: getattr(item, name) for name in ("key", "version", "emotion", "caption", "error")}
+        row.update(
+            dict.fromkeys(EMOTIONS) if item.scores is None else dict(zip(EMOTIONS, item.scores, strict=True))
+        )
+        rows.append(row)
+    schema = pyarrow.schema(kinds, metadata={_SETTINGS: settings.encode()})
+    sink = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), sink)
+    write_atomic(out, sink.getvalue().to_pybytes())
+
+
+def read_annotations(path: str | os.PathLike[str], settings: str | None = None) -> list[Annotation]:
+    """Read what `annotate` wrote.
+
+    Args:
+        path: the Parquet file.
+        settings: if given, what it must have been written with.
+
+    Raises:
+        ValueError: it is no such file, or was written with other settings.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, partitioning=None)
+        found = (table.schema.metadata or {})[_SETTINGS].decode()
+    except (pyarrow.ArrowInvalid, KeyError) as error:
+        raise ValueError(f"{path} is not a file of annotations") from error
+    if settings is not None:
+        _check_settings(Path(path), found, settings)
+    rows = []
+    for row in table.to_pylist():
+        scores = tuple(row[name] for name in EMOTIONS)
+        rows.append(_from_row({**row, "scores": None if row["emotion"] is None else scores}))
+    return rows
+
+
+def relabel_build(
+    build: str | os.PathLike[str],
+    annotations: Iterable[Annotation],
+    out: str | os.PathLike[str],
+    *,
+    keep_human: bool = False,
+    progress: bool = False,
+) -> Manifest:
+    """Write a build again with the annotator's emotions; the videos, shards and splits stay as they are.
+
+    Args:
+        build: the build that was annotated.
+        annotations: by clip id. A clip without one, or whose annotation failed, stays as it is.
+        out: a new or empty folder; the old build is not touched.
+        keep_human: keep emotions that people gave and only add the probabilities to them.
+        progress: show progress on stderr.
+
+    Returns:
+        The new manifest.
+
+    Raises:
+        ValueError: `out` holds something, or a shard is damaged.
+        OSError: `out` cannot be written.
+    """
+    build, out = Path(build), Path(out)
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty; give a new folder for the build")
+    manifest = Manifest.read(build)
+    by_id = {item.key: item for item in annotations if item.scores is not None}
+    records, plans = [], []
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        Progress(len(manifest.shards), unit="shards", title="Writing", enabled=progress) as bar,
+        tempfile.TemporaryDirectory(dir=out, prefix=".clips-") as scratch,
+    ):
+        for shard in manifest.shards:
+            clips = []
+            folder = Path(scratch, "shard")
+            folder.mkdir()
+            for key, members, _ in read_samples(build / shard.path):
+                clip = _relabelled(Clip.from_mapping(json.loads(members["json"])), by_id.get(key), keep_human)
+                video = folder / f"{key}.mp4"
+                video.write_bytes(members["mp4"])
+                clips.append(PlannedClip(clip, video, len(members["mp4"])))
+            plan = ShardPlan(shard.path, shard.content_type, shard.split, tuple(clips))
+            records.append(write_shard(plan, out))
+            plans.append(plan)
+            shutil.rmtree(folder)
+            bar.update(1, shard.size)
+    write_metadata(plans, out)
+    rejected = (build / REJECTED_NAME).read_bytes()
+    write_atomic(out / REJECTED_NAME, rejected)
+    lines = sorted(planned.clip.to_json() for plan in plans for planned in plan.clips)
+    source = hashlib.sha256("".join(lines).encode() + rejected).hexdigest()
+    settings = hashlib.sha256(f"{manifest.settings_digest}/{source}".encode()).hexdigest()
+    manifest = replace(
+        manifest,
+        shards=tuple(records),
+        source_digest=source,
+        settings_digest=settings,
+        complete=False,
+    )
+    from emovid_dataset.card import info_json, render_card
+
+    write_atomic(out / INFO_NAME, info_json(manifest).encode())
+    write_atomic(out / CARD_NAME, render_card(manifest, out).encode())
+    manifest = replace(manifest, complete=True)
+    manifest.write(out)
+    return manifest
+
+
+def _relabelled(clip: Clip, annotation: Annotation | None, keep_human: bool) -> Clip:
+    if annotation is None or annotation.emotion is None:
+        return clip
+    clip = replace(clip, emotion_scores=annotation.scores, caption=clip.caption or annotation.caption or "")
+    if keep_human and clip.emotion_source == "human":
+        return clip
+    return replace(
+        clip, emotion=annotation.emotion, valence=valence(annotation.emotion), emotion_source="model"
+    )

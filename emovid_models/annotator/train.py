@@ -1,0 +1,540 @@
+"""Fine-tune an annotator on a build: transformers' Trainer, LoRA or all weights, emotion and caption at once.
+
+Every clip gives two conversations: the emotion's question with the emotion's name as the answer, and, where
+the clip has a caption, the caption's question with the caption. The loss is that of the answers' tokens.
+
+What augmentation does: mirrors, crops a little, and shifts the frames in time. What it does not do: change
+colours. Brightness, colorfulness and hue go with the emotion (that is why EmoVid stores them for each clip),
+so that a jitter of them would change what the label is about; nor does it turn a clip upside down or cut much
+of it away, since faces and gestures carry the emotion.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+from emovid_dataset import video as clips_video
+from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.loading import Selection, select
+from emovid_models.annotator.loading import assemble_repo, load_annotator
+from emovid_models.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
+from emovid_models.nvila import NVILALiteProcessor
+
+LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+"""Modules that get an adapter; the projector is small and is trained whole."""
+
+RUN_CARD = "training.json"
+"""File of an annotator's folder that says how it was trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """How to train.
+
+    Attributes:
+        method: "lora" or "full".
+        epochs: at most so many.
+        batch_size: conversations a device and step.
+        accumulate: steps whose gradients are added up.
+        learning_rate: peak; by default 1e-4 for LoRA and 2e-5 for all weights.
+        rank: of the LoRA; alpha is twice that.
+        seed: of weights, order and augmentation.
+        patience: evaluations without a better macro recall until training stops.
+        gradient_checkpointing: less memory, more time.
+        train_tower: train the vision tower too ("full" only).
+        caption: whether captions are taught too.
+    """
+
+    method: str = "lora"
+    epochs: float = 3.0
+    batch_size: int = 4
+    accumulate: int = 1
+    learning_rate: float | None = None
+    rank: int = 16
+    seed: int = 0
+    patience: int = 3
+    gradient_checkpointing: bool = False
+    train_tower: bool = False
+    caption: bool = True
+
+    def __post_init__(self) -> None:
+        if self.method not in ("lora", "full"):
+            raise ValueError(f"method is {self.method!r}; allowed: lora, full")
+        for name in ("batch_size", "accumulate", "rank", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
+        if not (self.epochs > 0 and math.isfinite(self.epochs)):
+            raise ValueError(f"epochs is {self.epochs}, not above 0")
+        if self.train_tower and self.method != "full":
+            raise ValueError("train_tower needs method full")
+
+    @property
+    def peak(self) -> float:
+        """The peak of the learning rate."""
+        default = 1e-4 if self.method == "lora" else 2e-5
+        return default if self.learning_rate is None else self.learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What came out.
+
+    Attributes:
+        out: the annotator's folder.
+        macro_recall: mean recall of the emotions on the validation split.
+        accuracy: share of right answers there.
+        calibration_error: expected calibration error there, after the temperature.
+        temperature: fitted there.
+        steps: optimizer steps.
+    """
+
+    out: Path
+    macro_recall: float
+    accuracy: float
+    calibration_error: float
+    temperature: float
+    steps: int
+
+
+class Conversations(Dataset[dict[str, Any]]):
+    """A build's clips as questions with answers.
+
+    Args:
+        clips: of one split.
+        processor: the annotator's.
+        caption: whether to ask for captions too, where a clip has one.
+        augment: mirror, crop and shift in time; the outcome depends on seed, epoch and index only, so that a
+            resumed run sees what an uninterrupted one sees.
+        seed: of the augmentation.
+    """
+
+    def __init__(
+        self, clips: Selection, processor: NVILALiteProcessor, *, caption: bool, augment: bool, seed: int
+    ) -> None:
+        self.clips, self.processor, self.augment, self.seed = clips, processor, augment, seed
+        self.epoch = 0
+        self.rows = [(index, False) for index in range(len(clips))]
+        if caption:
+            self.rows += [(index, True) for index, clip in enumerate(clips.clips) if clip.caption]
+        counts = np.bincount([clip.label for clip in clips.clips], minlength=len(EMOTIONS))
+        present = np.count_nonzero(counts)
+        # Each emotion weighs the same in the sum, whatever its number of clips; the mean weight is 1.
+        self.weights = [len(clips) / (present * counts[clip.label]) for clip in clips.clips]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        index, captioned = self.rows[number]
+        selected = self.clips[index]
+        count = self.processor.num_frames
+        random = np.random.default_rng((self.seed, self.epoch, number)) if self.augment else None
+
+        def choose(total: int) -> list[int]:
+            indices = np.array(self.processor.sample_indices(total, count), float)
+            if random is not None:
+                indices += random.uniform(-0.5, 0.5, count) * (total - 1) / max(count - 1, 1)
+            return np.sort(np.clip(np.round(indices), 0, total - 1)).astype(int).tolist()
+
+        frames = clips_video.decode(selected.video, frames=choose)
+        if random is not None:
+            frames = _mirror_and_crop(frames, random)
+        clip = selected.clip
+        return {
+            "pixels": self.processor.preprocess_frames(frames, do_sample_frames=False),
+            "question": CAPTION_QUESTION if captioned else EMOTION_QUESTION,
+            "answer": clip.caption if captioned else clip.emotion,
+            "weight": 1.0 if captioned else self.weights[index],
+            "emotion": clip.label,
+        }
+
+
+def _mirror_and_crop(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Mirror half of the clips, and cut up to a tenth off each pair of sides; all frames alike."""
+    if random.random() < 0.5:
+        frames = frames[:, :, ::-1]
+    height, width = frames.shape[1:3]
+    keep_h, keep_w = (max(1, round(side * random.uniform(0.9, 1.0))) for side in (height, width))
+    top, left = (
+        int(random.integers(0, full - kept + 1)) for full, kept in ((height, keep_h), (width, keep_w))
+    )
+    return np.ascontiguousarray(frames[:, top : top + keep_h, left : left + keep_w])
+
+
+class Collator:
+    """Joins conversations to a batch: prompts, answers, labels that are -100 outside of the answers.
+
+    Args:
+        processor: the annotator's.
+    """
+
+    def __init__(self, processor: NVILALiteProcessor) -> None:
+        self.processor = processor
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        tokenizer = self.processor.tokenizer
+        sequences, starts = [], []
+        for row in rows:
+            empty = np.zeros((len(row["pixels"]), 1, 1, 3), np.uint8)
+            prompt = self.processor.build_prompt(row["question"])
+            ids = self.processor(text=prompt, videos=[empty], do_sample_frames=False).input_ids[0].tolist()
+            starts.append(len(ids))
+            sequences.append(ids + self.processor.encode_labels([row["answer"]], end=END_OF_TURN)[0])
+        longest = max(map(len, sequences))
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        input_ids = torch.full((len(rows), longest), pad)
+        attention_mask, labels = torch.zeros_like(input_ids), torch.full_like(input_ids, -100)
+        for place, (sequence, start) in enumerate(zip(sequences, starts, strict=True)):
+            input_ids[place, : len(sequence)] = torch.tensor(sequence)
+            attention_mask[place, : len(sequence)] = 1
+            labels[place, start : len(sequence)] = input_ids[place, start : len(sequence)]
+        return {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "labels": labels,
+            "pixel_values_videos": torch.cat([row["pixels"] for row in rows]),
+            "weights": torch.tensor([row["weight"] for row in rows]),
+            "emotions": torch.tensor([row["emotion"] for row in rows]),
+        }
+
+
+class AnnotatorTrainer(Trainer):
+    """`Trainer` with a loss per conversation, weighted, and an evaluation by scored labels."""
+
+    def __init__(self, *args: Any, processor: NVILALiteProcessor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, data_collator=Collator(processor))  # type: ignore[misc]
+        self._processor = processor
+        self.model_accepts_loss_kwargs = False
+
+    def compute_loss(  # type: ignore[override]
+        self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
+    ) -> Any:
+        inputs = dict(inputs)
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        inputs.pop("emotions")
+        outputs = model(**inputs, use_cache=False)
+        logits = outputs.logits[:, :-1].float()
+        tokens = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none"
+        )
+        counted = (labels[:, 1:] != -100).sum(-1).clamp(min=1)
+        loss = (tokens.sum(-1) / counted * weights).mean()
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(  # type: ignore[override]
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        scores, labels = self.score(self.eval_dataset if eval_dataset is None else eval_dataset)
+        predicted = scores.argmax(-1)
+        metrics = {
+            f"{metric_key_prefix}_macro_recall": macro_recall(predicted, labels),
+            f"{metric_key_prefix}_accuracy": float((predicted == labels).float().mean()),
+        }
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    @torch.inference_mode()
+    def score(self, dataset: Conversations) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-likelihoods of the eight labels, [clips, 8], and the true labels, on every process."""
+        model = self.accelerator.unwrap_model(self.model)
+        was_training = model.training
+        model.eval()
+        network = model.get_base_model() if hasattr(model, "get_base_model") else model
+        ids = self._processor.encode_labels(EMOTIONS, end=END_OF_TURN)
+        loader = self.get_eval_dataloader(dataset)
+        scores, labels = [], []
+        for batch in loader:
+            # Scored as it will be asked: the prompt alone, without the answer that training appends.
+            question = batch["labels"] == -100
+            prompt = batch["input_ids"].masked_fill(~question, self._processor.tokenizer.pad_token_id or 0)
+            with self.autocast_smart_context_manager():
+                found = network.score_labels(
+                    ids,
+                    input_ids=prompt,
+                    attention_mask=batch["attention_mask"] * question,
+                    pixel_values_videos=batch["pixel_values_videos"].to(network.dtype),
+                )
+            gathered = self.accelerator.gather_for_metrics((found, batch["emotions"]))
+            scores.append(gathered[0].float().cpu())
+            labels.append(gathered[1].cpu())
+        model.train(was_training)
+        return torch.cat(scores), torch.cat(labels)
+
+
+class _Epoch(TrainerCallback):
+    """Tells the conversations the epoch, of which their augmentation depends."""
+
+    def __init__(self, conversations: Conversations) -> None:
+        self.conversations = conversations
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.conversations.epoch = round(state.epoch or 0)
+
+
+def macro_recall(predicted: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean of the recalls of the emotions that occur.
+
+    >>> macro_recall(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
+    0.75
+    """
+    recalls = [(predicted[labels == label] == label).float().mean() for label in labels.unique()]
+    return float(torch.stack(recalls).mean())
+
+
+def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    """The temperature with the least negative log-likelihood.
+
+    Args:
+        scores: [n, classes].
+        labels: [n].
+
+    Returns:
+        A number 0.001..100, to divide the scores by.
+
+    Source:
+        Guo et al., On calibration of modern neural networks, ICML 2017.
+
+    >>> sharp = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
+    >>> round(fit_temperature(sharp, torch.tensor([0, 0, 0, 1])), 2)  # 2 / ln 3
+    1.82
+    """
+    # The loss is convex in the inverse of the temperature, so that halving the interval finds it.
+    low, high = math.log(1e-2), math.log(1e3)
+    for _ in range(80):
+        middle = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
+        loss = torch.nn.functional.cross_entropy(scores.double() * middle.exp(), labels)
+        (slope,) = torch.autograd.grad(loss, middle)
+        low, high = (low, float(middle)) if slope > 0 else (float(middle), high)
+    return math.exp(-(low + high) / 2)
+
+
+def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = 10) -> float:
+    """Expected calibration error of the likeliest label, over bins of equal width.
+
+    Args:
+        probabilities: [n, classes].
+        labels: [n].
+        bins: number of bins.
+
+    Returns:
+        0..1; the mean distance of confidence and accuracy, each bin by its share of clips.
+
+    Source:
+        Guo et al., ICML 2017.
+
+    >>> calibration_error(torch.tensor([[0.75, 0.25]] * 4), torch.tensor([0, 0, 0, 1]))
+    0.0
+    """
+    confidence, predicted = probabilities.max(-1)
+    right = (predicted == labels).double()
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    error = 0.0
+    for number in place.unique():
+        inside = place == number
+        gap = right[inside].mean() - confidence[inside].double().mean()
+        error += float(inside.double().mean() * gap.abs())
+    return error
+
+
+def train_annotator(
+    data: str | os.PathLike[str],
+    base: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    config: TrainingConfig | None = None,
+    *,
+    content_type: str | None = None,
+    resume: bool = True,
+    progress: bool = False,
+) -> TrainingResult:
+    """Fine-tune an annotator.
+
+    Args:
+        data: a build with a train and a validation split.
+        base: the annotator to start from: a folder or a Hub repo.
+        out: folder of the new annotator; checkpoints are kept in its ``checkpoints``.
+        config: how to train.
+        content_type: train on clips of one content type only.
+        resume: go on from the last checkpoint, if there is one, as if there had been no interruption.
+        progress: show progress on stderr.
+
+    Returns:
+        `TrainingResult`; its folder is loaded like any annotator.
+
+    Raises:
+        ValueError: an option is out of range, or a split has no clip.
+        OSError: data or base cannot be read, or `out` cannot be written.
+    """
+    config = config or TrainingConfig()
+    out = Path(out)
+    splits = {}
+    for split in ("train", "validation"):
+        splits[split] = select(data, split=split, content_type=content_type)
+        if not len(splits[split]):
+            raise ValueError(f"--data {data} has no clip in the split {split!r}")
+    set_seed(config.seed)
+    annotator = load_annotator(base, device="cpu", dtype=torch.float32)
+    model, processor = annotator.model, annotator.processor
+    model.config.use_cache = False
+    model.model.vision_tower.requires_grad_(config.train_tower)
+    model.model.freeze_unused_layers()
+    network: Any = model
+    if config.method == "lora":
+        network = _with_lora(model, config.rank)
+    train = Conversations(splits["train"], processor, caption=config.caption, augment=True, seed=config.seed)
+    validation = Conversations(splits["validation"], processor, caption=False, augment=False, seed=0)
+    checkpoints = out / "checkpoints"
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.peak,
+        lr_scheduler_type="cosine",
+        warmup_steps=0.03,
+        weight_decay=0.01,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_recall",
+        greater_is_better=True,
+        logging_strategy="epoch",
+        report_to=[],
+        seed=config.seed,
+        data_seed=config.seed,
+        bf16=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=config.gradient_checkpointing,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_num_workers=min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0,
+        disable_tqdm=not progress,
+        ddp_find_unused_parameters=False,
+    )
+    trainer = AnnotatorTrainer(
+        model=network,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=validation,
+        processor=processor,
+        callbacks=[_Epoch(train), EarlyStoppingCallback(early_stopping_patience=config.patience)],
+    )
+    found = any(checkpoints.glob("checkpoint-*")) if resume else False
+    outcome = trainer.train(resume_from_checkpoint=found or None)
+    scores, labels = trainer.score(validation)
+    temperature = fit_temperature(scores, labels)
+    network = trainer.accelerator.unwrap_model(trainer.model)
+    model = network.merge_and_unload() if config.method == "lora" else network
+    model.config.use_cache = True
+    model.config.emotion_temperature = temperature
+    predicted = scores.argmax(-1)
+    result = TrainingResult(
+        out=out,
+        macro_recall=macro_recall(predicted, labels),
+        accuracy=float((predicted == labels).float().mean()),
+        calibration_error=calibration_error((scores / temperature).softmax(-1), labels),
+        temperature=temperature,
+        steps=outcome.global_step,
+    )
+    if trainer.is_world_process_zero():
+        run = _run_card(data, base, splits, config, result, trainer.state.log_history)
+        dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float16
+        assemble_repo(out, model=model, processor=processor, card=_card(run), dtype=dtype)
+        (out / RUN_CARD).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _with_lora(model: Any, rank: int) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    settings = LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS, modules_to_save=["multi_modal_projector"]
+    )
+    return get_peft_model(model, settings)
+
+
+def _run_card(
+    data: Any,
+    base: Any,
+    splits: dict[str, Selection],
+    config: TrainingConfig,
+    result: TrainingResult,
+    history: list[dict[str, Any]],
+) -> dict[str, Any]:
+    from emovid_dataset.location import Location
+
+    manifest = Location.find(data).manifest()
+    libraries = ("torch", "transformers", "peft", "accelerate", "datasets", "av", "numpy")
+    measured = asdict(result)
+    del measured["out"]
+    return {
+        "data": str(data),
+        "data_digest": manifest.source_digest,
+        "data_version": manifest.version,
+        "clips": {split: len(clips) for split, clips in splits.items()},
+        "base": str(base),
+        "config": asdict(config),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "validation": measured,
+        "history": [entry for entry in history if "loss" in entry or "eval_macro_recall" in entry],
+        "versions": {name: version(name) for name in libraries},
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the code, where it runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _card(run: dict[str, Any]) -> str:
+    measured, clips = run["validation"], run["clips"]
+    return f"""---
+library_name: transformers
+pipeline_tag: video-classification
+tags:
+- video-emotion
+- emovid
+---
+
+# Annotator of video emotions
+
+Fine-tuned from `{run["base"]}` on {clips["train"]} clips; `{RUN_CARD}` says how, with seeds and versions.
+
+```python
+from transformers import pipeline
+
+annotate = pipeline("video-emotion", model="<this repo>", trust_remote_code=True)
+annotate("clip.mp4")  # eight emotions with probabilities
+```
+
+On {clips["validation"]} validation clips, on which the temperature was fitted and the best epoch chosen:
+
+| measure | value |
+|---|---|
+| macro recall | {measured["macro_recall"]:.3f} |
+| accuracy | {measured["accuracy"]:.3f} |
+| expected calibration error | {measured["calibration_error"]:.3f} |
+"""
