@@ -319,6 +319,12 @@ class LatentCache:
         read_header(path)
         return load_file(path)
 
+    def is_complete(self, plan: CachePlan) -> bool:
+        """Whether every clip and text of a plan is there and whole."""
+        texts = {text for item in plan.clips for text in item.texts().values()}
+        paths = [self.clip_path(item) for item in plan.clips] + [self.text_path(text) for text in texts]
+        return all(_is_whole(path) for path in paths)
+
     def fill(
         self,
         plan: CachePlan,

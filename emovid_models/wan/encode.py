@@ -7,12 +7,11 @@ what generation feeds to the transformer. Cached and uncached training both come
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,6 +22,8 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
+from huggingface_hub import snapshot_download
+from packaging import version
 from PIL import Image
 from transformers import AutoTokenizer, CLIPVisionConfig
 
@@ -40,6 +41,8 @@ FPS = 16.0
 
 STORED = torch.bfloat16
 """The type of encoded clips and texts, in the cache and without it."""
+
+_ENDS = 1 << 16
 
 Variant = str
 """Which parts of the text are kept: one of `VARIANTS`."""
@@ -64,6 +67,12 @@ class Bucket:
 
     def __str__(self) -> str:
         return f"{self.frames}x{self.height}x{self.width}"
+
+
+def dtype_option(dtype: torch.dtype) -> dict[str, Any]:
+    """The keyword by which `from_pretrained` of this diffusers takes a type."""
+    new = version.parse(diffusers.__version__) >= version.parse("0.40")
+    return {"dtype" if new else "torch_dtype": dtype}
 
 
 def text_variants(caption: str, emotion: str, content_type: str) -> dict[Variant, str]:
@@ -204,6 +213,26 @@ class BaseOutline:
         frames = (bucket.frames - 1) // self.vae.config.scale_factor_temporal + 1
         return self.vae.config.z_dim, frames, bucket.height // spatial, bucket.width // spatial
 
+    def fingerprint(self) -> str:
+        """16 hex digits that change with the task or with the files of the encoders.
+
+        Of every file only the size and the ends are read: enough to tell two models apart, and quick for
+        the 11 GB of the text encoder.
+        """
+        parts = ["vae", "text_encoder", "tokenizer", *(["image_encoder"] if self.image_tokens else [])]
+        folder = Path(self.name)
+        if not folder.is_dir():
+            patterns = [f"{part}/*" for part in parts]
+            folder = Path(snapshot_download(self.name, revision=self.revision, allow_patterns=patterns))
+        digest = hashlib.sha256(f"{self.task} {STORED}".encode())
+        for path in sorted(path for part in parts for path in (folder / part).iterdir() if path.is_file()):
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                digest.update(f"{path.parent.name}/{path.name} {size}".encode() + file.read(_ENDS))
+                file.seek(max(0, size - _ENDS))
+                digest.update(file.read())
+        return digest.hexdigest()[:16]
+
 
 class Encoders:
     """The base's VAE and text encoder, and its image encoder for I2V.
@@ -229,10 +258,10 @@ class Encoders:
         dtype = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
         options = {"revision": outline.revision, "use_safetensors": True}
         vae = AutoencoderKLWan.from_pretrained(
-            outline.name, subfolder="vae", torch_dtype=torch.float32, **options
+            outline.name, subfolder="vae", **dtype_option(torch.float32), **options
         )
         pipeline = kind.from_pretrained(
-            outline.name, vae=vae, transformer=None, transformer_2=None, torch_dtype=dtype, **options
+            outline.name, vae=vae, transformer=None, transformer_2=None, **dtype_option(dtype), **options
         )
         for part in ("vae", "text_encoder", "image_encoder"):
             module = getattr(pipeline, part, None)
@@ -289,25 +318,6 @@ class Encoders:
                 image = Image.fromarray(pixels[0].permute(1, 2, 0).numpy())
                 encoded["image"] = pipe.encode_image(image, self.device)[0]
         return {name: tensor.to(STORED).cpu() for name, tensor in encoded.items()}
-
-    def fingerprint(self) -> str:
-        """16 hex digits that change with the task, the encoders' configs or their weights.
-
-        Of every tensor only the ends are read: enough to tell two models apart, and quick for 11 GB.
-        """
-        digest = hashlib.sha256(f"{self.outline.task} {STORED}".encode())
-        for part in ("vae", "text_encoder", "image_encoder"):
-            module = getattr(self.pipeline, part, None)
-            if module is None:
-                continue
-            config = module.config if isinstance(module.config, Mapping) else module.config.to_dict()
-            kept = {key: value for key, value in config.items() if not key.startswith("_")}
-            digest.update(json.dumps(kept, sort_keys=True, default=str).encode())
-            for name, tensor in module.state_dict().items():
-                flat = tensor.flatten()
-                ends = torch.cat([flat[:16], flat[-16:]]).float().cpu().numpy()
-                digest.update(f"{name} {tuple(tensor.shape)}".encode() + ends.tobytes())
-        return digest.hexdigest()[:16]
 
 
 def transformer_input(

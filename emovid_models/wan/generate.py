@@ -106,19 +106,20 @@ def load_pipeline(
     from diffusers import AutoencoderKLWan
 
     from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
+    from emovid_models.wan.encode import dtype_option
 
     kind = EmoVidWanImageToVideoPipeline if image_to_video else EmoVidWanPipeline
     cuda = torch.cuda.is_available()
     # The VAE shows banding in bfloat16.
     vae = AutoencoderKLWan.from_pretrained(
-        model, subfolder="vae", revision=revision, torch_dtype=torch.float32, use_safetensors=True
+        model, subfolder="vae", revision=revision, use_safetensors=True, **dtype_option(torch.float32)
     )
     pipe: Any = kind.from_pretrained(
         model,
         vae=vae,
         revision=revision,
-        torch_dtype=torch.bfloat16 if cuda else torch.float32,
         use_safetensors=True,
+        **dtype_option(torch.bfloat16 if cuda else torch.float32),
     )
     is_i2v = pipe.transformer.config.in_channels > pipe.transformer.config.out_channels
     if is_i2v != image_to_video:

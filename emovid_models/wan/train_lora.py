@@ -55,6 +55,7 @@ from emovid_models.wan.encode import (
     Bucket,
     Encoders,
     Variant,
+    dtype_option,
     transformer_input,
 )
 from emovid_models.wan.generate import write_video
@@ -203,14 +204,22 @@ def train_lora(settings: LoraSettings) -> Path:
     base = BaseOutline.read(settings.base, settings.task, settings.base_revision)
     selection = select(settings.data, split=settings.split, content_type=settings.content_type)
     plan = plan_training(settings, base, selection, show=main)
-    encoders = Encoders.load(base, accelerator.device)
-    cache = LatentCache(Path(settings.cache or out / "cache") / encoders.fingerprint())
-    source: SampleSource = EncodedOnTheFly(selection, encoders)
-    if settings.use_cache:
-        fill_cache(plan, selection, encoders, cache, accelerator)
-        source = cache
-    preview = ValidationVideos(settings, encoders, plan, selection) if settings.validate_every else None
-    del encoders
+    cache = LatentCache(Path(settings.cache or out / "cache") / base.fingerprint())
+    source: SampleSource = cache
+    preview: ValidationVideos | None = None
+    complete = settings.use_cache and cache.is_complete(plan)
+    if settings.validate_every or not complete:
+        encoders = Encoders.load(base, accelerator.device)
+        if not settings.use_cache:
+            source = EncodedOnTheFly(selection, encoders)
+        elif not complete:
+            fill_cache(plan, selection, encoders, cache, accelerator)
+        if settings.validate_every:
+            preview = ValidationVideos(settings, encoders, plan, selection)
+        del encoders
+    if complete and main:
+        print(f"cache {cache.folder}: complete, the encoders are not needed")
+    accelerator.wait_for_everyone()
     if cuda:
         torch.cuda.empty_cache()
 
@@ -437,7 +446,11 @@ class Schedule:
 def load_transformer(base: BaseOutline, dtype: torch.dtype) -> Any:
     """Load the base's transformer with its weights."""
     return WanTransformer3DModel.from_pretrained(
-        base.name, subfolder="transformer", revision=base.revision, torch_dtype=dtype, use_safetensors=True
+        base.name,
+        subfolder="transformer",
+        revision=base.revision,
+        use_safetensors=True,
+        **dtype_option(dtype),
     )
 
 
@@ -486,7 +499,6 @@ def fill_cache(
     if main:
         repaired = f", {filled.repaired} damaged ones encoded again" if filled.repaired else ""
         print(f"cache {cache.folder}: {filled.encoded} clips encoded, {filled.reused} reused{repaired}")
-    accelerator.wait_for_everyone()
 
 
 def make_optimizer(settings: LoraSettings, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
