@@ -10,12 +10,15 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 from scipy import stats as scipy_stats
@@ -392,12 +395,15 @@ def opened(browser: Any, page: Path, *, width: int = 1440, mode: str = "light") 
 
 FITS = """() => {
   const wide = document.documentElement.scrollWidth - innerWidth;
-  const out = [...document.querySelectorAll('main *')].filter(element => {
+  const out = [...document.querySelectorAll('header *, main *')].filter(element => {
     const box = element.getBoundingClientRect();
     return box.width && (box.right > innerWidth + 0.5 || box.left < -0.5) && !element.closest('.hidden');
   });
-  return [wide, out.map(element => element.outerHTML.slice(0, 120))];
+  const full = [...document.querySelectorAll('.panel, th, td, dd, li, nav')].filter(
+    element => element.scrollWidth > element.clientWidth + 1 && !element.querySelector('.hidden'));
+  return [wide, [...out, ...full].map(element => element.outerHTML.slice(0, 120))];
 }"""
+"""How far the page is wider than the window, and the elements that stick out of it or of their box."""
 
 
 @pytest.mark.browser
@@ -573,6 +579,32 @@ def test_words_of_the_sheet_cannot_become_markup(
 
 @pytest.mark.browser
 @browser_test
+@pytest.mark.parametrize("width", [390, 1000, 1440])
+def test_the_numbers_of_a_large_build_fit(browser: Any, mini_build: Path, tmp_path: Path, width: int) -> None:
+    times = 400
+    folder = tmp_path / "EmoVid"
+    folder.mkdir()
+    manifest = Manifest.read(mini_build)
+    shards = tuple(replace(shard, samples=shard.samples * times) for shard in manifest.shards)
+    replace(manifest, shards=shards).write(folder)
+    shutil.copy(mini_build / "rejected.jsonl", folder)
+    for source in mini_build.glob("metadata/*/*.parquet"):
+        rows = pyarrow.parquet.read_table(io.BytesIO(source.read_bytes()))
+        path = folder / source.relative_to(mini_build)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pyarrow.parquet.write_table(pyarrow.concat_tables([rows] * times), path)
+    page = tmp_path / "report.html"
+    report = write_report(folder, page, clips=0)
+    assert report.size < 1_000_000
+    tab, heard = opened(browser, page, width=width)
+    assert heard == [] and tab.evaluate(FITS) == [0, []]
+    assert tab.inner_text("#clips") == "108,400"
+    assert tab.evaluate("document.querySelectorAll('.ridges .clips').length") < 20  # too many for ticks
+    tab.close()
+
+
+@pytest.mark.browser
+@browser_test
 @pytest.mark.parametrize("name", ["one", "narrow", "grey"])
 def test_odd_builds_have_a_whole_page(
     browser: Any, odd_builds: dict[str, Path], tmp_path: Path, name: str
@@ -597,5 +629,5 @@ def test_odd_builds_have_a_whole_page(
     if name == "one":
         assert "1 video clip (sticker)" in tab.inner_text(".top .lead")
         assert "by its word all are from a model" in tab.inner_text(".top .lead").replace("\n", " ")
-        assert grey.endswith("outer ring 1 of 1; 0 grey")
+        assert grey.endswith("outer ring 1 of 1\n0 grey")
     tab.close()
