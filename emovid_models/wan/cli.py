@@ -112,7 +112,6 @@ def generate(
                 out=str(out),
             )
         ]
-        out.unlink(missing_ok=True)
     # Everything that can be refused is refused before gigabytes are loaded.
     height, width = parse_size(size)
     check_size(height, width)
@@ -141,7 +140,7 @@ def generate(
         if len(wanted) > 1 or as_json:
             pipe.set_progress_bar_config(disable=True)
         try:
-            for item, new in generate_videos(pipe, wanted, **options):
+            for item, new in generate_videos(pipe, wanted, overwrite=prompts is None, **options):
                 rows.append((item.out, str(item.emotion), item.intensity, "made" if new else "was there"))
                 progress.update()
         except torch.OutOfMemoryError as error:

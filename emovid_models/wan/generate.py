@@ -134,12 +134,15 @@ def load_pipeline(
     return pipe
 
 
-def generate(pipe: Any, prompts: list[Prompt], **options: Any) -> Iterator[tuple[Prompt, bool]]:
+def generate(
+    pipe: Any, prompts: list[Prompt], *, overwrite: bool = False, **options: Any
+) -> Iterator[tuple[Prompt, bool]]:
     """Generate the videos that are not there yet.
 
     Args:
         pipe: from `load_pipeline`.
         prompts: what to generate.
+        overwrite: replace a video that is there; it stays until the new one is complete.
         **options: arguments of every call, such as `height` or `num_frames`.
 
     Yields:
@@ -151,7 +154,7 @@ def generate(pipe: Any, prompts: list[Prompt], **options: Any) -> Iterator[tuple
     import torch
 
     for prompt in prompts:
-        if Path(prompt.out).exists():
+        if Path(prompt.out).exists() and not overwrite:
             yield prompt, False
             continue
         call = dict(options)

@@ -276,7 +276,8 @@ class EmotionConditioning:
         """Scale the emotion LoRAs on top of the weights that the user set, and restore those."""
         saved = []
         if weight != 1.0 and self._emotion_adapters:
-            for module in self.transformer.modules():  # type: ignore[attr-defined]
+            transformers = (getattr(self, name, None) for name in ("transformer", "transformer_2"))
+            for module in (part for whole in transformers if whole is not None for part in whole.modules()):
                 scaling = getattr(module, "scaling", None)
                 if isinstance(scaling, dict):
                     saved.append((scaling, dict(scaling)))
@@ -308,8 +309,10 @@ class EmotionConditioning:
         pipeline: Any = self
         path = _lora_file(pretrained_model_name_or_path_or_dict, kwargs)
         facts = read_facts(path) if path is not None else None
-        if path is not None and facts is not None and not kwargs.get("load_into_transformer_2", False):
-            check_fits(path, pipeline.transformer)
+        second = kwargs.get("load_into_transformer_2", False)
+        transformer = pipeline.transformer_2 if second else pipeline.transformer
+        if path is not None and facts is not None:
+            check_fits(path, transformer)
             if facts.wording != WORDING_VERSION:
                 warnings.warn(
                     f"LoRA {path} was trained with wording {facts.wording} of the emotions, this pipeline "
@@ -318,12 +321,12 @@ class EmotionConditioning:
                 )
         if not isinstance(pretrained_model_name_or_path_or_dict, dict):
             kwargs.setdefault("use_safetensors", True)
-        before = set(getattr(pipeline.transformer, "peft_config", {}))
+        before = set(getattr(transformer, "peft_config", {}))
         super().load_lora_weights(  # type: ignore[misc]
             pretrained_model_name_or_path_or_dict, adapter_name=adapter_name, **kwargs
         )
         if facts is not None:
-            added = set(getattr(pipeline.transformer, "peft_config", {})) - before
+            added = set(getattr(transformer, "peft_config", {})) - before
             self._emotion_adapters = (*self._emotion_adapters, *sorted(added))
 
     def to_json_string(self) -> str:

@@ -182,14 +182,15 @@ def check_fits(path: Path, transformer: torch.nn.Module) -> None:
     The stock loader only logs keys that it misses or does not know.
 
     Args:
-        path: a LoRA file with diffusers' names.
+        path: a LoRA file with diffusers' names, or with those of `export_comfyui`.
         transformer: the `WanTransformer3DModel` that shall take it.
 
     Raises:
         ValueError: modules are missing or unknown, or have another width.
     """
     with safe_open(path, framework="pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        names = [name for name in file.keys() if not name.endswith(".alpha")]  # noqa: SIM118
+        shapes = {_diffusers_name(name): tuple(file.get_slice(name).get_shape()) for name in names}
     expected = {}
     for name in target_names(transformer):
         module: Any = transformer.get_submodule(name)
@@ -242,3 +243,13 @@ def export_comfyui(source: Path, target: Path) -> int:
     # Without adapter metadata: beside `.alpha` the stock loader would scale twice.
     write_safetensors(target, tensors, {FACTS_KEY: header[FACTS_KEY]} if FACTS_KEY in header else None)
     return len(tensors) // 3
+
+
+def _diffusers_name(name: str) -> str:
+    """The name that the stock loader gives to a weight in the original Wan code's form."""
+    match = re.fullmatch(r"diffusion_model\.(blocks\.\d+)\.(\w+)\.(\w+)\.lora_(down|up)\.weight", name)
+    if match is None:
+        return name
+    back = {theirs: ours for ours, theirs in _COMFYUI_NAMES.items()}
+    attention, projection = back.get(match[2], match[2]), back.get(match[3], match[3])
+    return f"transformer.{match[1]}.{attention}.{projection}.lora_{'A' if match[4] == 'down' else 'B'}.weight"

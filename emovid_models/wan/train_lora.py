@@ -75,6 +75,7 @@ from emovid_models.wan.lora import (
 COMFYUI_NAME = "comfyui_lora_weights.safetensors"
 CHECKPOINTS = "checkpoints"
 SETTINGS_KEY = "settings"
+NUMBERS_KEY = "numbers"
 TIMESTEPS = 1000
 """The transformer is told the noise level on this scale."""
 
@@ -168,6 +169,8 @@ class LoraSettings:
         for name in ("learning_rate", "alpha", "max_grad_norm", "time_std"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)} is not a number above 0")
+        if self.validate_every and not self.validation_prompts:
+            raise ValueError("validate_every needs validation_prompts: what shall the videos show?")
         shares = (self.emotion_dropout, self.caption_dropout, self.text_dropout)
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(
@@ -579,12 +582,14 @@ def save_checkpoint(
     shutil.rmtree(part, ignore_errors=True)
     write_lora(part / WEIGHT_NAME, transformer, replace(facts, steps=step))
     state = {
-        f"{index}.{name}": torch.as_tensor(value)
+        f"{index}.{name}": value
         for index, values in optimizer.state_dict()["state"].items()
         for name, value in values.items()
     }
-    header = {SETTINGS_KEY: json.dumps(asdict(settings))}
-    write_safetensors(part / "optimizer.safetensors", state, header)
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    numbers = {name: value for name, value in state.items() if name not in tensors}
+    header = {SETTINGS_KEY: json.dumps(asdict(settings)), NUMBERS_KEY: json.dumps(numbers)}
+    write_safetensors(part / "optimizer.safetensors", tensors, header)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
     for old in sorted(folder.parent.glob("step-*"))[:-2]:
@@ -604,10 +609,11 @@ def load_checkpoint(folder: Path, transformer: torch.nn.Module, optimizer: torch
     set_peft_model_state_dict(
         transformer, {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
     )
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in load_file(folder / "optimizer.safetensors").items():
+    numbers = json.loads(read_header(folder / "optimizer.safetensors")[NUMBERS_KEY])
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**load_file(folder / "optimizer.safetensors"), **numbers}.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
+        state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -133,9 +133,10 @@ def test_the_comfyui_form_means_the_same_to_the_stock_loader(components: Any, tm
         assert all(name.startswith("diffusion_model.blocks.") for name in names)
         assert file.get_tensor("diffusion_model.blocks.0.self_attn.q.alpha").item() == 8
         assert ADAPTER_KEY not in file.metadata()
-    stock = WanPipeline(**{**t2v_components(), "transformer": components()["transformer"]})
-    stock.load_lora_weights(tmp_path, weight_name="comfyui.safetensors")
-    assert torch.allclose(forward(stock.transformer), forward(trained), atol=1e-5)
+    for kind in (WanPipeline, EmoVidWanPipeline):
+        pipe = kind(**{**t2v_components(), "transformer": components()["transformer"]})
+        pipe.load_lora_weights(tmp_path, weight_name="comfyui.safetensors")
+        assert torch.allclose(forward(pipe.transformer), forward(trained), atol=1e-5)
 
 
 def test_a_t2v_lora_also_serves_the_i2v_model(tmp_path: Path) -> None:

@@ -320,6 +320,7 @@ def test_validation_does_not_change_the_run(settings: LoraSettings, tmp_path: Pa
         ({"optimizer": "lion"}, "optimizer 'lion' is unknown"),
         ({"optimizer": "adamw8bit"}, "optimizer adamw8bit needs bitsandbytes"),
         ({"split": "all"}, "split"),
+        ({"validate_every": 5}, "validate_every needs validation_prompts"),
     ],
 )
 def test_wrong_settings_are_one_line(
