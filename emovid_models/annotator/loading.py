@@ -102,7 +102,8 @@ def assemble_repo(
         save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
         (out / "model.safetensors").chmod(0o644)
     else:
-        model.to(dtype=dtype).save_pretrained(out, max_shard_size="4GB")
+        model.to(dtype=dtype)  # type: ignore[call-arg]
+        model.save_pretrained(out, max_shard_size="4GB")
     model.generation_config.save_pretrained(out)
     processor.save_pretrained(out)
     _add(out / "processor_config.json", auto_map={"AutoProcessor": AUTO_MAP["AutoProcessor"]})

@@ -60,11 +60,11 @@ class VideoEmotionPipeline(Pipeline):
 
     model: Any
     processor: Any
-    _load_processor = True
-    _load_tokenizer = False
-    _load_image_processor = False
-    _load_feature_extractor = False
-    _load_video_processor = False
+    _load_processor = True  # type: ignore[assignment]
+    _load_tokenizer = False  # type: ignore[assignment]
+    _load_image_processor = False  # type: ignore[assignment]
+    _load_feature_extractor = False  # type: ignore[assignment]
+    _load_video_processor = False  # type: ignore[assignment]
     _pipeline_calls_generate = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,7 +73,7 @@ class VideoEmotionPipeline(Pipeline):
         # The defaults of a generation config may sample; the same video shall get the same caption.
         self._labels = self.processor.encode_labels(EMOTIONS, end=END_OF_TURN)
 
-    def __call__(self, inputs: Any, **options: Any) -> Any:
+    def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]
         """Annotate one video or many.
 
         Args:
@@ -182,7 +182,9 @@ class VideoEmotionPipeline(Pipeline):
             outputs[place] = result
         return outputs
 
-    def preprocess(self, input_: Any, num_frames: int | None = None) -> dict[str, Any]:
+    def preprocess(  # type: ignore[override]
+        self, input_: Any, num_frames: int | None = None
+    ) -> dict[str, Any]:
         """Read a video's frames and prepare them; what goes wrong is returned as the "error"."""
         count = num_frames or self.processor.num_frames
         try:
@@ -192,7 +194,7 @@ class VideoEmotionPipeline(Pipeline):
             return {"error": _one_line(error)}
         return {"pixels": pixels}
 
-    def _forward(
+    def _forward(  # type: ignore[override]
         self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int = 64
     ) -> dict[str, Any]:
         pixels = [item["pixels"].to(self.model.device, self.model.dtype) for item in model_inputs["items"]]

@@ -235,7 +235,7 @@ class AnnotatorTrainer(Trainer):
         loss = (tokens.sum(-1) / counted * weights).mean()
         return (loss, outputs) if return_outputs else loss
 
-    def evaluate(  # type: ignore[override]
+    def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         scores, labels = self.score(self.eval_dataset if eval_dataset is None else eval_dataset)
@@ -249,7 +249,7 @@ class AnnotatorTrainer(Trainer):
         return metrics
 
     @torch.inference_mode()
-    def score(self, dataset: Conversations) -> tuple[torch.Tensor, torch.Tensor]:
+    def score(self, dataset: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-likelihoods of the eight labels, [clips, 8], and the true labels, on every process."""
         model = self.accelerator.unwrap_model(self.model)
         was_training = model.training

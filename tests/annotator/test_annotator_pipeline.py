@@ -1,0 +1,387 @@
+"""The pipeline "video-emotion": what it takes, what it answers, and that one bad video spoils nothing."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import datasets
+import numpy as np
+import pytest
+import torch
+from annotator_tiny import MINI
+from PIL import Image
+
+from emovid_dataset import video
+from emovid_dataset.emotions import EMOTIONS
+from emovid_models.annotator import prompts
+from emovid_models.annotator.pipeline import read_frames
+
+
+def as_scores(result: Any) -> np.ndarray:
+    found = {entry["label"]: entry["score"] for entry in result}
+    return np.array([found[name] for name in EMOTIONS])
+
+
+def write_video(path: Path, frames: np.ndarray, codec: str = "libx264", **options: Any) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"g": "10", **options})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def server(stickers: list[Path]) -> Iterator[str]:
+    """Serves the stickers; `/broken.mp4` promises more bytes than it sends."""
+    data = stickers[0].read_bytes()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/broken.mp4":
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2])
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(stickers[0].parent))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        thread.join()
+
+
+# answers
+
+
+def test_labels_are_those_of_the_dataset() -> None:
+    assert prompts.EMOTIONS == EMOTIONS
+
+
+def test_eight_probabilities_the_likeliest_first(annotator: Any, stickers: list[Path]) -> None:
+    result = annotator(stickers[0])
+    scores = [entry["score"] for entry in result]
+    assert {entry["label"] for entry in result} == set(EMOTIONS)
+    assert scores == sorted(scores, reverse=True)
+    assert sum(scores) == pytest.approx(1, abs=1e-6)
+
+
+def test_probabilities_are_those_of_eight_full_forwards(annotator: Any, stickers: list[Path]) -> None:
+    """The reference: each label appended to the prompt, one forward each, mean log-likelihood, softmax."""
+    processor, model = annotator.processor, annotator.model
+    frames = video.decode(stickers[0].read_bytes(), frames=lambda n: processor.sample_indices(n, 4))
+    scores = []
+    for label in EMOTIONS:
+        inputs = processor(
+            text=processor.build_prompt(prompts.EMOTION_QUESTION), videos=[frames], do_sample_frames=False
+        )
+        answer = torch.tensor([processor.tokenizer(label + "<|im_end|>").input_ids])
+        ids = torch.cat([inputs["input_ids"], answer], 1)
+        with torch.inference_mode():
+            logits = model(input_ids=ids, pixel_values_videos=inputs["pixel_values_videos"]).logits
+        log_probs = logits[0, -answer.shape[1] - 1 : -1].log_softmax(-1)
+        scores.append(float(log_probs.gather(-1, answer.T).mean()))
+    expected = (torch.tensor(scores) / 0.25).softmax(-1).numpy()
+    np.testing.assert_allclose(as_scores(annotator(stickers[0])), expected, atol=1e-5)
+
+
+def test_temperature_of_the_config_is_applied(annotator: Any, stickers: list[Path]) -> None:
+    sharp = as_scores(annotator(stickers[0]))
+    annotator.model.config.emotion_temperature = 0.5
+    try:
+        soft = as_scores(annotator(stickers[0]))
+    finally:
+        annotator.model.config.emotion_temperature = 0.25
+    expected = np.sqrt(sharp) / np.sqrt(sharp).sum()
+    np.testing.assert_allclose(soft, expected, atol=1e-6)
+
+
+def test_batches_change_no_answer(annotator: Any, stickers: list[Path]) -> None:
+    one = annotator(stickers, batch_size=1)
+    many = annotator(stickers, batch_size=5)
+    assert len(one) == len(many) == len(stickers)
+    for left, right in zip(one, many, strict=True):
+        np.testing.assert_allclose(as_scores(left), as_scores(right), atol=1e-5)
+
+
+def test_top_k(annotator: Any, stickers: list[Path]) -> None:
+    full = annotator(stickers[0])
+    assert annotator(stickers[0], top_k=3) == full[:3]
+    for wrong in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match="top_k is"):
+            annotator(stickers[0], top_k=wrong)
+
+
+def test_num_frames_chooses_how_much_is_seen(annotator: Any, frames: np.ndarray) -> None:
+    """With one frame only the first is looked at, so that what follows cannot matter."""
+    changed = frames.copy()
+    changed[1:] = 0
+    first, second = annotator([frames, changed], num_frames=1)
+    np.testing.assert_allclose(as_scores(first), as_scores(second), atol=1e-7)
+    first, second = annotator([frames, changed], num_frames=5)
+    assert np.abs(as_scores(first) - as_scores(second)).max() > 1e-4
+
+
+def test_caption_is_what_generate_writes(annotator: Any, stickers: list[Path]) -> None:
+    result = annotator(stickers[:2], return_caption=True, max_new_tokens=6, batch_size=2)
+    processor, model = annotator.processor, annotator.model
+    for path, found in zip(stickers, result, strict=False):
+        frames = video.decode(path.read_bytes(), frames=lambda n: processor.sample_indices(n, 4))
+        prompt = processor.build_prompt(prompts.CAPTION_QUESTION)
+        inputs = processor(text=prompt, videos=[frames], do_sample_frames=False)
+        ids = model.generate(**inputs, do_sample=False, max_new_tokens=6)[:, inputs["input_ids"].shape[1] :]
+        expected = processor.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+        assert found["caption"] == expected
+        np.testing.assert_allclose(as_scores(found["emotions"]), as_scores(annotator(path)), atol=1e-5)
+
+
+# inputs
+
+
+def test_every_kind_of_input_gives_the_same_answer(annotator: Any, stickers: list[Path], server: str) -> None:
+    path = stickers[0]
+    frames = video.decode(path.read_bytes())
+    expected = as_scores(annotator(path))
+    for same in (
+        str(path),
+        path.read_bytes(),
+        bytearray(path.read_bytes()),
+        frames,
+        frames.transpose(0, 3, 1, 2),
+        torch.from_numpy(frames),
+        torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255,
+        list(frames),
+        [Image.fromarray(frame) for frame in frames],
+        {"video": str(path)},
+        {"mp4": {"bytes": path.read_bytes(), "path": None}},
+        lambda: path,
+        f"{server}/{path.name}",
+    ):
+        np.testing.assert_allclose(as_scores(annotator(same)), expected, atol=1e-5)
+
+
+def test_several_videos_in_every_form(annotator: Any, stickers: list[Path]) -> None:
+    paths = [str(path) for path in stickers[:3]]
+    expected = [as_scores(result) for result in annotator(paths)]
+    rows = datasets.Dataset.from_dict({"video": paths})
+    stacked = np.stack([video.decode(path, frames=8) for path in paths])
+    for several in (tuple(paths), rows, rows.to_iterable_dataset(), (path for path in paths), iter(paths)):
+        results = list(annotator(several, batch_size=2))
+        assert len(results) == 3
+        for found, wanted in zip(results, expected, strict=True):
+            np.testing.assert_allclose(as_scores(found), wanted, atol=1e-5)
+    assert len(annotator(stacked)) == 3
+
+
+def test_nothing_gives_nothing(annotator: Any) -> None:
+    assert annotator([]) == []
+    assert annotator(()) == []
+    assert list(annotator(iter(()))) == []
+
+
+def test_an_iterator_is_read_as_results_are_taken(annotator: Any, frames: np.ndarray) -> None:
+    read = []
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            read.append(1)
+            yield frames
+
+    results = annotator(endless(), batch_size=2)
+    for _ in range(3):
+        next(results)
+    results.close()
+    assert len(read) <= 8
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_pictures_are_videos_too(annotator: Any, frames: np.ndarray, tmp_path: Path, suffix: str) -> None:
+    """Transparent pixels count as white."""
+    path = tmp_path / f"a.{suffix}"
+    clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    clear.save(path)
+    white = np.full((1, 20, 20, 3), 255, np.uint8)
+    np.testing.assert_allclose(as_scores(annotator(path)), as_scores(annotator(white)), atol=1e-5)
+
+
+# bad inputs
+
+
+def test_a_bad_video_gets_an_error_in_its_place(
+    annotator: Any, stickers: list[Path], frames: np.ndarray, tmp_path: Path, server: str
+) -> None:
+    data = stickers[0].read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.mp4").write_text("not a video")
+    silent = tmp_path / "sound.wav"
+    with av.open(str(silent), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
+        sound.rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+    nan = torch.full((4, 3, 8, 8), float("nan"))
+    bad: list[tuple[Any, str]] = [
+        (tmp_path / "cut.mp4", "cannot be decoded"),
+        (tmp_path / "text.mp4", "cannot be decoded"),
+        (silent, "no video stream"),
+        (b"", "empty"),
+        (tmp_path / "absent.mp4", "is not a file"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "no frames"),
+        (nan, "not finite"),
+        (np.zeros((8, 8), np.uint8), "shape [8, 8]"),
+        (np.zeros((2, 8, 8, 7), np.uint8), "shape"),
+        (np.zeros((2, 8, 8, 3), np.int64) - 5, "outside 0..255"),
+        ([], "no frames"),
+        (None, "NoneType"),
+        ({"caption": "x"}, "columns"),
+        (f"{server}/absent.mp4", "404"),
+        (f"{server}/broken.mp4", "broke off after"),
+    ]
+    good = as_scores(annotator(stickers[1]))
+    inputs = [stickers[1]]
+    for item, _ in bad:
+        inputs += [item, stickers[1]]
+    results = annotator(inputs, batch_size=4)
+    assert len(results) == len(inputs)
+    for result in results[::2]:
+        np.testing.assert_allclose(as_scores(result), good, atol=1e-5)
+    for result, (_, reason) in zip(results[1::2], bad, strict=True):
+        assert set(result) == {"error"}
+        assert reason in result["error"]
+        assert "\n" not in result["error"]
+
+
+def test_a_failure_of_the_model_hits_its_own_video_only(
+    annotator: Any, frames: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that fails as a whole is tried video by video."""
+    black = np.zeros_like(frames)
+    original = annotator.model.get_video_features
+
+    def failing(pixels: torch.Tensor) -> torch.Tensor:
+        if (pixels.view(-1, 4, 3, 24, 24) == -1).flatten(1).all(1).any():
+            raise RuntimeError("out of memory")
+        return original(pixels)
+
+    monkeypatch.setattr(annotator.model, "get_video_features", failing)
+    first, second, third = annotator([frames, black, frames], batch_size=3)
+    assert second == {"error": "out of memory"}
+    np.testing.assert_allclose(as_scores(first), as_scores(third), atol=1e-6)
+
+
+def test_wrong_arguments_are_named(annotator: Any, stickers: list[Path]) -> None:
+    with pytest.raises(ValueError, match="unknown options \\['topk'\\]"):
+        annotator(stickers[0], topk=3)
+    with pytest.raises(ValueError, match="batch_size is -1"):
+        annotator(stickers[0], batch_size=-1)
+    with pytest.raises(ValueError, match="inputs is a int"):
+        annotator(3)
+
+
+# decoding
+
+
+def test_frames_are_the_decoders(tmp_path: Path) -> None:
+    """Two passes and skipped groups give the frames that decoding everything gives."""
+    random = np.random.default_rng(1)
+    shade = random.integers(0, 256, (57, 1, 1, 3), np.uint8)
+    path = write_video(tmp_path / "a.mp4", np.broadcast_to(shade, (57, 32, 48, 3)).copy(), bf="3")
+    everything = video.decode(path)
+    for indices in ([0, 28, 56], [5], [9, 10, 11], [56], list(range(57))):
+        found = np.stack(read_frames(path, lambda total, chosen=indices: chosen))
+        assert np.abs(found.astype(int) - everything[indices]).max() <= 2
+    assert len(everything) == 57
+
+
+def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> None:
+    """A video of 10,000 frames is answered, and its process never takes what its frames would."""
+    path = tmp_path / "long.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        frame = av.VideoFrame(128, 96, "yuv420p")
+        for plane in frame.planes:
+            plane.update(bytes([128]) * plane.buffer_size)
+        for index in range(10_000):
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    script = """
+import resource, sys
+from emovid_models.annotator.pipeline import read_frames
+read_frames(sys.argv[2], lambda total: [0])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+seen = []
+frames = read_frames(sys.argv[1], lambda total: seen.append(total) or [0, total // 2, total - 1])
+print(seen[0], len(frames), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    short = MINI / "sticker" / "1f47b.mp4"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path), str(short)], capture_output=True, text=True, check=True
+    )
+    total, count, grown = map(int, done.stdout.split())
+    assert (total, count) == (10_000, 3)
+    assert grown < 60_000, f"{grown} KiB, all frames would take 360,000"
+    assert as_scores(annotator(path)).sum() == pytest.approx(1, abs=1e-6)
+
+
+# the repo
+
+
+def test_repo_works_where_no_emovid_is_installed(repo: Path, annotator: Any, stickers: list[Path]) -> None:
+    """A process that cannot import this package gets the same answers from the folder alone."""
+    script = """
+import json, sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("emovid_models", "emovid_dataset"):
+            raise ImportError(name + " is not installed")
+sys.meta_path.insert(0, Blocked())
+from transformers import pipeline
+annotate = pipeline("video-emotion", model=sys.argv[1], trust_remote_code=True, device="cpu")
+print(json.dumps(annotate([sys.argv[2], "absent.mp4"], batch_size=2, return_caption=True, max_new_tokens=3)))
+plain = pipeline(model=sys.argv[1], trust_remote_code=True, device="cpu", top_k=1)
+print(json.dumps(plain(sys.argv[2])))
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, str(repo), str(stickers[0])],
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = done.stdout.splitlines()[-2:]
+    found, failed = json.loads(first)
+    np.testing.assert_allclose(as_scores(found["emotions"]), as_scores(annotator(stickers[0])), atol=1e-5)
+    assert failed == {"error": "absent.mp4 is not a file"}
+    assert json.loads(second)[0]["label"] == annotator(stickers[0])[0]["label"]
+
+
+def test_repo_holds_only_what_it_needs(repo: Path) -> None:
+    names = {path.name for path in repo.iterdir()}
+    assert {"config.json", "model.safetensors", "pipeline.py", "prompts.py", "README.md"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
+    config = json.loads((repo / "config.json").read_text())
+    assert config["custom_pipelines"]["video-emotion"]["impl"] == "pipeline.VideoEmotionPipeline"
+    assert config["dtype"] == "float32"
+    for code in repo.glob("*.py"):
+        assert "import emovid" not in code.read_text()
+        assert "from emovid" not in code.read_text()
