@@ -1,0 +1,264 @@
+"""Bulk annotation: resumed without loss, nothing done twice, written back into a build that verifies."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from emovid_dataset.build import verify
+from emovid_dataset.emotions import EMOTIONS, valence
+from emovid_dataset.loading import select
+from emovid_models.annotator import annotate as work
+from emovid_models.annotator import cli
+from emovid_models.annotator.loading import load_annotator
+
+
+@pytest.fixture
+def folder(tmp_path: Path, stickers: list[Path]) -> Path:
+    """Five videos in two folders, one of them damaged, beside a file that is none."""
+    raw = tmp_path / "raw"
+    (raw / "more").mkdir(parents=True)
+    for path in stickers[:3]:
+        shutil.copyfile(path, raw / path.name)
+    shutil.copyfile(stickers[3], raw / "more" / "d.mp4")
+    (raw / "bad.mp4").write_bytes(b"no video")
+    (raw / "notes.txt").write_text("nothing")
+    return raw
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Counting:
+    """The annotator, with a count of the videos that it was given, and a stop after some results."""
+
+    def __init__(self, annotator: Any, stop: int | None = None) -> None:
+        self.annotator, self.stop, self.seen = annotator, stop, 0
+        self.model = annotator.model
+
+    def __call__(self, videos: Any, **options: Any) -> Any:
+        for count, result in enumerate(self.annotator(videos, **options)):
+            if count == self.stop:
+                raise Interrupted
+            self.seen += 1
+            yield result
+
+
+@pytest.fixture(scope="session")
+def program() -> typer.Typer:
+    app, train_app = typer.Typer(), typer.Typer()
+    app.add_typer(train_app, name="train")
+    cli.register(app, train_app)
+    return app
+
+
+def test_folder(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Path]) -> None:
+    out = tmp_path / "out" / "emotions.parquet"
+    report = work.annotate(work.find_items(folder), annotator, out, identity="m", batch_size=2)
+    rows = pyarrow.parquet.read_table(out).to_pylist()
+    assert sorted(row["key"] for row in rows) == sorted(
+        ["bad.mp4", "more/d.mp4", *(path.name for path in stickers[:3])]
+    )
+    by_key = {row["key"]: row for row in rows}
+    expected = {entry["label"]: entry["score"] for entry in annotator(stickers[3])}
+    assert {name: by_key["more/d.mp4"][name] for name in EMOTIONS} == pytest.approx(expected, abs=1e-6)
+    assert by_key["more/d.mp4"]["emotion"] == max(expected, key=lambda name: expected[name])
+    assert by_key["bad.mp4"]["emotion"] is None
+    assert "cannot be decoded" in by_key["bad.mp4"]["error"]
+    assert [item.key for item in report.failed] == ["bad.mp4"]
+    assert not list(out.parent.glob("*.journal"))
+
+
+def test_interrupted_run_goes_on_and_gives_the_same(annotator: Any, folder: Path, tmp_path: Path) -> None:
+    items = work.find_items(folder)
+    undisturbed, out = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    work.annotate(items, annotator, undisturbed, identity="m", batch_size=1)
+    with pytest.raises(Interrupted):
+        work.annotate(items, Counting(annotator, stop=3), out, identity="m", batch_size=1)
+    assert not out.exists()
+    journal = out.with_name("b.parquet.journal")
+    with journal.open("ab") as file:
+        file.write(b'{"key": "half a li')  # as a power cut leaves it
+    again = Counting(annotator)
+    report = work.annotate(items, again, out, identity="m", batch_size=1)
+    assert (again.seen, report.reused) == (2, 3)
+    assert work.read_annotations(out) == work.read_annotations(undisturbed)
+
+
+def test_nothing_is_done_twice(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Path]) -> None:
+    out = tmp_path / "a.parquet"
+    (folder / "bad.mp4").unlink()
+    work.annotate(work.find_items(folder), annotator, out, identity="m")
+    again = Counting(annotator)
+    assert work.annotate(work.find_items(folder), again, out, identity="m").reused == 4
+    assert again.seen == 0
+    shutil.copyfile(stickers[4], folder / "new.mp4")
+    shutil.copyfile(stickers[5], folder / "more" / "d.mp4")
+    work.annotate(work.find_items(folder), again, out, identity="m")
+    assert again.seen == 2, "one is new and one has changed"
+
+
+def test_rows_of_other_videos_stay(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "a.parquet"
+    for path in stickers[:2]:
+        work.annotate(work.find_items(path), annotator, out, identity="m")
+    assert [item.key for item in work.read_annotations(out)] == [path.name for path in stickers[:2]]
+
+
+def test_another_models_results_are_not_taken(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "a.parquet"
+    items = work.find_items(stickers[0])
+    work.annotate(items, annotator, out, identity="one")
+    with pytest.raises(ValueError, match="choose another --out"):
+        work.annotate(items, annotator, out, identity="two")
+    with pytest.raises(ValueError, match="choose another --out"):
+        work.annotate(items, annotator, out, identity="one", num_frames=2)
+
+
+def test_lists(stickers: list[Path], tmp_path: Path) -> None:
+    shutil.copyfile(stickers[0], tmp_path / "a.mp4")
+    (tmp_path / "list.txt").write_text(f"a.mp4\n\n{stickers[1]}\nhttps://example.org/b.mp4\na.mp4\n")
+    items = work.find_items(tmp_path / "list.txt")
+    assert [item.key for item in items] == ["a.mp4", str(stickers[1]), "https://example.org/b.mp4"]
+    assert items[0].open() == str(tmp_path / "a.mp4")
+    (tmp_path / "list.csv").write_text("name,path\nx,a.mp4\n")
+    assert [item.key for item in work.find_items(tmp_path / "list.csv")] == ["a.mp4"]
+    (tmp_path / "wrong.csv").write_text("name\nx\n")
+    with pytest.raises(ValueError, match="no column 'path'"):
+        work.find_items(tmp_path / "wrong.csv")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        work.find_items(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no video"):
+        work.find_items(tmp_path / "empty")
+
+
+def test_build_is_written_again_with_the_models_emotions(
+    annotator: Any, sticker_build: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.parquet"
+    items = work.find_items(sticker_build)
+    report = work.annotate(items, annotator, out, identity="m")
+    before = {item.clip.id: item for item in select(sticker_build)}
+    assert {item.key for item in report.annotations} == set(before)
+    spared = report.annotations[0].key
+    work.relabel_build(sticker_build, report.annotations[1:], tmp_path / "new")
+    assert verify(tmp_path / "new", decode=True, workers=1) == []
+    by_id = {item.key: item for item in report.annotations}
+    for found in select(tmp_path / "new"):
+        old = before[found.clip.id]
+        assert (found.split, found.video) == (old.split, old.video)
+        if found.clip.id == spared:
+            assert found.clip == old.clip
+            continue
+        assert found.clip.emotion_source == "model"
+        assert found.clip.emotion == by_id[found.clip.id].emotion
+        assert found.clip.valence == valence(found.clip.emotion)
+        assert found.clip.emotion_scores == by_id[found.clip.id].scores
+        assert found.clip.caption == old.clip.caption
+
+
+def test_keep_human_only_adds_probabilities(annotator: Any, sticker_build: Path, tmp_path: Path) -> None:
+    items = work.find_items(sticker_build)
+    report = work.annotate(items, annotator, tmp_path / "a.parquet", identity="m")
+    work.relabel_build(sticker_build, report.annotations, tmp_path / "new", keep_human=True)
+    before = {clip.id: clip for clip in select(sticker_build).clips}
+    for clip in select(tmp_path / "new").clips:
+        assert (clip.emotion, clip.emotion_source) == (before[clip.id].emotion, "human")
+        assert clip.emotion_scores is not None
+
+
+def test_relabelling_never_writes_over_anything(sticker_build: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(ValueError, match="is not empty"):
+        work.relabel_build(sticker_build, [], tmp_path)
+    with pytest.raises(ValueError, match="is not empty"):
+        work.relabel_build(sticker_build, [], sticker_build)
+
+
+def test_command(program: typer.Typer, repo: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a.parquet"
+    arguments = [
+        "annotate",
+        str(folder),
+        "--model",
+        str(repo),
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+        "--json",
+    ]
+    done = CliRunner().invoke(program, arguments)
+    assert done.exit_code == 1, done.output
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert (outcome["videos"], outcome["reused"]) == (5, 0)
+    assert [item["key"] for item in outcome["failed"]] == ["bad.mp4"]
+    assert sum(outcome["emotions"].values()) == 4
+    done = CliRunner().invoke(program, [*arguments, "--allow-rejected"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout.splitlines()[-1])["reused"] == 4
+
+
+# bad models: one clear line each
+
+
+def check_refusal(model: Any, *words: str) -> None:
+    with pytest.raises(OSError, match="cannot be loaded") as refusal:
+        load_annotator(model, device="cpu")
+    text = str(refusal.value)
+    assert "\n" not in text
+    assert str(model) in text
+    for word in words:
+        assert word in text
+
+
+def test_unknown_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    check_refusal(tmp_path / "absent")
+
+
+def test_repo_without_weights(repo: Path, tmp_path: Path) -> None:
+    shutil.copytree(repo, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    check_refusal(tmp_path / "m", "safetensors")
+
+
+def test_interrupted_download_of_weights(repo: Path, tmp_path: Path) -> None:
+    shutil.copytree(repo, tmp_path / "m")
+    weights = tmp_path / "m" / "model.safetensors"
+    os.truncate(weights, weights.stat().st_size // 2)
+    check_refusal(tmp_path / "m")
+
+
+def test_pickle_weights_are_refused(repo: Path, tmp_path: Path) -> None:
+    shutil.copytree(repo, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
+    trap = tmp_path / "trapped"
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (os.mkdir, (str(trap),))
+
+    import pickle
+
+    (tmp_path / "m" / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+    check_refusal(tmp_path / "m", "pickle")
+    assert not trap.exists()
+
+
+def test_lacking_weights(repo: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(repo, tmp_path / "m")
+    weights = load_file(tmp_path / "m" / "model.safetensors")
+    weights.popitem()
+    save_file(weights, tmp_path / "m" / "model.safetensors", metadata={"format": "pt"})
+    check_refusal(tmp_path / "m", "lacks 1 weights")
