@@ -29,11 +29,13 @@ def main(folder: Path) -> None:
 
     built = emovid_dataset.load(folder, config, split="train")
     row = built[0]
-    print(f"emovid_dataset.load: {len(built)} clips; {row['id']}: {EMOTIONS[row['emotion']]}, {row['caption']!r}")
+    emotion = EMOTIONS[row["emotion"]]
+    print(f"emovid_dataset.load: {len(built)} clips; {row['id']}: {emotion}, {row['caption']!r}")
 
     streamed = emovid_dataset.stream(folder, config, split="train", frames=16, size=224)
     first = next(iter(streamed))
-    print(f"emovid_dataset.stream: video {list(first['video'].shape)} {first['video'].dtype}, {first['caption']!r}")
+    video = first["video"]
+    print(f"emovid_dataset.stream: video {list(video.shape)} {video.dtype}, {first['caption']!r}")
 
     chosen = emovid_dataset.select(folder, content_type=config, emotion="awe", brightness=(0.5, 1), limit=20)
     size = sum(len(item.video) for item in chosen)

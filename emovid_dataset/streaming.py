@@ -37,7 +37,7 @@ class ClipStream(IterableDataset):
 
     Each item is a dict that torch's default collation can batch:
 
-    - ``video``: uint8 tensor [T, C, H, W], RGB, 0..255, in memory [T, H, W, C]
+    - ``video``: uint8 tensor [T, C, H, W], RGB, 0..255, contiguous
     - ``label``: int, index of the emotion; ``valence``: int
     - ``id``, ``caption``, ``content_type``, ``emotion``, ``emotion_source``, ``source``, ``group``,
       ``license`` ("" when unknown), ``sha256``: str
