@@ -21,7 +21,7 @@ BIN = .venv/bin
 	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check -r tests/datasets36/requirements.txt
 	touch $@
 
-.PHONY: demo test lint datasets36 apt bench clean
+.PHONY: demo test lint datasets36 apt sources bench clean
 
 demo: .venv/.base ## build the miniature, verify it, load it back, make the report
 	$(BIN)/emovid build $(MINI) --labels $(MINI)/labels.csv --note cards/dataset/miniature.txt --out $(OUT)/EmoVid --overwrite
@@ -36,6 +36,12 @@ apt:
 			apt-get update -qq && apt-get install -y -qq --no-install-recommends ffmpeg chromium fonts-dejavu-core >/dev/null; \
 		fi; \
 	else echo "no apt or not root: tests that need FFmpeg's libraries or Chromium are skipped"; fi
+
+# the packages that the miniature was made from (0.8 GB), for the tests that make it anew
+sources: .venv/.base
+	$(BIN)/python tools/make_mini.py film
+	$(BIN)/python tools/make_mini.py film city-cc0
+	$(BIN)/python tools/make_mini.py emoji
 
 lint: .venv/.test
 	$(BIN)/ruff check .
