@@ -367,7 +367,8 @@ class _Pool:
             try:
                 while len(running) < self.workers * _IN_FLIGHT:
                     task = next(waiting)
-                    running[self._executor.submit(function, task)] = task
+                    with _without_ctrl_c():
+                        running[self._executor.submit(function, task)] = task
             except StopIteration:
                 pass
             except BrokenProcessPool:
@@ -396,12 +397,19 @@ class _Pool:
     def _one_by_one(
         self, function: Callable[[Task], Result], tasks: Sequence[Task]
     ) -> Iterator[tuple[Task, Result | BaseException]]:
-        for task in tasks:
-            with self._start(1) as executor:
+        executor = self._start(1)
+        try:
+            for task in tasks:
                 try:
-                    yield task, executor.submit(function, task).result()
+                    with _without_ctrl_c():
+                        future = executor.submit(function, task)
+                    yield task, future.result()
                 except BrokenProcessPool as error:
+                    executor.shutdown(wait=False)
+                    executor = self._start(1)
                     yield task, error
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _restart(self) -> None:
         self._executor.shutdown(wait=False)
@@ -409,6 +417,16 @@ class _Pool:
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started in here never see Ctrl-C, not even while they import; this one sees it after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -421,8 +439,7 @@ def _workers(count: int | None) -> Iterator[_Pool]:
 
 
 def _watch(parent: int) -> None:
-    """End this process when its parent is gone, even killed; Ctrl-C is the parent's affair."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """End this process when its parent is gone, even killed."""
 
     def wait_for_parent() -> None:
         while os.getppid() == parent:

@@ -382,7 +382,8 @@ def verify_index(folder: Path, manifest: Manifest, samples: dict[str, list[Any]]
         name = metadata_path(content_type, split)
         try:
             table = parquet.read_table(folder / name, partitioning=None)
-        except (OSError, pyarrow.ArrowInvalid) as error:
+            rows = table.to_pylist()
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
             found.append(f"{name}: is missing or not Parquet: {' '.join(str(error).split())}")
             continue
         if not table.schema.equals(metadata_schema()):
@@ -393,7 +394,7 @@ def verify_index(folder: Path, manifest: Manifest, samples: dict[str, list[Any]]
             for shard in manifest.select(content_type, split)
             for clip, offset, size in samples.get(shard.path, [])
         ]
-        found += _compare_rows(name, table.to_pylist(), expected)
+        found += _compare_rows(name, rows, expected)
     if (
         not (folder / INFO_NAME).is_file()
         or (folder / INFO_NAME).read_bytes() != info_json(manifest).encode()
