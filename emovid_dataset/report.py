@@ -345,15 +345,18 @@ def _frame_sizes(sizes: Counter[tuple[int, int]]) -> list[tuple[str, int]]:
     ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
     rows = [(f"{width} × {height}", count) for (width, height), count in ordered[:_MOST_SIZES]]
     rest = ordered[_MOST_SIZES:]
-    return [*rows, (f"{len(rest)} others", sum(count for _, count in rest))] if rest else rows
+    if not rest:
+        return rows
+    name = "1 other" if len(rest) == 1 else f"{len(rest)} others"
+    return [*rows, (name, sum(count for _, count in rest))]
 
 
 def ridge(distribution: Distribution, *, height: float = 100.0) -> str:
-    """Outline of a distribution as an SVG path, `BINS` wide, its peak at `height`, its foot at 0 (below).
+    """Outline of a distribution as an SVG path: `BINS` wide, its peak at y = 0, its foot at y = `height`.
 
     Args:
         distribution: what to draw.
-        height: of the peak, in SVG units.
+        height: from foot to peak, in SVG units; every ridge has its own scale.
 
     Returns:
         The path's data; empty for fewer than five clips, which are too few for a shape.
