@@ -10,7 +10,22 @@ if TYPE_CHECKING:
     from emovid_models.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
     from emovid_models.wan.pipeline_t2v import EmoVidWanPipeline
 
-__all__ = ["WORDING_VERSION", "EmoVidWanImageToVideoPipeline", "EmoVidWanPipeline", "conditioning_text"]
+PIPELINE_FILES: dict[str, dict[str, str]] = {
+    task: {
+        "pipeline.py": f"pipeline_{task}.py",
+        **{name: name for name in ("conditioning.py", "guidance.py", "inputs.py", "lora.py")},
+    }
+    for task in ("t2v", "i2v")
+}
+"""For each task the files of a Hub repo that works as `custom_pipeline`, and which file here each one is."""
+
+__all__ = [
+    "PIPELINE_FILES",
+    "WORDING_VERSION",
+    "EmoVidWanImageToVideoPipeline",
+    "EmoVidWanPipeline",
+    "conditioning_text",
+]
 
 
 def __getattr__(name: str) -> Any:

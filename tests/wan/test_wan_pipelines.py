@@ -24,7 +24,12 @@ from PIL import Image
 from wan_tiny import CAPTION, i2v_components, t2v_components, tiny_vae
 
 import emovid_models.wan
-from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline, conditioning_text
+from emovid_models.wan import (
+    PIPELINE_FILES,
+    EmoVidWanImageToVideoPipeline,
+    EmoVidWanPipeline,
+    conditioning_text,
+)
 from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
 
 CALL: dict[str, Any] = {
@@ -291,8 +296,6 @@ def test_out_of_memory_says_what_to_lower() -> None:
         run(ours, CALL, emotion="awe", num_frames=4 * 10**15 + 1)
 
 
-SIBLINGS = ("conditioning.py", "guidance.py", "inputs.py", "lora.py")
-
 REMOTE = """
 import sys
 import torch
@@ -318,8 +321,9 @@ def test_as_remote_code_both_work_in_one_process_without_this_package(
     source = Path(emovid_models.wan.__file__).parent
     for task in ("t2v", "i2v"):
         (tmp_path / task).mkdir()
-        for name in (*SIBLINGS, f"pipeline_{task}.py"):
-            shutil.copy(source / name, tmp_path / task)
+        for name, file in PIPELINE_FILES[task].items():
+            # Two local folders share one module folder in diffusers; repos on the Hub do not.
+            shutil.copy(source / file, tmp_path / task / (file if name == "pipeline.py" else name))
     codes = [str(tmp_path / task / f"pipeline_{task}.py") for task in ("t2v", "i2v")]
     arguments = [str(t2v_base), codes[0], str(i2v_base), codes[1], str(t2v_lora)]
     done = subprocess.run(
