@@ -21,7 +21,7 @@ BIN = .venv/bin
 	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check -r tests/datasets36/requirements.txt
 	touch $@
 
-.PHONY: demo test lint datasets36 apt sources bench clean
+.PHONY: demo test lint datasets36 apt sources fresh-clone bench clean
 
 demo: .venv/.base ## build the miniature, verify it, load it back, make the report
 	$(BIN)/emovid build $(MINI) --labels $(MINI)/labels.csv --note cards/dataset/miniature.txt --out $(OUT)/EmoVid --overwrite
@@ -54,8 +54,14 @@ test: apt .venv/.test lint datasets36
 datasets36: .venv/.test .venv-datasets36/.done
 	$(BIN)/python tests/datasets36/run.py .venv-datasets36/bin/python
 
+# a clone of the last commit in a folder of its own, and in it all that a submission must pass
+fresh-clone:
+	folder=$$(mktemp -d) && git clone --quiet . $$folder/emovid && bash $$folder/emovid/.ci/run; \
+	code=$$?; rm -rf $$folder; exit $$code
+
 bench: .venv/.test
-	$(BIN)/python benchmarks/build.py
+	$(BIN)/python benchmarks/build.py --out $(OUT)/bench
+	$(BIN)/python benchmarks/load.py $(OUT)/bench
 	$(BIN)/python benchmarks/metric.py
 
 clean:

@@ -415,6 +415,19 @@ class _Pool:
         self._executor.shutdown(wait=False)
         self._executor = self._start(self.workers)
 
+    def check(self) -> None:
+        """Fail with the reason when processes cannot start at all, rather than blame the first files.
+
+        Raises:
+            RuntimeError: the calling script runs its build anew in every process that it starts.
+        """
+        try:
+            self._executor.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "processes do not start; a script must call this under `if __name__ == \"__main__\":`"
+            ) from error
+
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
@@ -433,6 +446,7 @@ def _without_ctrl_c() -> Iterator[None]:
 def _workers(count: int | None) -> Iterator[_Pool]:
     pool = _Pool(count or len(os.sched_getaffinity(0)))
     try:
+        pool.check()
         yield pool
     finally:
         pool.close()
