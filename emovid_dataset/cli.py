@@ -65,19 +65,23 @@ def build(
     from emovid_dataset.splits import parse_ratios
 
     notes = [line.strip() for path in note or [] for line in path.read_text(encoding="utf-8").splitlines()]
-    report = build_dataset(
-        raw,
-        labels,
-        out,
-        workers=workers,
-        shard_size=parse_size(shard_size),
-        ratios=parse_ratios(split),
-        seed=seed,
-        frames=frames,
-        overwrite=overwrite,
-        notes=[line for line in notes if line],
-        progress=not as_json,
-    )
+    try:
+        report = build_dataset(
+            raw,
+            labels,
+            out,
+            workers=workers,
+            shard_size=parse_size(shard_size),
+            ratios=parse_ratios(split),
+            seed=seed,
+            frames=frames,
+            overwrite=overwrite,
+            notes=[line for line in notes if line],
+            progress=not as_json,
+        )
+    except KeyboardInterrupt:
+        typer.echo("emovid: interrupted; run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
     totals = {
         "clips": sum(shard.samples for shard in report.manifest.shards),
         "shards": len(report.manifest.shards),

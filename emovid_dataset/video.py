@@ -309,14 +309,16 @@ class Reader:
     def _frames_by_pts(self, wanted: dict[int, int]) -> Iterator[tuple[int, av.VideoFrame]]:
         left = dict(wanted)
         for frame in self._decode_groups(wanted):
-            if frame.pts in left and not frame.is_corrupt:
+            if frame.is_corrupt:
+                break  # others refer to it
+            if frame.pts in left:
                 yield left.pop(frame.pts), frame
                 if not left:
                     return
         # a key frame that is only where a gradual refresh begins needs the frames before it
         for frame in self._all_frames():
-            if frame.pts in left:
-                yield left.pop(frame.pts), _sound(frame)
+            if _sound(frame).pts in left:
+                yield left.pop(frame.pts), frame
         if left:
             raise VideoError(f"is damaged: {len(left)} of {len(wanted)} chosen frames do not decode")
 
