@@ -16,6 +16,7 @@ import math
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -25,7 +26,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
 
 from emovid_dataset import video as clips_video
 from emovid_dataset.emotions import EMOTIONS
@@ -248,7 +256,7 @@ class AnnotatorTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def score(self, dataset: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-likelihoods of the eight labels, [clips, 8], and the true labels, on every process."""
         model = self.accelerator.unwrap_model(self.model)
@@ -274,6 +282,18 @@ class AnnotatorTrainer(Trainer):
             labels.append(gathered[1].cpu())
         model.train(was_training)
         return torch.cat(scores), torch.cat(labels)
+
+
+class _Report(TrainerCallback):
+    """Prints a line on stderr whenever there is something to tell."""
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        told = {name: value for name, value in (logs or {}).items() if isinstance(value, float)}
+        if state.is_world_process_zero and told:
+            values = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
+            print(f"step {state.global_step} of {state.max_steps}: {values}", file=sys.stderr, flush=True)
 
 
 class _Epoch(TrainerCallback):
@@ -315,11 +335,13 @@ def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
     """
     # The loss is convex in the inverse of the temperature, so that halving the interval finds it.
     low, high = math.log(1e-2), math.log(1e3)
+    scores = scores.double()
+    right = scores.gather(-1, labels.unsqueeze(-1)).mean()
     for _ in range(80):
-        middle = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
-        loss = torch.nn.functional.cross_entropy(scores.double() * middle.exp(), labels)
-        (slope,) = torch.autograd.grad(loss, middle)
-        low, high = (low, float(middle)) if slope > 0 else (float(middle), high)
+        middle = (low + high) / 2
+        expected = ((scores * math.exp(middle)).softmax(-1) * scores).sum(-1).mean()
+        # The slope of the loss: how far the expected score is above that of the right label.
+        low, high = (low, middle) if expected > right else (middle, high)
     return math.exp(-(low + high) / 2)
 
 
@@ -424,7 +446,7 @@ def train_annotator(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         dataloader_num_workers=min(8, os.cpu_count() or 1) if torch.cuda.is_available() else 0,
-        disable_tqdm=not progress,
+        disable_tqdm=True,
         ddp_find_unused_parameters=False,
     )
     trainer = AnnotatorTrainer(
@@ -435,6 +457,9 @@ def train_annotator(
         processor=processor,
         callbacks=[_Epoch(train), EarlyStoppingCallback(early_stopping_patience=config.patience)],
     )
+    trainer.remove_callback(PrinterCallback)  # it prints where --json does
+    if progress:
+        trainer.add_callback(_Report())
     found = any(checkpoints.glob("checkpoint-*")) if resume else False
     outcome = trainer.train(resume_from_checkpoint=found or None)
     scores, labels = trainer.score(validation)

@@ -1,0 +1,224 @@
+"""Training: it learns, resumes exactly, weighs emotions alike, and says how it was done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score
+
+from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.loading import select
+from emovid_dataset.manifest import Manifest
+from emovid_models.annotator.loading import load_annotator
+from emovid_models.annotator.train import (
+    RUN_CARD,
+    Collator,
+    Conversations,
+    TrainingConfig,
+    calibration_error,
+    fit_temperature,
+    macro_recall,
+    train_annotator,
+)
+
+
+@pytest.fixture(scope="module")
+def conversations(sticker_build: Path, annotator: Any) -> Conversations:
+    clips = select(sticker_build, split="train")
+    return Conversations(clips, annotator.processor, caption=True, augment=True, seed=0)
+
+
+@pytest.fixture(scope="module")
+def lora(sticker_build: Path, repo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An annotator after two epochs of LoRA."""
+    out = tmp_path_factory.mktemp("train") / "lora"
+    config = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3, rank=4)
+    train_annotator(sticker_build, repo, out, config)
+    return out
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_annotator(folder, device="cpu").model.state_dict()
+
+
+# data
+
+
+def test_every_clip_is_asked_for_emotion_and_caption(conversations: Conversations) -> None:
+    clips = conversations.clips.clips
+    half = len(clips)
+    assert len(conversations) == 2 * half
+    first, last = conversations[0], conversations[half]
+    assert (first["answer"], last["answer"]) == (clips[0].emotion, clips[0].caption)
+    assert "emotion" in first["question"]
+    assert "Describe" in last["question"]
+
+
+def test_emotions_weigh_alike(conversations: Conversations) -> None:
+    totals = dict.fromkeys(EMOTIONS, 0.0)
+    for clip, weight in zip(conversations.clips.clips, conversations.weights, strict=True):
+        totals[clip.emotion] += weight
+    present = [total for total in totals.values() if total]
+    np.testing.assert_allclose(present, len(conversations.clips) / len(present))
+
+
+def test_augmentation_depends_on_the_epoch_only(conversations: Conversations) -> None:
+    first = conversations[3]["pixels"]
+    assert torch.equal(first, conversations[3]["pixels"])
+    conversations.epoch = 1
+    try:
+        assert not torch.equal(first, conversations[3]["pixels"])
+    finally:
+        conversations.epoch = 0
+
+
+def test_augmentation_keeps_colours(conversations: Conversations) -> None:
+    """Mean colour of a uniform clip is unchanged by mirroring and cropping."""
+    from emovid_models.annotator.train import _mirror_and_crop
+
+    frames = np.broadcast_to(np.uint8([200, 30, 90]), (4, 40, 60, 3)).copy()
+    for seed in range(5):
+        cut = _mirror_and_crop(frames, np.random.default_rng(seed))
+        assert (cut == np.uint8([200, 30, 90])).all()
+        assert cut.shape[1] >= 36
+        assert cut.shape[2] >= 54
+
+
+def test_only_answers_are_learnt(conversations: Conversations, annotator: Any) -> None:
+    rows = [conversations[0], conversations[len(conversations.clips)]]
+    batch = Collator(annotator.processor)(rows)
+    tokenizer = annotator.processor.tokenizer
+    for place, row in enumerate(rows):
+        answer = batch["labels"][place][batch["labels"][place] != -100]
+        assert tokenizer.decode(answer) == row["answer"] + "<|im_end|>"
+    assert batch["pixel_values_videos"].shape[0] == 8
+
+
+# outcome
+
+
+def test_result_is_an_annotator(lora: Path, stickers: list[Path]) -> None:
+    annotator = load_annotator(lora, device="cpu")
+    result = annotator(stickers[0])
+    assert sum(entry["score"] for entry in result) == pytest.approx(1, abs=1e-6)
+    run = json.loads((lora / RUN_CARD).read_text())
+    assert annotator.model.config.emotion_temperature == pytest.approx(run["validation"]["temperature"])
+
+
+def test_run_card_says_how(lora: Path, sticker_build: Path, repo: Path) -> None:
+    run = json.loads((lora / RUN_CARD).read_text())
+    assert run["data_digest"] == Manifest.read(sticker_build).source_digest
+    assert run["base"] == str(repo)
+    assert run["config"]["seed"] == 0
+    assert run["config"]["rank"] == 4
+    assert run["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert run["clips"] == {
+        "train": len(select(sticker_build, split="train")),
+        "validation": len(select(sticker_build, split="validation")),
+    }
+
+
+def test_reported_recall_is_that_of_the_annotator_on_validation(lora: Path, sticker_build: Path) -> None:
+    """Measured again with the pipeline and scikit-learn, on the weights as they were written."""
+    annotator = load_annotator(lora, device="cpu")
+    clips = list(select(sticker_build, split="validation"))
+    answers = [result[0]["label"] for result in annotator([clip.video for clip in clips])]
+    expected = balanced_accuracy_score([clip.clip.emotion for clip in clips], answers)
+    run = json.loads((lora / RUN_CARD).read_text())
+    assert run["validation"]["macro_recall"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_lora_leaves_the_tower_alone(lora: Path, repo: Path) -> None:
+    before, after = weights(repo), weights(lora)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("q_proj" in name and "language_model" in name for name in changed)
+    assert any("multi_modal_projector" in name for name in changed)
+    assert not any("vision_tower" in name for name in changed)
+
+
+def test_resumed_run_ends_where_the_undisturbed_one_does(
+    lora: Path, sticker_build: Path, repo: Path, tmp_path: Path
+) -> None:
+    """After a stop between the epochs, the same command gives the same weights, bit for bit."""
+    out = tmp_path / "resumed"
+    checkpoints = sorted((lora / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name[11:]))
+    assert len(checkpoints) == 2
+    shutil.copytree(checkpoints[0], out / "checkpoints" / checkpoints[0].name)
+    state = out / "checkpoints" / checkpoints[0].name / "trainer_state.json"
+    assert json.loads(state.read_text())["epoch"] == 1.0
+    config = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3, rank=4)
+    train_annotator(sticker_build, repo, out, config)
+    expected, found = weights(lora), weights(out)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_all_weights_learn(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
+    config = TrainingConfig(
+        method="full",
+        epochs=4,
+        batch_size=8,
+        train_tower=True,
+        gradient_checkpointing=True,
+        learning_rate=5e-3,
+    )
+    train_annotator(sticker_build, repo, tmp_path / "full", config)
+    before, after = weights(repo), weights(tmp_path / "full")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("vision_tower" in name for name in changed)
+    assert any("language_model" in name for name in changed)
+    run = json.loads((tmp_path / "full" / RUN_CARD).read_text())
+    losses = [entry["loss"] for entry in run["history"] if "loss" in entry]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+# arithmetic
+
+
+def test_temperature_is_the_likeliest() -> None:
+    random = torch.Generator().manual_seed(0)
+    scores = torch.randn(400, 8, generator=random) * 3
+    labels = torch.multinomial((scores / 1.7).softmax(-1), 1, generator=random)[:, 0]
+    found = fit_temperature(scores, labels)
+    grid = torch.linspace(0.5, 4, 3501)
+    losses = [float(torch.nn.functional.cross_entropy(scores / t, labels)) for t in grid]
+    assert found == pytest.approx(float(grid[int(np.argmin(losses))]), abs=2e-3)
+
+
+def test_macro_recall_is_scikit_learns() -> None:
+    random = np.random.default_rng(0)
+    labels, predicted = random.integers(0, 6, 200), random.integers(0, 8, 200)
+    expected = balanced_accuracy_score(labels, predicted)
+    found = macro_recall(torch.from_numpy(predicted), torch.from_numpy(labels))
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_calibration_error_is_torchmetrics() -> None:
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    random = torch.Generator().manual_seed(0)
+    probabilities = (torch.randn(500, 8, generator=random) * 2).softmax(-1)
+    labels = torch.randint(8, (500,), generator=random)
+    expected = multiclass_calibration_error(probabilities, labels, num_classes=8, n_bins=10, norm="l1")
+    assert calibration_error(probabilities, labels) == pytest.approx(float(expected), abs=1e-5)
+
+
+# wrong arguments
+
+
+def test_wrong_arguments_are_named(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="method is 'qlora'; allowed: lora, full"):
+        TrainingConfig(method="qlora")
+    with pytest.raises(ValueError, match="epochs is 0"):
+        TrainingConfig(epochs=0)
+    with pytest.raises(ValueError, match="train_tower needs method full"):
+        TrainingConfig(train_tower=True)
+    with pytest.raises(ValueError, match="no clip in the split 'train'"):
+        train_annotator(sticker_build, repo, tmp_path, content_type="movie")
+    with pytest.raises(OSError, match="cannot be loaded"):
+        train_annotator(sticker_build, tmp_path / "absent", tmp_path / "out")
