@@ -723,8 +723,8 @@ class ValidationVideos:
             first = {"image": self.images[index]} if self.images else {}
             frames = self.pipeline(
                 **first,
-                prompt_embeds=embeds,
-                negative_prompt_embeds=self.negative,
+                prompt_embeds=embeds.to(transformer.device),
+                negative_prompt_embeds=self.negative.to(transformer.device),
                 height=self.settings.height,
                 width=self.settings.width,
                 num_frames=self.settings.max_frames,
