@@ -38,6 +38,7 @@ _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory bet
 _ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "ya", "pal8", "gbrap")
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _EPSILON = 1e-6
+_OF_DECODERS = (ValueError, ArithmeticError, LookupError, MemoryError)  # what damage makes them raise
 _SOUND_GAP = 0.05  # seconds; containers round times, so smaller steps are no gaps
 
 Source = bytes | str | os.PathLike[str]
@@ -212,7 +213,11 @@ class Reader:
 
         data = self._source if isinstance(self._source, bytes) else Path(self._source).read_bytes()
         self._stills, durations = [], []
-        with Image.open(io.BytesIO(data)) as image:
+        try:
+            opened = Image.open(io.BytesIO(data))
+        except Image.DecompressionBombError as error:
+            raise VideoError(f"is too large: {error}") from error
+        with opened as image:
             size = image.size
             for frame in ImageSequence.Iterator(image):
                 frame.load()
@@ -317,7 +322,8 @@ class Reader:
                     return
         # a key frame that is only where a gradual refresh begins needs the frames before it
         for frame in self._all_frames():
-            if _sound(frame).pts in left:
+            _sound(frame)
+            if frame.pts in left:
                 yield left.pop(frame.pts), frame
         if left:
             raise VideoError(f"is damaged: {len(left)} of {len(wanted)} chosen frames do not decode")
@@ -908,6 +914,6 @@ def _one_line_errors(source: Source) -> Iterator[None]:
         raise
     except av.error.FileNotFoundError as error:
         raise FileNotFoundError(str(source)) from error
-    except (av.FFmpegError, OSError, SyntaxError, EOFError) as error:
+    except (av.FFmpegError, OSError, SyntaxError, EOFError, *_OF_DECODERS) as error:
         text = str(error.strerror if isinstance(error, av.FFmpegError) else error) or type(error).__name__
         raise VideoError(f"is not a video that can be read: {' '.join(text.split())}") from error
