@@ -416,7 +416,7 @@ def train_annotator(
     model.model.freeze_unused_layers()
     network: Any = model
     if config.method == "lora":
-        network = _with_lora(model, config.rank)
+        network = with_lora(model, config.rank)
     train = Conversations(splits["train"], processor, caption=config.caption, augment=True, seed=config.seed)
     validation = Conversations(splits["validation"], processor, caption=False, augment=False, seed=0)
     checkpoints = out / "checkpoints"
@@ -485,7 +485,16 @@ def train_annotator(
     return result
 
 
-def _with_lora(model: Any, rank: int) -> Any:
+def with_lora(model: Any, rank: int) -> Any:
+    """An annotator's model with adapters in the language model and a projector that is trained whole.
+
+    Args:
+        model: `NVILALiteForConditionalGeneration`; it is wrapped, not copied.
+        rank: of the adapters; alpha is twice that.
+
+    Returns:
+        The `PeftModel`.
+    """
     from peft import LoraConfig, get_peft_model
 
     settings = LoraConfig(
