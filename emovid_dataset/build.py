@@ -425,7 +425,7 @@ class _Pool:
             self._executor.submit(os.getpid).result()
         except BrokenProcessPool as error:
             raise RuntimeError(
-                "processes do not start; a script must call this under `if __name__ == \"__main__\":`"
+                'processes do not start; a script must call this under `if __name__ == "__main__":`'
             ) from error
 
     def close(self) -> None:
