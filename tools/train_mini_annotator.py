@@ -161,6 +161,12 @@ def first_code_point(stem: str) -> str:
     return stem.partition("-")[0]
 
 
+def hidden_code_points() -> frozenset[str]:
+    """First code points of the labelled and the reserved emoji, which tower and captions never see."""
+    labelled = {sticker.group for sticker in read_stickers()}
+    return frozenset(labelled | {first_code_point(Path(asset).stem) for asset in reserved_assets()})
+
+
 def read_picture(path: Path) -> np.ndarray:
     """Frames of an animated emoji on white, uint8 [NUM_FRAMES, PICTURE_SIZE, PICTURE_SIZE, 3]."""
     frames: dict[int, np.ndarray] = {}
@@ -188,8 +194,7 @@ def read_emoji() -> Emoji:
         np.savez(kept, pictures=np.stack(pictures), stems=[path.stem for path in paths])
     with np.load(kept) as stored:
         pictures, stems = stored["pictures"], [str(stem) for stem in stored["stems"]]
-    hidden = {sticker.group for sticker in read_stickers()}
-    hidden |= {first_code_point(Path(asset).stem) for asset in reserved_assets()}
+    hidden = hidden_code_points()
     chosen = [
         (index, name)
         for index, stem in enumerate(stems)
@@ -908,9 +913,7 @@ def measure(
     always = torch.full_like(cartoon.labels, commonest)
     figures["cartoon"] = {
         "annotator": summarize(found, cartoon.labels),
-        "always_" + EMOTIONS[commonest]: summarize(
-            torch.full_like(cartoon.labels, commonest), cartoon.labels
-        ),
+        "always_" + EMOTIONS[commonest]: summarize(always, cartoon.labels),
     }
     libraries = ("torch", "transformers", "scikit-learn", "av", "pillow")
     figures["settings"] = {
@@ -920,9 +923,7 @@ def measure(
         "caption_steps": CAPTION_STEPS,
         "emotion_steps": EMOTION_STEPS,
         "corpus": hashlib.sha256((MINI / "SHA256SUMS").read_bytes()).hexdigest(),
-        "versions": {
-            name: version(name) for name in ("torch", "transformers", "scikit-learn", "av", "pillow")
-        },
+        "versions": {name: version(name) for name in libraries},
     }
     return figures
 
