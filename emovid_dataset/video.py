@@ -192,6 +192,8 @@ class Reader:
         step = last / count
         tolerance = min(2.01 * float(base), 0.4 * step)  # a tick for the frame, one for the film's end
         constant = bool(np.abs(self.times - np.arange(count) * step).max() <= tolerance)
+        if constant and abs(float(rate) * last - count) < 0.5:
+            last = count / float(rate)  # times in milliseconds, as in Matroska, only come near the rate
         aspect = stream.sample_aspect_ratio or Fraction(1)
         self.aspect = aspect if aspect > 0 else Fraction(1)
         audio = [s for s in self._container.streams.audio if s.codec_context is not None]
@@ -241,7 +243,7 @@ class Reader:
     def nonconforming(self) -> str | None:
         """Why the file cannot go into a shard as it is, or None when it can.
 
-        Conforming is: MP4 with its index in front, one progressive H.264 stream in yuv420p of even size
+        Conforming is: MP4 with its index in front, one H.264 stream in yuv420p of even size
         with square pixels, at most one AAC stream, nothing else. (Rotation shows only on a decoded frame:
         see `rotation`.)
         """
