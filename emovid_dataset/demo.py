@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from datasets import load_dataset
+from datasets import Video, load_dataset
 
 import emovid_dataset
 from emovid_dataset.emotions import EMOTIONS
@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     count = manifest.splits(config)["train"]["samples"]
 
     typed = load_dataset(str(folder), config, split="train", streaming=True)
-    typed = typed.remove_columns("mp4")  # datasets decodes video with torchcodec; the rest needs no decoder
+    typed = typed.cast_column("mp4", Video(decode=False))  # bytes: only decoding needs torchcodec
     ids = [row["json"]["id"] for row in typed]
     print(f"load_dataset(DIR, {config!r}): {len(ids)} clips of {count}, no remote code")
 
