@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -142,6 +143,8 @@ def annotator(
         caption=caption,
     )
     result = train_annotator(data, base, out, config, content_type=content_type, resume=resume, progress=True)
+    if os.environ.get("RANK", "0") != "0":
+        return  # of several processes one prints
     measured = {**asdict(result), "out": str(result.out)}
     if as_json:
         print(json.dumps(measured))

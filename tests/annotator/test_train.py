@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,35 @@ def test_all_weights_learn(sticker_build: Path, repo: Path, tmp_path: Path) -> N
     run = json.loads((tmp_path / "full" / RUN_CARD).read_text())
     losses = [entry["loss"] for entry in run["history"] if "loss" in entry]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_several_processes(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
+    """Two processes share the batches, see every validation clip once, and write one annotator."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command += ["-m", "emovid_models.cli", "train", "annotator", "--data", str(sticker_build)]
+    command += [
+        "--base",
+        str(repo),
+        "--out",
+        str(tmp_path / "out"),
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    run = json.loads((tmp_path / "out" / RUN_CARD).read_text())
+    conversations = 2 * len(select(sticker_build, split="train"))
+    assert json.loads(line)["steps"] == -(-conversations // 8)
+    assert run["processes"] == 2
+    annotator = load_annotator(tmp_path / "out", device="cpu")
+    clips = list(select(sticker_build, split="validation"))
+    answers = [result[0]["label"] for result in annotator([clip.video for clip in clips])]
+    expected = balanced_accuracy_score([clip.clip.emotion for clip in clips], answers)
+    assert run["validation"]["macro_recall"] == pytest.approx(expected, abs=1e-6)
 
 
 # arithmetic
