@@ -1,0 +1,466 @@
+"""The pipeline "video-emotion": videos in, eight probabilities out, and a caption if wanted.
+
+::
+
+    from transformers import pipeline
+
+    annotate = pipeline("video-emotion", model=repo, trust_remote_code=True)
+    annotate("clip.mp4", top_k=1)                      # [{'label': 'awe', 'score': 0.61}]
+    annotate(["a.mp4", "https://example.org/b.webm"])  # one result an input, in order
+
+This file and its siblings work alone: a Hub repo carries them beside the weights.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from transformers import Pipeline
+
+from .prompts import CAPTION_QUESTION, EMOTION_QUESTION, EMOTIONS, END_OF_TURN
+
+VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
+"""Where a row of a dataset is searched for its video, in this order."""
+
+_TIMEOUT = 60  # seconds without a byte
+_PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
+
+Indices = Callable[[int], Sequence[int]]
+"""From the number of a video's frames to the indices that are wanted."""
+
+
+class VideoEmotionPipeline(Pipeline):
+    """Emotion of videos by scored labels, and captions.
+
+    Made by `pipeline("video-emotion", model=..., trust_remote_code=True)`. Options may be given there, or at
+    each call.
+
+    Args:
+        top_k: how many of the eight emotions to return, the likeliest first; None returns all.
+        batch_size: videos that the model sees at once. The next batch is decoded meanwhile.
+        num_frames: frames to look at, by default the model's.
+        return_caption: whether to write a caption too.
+        max_new_tokens: longest caption, in tokens.
+    """
+
+    model: Any
+    processor: Any
+    _load_processor = True  # type: ignore[assignment]
+    _load_tokenizer = False  # type: ignore[assignment]
+    _load_image_processor = False  # type: ignore[assignment]
+    _load_feature_extractor = False  # type: ignore[assignment]
+    _load_video_processor = False  # type: ignore[assignment]
+    _pipeline_calls_generate = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model.eval()
+        # The defaults of a generation config may sample; the same video shall get the same caption.
+        self._labels = self.processor.encode_labels(EMOTIONS, end=END_OF_TURN)
+
+    def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Annotate one video or many.
+
+        Args:
+            inputs: one video, or several. A video is a path, an http(s) address, bytes of a file, frames as
+                an array or tensor [T, H, W, C] or [T, C, H, W] (bytes 0..255, or floats 0..1), a list of
+                frames, a row of a dataset that holds one, or a function that returns any of these and is
+                called when it is the video's turn. Several are a list, tuple, `datasets.Dataset`, an array of
+                five dimensions, or any iterator; an iterator is read as results are taken.
+            **options: see the class.
+
+        Returns:
+            For a video a list of `{"label", "score"}`, the likeliest first; with `return_caption` a dict
+            `{"emotions": that list, "caption": text}`; for a video that cannot be used `{"error": reason}`.
+            For several videos a list of these, in order; for an iterator an iterator of these.
+
+        Raises:
+            ValueError: an option is out of range, or the input is nothing of the above.
+        """
+        options.pop("num_workers", None)
+        batch_size = options.pop("batch_size", None) or self._batch_size or 1
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, not at least 1")
+        preprocess, forward, postprocess = self._sanitize_parameters(**options)
+        steps = (
+            {**self._preprocess_params, **preprocess},
+            {**self._forward_params, **forward},
+            {**self._postprocess_params, **postprocess},
+        )
+        many, items = _split(inputs)
+        results = self._annotate(items, batch_size, *steps)
+        if not many:
+            return next(results)
+        return list(results) if hasattr(inputs, "__len__") else results
+
+    def _sanitize_parameters(
+        self,
+        top_k: int | None = None,
+        num_frames: int | None = None,
+        return_caption: bool | None = None,
+        max_new_tokens: int | None = None,
+        **unknown: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        if unknown:
+            raise ValueError(
+                f"unknown options {sorted(unknown)}; allowed: top_k, batch_size, num_frames, return_caption, "
+                "max_new_tokens"
+            )
+        preprocess: dict[str, Any] = {}
+        forward: dict[str, Any] = {}
+        postprocess: dict[str, Any] = {}
+        for name, value, step in (
+            ("top_k", top_k, postprocess),
+            ("num_frames", num_frames, preprocess),
+            ("max_new_tokens", max_new_tokens, forward),
+        ):
+            if value is not None:
+                if isinstance(value, bool) or int(value) != value or value < 1:
+                    raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
+                step[name] = int(value)
+        if return_caption is not None:
+            forward["return_caption"] = bool(return_caption)
+        return preprocess, forward, postprocess
+
+    def _annotate(
+        self,
+        items: Iterator[Any],
+        batch_size: int,
+        preprocess: dict[str, Any],
+        forward: dict[str, Any],
+        postprocess: dict[str, Any],
+    ) -> Iterator[Any]:
+        threads = max(1, min(batch_size, os.cpu_count() or 1))
+        with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+            waiting: deque[Future[dict[str, Any]]] = deque()
+
+            def decode(count: int) -> None:
+                for item in itertools.islice(items, count):
+                    waiting.append(pool.submit(self.preprocess, item, **preprocess))
+
+            try:
+                decode(2 * batch_size)
+                while waiting:
+                    batch = [waiting.popleft().result() for _ in range(min(batch_size, len(waiting)))]
+                    decode(len(batch))
+                    for output in self._forward_or_errors(batch, forward):
+                        yield self.postprocess(output, **postprocess)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _forward_or_errors(
+        self, batch: list[dict[str, Any]], options: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Run the videos that were read; each that the model fails on gets its own error."""
+        outputs = list(batch)
+        good = [place for place, item in enumerate(batch) if "error" not in item]
+        if not good:
+            return outputs
+        try:
+            results = self.forward({"items": [batch[place] for place in good]}, **options)["results"]
+        except Exception as error:
+            if len(good) > 1:
+                return [self._forward_or_errors([item], options)[0] for item in batch]
+            results = [{"error": _one_line(error)}]
+        for place, result in zip(good, results, strict=True):
+            outputs[place] = result
+        return outputs
+
+    def preprocess(  # type: ignore[override]
+        self, input_: Any, num_frames: int | None = None
+    ) -> dict[str, Any]:
+        """Read a video's frames and prepare them; what goes wrong is returned as the "error"."""
+        count = num_frames or self.processor.num_frames
+        try:
+            frames = read_frames(input_, lambda total: self.processor.sample_indices(total, count))
+            pixels = self.processor.preprocess_frames(frames, do_sample_frames=False)
+        except Exception as error:
+            return {"error": _one_line(error)}
+        return {"pixels": pixels}
+
+    def _forward(  # type: ignore[override]
+        self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int = 64
+    ) -> dict[str, Any]:
+        pixels = [item["pixels"].to(self.model.device, self.model.dtype) for item in model_inputs["items"]]
+        features = self.model.get_video_features(torch.cat(pixels))
+        scores = self.model.score_labels(
+            self._labels, **self._prompts(EMOTION_QUESTION, pixels), video_features=features
+        )
+        temperature = getattr(self.model.config, "emotion_temperature", 1.0)
+        probabilities = (scores.float() / temperature).softmax(-1).cpu()
+        results: list[dict[str, Any]] = [{"probabilities": row} for row in probabilities]
+        if return_caption:
+            prompts = self._prompts(CAPTION_QUESTION, pixels)
+            written = self.model.generate(
+                **prompts,
+                video_features=features,
+                do_sample=False,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=self.processor.tokenizer.convert_tokens_to_ids(END_OF_TURN),
+                pad_token_id=self.processor.tokenizer.pad_token_id,
+            )
+            answers = written[:, prompts["input_ids"].shape[1] :]
+            texts = self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)
+            for result, text in zip(results, texts, strict=True):
+                result["caption"] = text.strip()
+        return {"results": results}
+
+    def _prompts(self, question: str, pixels: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The same prompt for every video; all of a call have the same number of frames."""
+        prompt = self.processor.build_prompt(question)
+        empty = np.zeros((len(pixels[0]), 1, 1, 3), np.uint8)
+        one = self.processor(text=prompt, videos=[empty], do_sample_frames=False)
+        return {
+            name: one[name].repeat(len(pixels), 1).to(self.model.device)
+            for name in ("input_ids", "attention_mask")
+        }
+
+    def postprocess(  # type: ignore[override]
+        self, model_outputs: dict[str, Any], top_k: int | None = None
+    ) -> Any:
+        """Turn probabilities into a result."""
+        if "error" in model_outputs:
+            return {"error": model_outputs["error"]}
+        scores = model_outputs["probabilities"].tolist()
+        order = sorted(range(len(EMOTIONS)), key=lambda label: -scores[label])[:top_k]
+        emotions = [{"label": EMOTIONS[label], "score": scores[label]} for label in order]
+        if "caption" in model_outputs:
+            return {"emotions": emotions, "caption": model_outputs["caption"]}
+        return emotions
+
+
+def read_frames(video: Any, choose: Indices) -> Any:
+    """Read the chosen frames of a video; no others are kept.
+
+    Args:
+        video: what `VideoEmotionPipeline.__call__` says a video may be.
+        choose: from the number of frames to the indices wanted, ascending.
+
+    Returns:
+        A list of frames, or an array of them.
+
+    Raises:
+        ValueError: it is no video, holds no frames, or is damaged.
+        OSError: it cannot be read or fetched.
+
+    >>> read_frames(np.zeros((10, 4, 4, 3), np.uint8), lambda count: [0, count - 1]).shape
+    (2, 4, 4, 3)
+    """
+    if isinstance(video, Mapping):
+        return read_frames(_column(video), choose)
+    if callable(video):
+        return read_frames(video(), choose)
+    if isinstance(video, str) and video.startswith(("http://", "https://")):
+        with _fetched(video) as path:
+            return _read_file(path, choose)
+    if isinstance(video, (str, os.PathLike)):
+        path = Path(video)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not a file")
+        return _read_file(path, choose)
+    if isinstance(video, (bytes, bytearray, memoryview)):
+        return _read_file(bytes(video), choose)
+    if isinstance(video, torch.Tensor):
+        video = video.detach().cpu().numpy() if video.dtype != torch.bfloat16 else video.float().cpu().numpy()
+    if isinstance(video, Image.Image):
+        video = [video]
+    if isinstance(video, np.ndarray):
+        if video.ndim != 4:
+            raise ValueError(f"frames have shape {list(video.shape)}; allowed: [T, H, W, C] or [T, C, H, W]")
+        if len(video) == 0:
+            raise ValueError("a video has no frames")
+        return video[list(choose(len(video)))]
+    if isinstance(video, (list, tuple)):
+        if not video:
+            raise ValueError("a video has no frames")
+        return [video[index] for index in choose(len(video))]
+    if hasattr(video, "get_frames_at") and hasattr(video, "__len__"):  # torchcodec's decoder, of `datasets`
+        return video.get_frames_at(indices=list(choose(len(video)))).data
+    raise ValueError(
+        f"a video is a {type(video).__name__}; allowed: path, address, bytes, array, tensor, list of frames"
+    )
+
+
+def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:
+    """Whether several videos are given, and the videos."""
+    if isinstance(inputs, (np.ndarray, torch.Tensor)):
+        return (True, iter(inputs)) if inputs.ndim == 5 else (False, iter([inputs]))
+    single = (str, bytes, bytearray, memoryview, os.PathLike, Mapping, Image.Image)
+    if isinstance(inputs, single) or callable(inputs) or hasattr(inputs, "get_frames_at"):
+        return False, iter([inputs])
+    if isinstance(inputs, (list, tuple)):
+        frames = bool(inputs) and all(
+            isinstance(item, Image.Image) or getattr(item, "ndim", 0) == 3 for item in inputs
+        )
+        return (False, iter([inputs])) if frames else (True, iter(inputs))
+    if isinstance(inputs, Iterable):
+        return True, iter(inputs)
+    raise ValueError(
+        f"inputs is a {type(inputs).__name__}; allowed: a video or several (path, address, bytes, array, "
+        "tensor, list, tuple, dataset, iterator)"
+    )
+
+
+def _column(row: Mapping[str, Any]) -> Any:
+    if row.get("bytes") is not None:
+        return row["bytes"]
+    for name in VIDEO_COLUMNS:
+        if row.get(name) is not None:
+            return row[name]
+    raise ValueError(f"a row has the columns {sorted(map(str, row))}; one of {VIDEO_COLUMNS} is needed")
+
+
+@contextmanager
+def _fetched(url: str) -> Iterator[Path]:
+    """A file with what an address delivers, removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="video-") as folder:
+        path = Path(folder, "video")
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, path.open("wb") as file:
+            shutil.copyfileobj(answer, file)
+            promised = answer.headers.get("Content-Length")
+        if promised is not None and path.stat().st_size != int(promised):
+            raise OSError(f"{url} broke off after {path.stat().st_size} of {promised} bytes")
+        yield path
+
+
+def _read_file(source: Path | bytes, choose: Indices) -> list[Any]:
+    name = "the video" if isinstance(source, bytes) else str(source)
+    head = source[:16] if isinstance(source, bytes) else _head(source)
+    if not head:
+        raise ValueError(f"{name} is empty")
+    try:
+        if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
+            return _read_picture(source, choose)
+        with _opened(source) as file:
+            return _read_video(file, choose)
+    except (av.FFmpegError, EOFError, SyntaxError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{name} cannot be decoded: {reason}") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _opened(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _read_picture(source: Path | bytes, choose: Indices) -> list[Any]:
+    """Frames of an animated picture, or of a still one; transparent parts are left to the processor."""
+    with _opened(source) as file, Image.open(file) as image:
+        indices = choose(getattr(image, "n_frames", 1))
+        frames: dict[int, Image.Image] = {}
+        for index in sorted(set(indices)):
+            image.seek(index)
+            frames[index] = image.convert("RGBA")
+        return [frames[index] for index in indices]
+
+
+def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
+    """Frames of a video, in two passes: the packets are counted, then what is needed is decoded.
+
+    Only groups of pictures that hold a wanted frame, or that one refers to, go through the decoder, and only
+    wanted frames are kept, so that an hour of video takes no more memory than a second.
+    """
+    order: list[tuple[int | None, int]] = []
+    keys: list[int | None] = []
+    with av.open(file) as container:
+        for packet in container.demux(_stream(container)):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            if packet.is_keyframe or not keys:
+                keys.append(packet.pts)
+            order.append((packet.pts, len(keys) - 1))
+    if not order:
+        raise ValueError("a video has no frames")
+    times = sorted({time for time, _ in order if time is not None})
+    if len(times) == len(order):
+        indices = choose(len(times))
+        wanted = {times[index] for index in indices}
+        needed = [False] * len(keys)
+        for time, group in order:
+            if time in wanted:
+                needed[group] = True
+                key = keys[group]
+                # A frame shown before its group's key frame also refers to the group before.
+                if group and (key is None or time is None or time < key):
+                    needed[group - 1] = True
+        frames = {
+            frame.pts: _to_array(frame)
+            for frame in _decode(file, lambda group: needed[group])
+            if frame.pts in wanted
+        }
+        if len(frames) == len(wanted):
+            return [frames[times[index]] for index in indices]
+    # Time stamps are missing or not those of the frames: count the frames themselves.
+    total = sum(1 for _ in _decode(file, lambda group: True))
+    if total == 0:
+        raise ValueError("a video has no frames")
+    indices = choose(total)
+    kept = {
+        index: _to_array(frame)
+        for index, frame in enumerate(_decode(file, lambda group: True))
+        if index in set(indices)
+    }
+    return [kept[index] for index in indices]
+
+
+def _stream(container: Any) -> Any:
+    for stream in container.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:
+            return stream
+    raise ValueError("has no video stream")
+
+
+def _decode(file: BinaryIO, needed: Callable[[int], bool]) -> Iterator[av.VideoFrame]:
+    file.seek(0)
+    with av.open(file) as container:
+        stream = _stream(container)
+        context = stream.codec_context
+        context.thread_count = 1
+        group, fed = -1, True
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard:
+                continue
+            if packet.is_keyframe or group < 0:
+                group += 1
+                if fed and group and not needed(group):
+                    yield from context.decode(None)
+                elif not fed and needed(group):
+                    context.flush_buffers()
+                fed = needed(group)
+            if fed:
+                yield from context.decode(packet)
+        if fed:
+            yield from context.decode(None)
+
+
+def _to_array(frame: av.VideoFrame) -> np.ndarray:
+    alpha = any(component.is_alpha for component in frame.format.components)
+    picture = frame.to_ndarray(format="rgba" if alpha else "rgb24")
+    return np.ascontiguousarray(np.rot90(picture, int(frame.rotation) // 90 % 4))
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
