@@ -115,7 +115,7 @@ class Commit:
         blob = self.blobs.get(path)
         if blob is None:
             return {"type": "directory", "path": path, "size": 0, "oid": self._tree_id(path)}
-        entry = {"type": "file", "path": path, "size": blob.size, "oid": blob.oid}
+        entry: dict[str, Any] = {"type": "file", "path": path, "size": blob.size, "oid": blob.oid}
         if blob.sha256:
             entry["lfs"] = {"oid": blob.sha256, "size": blob.size, "pointerSize": 130}
         return entry
@@ -326,7 +326,7 @@ class HubHandler(BaseHTTPRequestHandler):
         """Facts about a repo: its commit, files and card."""
         repo = self.repo(kind, repo_id)
         commit = self.commit(repo, revision or "main")
-        siblings = []
+        siblings: list[dict[str, Any]] = []
         for path, blob in commit.blobs.items():
             siblings.append({"rfilename": path})
             if self.query.get("blobs", "").lower() == "true":

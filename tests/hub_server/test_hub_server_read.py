@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hub_server
 import pyarrow.parquet
 import pytest
 from hub_server import HubServer
@@ -190,7 +191,10 @@ except HfHubHTTPError as error:
 
 
 class TestHuggingfaceHub:
-    def test_lists_what_the_folder_holds(self, client: Client, hub: HubServer, mini_build: Path) -> None:
+    def test_lists_what_the_folder_holds_over_several_pages(
+        self, client: Client, hub: HubServer, mini_build: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hub_server, "PAGE", 4)
         listed = client(HUB_LISTING)
         files = [path for path in mini_build.rglob("*") if path.is_file()]
         assert {name: size for name, (size, _) in listed["files"].items()} == {
@@ -321,7 +325,7 @@ def test_evaluate_loads_the_metric_from_its_space(client: Client, hub: HubServer
 
 DIFFUSERS = """
 import json
-import torch
+import sys
 from diffusers import DiffusionPipeline, WanPipeline
 from PIL import Image
 made = {}
@@ -339,9 +343,12 @@ for task, base in zip(("t2v", "i2v"), sys.argv[1:]):
 stock = WanPipeline.from_pretrained(sys.argv[1])
 stock.load_lora_weights("emovid/wan-lora")
 made["lora"] = {
-    f"transformer.{name.replace('.default', '')}": float(weight.double().sum())
+    f"transformer.{name.replace('.default_0', '')}": float(weight.double().sum())
     for name, weight in stock.transformer.named_parameters() if "lora_" in name
 }
+made["scaling"] = sorted({
+    scale for module in stock.transformer.modules() for scale in getattr(module, "scaling", {}).values()
+})
 assert not [name for name in sys.modules if name.startswith("emovid_")]
 print(json.dumps(made))
 """
@@ -390,5 +397,6 @@ def test_both_pipelines_and_the_lora_come_from_the_hub_without_this_package(
     assert made.pop("lora") == pytest.approx(
         {name: float(weight.double().sum()) for name, weight in weights.items()}
     )
+    assert made.pop("scaling") == [2.0], "alpha 8 over rank 4"
     shape = [1, 5, 32, 48, 3]
     assert made == {"EmoVidWanPipeline": shape, "EmoVidWanImageToVideoPipeline": shape}
