@@ -181,7 +181,7 @@ def test_all_weights_learn(sticker_build: Path, repo: Path, tmp_path: Path) -> N
 
 def test_several_processes(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
     """Two processes share the batches, see every validation clip once, and write one annotator."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += ["-m", "emovid_models.cli", "train", "annotator", "--data", str(sticker_build)]
     command += [
         "--base",
