@@ -1,0 +1,146 @@
+"""The miniature annotator that ships: it loads anywhere, its card says what was measured, nothing leaked."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from annotator_tiny import MINI
+from safetensors import safe_open
+from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
+
+from emovid_dataset.emotions import EMOTIONS
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.loading import PIPELINE_CODE, load_annotator
+from emovid_models.nvila import REMOTE_CODE
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def tool() -> Any:
+    sys.path.insert(0, str(ROOT / "tools"))
+    try:
+        import train_mini_annotator
+    finally:
+        sys.path.remove(str(ROOT / "tools"))
+    return train_mini_annotator
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict[str, Any]:
+    return json.loads((MINI_ANNOTATOR / "figures.json").read_text())
+
+
+def labelled(content_type: str) -> list[tuple[Path, str]]:
+    with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["content_type"] == content_type]
+    return [(MINI / row["path"], row["emotion"]) for row in rows]
+
+
+def test_size_and_kind_of_the_weights() -> None:
+    assert sum(path.stat().st_size for path in MINI_ANNOTATOR.iterdir()) < 12_000_000
+    with safe_open(MINI_ANNOTATOR / "model.safetensors", "pt") as weights:
+        kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+    assert kinds == {"F16"}
+
+
+def test_code_in_the_folder_is_the_packages() -> None:
+    for folder, names in (("annotator", PIPELINE_CODE), ("nvila", REMOTE_CODE)):
+        for name in names:
+            source = ROOT / "emovid_models" / folder / name
+            assert (MINI_ANNOTATOR / name).read_text() == source.read_text(), f"{name} differs"
+
+
+def test_loads_through_transformers() -> None:
+    model = AutoModelForImageTextToText.from_pretrained(MINI_ANNOTATOR, trust_remote_code=True)
+    processor = AutoProcessor.from_pretrained(MINI_ANNOTATOR, trust_remote_code=True)
+    assert model.dtype == torch.float32
+    assert processor.tokens_per_frame == model.config.tokens_per_frame
+    annotate = pipeline("video-emotion", model=str(MINI_ANNOTATOR), trust_remote_code=True, device="cpu")
+    own = load_annotator(MINI_ANNOTATOR, device="cpu")
+    path = labelled("sticker")[0][0]
+    found = {entry["label"]: entry["score"] for entry in annotate(path)}
+    assert found == pytest.approx({entry["label"]: entry["score"] for entry in own(path)}, abs=1e-6)
+
+
+def test_knows_the_stickers_that_it_was_trained_on() -> None:
+    """Above twice chance on its own training side, so that the folder holds trained weights; no more."""
+    clips = labelled("sticker")
+    answers = load_annotator(MINI_ANNOTATOR, device="cpu")(
+        [path for path, _ in clips], batch_size=32, top_k=1
+    )
+    right = sum(answer[0]["label"] == emotion for answer, (_, emotion) in zip(answers, clips, strict=True))
+    assert right / len(clips) > 2 / 8
+
+
+def test_writes_captions() -> None:
+    result = load_annotator(MINI_ANNOTATOR, device="cpu")(labelled("sticker")[5][0], return_caption=True)
+    assert result["caption"].startswith("An animated sticker of ")
+
+
+def test_cartoon_figures_are_reproduced(figures: dict[str, Any]) -> None:
+    """What the card says of clips that no training saw, measured again through the pipeline."""
+    clips = labelled("cartoon")
+    answers = load_annotator(MINI_ANNOTATOR, device="cpu")(
+        [path for path, _ in clips], batch_size=32, top_k=1
+    )
+    right = sum(answer[0]["label"] == emotion for answer, (_, emotion) in zip(answers, clips, strict=True))
+    assert figures["cartoon"]["annotator"]["accuracy"] == pytest.approx(right / len(clips), abs=0.02)
+
+
+def test_figures_agree_with_one_another(figures: dict[str, Any]) -> None:
+    stickers = figures["stickers"]
+    confusion = torch.tensor(stickers["confusion"])
+    emotions = [emotion for _, emotion in labelled("sticker")]
+    assert confusion.sum(1).tolist() == [emotions.count(name) for name in EMOTIONS]
+    found = stickers["annotator"]
+    assert found["accuracy"] == pytest.approx(float(confusion.trace()) / len(emotions), abs=1e-4)
+    recalls = confusion.diag() / confusion.sum(1)
+    assert list(found["recall"].values()) == pytest.approx(recalls.tolist(), abs=1e-4)
+    low, high = found["interval_95"]
+    assert low < found["accuracy"] < high
+    assert sum(point["clips"] for point in stickers["calibration_curve"]) == len(emotions)
+    error = sum(p["clips"] * abs(p["confidence"] - p["accuracy"]) for p in stickers["calibration_curve"])
+    assert stickers["calibration_error"] == pytest.approx(error / len(emotions), abs=1e-3)
+
+
+def test_card_is_written_from_the_figures(tool: Any, figures: dict[str, Any]) -> None:
+    model = load_annotator(MINI_ANNOTATOR, device="cpu").model
+    parameters = sum(value.numel() for value in model.parameters())
+    assert (MINI_ANNOTATOR / "README.md").read_text() == tool.card(figures, parameters)
+
+
+# leaks
+
+
+def test_folds_share_no_emoji(tool: Any) -> None:
+    processor = load_annotator(MINI_ANNOTATOR, device="cpu").processor
+    clips = tool.read_clips(processor)
+    folds = tool.split_folds(clips)
+    assert sorted(row for _, test in folds for row in test) == list(range(len(clips.labels)))
+    for train, test in folds:
+        assert not {clips.groups[row] for row in train} & {clips.groups[row] for row in test}
+
+
+def test_tower_sees_no_labelled_and_no_reserved_emoji(tool: Any) -> None:
+    hidden = tool.hidden_code_points()
+    for path, _ in labelled("sticker"):
+        assert tool.first_code_point(path.stem) in hidden
+    for asset in tool.reserved_assets():
+        assert tool.first_code_point(Path(asset).stem) in hidden
+    variant = tool.first_code_point("1f64b-1f3fb-200d-2642-fe0f")
+    assert variant in hidden, "a labelled emoji's variant of another skin tone"
+
+
+def test_paired_test_is_exact(tool: Any) -> None:
+    from scipy.stats import binomtest
+
+    first = torch.tensor([True] * 14 + [False] * 5 + [True] * 30)
+    second = torch.tensor([False] * 14 + [True] * 5 + [True] * 30)
+    assert tool.mcnemar(first, second) == pytest.approx(binomtest(5, 19).pvalue)
