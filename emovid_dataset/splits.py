@@ -56,7 +56,7 @@ def split_groups(
         "train", "validation" or "test" for every clip.
 
     >>> split_groups(["a", "a", "b", "c"], [0, 0, 0, 0], ratios=(0.5, 0.25, 0.25))
-    ['train', 'train', 'validation', 'test']
+    ['train', 'train', 'test', 'validation']
     """
     members: dict[str, Counter[object]] = defaultdict(Counter)
     for group, stratum in zip(groups, strata, strict=True):

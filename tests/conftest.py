@@ -8,9 +8,6 @@ import pytest
 
 from emovid_dataset.build import build
 
-# doctests are collected from every module; conftests of several folders would be taken for one module
-collect_ignore_glob = ["*/conftest.py"]
-
 MINI = Path(__file__).parents[1] / "emovid_dataset" / "mini"
 
 
