@@ -304,7 +304,14 @@ def wan_precision(size: WanSize, device: torch.device) -> Table:
     )
 
 
-PARTS: dict[str, Callable[[torch.device, bool], list[Table]]] = {"wan": wan}
+def nvila(device: torch.device, tiny: bool) -> list[Table]:
+    """NVILA-Lite: scoring labels against generating, training, bfloat16 against float32."""
+    from gpu_nvila import nvila as measure
+
+    return [Table(*parts) for parts in measure(device, tiny)]
+
+
+PARTS: dict[str, Callable[[torch.device, bool], list[Table]]] = {"nvila": nvila, "wan": wan}
 """Every part takes the device and whether to run at toy size, and returns tables."""
 
 
