@@ -20,6 +20,17 @@ from emovid_dataset.manifest import DATA_FOLDER, Manifest, ShardRecord, metadata
 REPO = "emovid/EmoVid"
 """The Hub repo that the card's examples name."""
 
+CITATION = """\
+@inproceedings{qiu2026emovid,
+  title     = {EmoVid: A Multimodal Emotion Video Dataset for Emotion-Centric Video Understanding
+               and Generation},
+  author    = {Qiu, Zongyang and Wang, Bingyuan and Chen, Xingbei and He, Yingqing and Wang, Zeyu},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  year      = {2026},
+  note      = {arXiv:2511.11002}
+}"""
+"""The paper that this software implements, as BibTeX."""
+
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 _MEANINGS = {

@@ -1,0 +1,199 @@
+"""`assemble`: the files of a Hub repo, one by one, from the folder that a command wrote.
+
+A repo is a card, its code, and weights or shards. Whatever else lies in the folder (checkpoints, caches,
+logs, files of other programs) stays where it is. Code comes from this package, so that what runs on a user's
+machine is what was tested here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import emovid_dataset
+from emovid_dataset.card import REPO
+from emovid_dataset.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, Manifest, metadata_path
+from emovid_models import cards
+from emovid_models.hub import RepoTree
+
+Files = dict[str, Path | bytes]
+
+EXAMPLE_CLIP = Path(emovid_dataset.__file__).parent / "mini" / "sticker" / "1f602.mp4"
+"""The clip that an annotator's repo carries for its examples: a face with tears of joy, MIT."""
+
+_PROCESSOR_FILES = re.compile(
+    r"(processor|preprocessor|tokenizer|special_tokens|added_tokens)[\w.]*\.json|vocab\.json|merges\.txt"
+    r"|chat_template\.(jinja|json)|generation_config\.json"
+)
+
+_METRIC_FILES = ("app.py", "requirements.txt", "tests.py")
+
+
+def assemble(
+    kind: str, source: str | os.PathLike[str], *, repo_id: str, namespace: str = "emovid"
+) -> RepoTree:
+    """List all files of a repo.
+
+    Args:
+        kind: one of `KINDS`.
+        source: the folder that holds what shall be published: a build, a trained annotator, the output of
+            `emovid train lora`, a Wan base, a metric's folder, a demo's folder.
+        repo_id: ``owner/name``; the card's examples name it.
+        namespace: owner of the other repos that the card links to.
+
+    Returns:
+        The tree. Nothing is copied, and no file's bytes are read but those that the card is made from.
+
+    Raises:
+        ValueError: an unknown kind, a repo id of another form, or a folder that holds something else.
+        OSError: the folder is not there or cannot be read.
+
+    >>> from emovid_models.metrics import ea_8cls
+    >>> tree = assemble("metric", Path(ea_8cls.__file__).parent, repo_id="me/ea_8cls")
+    >>> tree.repo_type, sorted(tree.files)
+    ('space', ['README.md', 'app.py', 'ea_8cls.py', 'requirements.txt', 'tests.py'])
+    """
+    if kind not in _ASSEMBLERS:
+        raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
+        raise ValueError(f"repo id is {repo_id!r}; it must be owner/name")
+    folder = Path(source)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    return _ASSEMBLERS[kind](folder, repo_id, namespace)
+
+
+def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    import loading_script
+
+    manifest = Manifest.read(folder)
+    if not manifest.complete:
+        raise ValueError(f"{folder} is an unfinished build; run the same emovid build again to finish it")
+    tables = {
+        metadata_path(content_type, split)
+        for content_type in manifest.configs()
+        if content_type != "all"
+        for split in manifest.splits(content_type)
+    }
+    names = [*(shard.path for shard in manifest.shards), *sorted(tables), INFO_NAME, MANIFEST_NAME]
+    files = _take(folder, names, "build")
+    card = _read(folder, CARD_NAME, "build")
+    return RepoTree(
+        "dataset",
+        {
+            **files,
+            "loading_script.py": Path(loading_script.__file__),
+            # The build's own card, with whatever its owner has added to it.
+            CARD_NAME: card.replace(REPO, repo_id).encode(),
+        },
+    )
+
+
+def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    import emovid_models.annotator
+    import emovid_models.nvila
+    from emovid_models.annotator.loading import PIPELINE_CODE
+    from emovid_models.nvila import REMOTE_CODE
+
+    config = _parsed(folder, "config.json", "annotator")
+    if not isinstance(config, dict) or config.get("model_type") != "nvila_lite":
+        raise ValueError(f"{folder} is no annotator: its config.json has no model_type 'nvila_lite'")
+    weights = _weights(folder, "model", "annotator")
+    code: Files = {}
+    for package, names in ((emovid_models.annotator, PIPELINE_CODE), (emovid_models.nvila, REMOTE_CODE)):
+        code |= _take(Path(str(package.__file__)).parent, names, "package")
+    card = cards.annotator_card(folder, _safetensors(weights), repo_id=repo_id, namespace=namespace)
+    return RepoTree(
+        "model",
+        {
+            **weights,
+            **_take(folder, ("config.json", "processor_config.json", "tokenizer.json"), "annotator"),
+            **{path.name: path for path in folder.iterdir() if _PROCESSOR_FILES.fullmatch(path.name)},
+            **code,
+            **_results(folder),
+            cards.EXAMPLE: EXAMPLE_CLIP,
+            CARD_NAME: card.encode(),
+        },
+    )
+
+
+def _metric(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    name = folder.resolve().name
+    if repo_id.partition("/")[2] != name:
+        # evaluate looks for a module that is named like its repo.
+        raise ValueError(f"repo id is {repo_id!r}; this metric loads from a repo named {name!r} only")
+    files = _take(folder, (f"{name}.py", *_METRIC_FILES), "metric")
+    card = _read(folder, CARD_NAME, "metric").replace(f"emovid/{name}", repo_id)
+    return RepoTree("space", {**files, CARD_NAME: card.encode()})
+
+
+def _take(folder: Path, names: Iterable[str], what: str) -> Files:
+    """The named files, all of which must be there."""
+    return {name: _path(folder, name, what) for name in names}
+
+
+def _weights(folder: Path, stem: str, what: str) -> Files:
+    """A model's safetensors, whole or in the parts that its index names."""
+    index = f"{stem}.safetensors.index.json"
+    if not (folder / index).is_file():
+        return _take(folder, [f"{stem}.safetensors"], what)
+    names = set(_parsed(folder, index, what)["weight_map"].values())
+    if outside := sorted(name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", str(name))):
+        raise ValueError(f"{folder / index} names {outside[0]!r}, which is no safetensors file beside it")
+    return _take(folder, [index, *sorted(names)], what)
+
+
+def _safetensors(files: Files) -> list[Path]:
+    return [path for path in files.values() if isinstance(path, Path) and path.suffix == ".safetensors"]
+
+
+def _results(folder: Path) -> Files:
+    """The run card and the figures, as far as they are there, without the machine's paths in them."""
+    files: Files = {}
+    for name in (cards.RUN_CARD, cards.FIGURES):
+        content = cards.read_json(folder / name)
+        if content is not None:
+            files[name] = (json.dumps(_without_folders(content), indent=1) + "\n").encode()
+    return files
+
+
+def _without_folders(value: Any) -> Any:
+    """A JSON value whose absolute paths are only the names of what they lead to.
+
+    >>> _without_folders({"base": "/home/me/base", "data": ["emovid/EmoVid"]})
+    {'base': 'base', 'data': ['emovid/EmoVid']}
+    """
+    if isinstance(value, dict):
+        return {key: _without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _parsed(folder: Path, name: str, what: str) -> Any:
+    return cards.read_json(_path(folder, name, what))
+
+
+def _path(folder: Path, name: str, what: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise ValueError(f"{folder} is no {what}: it has no {name}")
+    return path
+
+
+def _read(folder: Path, name: str, what: str) -> str:
+    return _path(folder, name, what).read_text(encoding="utf-8")
+
+
+_ASSEMBLERS: Mapping[str, Callable[[Path, str, str], RepoTree]] = {
+    "dataset": _dataset,
+    "annotator": _annotator,
+    "metric": _metric,
+}
+
+KINDS = tuple(_ASSEMBLERS)
+"""What can be published."""
