@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hub_server
 import pyarrow.parquet
 import pytest
-from hub_server import HubServer
+from hub_server import HubServer, reading
 
 import emovid_models.metrics.ea_8cls
 import emovid_models.wan
@@ -194,7 +193,7 @@ class TestHuggingfaceHub:
     def test_lists_what_the_folder_holds_over_several_pages(
         self, client: Client, hub: HubServer, mini_build: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(hub_server, "PAGE", 4)
+        monkeypatch.setattr(reading, "PAGE", 4)
         listed = client(HUB_LISTING)
         files = [path for path in mini_build.rglob("*") if path.is_file()]
         assert {name: size for name, (size, _) in listed["files"].items()} == {
