@@ -12,6 +12,7 @@ import sys
 import typer
 
 from emovid_dataset.cli import app
+from emovid_models import evaluation_cli, hub_cli
 from emovid_models.annotator import cli as annotator_cli
 from emovid_models.wan import cli as wan_cli
 
@@ -19,6 +20,8 @@ train_app = typer.Typer(help="Train the annotator or a LoRA.", no_args_is_help=T
 app.add_typer(train_app, name="train")
 annotator_cli.register(app, train_app)
 wan_cli.register(app, train_app)
+hub_cli.register(app)
+evaluation_cli.register(app)
 
 
 def need(extra: str, *modules: str) -> None:

@@ -313,15 +313,19 @@ def generate_videos(
         )
     if not record.exists() and any(Path(order.out).exists() for order in orders):
         raise ValueError(f"{folder} holds videos without {GENERATION_NAME}; choose another folder")
-    write_atomic(record, (settings + "\n").encode())
     table = folder / INTENDED_NAME
-    write_intended(
-        table,
-        [
-            Intended(f"{prompt.id}.mp4", prompt.emotion, prompt.prompt, order.seed)
-            for prompt, order in zip(prompts, orders, strict=True)
-        ],
-    )
+    wanted = [
+        Intended(f"{prompt.id}.mp4", prompt.emotion, prompt.prompt, order.seed)
+        for prompt, order in zip(prompts, orders, strict=True)
+    ]
+    earlier = {row.file: row for row in read_intended(table)} if table.exists() else {}
+    for row in wanted:
+        if (folder / row.file).exists() and earlier.get(row.file, row) != row:
+            raise ValueError(
+                f"{folder / row.file} was made for another prompt or seed; choose another folder"
+            )
+    write_atomic(record, (settings + "\n").encode())
+    write_intended(table, wanted)
     with Progress(len(orders), unit="videos", title="Generating", enabled=progress) as bar:
         for _ in generate(pipe, orders, **options):
             bar.update()
@@ -502,7 +506,7 @@ def judge_videos(
     if missing and not allow_missing:
         raise ValueError(
             f"{len(missing)} of {len(rows)} videos of {intended} are not in {folder}, first {missing[0]}; "
-            "--allow-missing counts them as wrong"
+            "--allow-rejected counts them as wrong"
         )
     items = [found[row.file] for row in rows if row.file in found]
     answers, reused = _annotate(
@@ -742,6 +746,14 @@ def paper_row(task: str) -> list[object]:
     from emovid_models.metrics.ea_8cls import ea_8cls
 
     return [f"the paper's, {task.upper()}", None, f"{ea_8cls.PUBLISHED_EA_8CLS[task]:.2%}", None, None, None]
+
+
+def paper_record() -> dict[str, Any]:
+    """What the paper reports, to stand beside measured values: its own model, data and judge."""
+    from emovid_models.metrics.ea_8cls import ea_8cls
+
+    published = {task: {"ea_8cls": value} for task, value in ea_8cls.PUBLISHED_EA_8CLS.items()}
+    return {**published, "source": ea_8cls.PUBLISHED_SOURCE}
 
 
 def to_record(result: Figures | Comparison | Judged) -> dict[str, Any]:
