@@ -1,0 +1,192 @@
+"""The dataset's clips: chosen in the Parquet metadata, read by byte range, served to the player."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import fsspec
+import pandas as pd
+from emotions import CONTENT_TYPES
+from huggingface_hub import HfApi, HfFileSystem
+from settings import shown_name
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+BRIGHTNESS = (0.0, 1.0)
+COLORFULNESS = (0.0, 1.5)
+HUE = (0, 360)
+"""The whole range of each attribute; a clip is never left out by a whole range."""
+
+ORDERS: dict[str, tuple[str, bool] | None] = {
+    "as in the dataset": None,
+    "brightest first": ("brightness", False),
+    "darkest first": ("brightness", True),
+    "most colourful first": ("colorfulness", False),
+    "greyest first": ("colorfulness", True),
+    "by hue": ("hue", True),
+    "longest first": ("duration", False),
+}
+"""How clips are ordered: a column and whether it ascends."""
+
+# A row names the file that is read: nothing but a shard may be read.
+_SHARD = re.compile(r"data/[a-z]+/[a-z]+-\d{5}-of-\d{5}\.tar")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_KEPT_VIDEOS = 96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which clips are wanted.
+
+    Attributes:
+        emotions: names; none of them means all.
+        content_types: names; none of them means all.
+        brightness: least and greatest, 0..1.
+        colorfulness: least and greatest, 0..1.5; at 1.5 there is no upper bound.
+        hue: from and to in degrees; (340, 20) runs through 0. Grey clips have no hue and belong to the
+            whole circle only.
+        words: all of them stand in the caption.
+        order: a key of `ORDERS`.
+    """
+
+    emotions: Sequence[str] = ()
+    content_types: Sequence[str] = ()
+    brightness: tuple[float, float] = BRIGHTNESS
+    colorfulness: tuple[float, float] = COLORFULNESS
+    hue: tuple[float, float] = HUE
+    words: str = ""
+    order: str = "as in the dataset"
+
+
+class Library:
+    """The clips of a build; its metadata is read when it is first asked for.
+
+    Args:
+        source: a Hub repo, or the folder of a build.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.name = shown_name(source)
+        self._source = source
+        self._lock = threading.Lock()
+        self._files: Any = None
+        self._root = ""
+        self._table: pd.DataFrame | None = None
+        self.video = lru_cache(maxsize=_KEPT_VIDEOS)(self._video)
+
+    def table(self) -> pd.DataFrame:
+        """Every clip's fields, by id.
+
+        Raises:
+            OSError: the dataset is not there, may not be read, or is no build.
+        """
+        with self._lock:
+            if self._table is None:
+                if os.path.isdir(self._source):
+                    self._files, self._root = fsspec.filesystem("file"), os.path.abspath(self._source)
+                else:
+                    # One commit for all reads, so that a push in between cannot mix two builds.
+                    commit = HfApi().dataset_info(self._source).sha
+                    self._files, self._root = HfFileSystem(), f"datasets/{self._source}@{commit}"
+                paths = [
+                    path
+                    for content_type in CONTENT_TYPES
+                    for path in sorted(self._files.glob(f"{self._root}/metadata/{content_type}/*.parquet"))
+                ]
+                if not paths:
+                    raise FileNotFoundError(f"{self.name} has no metadata/*/*.parquet: it is no build of clips")
+                parts = [pd.read_parquet(io.BytesIO(self._files.cat_file(path))) for path in paths]
+                self._table = pd.concat(parts, ignore_index=True).set_index("id", drop=False)
+            return self._table
+
+    def choose(self, choice: Choice) -> pd.DataFrame:
+        """The clips that are wanted, in order.
+
+        Raises:
+            OSError: as for `table`.
+        """
+        clips = self.table()
+        wanted = pd.Series(True, clips.index)
+        if choice.emotions:
+            wanted &= clips["emotion"].isin(list(choice.emotions))
+        if choice.content_types:
+            wanted &= clips["content_type"].isin(list(choice.content_types))
+        wanted &= clips["brightness"].between(*choice.brightness)
+        low, high = choice.colorfulness
+        wanted &= clips["colorfulness"].between(low, high if high < COLORFULNESS[1] else float("inf"))
+        start, end = choice.hue
+        if (start, end) != HUE:
+            hue = clips["hue"]
+            wanted &= hue.between(start, end) if start <= end else (hue >= start) | (hue <= end)
+        for word in choice.words.split():
+            wanted &= clips["caption"].str.contains(word, case=False, regex=False)
+        chosen = clips[wanted]
+        order = ORDERS.get(choice.order)
+        if order is not None:
+            chosen = chosen.sort_values(order[0], ascending=order[1], kind="stable", na_position="last")
+        return chosen
+
+    def _video(self, clip_id: str) -> bytes:
+        """The bytes of a clip's MP4, read by range from its shard and checked.
+
+        Raises:
+            KeyError: there is no such clip.
+            OSError: it cannot be read or differs from its sha256.
+        """
+        row = self.table().loc[clip_id]
+        if not _SHARD.fullmatch(row["shard"]):
+            raise OSError(f"clip {clip_id} names no shard")
+        # Without "none" megabytes are read ahead for every range of a repo.
+        options = {"cache_type": "none"} if isinstance(self._files, HfFileSystem) else {}
+        start, size = int(row["offset"]), int(row["size"])
+        data: bytes = self._files.cat_file(
+            f"{self._root}/{row['shard']}", start=start, end=start + size, **options
+        )
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+            raise OSError(f"clip {clip_id} differs from its sha256")
+        return data
+
+    async def serve(self, request: Request) -> Response:
+        """Answer ``/clip/<id>.mp4``, whole or a range of it: a player seeks by ranges."""
+        try:
+            data = await run_in_threadpool(self.video, request.path_params["id"])
+        except KeyError:
+            return PlainTextResponse("there is no such clip", 404)
+        except OSError as error:
+            return PlainTextResponse(f"the clip cannot be read: {type(error).__name__}", 502)
+        headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
+        asked = request.headers.get("range")
+        if asked is None:
+            return Response(data, headers=headers, media_type="video/mp4")
+        span = _span(asked, len(data))
+        if span is None:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{len(data)}"})
+        start, end = span
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+        return Response(data[start:end], 206, headers, "video/mp4")
+
+
+def _span(asked: str, size: int) -> tuple[int, int] | None:
+    """Start and end (exclusive) of a Range header's one range, or None for one that cannot be had.
+
+    >>> _span("bytes=2-5", 10), _span("bytes=7-", 10), _span("bytes=-3", 10), _span("bytes=10-", 10)
+    ((2, 6), (7, 10), (7, 10), None)
+    """
+    match = _RANGE.fullmatch(asked)
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        start, end = max(0, size - int(match[2])), size
+    else:
+        start = int(match[1])
+        end = min(size, int(match[2]) + 1) if match[2] else size
+    return (start, end) if start < end else None

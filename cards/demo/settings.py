@@ -1,0 +1,104 @@
+"""What the page shows and runs: repos of the Hub or local folders, named by environment variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorSettings:
+    """Where a generator comes from.
+
+    Attributes:
+        base: Wan2.1 in the layout of diffusers, or "" for no generator.
+        lora: the emotion LoRA, or "" for the base alone.
+        code: what `custom_pipeline` is given: a repo or an ``.py`` file.
+    """
+
+    base: str
+    lora: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of the page.
+
+    Attributes:
+        dataset: the clips to look at.
+        annotator: the model of the pipeline "video-emotion".
+        t2v: text to video.
+        i2v: image to video.
+        height: of a generated video, pixels.
+        width: of a generated video, pixels.
+        frames: of a generated video, 4k+1.
+        steps: denoising steps that the slider starts at.
+    """
+
+    dataset: str
+    annotator: str
+    t2v: GeneratorSettings
+    i2v: GeneratorSettings
+    height: int
+    width: int
+    frames: int
+    steps: int
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read the variables; each that is absent has the published name as its default.
+
+        Raises:
+            ValueError: a size or number is none.
+
+        >>> Settings.read({}).dataset, Settings.read({"EMOVID_DATASET": "me/Clips"}).dataset
+        ('emovid/EmoVid', 'me/Clips')
+        >>> Settings.read({"EMOVID_SIZE": "big"})
+        Traceback (most recent call last):
+        ...
+        ValueError: EMOVID_SIZE is 'big', not of the form WIDTHxHEIGHT, such as 832x480
+        """
+        get = environment.get
+        lora_t2v = get("EMOVID_LORA_T2V", "emovid/wan2.1-t2v-1.3b-lora")
+        lora_i2v = get("EMOVID_LORA_I2V", "emovid/wan2.1-i2v-14b-lora")
+        size = get("EMOVID_SIZE", "832x480")
+        width, _, height = size.partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise ValueError(f"EMOVID_SIZE is {size!r}, not of the form WIDTHxHEIGHT, such as 832x480")
+        return cls(
+            dataset=get("EMOVID_DATASET", "emovid/EmoVid"),
+            annotator=get("EMOVID_ANNOTATOR", "emovid/annotator"),
+            t2v=GeneratorSettings(
+                base=get("EMOVID_BASE_T2V", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
+                lora=lora_t2v,
+                code=get("EMOVID_PIPELINE_T2V", lora_t2v),
+            ),
+            i2v=GeneratorSettings(
+                base=get("EMOVID_BASE_I2V", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"),
+                lora=lora_i2v,
+                code=get("EMOVID_PIPELINE_I2V", lora_i2v),
+            ),
+            height=int(height),
+            width=int(width),
+            frames=_number(environment, "EMOVID_FRAMES", 81),
+            steps=_number(environment, "EMOVID_STEPS", 50),
+        )
+
+
+def shown_name(model: str) -> str:
+    """A repo's name, or of a folder only its last part: visitors learn no paths.
+
+    >>> shown_name("emovid/EmoVid")
+    'emovid/EmoVid'
+    """
+    return Path(model).name if Path(model).exists() else model
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"{name} is {text!r}, not a whole number from 1 up")
+    return int(text)
