@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Fault:
-    """Requests that are to fail, and how; set exactly one of the last five, or several that go together.
+    """Requests that are to fail, and how; set what shall happen to them.
 
     ::
 
@@ -29,7 +29,8 @@ class Fault:
         reset_answer_after: drop the connection after so many bytes of the answer's body.
         unanswered: do what was asked for, then drop the connection without an answer.
         seconds_a_block: wait before every block of the answer's body.
-        strike: called when the fault strikes, before a connection is dropped.
+        strike: called when the fault strikes, before a connection is dropped; alone, before the request is
+            answered as usual.
     """
 
     method: str = ".*"
@@ -44,6 +45,16 @@ class Fault:
     unanswered: bool = False
     seconds_a_block: float = 0.0
     strike: Callable[[], None] | None = None
+
+    @property
+    def only_strikes(self) -> bool:
+        """Whether the request itself goes well."""
+        return (
+            self.status is None
+            and self.reset_request_after is None
+            and self.reset_answer_after is None
+            and not self.unanswered
+        )
 
     def takes(self, method: str, path: str) -> bool:
         """Whether this request is to fail; counts it."""

@@ -157,6 +157,8 @@ class HubHandler(BaseHTTPRequestHandler):
                     self.fault.strike()
                 self.send_json({"error": self.fault.error}, headers, HTTPStatus(self.fault.status))
                 return
+            if self.fault.strike and self.fault.only_strikes:
+                self.fault.strike()
             for methods, pattern, answer in (*reading.ROUTES, *writing.ROUTES):
                 found = pattern.fullmatch(url.path)
                 if found and self.command in methods:

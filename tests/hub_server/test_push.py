@@ -1,0 +1,372 @@
+"""`push` against the Hub on loopback: what it sends, what it leaves, and what it survives."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import READ, WRITE
+from hub_server import Fault, HubServer, Repo
+from push_process import push_files
+
+from emovid_models.hub import RepoTree, check_tree, plan_commits, push
+from emovid_models.repos import assemble
+
+REPO = "emovid/EmoVid"
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """Nobody waits: what was to be waited is noted."""
+    noted: list[float] = []
+    monkeypatch.setattr(time, "sleep", noted.append)
+    yield noted
+
+
+def tree(**changes: bytes | None) -> RepoTree:
+    """Three LFS files, two inline ones, README and manifest; `changes` by name without suffix."""
+    files: dict[str, Any] = {
+        "README.md": b"---\nlicense: mit\n---\n# Clips\n",
+        "manifest.json": b"{}\n",
+        "loading_script.py": b"# nothing\n",
+        "_info.json": b"[]\n",
+        **{f"data/train-{index}.tar": bytes([index]) * 70_000 for index in range(3)},
+    }
+    for name, data in changes.items():
+        path = next((path for path in files if path.rpartition("/")[2].startswith(name)), name)
+        if data is None:
+            del files[path]
+        else:
+            files[path] = data
+    return RepoTree("dataset", files)
+
+
+def send(hub: HubServer, wanted: RepoTree, **options: Any) -> Any:
+    options = {"endpoint": hub.url, "token": WRITE, "commit_files": 3, **options}
+    return push(wanted, REPO, **options)
+
+
+def held(hub: HubServer, revision: str = "main") -> dict[str, bytes]:
+    """All files of the repo but the Hub's own."""
+    commit = repo(hub).commit(revision)
+    assert commit is not None
+    return {path: blob.file.read_bytes() for path, blob in commit.blobs.items() if path != ".gitattributes"}
+
+
+def repo(hub: HubServer) -> Repo:
+    return hub.repos["datasets", REPO]
+
+
+def times_committed(hub: HubServer) -> Counter[str]:
+    """In how many commits each file is."""
+    return Counter(path for commit in repo(hub).log() for path in commit.changed if path != ".gitattributes")
+
+
+def requests(hub: HubServer, method: str, part: str) -> int:
+    return sum(exchange.method == method and part in exchange.path for exchange in hub.exchanges)
+
+
+class TestWhatIsSent:
+    def test_all_files_in_bounded_commits_with_readme_and_manifest_last(self, empty_hub: HubServer) -> None:
+        done = send(empty_hub, tree(), tag="v1")
+        assert held(empty_hub) == tree().files
+        assert (done.violations, done.commits, len(done.uploaded)) == ((), 3, 7)
+        changed = [commit.changed - {".gitattributes"} for commit in repo(empty_hub).log()][:-1]
+        assert changed[0] == {"README.md", "manifest.json"}
+        assert max(map(len, changed)) == 3
+        assert set(times_committed(empty_hub).values()) == {1}
+        assert repo(empty_hub).tags == {"v1": done.commit} == {"v1": repo(empty_hub).branches["main"]}
+
+    def test_again_it_sends_nothing_and_makes_no_commit(self, empty_hub: HubServer) -> None:
+        first = send(empty_hub, tree(), tag="v1")
+        empty_hub.exchanges.clear()
+        second = send(empty_hub, tree(), tag="v1")
+        assert (second.commit, second.commits, second.uploaded) == (first.commit, 0, ())
+        assert requests(empty_hub, "PUT", "") == requests(empty_hub, "POST", "/commit/") == 0
+
+    def test_only_changes_are_sent_and_what_a_former_push_left_goes_in_the_last_commit(
+        self, empty_hub: HubServer
+    ) -> None:
+        send(empty_hub, tree())
+        changed = tree(**{"train-1": b"new" * 50_000, "train-2": None, "README": b"# New\n"})
+        done = send(empty_hub, changed)
+        assert held(empty_hub) == changed.files
+        assert done.uploaded == ("data/train-1.tar", "README.md")
+        assert (done.deleted, done.commits) == (("data/train-2.tar",), 2)
+        last = next(repo(empty_hub).log())
+        assert last.changed == {"README.md", "data/train-2.tar"}
+        assert "Deleted: data/train-2.tar" in last.message
+
+    def test_files_of_others_and_gitattributes_are_left_alone(self, empty_hub: HubServer) -> None:
+        from huggingface_hub import HfApi
+
+        send(empty_hub, tree())
+        api = HfApi(endpoint=empty_hub.url, token=WRITE)
+        for path in ("logo.svg", "data/train-0.tar"):
+            api.upload_file(path_or_fileobj=b"mine", path_in_repo=path, repo_id=REPO, repo_type="dataset")
+        done = send(empty_hub, tree(**{"train-0": None}))
+        assert (done.deleted, done.kept) == ((), ("data/train-0.tar", "logo.svg"))
+        assert held(empty_hub)["logo.svg"] == b"mine"
+        assert (
+            b"*.tar filter=lfs"
+            in repo(empty_hub).commits[done.commit].blobs[".gitattributes"].file.read_bytes()
+        )
+
+    def test_a_large_file_goes_in_parts_one_of_which_is_lost(
+        self, empty_hub: HubServer, sleeps: list[float]
+    ) -> None:
+        empty_hub.part_size = 20_000
+        empty_hub.faults.append(Fault("PUT", "/part/2", reset_request_after=10_000))
+        assert send(empty_hub, tree()).violations == ()
+        assert held(empty_hub) == tree().files
+        assert requests(empty_hub, "POST", "/complete/") == 3
+        assert requests(empty_hub, "PUT", "/part/") == 3 * 4
+
+    def test_another_branch_leaves_main_alone(self, empty_hub: HubServer) -> None:
+        send(empty_hub, tree())
+        before = repo(empty_hub).branches["main"]
+        send(empty_hub, tree(README=b"# Next\n"), revision="next")
+        assert repo(empty_hub).branches["main"] == before
+        assert held(empty_hub, "next")["README.md"] == b"# Next\n"
+
+    def test_private_is_private_from_the_start_and_a_public_repo_is_refused(
+        self, empty_hub: HubServer
+    ) -> None:
+        send(empty_hub, tree(), private=True)
+        assert repo(empty_hub).private
+        repo(empty_hub).private = False
+        count = len(repo(empty_hub).commits)
+        with pytest.raises(ValueError, match=r"^emovid/EmoVid is public already; make it private"):
+            send(empty_hub, tree(README=b"# Secret\n"), private=True)
+        assert len(repo(empty_hub).commits) == count
+
+    def test_a_tag_never_moves(self, empty_hub: HubServer) -> None:
+        send(empty_hub, tree(), tag="v1")
+        before = repo(empty_hub).branches["main"]
+        with pytest.raises(ValueError, match=r"^tag 'v1' of emovid/EmoVid names other files; give another"):
+            send(empty_hub, tree(README=b"# New\n"), tag="v1")
+        assert repo(empty_hub).branches["main"] == before
+        assert send(empty_hub, tree(README=b"# New\n"), tag="v2").tag == "v2"
+
+
+FAULTS = {
+    "429 before the repo is made": Fault("POST", "/repos/create", status=429, headers={"Retry-After": "7"}),
+    "429 at a commit": Fault("POST", "/commit/", status=429, headers={"Retry-After": "7"}),
+    "429 at an object": Fault("PUT", "/lfs/", status=429, headers={"Retry-After": "7"}, times=3),
+    "503 at a commit": Fault("POST", "/commit/", status=503, times=3),
+    "500 at the yaml": Fault("POST", "/validate-yaml", status=500),
+    "502 at the listing": Fault("GET", "/tree/", status=502, times=2),
+    "504 at the tag": Fault("POST", "/tag/", status=504),
+    "reset in an object": Fault("PUT", "/lfs/", reset_request_after=30_000, times=2),
+    "reset in a commit": Fault("POST", "/commit/", reset_request_after=50, times=2),
+    "reset in the answer to a listing": Fault("GET", "/tree/", reset_answer_after=100, times=2),
+    "reset in the answer to a commit": Fault("POST", "/commit/", reset_answer_after=10),
+    "repo made but not answered": Fault("POST", "/repos/create", unanswered=True),
+    "object taken but not answered": Fault("PUT", "/lfs/", unanswered=True),
+    "commit applied but not answered": Fault("POST", "/commit/", unanswered=True),
+    "every commit applied but not answered": Fault("POST", "/commit/", unanswered=True, times=None),
+    "tag applied but not answered": Fault("POST", "/tag/", unanswered=True),
+}
+
+
+class TestWhatItSurvives:
+    @pytest.mark.parametrize("name", FAULTS)
+    def test_a_fault_costs_a_wait_and_no_second_commit(
+        self, empty_hub: HubServer, sleeps: list[float], name: str
+    ) -> None:
+        from dataclasses import replace
+
+        fault = replace(FAULTS[name])
+        empty_hub.faults.append(fault)
+        done = send(empty_hub, tree(), tag="v1")
+        assert fault.times in (0, None), "the fault has struck"
+        assert (done.violations, done.commits) == ((), 3)
+        assert held(empty_hub) == tree().files
+        assert set(times_committed(empty_hub).values()) == {1}
+        assert repo(empty_hub).tags["v1"] == done.commit
+        if fault.headers:
+            assert max(sleeps) >= 7, "Retry-After is respected"
+
+    def test_a_lost_commit_that_comes_through_late_is_not_made_again(
+        self, empty_hub: HubServer, sleeps: list[float]
+    ) -> None:
+        """The first try seems lost; the Hub applies it just before it gets the second one."""
+        from huggingface_hub import CommitOperationAdd, HfApi
+
+        def apply_late() -> None:
+            first = [path for path in sorted(tree().files) if path not in ("README.md", "manifest.json")][:3]
+            HfApi(endpoint=empty_hub.url, token=WRITE).create_commit(
+                REPO,
+                [CommitOperationAdd(path, tree().files[path]) for path in first],
+                commit_message="emovid push: late",
+                repo_type="dataset",
+            )
+
+        empty_hub.faults.append(Fault("POST", "/commit/", status=504))
+        empty_hub.faults.append(Fault("POST", "/commit/", strike=apply_late))
+        done = send(empty_hub, tree())
+        assert (done.violations, done.commits) == ((), 3)
+        assert requests(empty_hub, "POST", "/commit/") == 5, "504, late, refused with 412, and two more"
+        assert set(times_committed(empty_hub).values()) == {1}
+
+    def test_a_foreign_commit_in_between_is_no_obstacle(
+        self, empty_hub: HubServer, sleeps: list[float]
+    ) -> None:
+        from huggingface_hub import HfApi
+
+        def interfere() -> None:
+            HfApi(endpoint=empty_hub.url, token=WRITE).upload_file(
+                path_or_fileobj=b"x", path_in_repo="note.txt", repo_id=REPO, repo_type="dataset"
+            )
+
+        empty_hub.faults.append(Fault("POST", "/commit/", strike=interfere))
+        done = send(empty_hub, tree())
+        assert 412 in {exchange.status for exchange in empty_hub.exchanges}
+        assert done.violations == ()
+        assert held(empty_hub) == {**tree().files, "note.txt": b"x"}
+
+    def test_a_hub_that_stays_down_is_one_line_and_the_next_call_goes_on(
+        self, empty_hub: HubServer, sleeps: list[float]
+    ) -> None:
+        empty_hub.faults.append(Fault("POST", "/commit/", skip=1, status=503, times=None, error="down"))
+        with pytest.raises(OSError, match=r"^emovid/EmoVid: 503 down$"):
+            send(empty_hub, tree(), tag="v1")
+        assert "v1" not in repo(empty_hub).tags
+        empty_hub.faults.clear()
+        empty_hub.exchanges.clear()
+        done = send(empty_hub, tree(), tag="v1")
+        assert (done.commits, len(done.uploaded)) == (2, 4)
+        assert requests(empty_hub, "PUT", "/lfs/") == 0, "all objects were there already"
+        assert set(times_committed(empty_hub).values()) == {1}
+
+    def test_what_the_hub_lists_otherwise_is_reported_and_not_tagged(
+        self, empty_hub: HubServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from huggingface_hub import HfApi
+
+        listing = HfApi.list_repo_tree
+        monkeypatch.setattr(
+            HfApi,
+            "list_repo_tree",
+            lambda *args, **options: [
+                entry for entry in listing(*args, **options) if entry.path != "_info.json"
+            ],
+        )
+        done = send(empty_hub, tree(), tag="v1")
+        assert done.violations == ("_info.json: is missing on the Hub",)
+        assert repo(empty_hub).tags == {}
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_killed_at_any_moment_it_goes_on(
+        self, empty_hub: HubServer, mini_build: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A dataset of many shards; kill -9 before, amid and after requests, until a run gets through."""
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["push_process"])
+        files = dict(assemble("dataset", mini_build, repo_id=REPO).files)
+        rng = random.Random(seed)
+        kills = 0
+        for attempt in range(40):
+            process = context.Process(target=push_files, args=(files, empty_hub.url, WRITE))
+            empty_hub.faults.clear()
+            if attempt < 12:
+                moment: dict[str, Any] = rng.choice(
+                    [{"reset_request_after": 0}, {"reset_request_after": 5000}, {"unanswered": True}]
+                )
+
+                def kill(process: Any = process) -> None:
+                    os.kill(process.pid, signal.SIGKILL)
+
+                empty_hub.faults.append(Fault(skip=rng.randrange(4, 24), strike=kill, **moment))
+            process.start()
+            process.join()
+            if process.exitcode == 0:
+                break
+            assert process.exitcode == -signal.SIGKILL
+            kills += 1
+        assert kills >= 3
+        wanted = {
+            path: content if isinstance(content, bytes) else content.read_bytes()
+            for path, content in files.items()
+        }
+        assert held(empty_hub) == wanted
+        assert times_committed(empty_hub) == Counter(dict.fromkeys(wanted, 1))
+        log = list(repo(empty_hub).log())
+        assert log[0].changed == {"README.md", "manifest.json"}
+        assert repo(empty_hub).tags == {"v1": log[0].sha}
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("path", "content", "reason"),
+        [
+            ("../x.json", b"", "'../x.json': is no path within a repo"),
+            ("/etc/x", b"", "'/etc/x': is no path within a repo"),
+            ("a//b", b"", "'a//b': is no path within a repo"),
+            (".git/config", b"", "'.git/config': is no path within a repo"),
+            ("a\\..\\b", b"", r"'a\\..\\b': is no path within a repo"),
+            ("data/.x.tar.7.tmp", b"", "data/.x.tar.7.tmp: is a temporary file"),
+            ("model.bin", b"", "model.bin: weights are published as safetensors only"),
+            ("model.safetensors", b"\x80\x04pickled", "model.safetensors: is a pickle or a zip archive"),
+            ("model.safetensors", b"no header here", "model.safetensors: is not a safetensors file"),
+            ("weights.dat", b"PK\x03\x04", "weights.dat: is a pickle or a zip archive"),
+            ("README.md", f"token {WRITE}".encode(), "README.md: holds what looks like a Hub token"),
+        ],
+    )
+    def test_what_must_not_be_published(self, path: str, content: bytes, reason: str) -> None:
+        assert check_tree(RepoTree("model", {path: content})) == [reason]
+
+    def test_links_are_refused_be_it_the_file_or_its_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "secret").mkdir()
+        (tmp_path / "secret" / "a.txt").write_text("secret")
+        (tmp_path / "data").symlink_to(tmp_path / "secret")
+        (tmp_path / "b.txt").symlink_to(tmp_path / "secret" / "a.txt")
+        wanted = RepoTree("model", {"b.txt": tmp_path / "b.txt", "data/a.txt": tmp_path / "data" / "a.txt"})
+        assert [line.rpartition("/")[2] for line in check_tree(wanted)] == [
+            "b.txt is a link; only regular files are published",
+            "data is a link; only regular files are published",
+        ]
+
+    def test_nothing_is_sent_of_a_tree_that_must_not_be_published(self, empty_hub: HubServer) -> None:
+        with pytest.raises(ValueError, match=r"^x.tmp: is a temporary file$"):
+            send(empty_hub, tree(**{"x.tmp": b""}))
+        assert empty_hub.exchanges == []
+
+    def test_bounds_must_be_positive(self) -> None:
+        with pytest.raises(ValueError, match=r"commit_files = 0"):
+            plan_commits([], commit_files=0)
+
+    @pytest.mark.parametrize(("token", "status"), [(READ, 403), ("hf_unknownunknown", 401)])
+    def test_who_may_not_write_is_told_in_one_line_without_the_token(
+        self, empty_hub: HubServer, token: str, status: int
+    ) -> None:
+        with pytest.raises(OSError, match=rf"^emovid/EmoVid: {status} .*hf auth login") as caught:
+            send(empty_hub, tree(), token=token)
+        assert token not in str(caught.value) and "\n" not in str(caught.value)
+        assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+    def test_no_log_line_holds_a_token_or_a_signature(
+        self,
+        empty_hub: HubServer,
+        sleeps: list[float],
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_DEBUG", True)
+        monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger="huggingface_hub")
+        empty_hub.faults.append(Fault("PUT", "/lfs/", status=503, times=2))
+        send(empty_hub, tree())
+        assert "503 thrown while requesting PUT" in caplog.text and "curl" in caplog.text
+        assert WRITE not in caplog.text and "X-Amz-Signature" not in caplog.text
