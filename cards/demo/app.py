@@ -1,0 +1,387 @@
+"""The demo of EmoVid: look at clips, annotate a video, generate one with an emotion."""
+
+from __future__ import annotations
+
+import html
+import logging
+import random
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from annotator import Annotator
+from clips import COLORFULNESS, HUE, ORDERS, Choice, Library
+from controls import EmotionWheel, RangeSlider
+from emotions import CONTENT_TYPES, EMOTIONS, NAMES
+from generator import Generator, Wish
+from markup import alert, bars, cards, hint
+from settings import Settings
+from starlette.routing import Route
+from theme import THEME, head
+
+PAGE = 12
+"""Clips on a page."""
+
+LARGEST_UPLOAD = "64mb"
+_FOLDER = Path(__file__).parent
+_RAINBOW = "linear-gradient(90deg, {})".format(
+    ", ".join(f"hsl({degrees} 70% 55%)" for degrees in range(0, 361, 30))
+)
+# The emotions' colours on the chips, which Gradio draws in order.
+_CHIPS = "".join(
+    f".moods label:nth-of-type({index + 1}) {{ --c: var(--{emotion.name}) }}"
+    for index, emotion in enumerate(EMOTIONS)
+)
+
+log = logging.getLogger(__name__)
+
+
+def build(settings: Settings) -> tuple[gr.Blocks, Library]:
+    """The page, not started yet, and the library whose clips its player asks for.
+
+    Args:
+        settings: what it shows and runs.
+    """
+    library = Library(settings.dataset)
+    annotator = Annotator(settings.annotator)
+    generator = Generator(settings)
+    with gr.Blocks(title="EmoVid", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+        gr.HTML(
+            '<header class="masthead"><h1>EmoVid</h1><p>Video by the emotion that it conveys: look at the '
+            "clips, annotate your own, generate one.</p></header>"
+        )
+        with gr.Tabs() as tabs:
+            with gr.Tab("Look", id="look"):
+                clip_events = _look(page, library)
+            with gr.Tab("Annotate", id="annotate"):
+                video, annotation = _annotate(annotator)
+            with gr.Tab("Generate", id="generate"):
+                _generate(settings, generator, annotator)
+        gr.HTML(_colophon(settings, library, annotator))
+        clip_events.annotate(
+            lambda event: _taken(library, event.id),
+            None,
+            [video, annotation, tabs],
+            api_visibility="private",
+        ).then(_annotation(annotator), video, annotation, api_visibility="private")
+        page.load(
+            lambda: _load_soon(annotator, generator), queue=False, show_progress="hidden", api_visibility="private"
+        )
+    return page, library
+
+
+def _look(page: gr.Blocks, library: Library) -> Any:
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=290, elem_classes="panel"):
+            with gr.Accordion("Filters", open=True, elem_classes="filters bare", elem_id="filters"):
+                emotions = gr.CheckboxGroup(list(NAMES), label="Emotion", elem_classes="chips moods")
+                kinds = gr.CheckboxGroup(list(CONTENT_TYPES), label="Content", elem_classes="chips")
+                dark_to_light = "linear-gradient(90deg, #16181c, #fdfcf9)"
+                grey_to_loud = "linear-gradient(90deg, #8b8f94, #6d8f86, #2f9c77, #e0487d, #ff7a00)"
+                brightness = RangeSlider("Brightness", track=dark_to_light)
+                colorfulness = RangeSlider("Colourfulness", COLORFULNESS, track=grey_to_loud)
+                hue = RangeSlider("Hue", HUE, step=5, unit="°", circular=True, track=_RAINBOW)
+                words = gr.Textbox(label="Words in the caption", placeholder="ghost", max_lines=1)
+                reset = gr.Button("Reset", size="sm")
+        with gr.Column(scale=3, min_width=300):
+            with gr.Row(elem_classes="results-head"):
+                count = gr.HTML(elem_classes="bare", min_width=160)
+                order = gr.Dropdown(
+                    list(ORDERS), value=next(iter(ORDERS)), label="Order", show_label=False, container=False,
+                    min_width=200, scale=0,
+                )  # fmt: skip
+            results = gr.HTML(
+                hint("The list of clips is being read."),
+                js_on_load=(_FOLDER / "cards.js").read_text(encoding="utf-8"),
+                apply_default_css=False,
+                elem_id="results",
+            )
+            with gr.Row(elem_classes="pager"):
+                back = gr.Button("Previous", size="sm", interactive=False)
+                where = gr.HTML(elem_classes="where")
+                forth = gr.Button("Next", size="sm", interactive=False)
+    number = gr.State(0)
+    chosen = [emotions, kinds, brightness, colorfulness, hue, words, order]
+    shown = [number, count, results, where, back, forth]
+    quick = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
+
+    def turn(step: int) -> Callable[..., Any]:
+        return lambda current, *values: _clips(library, current + step, *values)
+
+    def anew(*values: Any) -> Any:
+        return _clips(library, 0, *values)
+
+    page.load(anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden")
+    page.load(None, js="() => { if (innerWidth < 860) document.querySelector('#filters .label-wrap')?.click() }")
+    gr.on([control.change for control in chosen], anew, chosen, shown, api_visibility="private", **quick)
+    back.click(turn(-1), [number, *chosen], shown, api_visibility="private", **quick)
+    forth.click(turn(1), [number, *chosen], shown, api_visibility="private", **quick)
+    whole: list[Any] = [[], [], [0, 1], list(COLORFULNESS), list(HUE), "", next(iter(ORDERS))]
+    reset.click(lambda: whole, None, chosen, api_visibility="private", **quick).then(
+        anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden"
+    )
+    return results
+
+
+def _clips(
+    library: Library,
+    number: int,
+    emotions: list[str],
+    kinds: list[str],
+    brightness: list[float],
+    colorfulness: list[float],
+    hue: list[float],
+    words: str,
+    order: str,
+) -> tuple[Any, ...]:
+    """One page of the clips that are wanted: its number, how many there are, the cards, and the pager."""
+    off = gr.update(interactive=False)
+    try:
+        clips = library.choose(
+            Choice(
+                emotions=emotions,
+                content_types=kinds,
+                brightness=(brightness[0], brightness[1]),
+                colorfulness=(colorfulness[0], colorfulness[1]),
+                hue=(hue[0], hue[1]),
+                words=words,
+                order=order,
+            )
+        )
+    except Exception:  # of the Hub's client, which has exceptions of many kinds
+        log.exception("the dataset %s cannot be read", library.name)
+        message = f"The dataset {library.name} cannot be read; it may be private, or not there."
+        return 0, "", alert(message), "", off, off
+    whole = len(library.table())
+    count = f'<p class="count"><b>{len(clips):,}</b> of {whole:,} clips</p>'
+    if clips.empty:
+        return 0, count, hint("No clip matches. Take a filter away, or widen a range."), "", off, off
+    pages = -(-len(clips) // PAGE)
+    number = min(max(number, 0), pages - 1)
+    part = clips.iloc[number * PAGE : (number + 1) * PAGE]
+    return (
+        number,
+        count,
+        cards(part),
+        f"page {number + 1} of {pages}",
+        gr.update(interactive=number > 0),
+        gr.update(interactive=number < pages - 1),
+    )
+
+
+def _taken(library: Library, clip_id: str) -> tuple[Any, str, Any]:
+    """A clip of the library as the video to annotate, and the tab for it."""
+    try:
+        data = library.video(str(clip_id))
+    except (KeyError, OSError):
+        log.exception("the clip %s cannot be read", clip_id)
+        return None, alert("This clip cannot be read; try another one."), gr.Tabs(selected="annotate")
+    path = Path(tempfile.mkdtemp(prefix="emovid-")) / f"{clip_id}.mp4"
+    path.write_bytes(data)
+    return str(path), hint("The annotator is looking at the clip."), gr.Tabs(selected="annotate")
+
+
+def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
+            video = gr.Video(
+                label="Video", sources=["upload"], height=340, elem_classes="media", elem_id="annotate-video"
+            )
+            button = gr.Button("Annotate", variant="primary")
+            gr.HTML(
+                f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. Files '
+                "are deleted after two hours at most.</p>"
+            )
+        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
+            annotation = gr.HTML(
+                hint("Upload a video to see the eight emotions' probabilities and a caption."),
+                elem_id="annotation",
+                apply_default_css=False,
+            )
+    gr.on(
+        [video.upload, button.click],
+        _annotation(annotator),
+        video,
+        annotation,
+        api_name="annotate",
+        concurrency_id="model",
+    )
+    return video, annotation
+
+
+def _annotation(annotator: Annotator) -> Callable[[str | None], str]:
+    def annotate(video: str | None) -> str:
+        """Eight probabilities and a caption of a video, as HTML."""
+        if not video:
+            return alert("Upload a video first.")
+        try:
+            found = annotator.annotate(Path(video))
+        except (ValueError, OSError) as error:
+            return alert(_said(error))
+        except Exception:
+            log.exception("a video could not be annotated")
+            return alert("The video could not be annotated.")
+        return bars(found.probabilities, found.caption)
+
+    return annotate
+
+
+def _generate(settings: Settings, generator: Generator, annotator: Annotator) -> None:
+    tasks = [name for task, name in (("t2v", "text"), ("i2v", "a first frame")) if generator.has(task)]
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
+            if not tasks:
+                gr.HTML(alert("No generator is set up here: this page can look and annotate only."))
+            prompt = gr.Textbox(
+                label="Prompt", lines=2, max_lines=6, placeholder="A lighthouse by the sea", max_length=1000
+            )
+            emotion = EmotionWheel("awe", elem_id="wheel")
+            intensity = gr.Slider(
+                0, 2, 1, step=0.1, label="Intensity", info="0 is the base model, 1 as trained", elem_id="intensity"
+            )
+            with gr.Accordion("First frame, style and seed", open=False, elem_classes="bare"):
+                image = gr.Image(
+                    label="First frame, optional", type="filepath", sources=["upload"], height=190,
+                    elem_classes="media",
+                )  # fmt: skip
+                style = gr.Radio(
+                    ["any", *CONTENT_TYPES], value="any", label="Style", elem_classes="chips"
+                )
+                steps = gr.Slider(1, max(60, settings.steps), settings.steps, step=1, label="Steps")
+                with gr.Row():
+                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120)
+                    dice = gr.Button("Another seed", size="sm", min_width=120)
+            button = gr.Button("Generate", variant="primary", interactive=bool(tasks))
+        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
+            message = gr.HTML(
+                hint("Say what the video shows, turn the wheel, and generate."), elem_id="message"
+            )
+            video = gr.Video(
+                label="Video", interactive=False, autoplay=True, loop=True, visible=False, elem_classes="media",
+                elem_id="generated",
+            )  # fmt: skip
+            judged = gr.HTML(apply_default_css=False, elem_id="judged")
+    asked = gr.State(None)
+
+    def generate(
+        prompt: str,
+        emotion: str,
+        intensity: float,
+        image: str | None,
+        style: str,
+        steps: float,
+        seed: float | None,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> tuple[Any, ...]:
+        """A video with an emotion; then a line about it."""
+        none = gr.update(value=None, visible=False)
+        if emotion and emotion not in NAMES:
+            return alert(f"The emotion {emotion!r} is none of the eight."), none, None, ""
+        wish = Wish(
+            prompt=prompt,
+            emotion=emotion or None,
+            intensity=float(intensity),
+            content_type=None if style == "any" else style,
+            image=image,
+            steps=int(steps),
+            seed=int(seed or 0),
+        )
+        progress(0, desc="Getting the generator ready")
+        try:
+            path = generator.generate(
+                wish, lambda done, whole: progress((done, whole), desc="Denoising", unit="steps")
+            )
+        except (ValueError, OSError, MemoryError) as error:
+            return alert(_said(error)), none, None, ""
+        except Exception:
+            log.exception("a video could not be generated")
+            return alert("The video could not be generated."), none, None, ""
+        what = f"{wish.emotion} at intensity {wish.intensity:g}" if wish.emotion else "no emotion"
+        line = f'<p class="count"><b>{html.escape(what)}</b>, seed {wish.seed}</p>'
+        return line, gr.update(value=str(path), visible=True), wish.emotion, hint("The annotator is looking at it.")
+
+    def judge(video: str | None, wanted: str | None) -> str:
+        """The annotator's bars for a generated video."""
+        if not video:
+            return ""
+        try:
+            found = annotator.annotate(Path(video))
+        except (ValueError, OSError) as error:
+            return alert(_said(error))
+        return bars(found.probabilities, found.caption, wanted)
+
+    button.click(
+        generate,
+        [prompt, emotion, intensity, image, style, steps, seed],
+        [message, video, asked, judged],
+        api_name="generate",
+        concurrency_id="model",
+        show_progress_on=message,
+    ).then(judge, [video, asked], judged, api_visibility="private", concurrency_id="model")
+    dice.click(
+        lambda: random.randrange(2**31), None, seed, queue=False, show_progress="hidden", api_visibility="private"
+    )
+    # The wheel's slice grows with the intensity.
+    intensity.change(
+        None,
+        intensity,
+        js="(value) => document.querySelector('#wheel').style.setProperty('--intensity', value / 2)",
+    )
+
+
+def _load_soon(annotator: Annotator, generator: Generator) -> None:
+    """Load the models behind the page that is shown already; what fails here fails again when it is used."""
+
+    def load() -> None:
+        try:
+            annotator.load()
+            if generator.has("t2v"):
+                generator.load("t2v")
+        except (ValueError, OSError) as error:
+            log.warning("%s", error)
+
+    threading.Thread(target=load, daemon=True).start()
+
+
+def _said(error: BaseException) -> str:
+    """An error in one line; of the errors of the system only their kind, for they name paths."""
+    if isinstance(error, OSError) and error.errno is not None:
+        log.error("%r", error)
+        return f"The server could not read or write a file ({type(error).__name__})."
+    return str(error).partition("\n")[0]
+
+
+def _colophon(settings: Settings, library: Library, annotator: Annotator) -> str:
+    def name(shown: str, kind: str) -> str:
+        if "/" not in shown:
+            return html.escape(shown)
+        address = html.escape(f"https://huggingface.co/{kind}{shown}")
+        return f'<a href="{address}" target="_blank" rel="noopener">{html.escape(shown)}</a>'
+
+    return (
+        f'<div class="colophon">Clips: {name(library.name, "datasets/")}. '
+        f"Annotator: {name(annotator.name, '')}. An emotion here is what somebody perceived in a video, not what "
+        "anyone in it felt. Each clip keeps the licence of its source.</div>"
+    )
+
+
+def main() -> None:
+    """Serve the page; Gradio's own variables name host and port."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    page, library = build(Settings.read())
+    page.queue(max_size=16).launch(
+        theme=THEME,
+        head=head() + f"<style>{_CHIPS}</style>",
+        max_file_size=LARGEST_UPLOAD,
+        footer_links=[],
+        ssr_mode=False,
+        app_kwargs={"routes": [Route("/clip/{id}.mp4", library.serve)]},
+    )
+
+
+if __name__ == "__main__":
+    main()
