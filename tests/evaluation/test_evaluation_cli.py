@@ -1,0 +1,199 @@
+"""`emovid evaluate` as a user runs it: videos of any generator, and videos that it makes itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from emovid_dataset.emotions import EMOTIONS
+from emovid_models import evaluation as protocol
+from emovid_models.cli import app
+from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
+from wan_tiny import t2v_components
+
+SMALL = ("--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu")
+
+
+def emovid(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
+
+
+def refusal(*arguments: str | Path) -> str:
+    result = emovid(*arguments)
+    assert isinstance(result.exception, (ValueError, OSError)), result.output
+    assert "\n" not in str(result.exception)
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny base, laid out like a published one."""
+    from diffusers import WanPipeline
+
+    path = tmp_path_factory.mktemp("wan") / "base"
+    WanPipeline(**t2v_components()).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lora(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA on that base that changes what it makes."""
+    from diffusers import WanPipeline
+    from diffusers.utils import convert_state_dict_to_diffusers
+    from peft import LoraConfig
+    from peft.utils import get_peft_model_state_dict
+
+    folder = tmp_path_factory.mktemp("lora")
+    pipe = WanPipeline.from_pretrained(base)
+    torch.manual_seed(0)
+    pipe.transformer.add_adapter(
+        LoraConfig(r=2, lora_alpha=2, target_modules=["to_q", "to_v"], init_lora_weights=False)
+    )
+    WanPipeline.save_lora_weights(
+        folder,
+        transformer_lora_layers=convert_state_dict_to_diffusers(get_peft_model_state_dict(pipe.transformer)),
+    )
+    return folder
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    kept = [prompt for prompt in protocol.load_prompts("sticker") if prompt.id.endswith(("-01", "-02"))]
+    rows = [
+        {name: getattr(prompt, name) for name in ("id", "emotion", "content_type", "prompt")}
+        for prompt in kept
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def test_videos_of_any_generator(videos: Path) -> None:
+    found = emovid("--videos", videos, "--device", "cpu", "--json")
+    assert found.exit_code == 0, found.output
+    result = json.loads(found.stdout)
+    expected = protocol.judge_videos(videos, videos / INTENDED_NAME, protocol.load_judge(device="cpu"))
+    assert expected.reused == 16
+    assert result["figures"] == {"videos": protocol.to_record(protocol.score(expected))}
+    assert result["judge"] == expected.judge and result["miniature"] is True and result["failed"] == []
+    assert result["paper"]["t2v"] == {"ea_8cls": 0.4833} and result["paper"]["i2v"] == {"ea_8cls": 0.7625}
+    whole = json.loads(Path(result["out"]).read_text())
+    assert whole["judgements"]["videos"]["videos"] == protocol.to_record(expected)["videos"]
+
+    table = emovid("--videos", videos, "--device", "cpu")
+    share = protocol.score(expected).ea_8cls
+    assert f"{share.value:.2%}" in table.output and f"{share.low:.2%} to {share.high:.2%}" in table.output
+    assert "16 from an earlier run" in table.output and "miniature annotator" in table.output
+    assert "the paper's, T2V" in table.output and "48.33%" in table.output
+
+
+def test_two_generators_and_real_clips(videos: Path, mini_build: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(videos, other)
+    first = protocol.read_intended(videos / INTENDED_NAME)
+    shutil.copyfile(videos / first[3].file, other / first[0].file)
+    options = ("--against", other, "--held-out", mini_build, "--split", "validation", "--device", "cpu")
+    found = emovid("--videos", videos, *options, "--json")
+    assert found.exit_code == 0, found.output
+    result = json.loads(found.stdout)
+    assert list(result["figures"]) == ["base", "videos"]
+    assert result["comparison"]["base"] == result["figures"]["base"]
+    assert result["comparison"]["lora"] == result["figures"]["videos"]
+    assert result["held_out"]["n"] > 0
+    text = emovid("--videos", videos, *options).output
+    assert "real clips, what the annotator reaches" in text and "McNemar" in text
+
+
+def test_videos_that_cannot_be_judged(videos: Path) -> None:
+    first, second = (row.file for row in protocol.read_intended(videos / INTENDED_NAME)[:2])
+    (videos / first).write_bytes(b"no video")
+    found = emovid("--videos", videos, "--device", "cpu")
+    assert found.exit_code == 1 and f"{first}: " in found.output
+    assert emovid("--videos", videos, "--device", "cpu", "--allow-rejected").exit_code == 0
+    (videos / second).unlink()
+    assert f"first {second}; --allow-rejected" in refusal("--videos", videos, "--device", "cpu")
+    result = emovid("--videos", videos, "--device", "cpu", "--allow-rejected", "--json")
+    assert [entry["file"] for entry in json.loads(result.stdout)["failed"]] == [first, second]
+
+
+def test_generated_videos_get_the_record_that_their_folder_gets(
+    base: Path, lora: Path, prompts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scores"
+    arguments = ("--base", base, "--lora", lora, "--prompts", prompts, "--out", out, *SMALL)
+    found = emovid(*arguments, "--json")
+    assert found.exit_code == 0, found.output
+    result = json.loads(found.stdout)
+    made = sorted(path.name for path in (out / "lora").glob("*.mp4"))
+    assert made == sorted(f"sticker-{emotion}-{scene}.mp4" for emotion in EMOTIONS for scene in ("01", "02"))
+    assert (out / "base" / INTENDED_NAME).read_text() == (out / "lora" / INTENDED_NAME).read_text()
+    assert any((out / "base" / name).read_bytes() != (out / "lora" / name).read_bytes() for name in made)
+
+    for name in ("base", "lora"):
+        alone = emovid("--videos", out / name, "--out", tmp_path / name, "--device", "cpu", "--json")
+        assert json.loads(alone.stdout)["figures"]["videos"] == result["figures"][name]
+        whole = json.loads((tmp_path / name / "evaluation.json").read_text())["judgements"]["videos"]
+        generated = json.loads((out / "evaluation.json").read_text())["judgements"][name]
+        assert whole["videos"] == generated["videos"]
+    both = emovid("--videos", out / "lora", "--against", out / "base", "--device", "cpu", "--json")
+    assert json.loads(both.stdout)["comparison"] == result["comparison"]
+
+    # The same command again makes nothing and judges nothing; another setting is refused.
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")}
+    again = emovid(*arguments)
+    assert again.exit_code == 0 and "32 from an earlier run" in again.output
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")} == times
+    assert "other settings" in refusal(*arguments, "--guidance", "2")
+    text = prompts.read_text().replace("a yellow face", "a green face")
+    prompts.write_text(text)
+    assert "was made for another prompt or seed" in refusal(*arguments)
+    (out / "base" / GENERATION_NAME).unlink()
+    assert f"without {GENERATION_NAME}" in refusal(*arguments)
+
+
+def test_per_emotion_is_continued(base: Path, prompts: Path, tmp_path: Path) -> None:
+    arguments = ("--base", base, "--prompts", prompts, "--out", tmp_path / "out", *SMALL, "--json")
+    assert json.loads(emovid(*arguments, "--per-emotion", "1").stdout)["figures"]["base"]["n"] == 8
+    assert json.loads(emovid(*arguments).stdout)["figures"]["base"]["n"] == 16
+
+
+def test_wrong_use_is_said_in_one_line(videos: Path, tmp_path: Path, prompts: Path) -> None:
+    assert (
+        refusal()
+        == refusal("--videos", videos, "--base", "x")
+        == "give either --videos FOLDER or --base REPO"
+    )
+    assert "--lora x needs --base" in refusal("--videos", videos, "--lora", "x")
+    assert "belong to --videos" in refusal("--base", "x", "--intended", "y", "--out", "z")
+    assert "--base needs --out" in refusal("--base", "x")
+    assert "content_type 'gif'" in refusal("--base", "x", "--content-type", "gif", "--out", "z")
+    assert "is not a file" in refusal("--base", "x", "--prompts", tmp_path / "none", "--out", "z")
+    assert "num_frames 80" in refusal("--base", "x", "--frames", "80", "--out", "z")
+    assert "is not a folder" in refusal("--videos", tmp_path / "none")
+    assert "cannot be loaded" in refusal("--videos", videos, "--annotator", tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert f"{empty / INTENDED_NAME} is not a file" in refusal("--videos", empty)
+    shutil.copyfile(videos / INTENDED_NAME, empty / INTENDED_NAME)
+    assert "holds no video" in refusal("--videos", empty, "--device", "cpu")
+
+
+def test_program_says_it_and_exits_with_2(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from emovid_models.cli import main
+
+    (videos / INTENDED_NAME).write_text("file,emotion\na.mp4,joy\n")
+    monkeypatch.setattr(sys, "argv", ["emovid", "evaluate", "--videos", str(videos)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("emovid: ") and "emotion 'joy' is unknown" in error and error.count("\n") == 1
