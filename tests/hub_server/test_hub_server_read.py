@@ -1,38 +1,19 @@
-"""What is published, read by stock clients in processes of their own from a Hub on loopback."""
+"""The reading half of the Hub on loopback, as urllib and huggingface_hub see it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
+from conftest import Client
 from hub_server import HubServer, reading
 
-import emovid_models.metrics.ea_8cls
-import emovid_models.wan
 from emovid_dataset.manifest import Manifest
-from emovid_models.wan import PIPELINE_FILES
-
-Client = Callable[..., Any]
-
-BLOCKED = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("emovid_dataset", "emovid_models"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Blocked())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -40,34 +21,6 @@ def hub(mini_build: Path) -> Iterator[HubServer]:
     with HubServer() as server:
         server.publish("datasets", "emovid/EmoVid", mini_build)
         yield server
-
-
-@pytest.fixture
-def client(hub: HubServer, tmp_path: Path) -> Client:
-    """Runs code in a fresh process with a home of its own, and gives the JSON of its last printed line."""
-
-    def run(code: str, *arguments: object, blocked: bool = True, **environment: str) -> Any:
-        done = subprocess.run(
-            [sys.executable, "-c", (BLOCKED if blocked else "") + code, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "HF_HOME": str(tmp_path / "hf"),
-                "HF_ENDPOINT": hub.url,
-                "HF_HUB_DISABLE_XET": "1",
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-                "OMP_NUM_THREADS": "1",
-                **environment,
-            },
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return run
 
 
 def answer(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, bytes]:
@@ -78,11 +31,6 @@ def answer(url: str, method: str = "GET", **headers: str) -> tuple[int, Any, byt
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read()
-
-
-def metadata(build: Path, content_type: str) -> list[dict[str, Any]]:
-    files = sorted((build / "metadata" / content_type).glob("*.parquet"))
-    return [row for file in files for row in pyarrow.parquet.read_table(file).to_pylist()]
 
 
 class TestProtocol:
@@ -232,170 +180,3 @@ class TestHuggingfaceHub:
         assert client(REFUSED, "me/gated", HF_TOKEN="hf_other") == ["GatedRepoError", 403]
         for repo in ("me/private", "me/gated"):
             assert client(REFUSED, repo, HF_TOKEN="hf_mine") == "secret"
-
-
-DATASETS = """
-import json
-from datasets import Video, load_dataset
-whole = load_dataset("emovid/EmoVid", "sticker")
-streamed = load_dataset("emovid/EmoVid", "sticker", streaming=True)
-def ids(rows):
-    return [row["__key__"] for row in rows]
-first = next(iter(streamed["train"].cast_column("mp4", Video(decode=False))))
-print(json.dumps({
-    "whole": {split: ids(rows.remove_columns("mp4")) for split, rows in whole.items()},
-    "streamed": {split: ids(rows.remove_columns("mp4")) for split, rows in streamed.items()},
-    "first": [first["__key__"], len(first["mp4"]["bytes"])],
-}))
-"""
-
-SELECT = """
-import hashlib, json
-from emovid_dataset import select
-chosen = select("emovid/EmoVid", content_type="sticker", emotion="awe", limit=5)
-print(json.dumps([[item.clip.id, hashlib.sha256(item.video).hexdigest()] for item in chosen]))
-"""
-
-LOAD = """
-import hashlib, json
-from emovid_dataset import load, stream
-from itertools import islice
-rows = load("emovid/EmoVid", "cartoon")
-streamed = list(islice(stream("emovid/EmoVid", "sticker", split="train"), 5))
-print(json.dumps({
-    "loaded": sorted([row["id"], hashlib.sha256(row["video"]["bytes"]).hexdigest()]
-                     for split in rows.values() for row in split),
-    "streamed": len(streamed),
-}))
-"""
-
-
-class TestDatasets:
-    def test_load_dataset_gives_every_clip_loaded_and_streamed(
-        self, client: Client, mini_build: Path
-    ) -> None:
-        found = client(DATASETS)
-        assert found["whole"] == found["streamed"]
-        rows = metadata(mini_build, "sticker")
-        assert len(rows) == 153
-        assert sorted(key for keys in found["whole"].values() for key in keys) == sorted(
-            row["id"] for row in rows
-        )
-        key, size = found["first"]
-        assert size == next(row["size"] for row in rows if row["id"] == key)
-
-    def test_select_moves_only_the_bytes_of_the_chosen_clips(
-        self, client: Client, hub: HubServer, mini_build: Path
-    ) -> None:
-        before = len(hub.exchanges)
-        chosen = client(SELECT, blocked=False)
-        rows = {row["id"]: row for row in metadata(mini_build, "sticker")}
-        assert len(chosen) == 5
-        assert all(rows[name]["sha256"] == sha256 for name, sha256 in chosen)
-        from_shards = [
-            exchange
-            for exchange in hub.exchanges[before:]
-            if ".tar" in exchange.path and exchange.method == "GET" and "/resolve/" in exchange.path
-        ]
-        assert {exchange.status for exchange in from_shards} == {206}
-        assert sorted(exchange.length for exchange in from_shards) == sorted(
-            rows[name]["size"] for name, _ in chosen
-        )
-
-    def test_load_and_stream_take_the_repo_id(self, client: Client, mini_build: Path) -> None:
-        found = client(LOAD, blocked=False)
-        assert found["loaded"] == sorted(
-            [row["id"], row["sha256"]] for row in metadata(mini_build, "cartoon")
-        )
-        assert found["streamed"] == 5
-
-
-EVALUATE = """
-import json, evaluate
-metric = evaluate.load("emovid/ea_8cls")
-print(json.dumps(metric.compute(predictions=["awe", "fear", "anger"], references=[1, 6, 0])["ea_8cls"]))
-"""
-
-
-def test_evaluate_loads_the_metric_from_its_space(client: Client, hub: HubServer) -> None:
-    hub.publish("spaces", "emovid/ea_8cls", Path(emovid_models.metrics.ea_8cls.__file__).parent)
-    assert client(EVALUATE) == pytest.approx(2 / 3)
-
-
-DIFFUSERS = """
-import json
-import sys
-from diffusers import DiffusionPipeline, WanPipeline
-from PIL import Image
-made = {}
-for task, base in zip(("t2v", "i2v"), sys.argv[1:]):
-    pipe = DiffusionPipeline.from_pretrained(
-        base, custom_pipeline=f"emovid/wan-{task}", trust_remote_code=True
-    )
-    pipe.set_progress_bar_config(disable=True)
-    if task == "t2v":
-        pipe.load_lora_weights("emovid/wan-lora")
-    first = {"image": Image.new("RGB", (48, 32))} if task == "i2v" else {}
-    frames = pipe(prompt="a cat", emotion="awe", intensity=1.2, height=32, width=48, num_frames=5,
-                  num_inference_steps=1, **first).frames
-    made[type(pipe).__name__] = frames.shape
-stock = WanPipeline.from_pretrained(sys.argv[1])
-stock.load_lora_weights("emovid/wan-lora")
-made["lora"] = {
-    f"transformer.{name.replace('.default_0', '')}": float(weight.double().sum())
-    for name, weight in stock.transformer.named_parameters() if "lora_" in name
-}
-made["scaling"] = sorted({
-    scale for module in stock.transformer.modules() for scale in getattr(module, "scaling", {}).values()
-})
-assert not [name for name in sys.modules if name.startswith("emovid_")]
-print(json.dumps(made))
-"""
-
-
-@pytest.fixture(scope="module")
-def wan_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny bases `t2v` and `i2v`, the code repos `wan-t2v` and `wan-i2v`, and a LoRA in `wan-lora`."""
-    sys.path.append(str(Path(__file__).parents[1] / "wan"))
-    import torch
-    from diffusers import WanImageToVideoPipeline, WanPipeline
-    from peft import LoraConfig
-    from wan_tiny import i2v_components, t2v_components
-
-    from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
-
-    root = tmp_path_factory.mktemp("wan")
-    components = t2v_components()
-    WanPipeline(**components).save_pretrained(root / "t2v")
-    WanImageToVideoPipeline(**i2v_components()).save_pretrained(root / "i2v")
-    source = Path(emovid_models.wan.__file__).parent
-    for task, files in PIPELINE_FILES.items():
-        (root / f"wan-{task}").mkdir()
-        for name, file in files.items():
-            shutil.copy(source / file, root / f"wan-{task}" / name)
-    transformer: Any = components["transformer"]
-    transformer.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=TARGET_MODULES))
-    for name, parameter in transformer.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    (root / "wan-lora").mkdir()
-    path = root / "wan-lora" / "pytorch_lora_weights.safetensors"
-    write_lora(path, transformer, LoraFacts(wording="1", task="t2v", base="tiny"))
-    return root
-
-
-def test_both_pipelines_and_the_lora_come_from_the_hub_without_this_package(
-    client: Client, hub: HubServer, wan_folders: Path
-) -> None:
-    from safetensors.torch import load_file
-
-    for name in ("wan-t2v", "wan-i2v", "wan-lora"):
-        hub.publish("models", f"emovid/{name}", wan_folders / name)
-    made = client(DIFFUSERS, wan_folders / "t2v", wan_folders / "i2v")
-    weights = load_file(wan_folders / "wan-lora" / "pytorch_lora_weights.safetensors")
-    assert made.pop("lora") == pytest.approx(
-        {name: float(weight.double().sum()) for name, weight in weights.items()}
-    )
-    assert made.pop("scaling") == [2.0], "alpha 8 over rank 4"
-    shape = [1, 5, 32, 48, 3]
-    assert made == {"EmoVidWanPipeline": shape, "EmoVidWanImageToVideoPipeline": shape}
