@@ -673,6 +673,26 @@ def score(judged: Judged) -> Figures:
     )
 
 
+def score_confusion(confusion: Sequence[Sequence[int]]) -> Figures:
+    """The figures of counts, such as those of an annotator's cross-validation.
+
+    Args:
+        confusion: 8 x 8, rows are the labels, columns the answers, in the order of `EMOTIONS`.
+
+    >>> counts = [[0] * 8 for _ in range(8)]
+    >>> counts[1][1], counts[1][6] = 3, 1
+    >>> score_confusion(counts).ea_8cls.value, score_confusion(counts).n
+    (0.75, 4)
+    """
+    rows = [
+        Judgement("", EMOTIONS[label], EMOTIONS[answer], None, None)
+        for label, counts in enumerate(confusion)
+        for answer, count in enumerate(counts)
+        for _ in range(count)
+    ]
+    return score(Judged("", tuple(rows)))
+
+
 def compare(base: Judged, lora: Judged) -> Comparison:
     """Compare two models, video by video.
 
