@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from annotator import Annotator
 from clips import COLORFULNESS, HUE, ORDERS, Choice, Library
-from controls import EmotionWheel, RangeSlider
+from controls import emotion_wheel, range_slider
 from emotions import CONTENT_TYPES, EMOTIONS, NAMES
 from generator import Generator, Wish
 from markup import alert, bars, cards, hint
@@ -49,59 +49,79 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
     annotator = Annotator(settings.annotator)
     generator = Generator(settings)
     with gr.Blocks(title="EmoVid", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
-        gr.HTML(
+        _html(
             '<header class="masthead"><h1>EmoVid</h1><p>Video by the emotion that it conveys: look at the '
             "clips, annotate your own, generate one.</p></header>"
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Look", id="look"):
-                clip_events = _look(page, library)
+                grid, opened = _look(page, library)
             with gr.Tab("Annotate", id="annotate"):
                 video, annotation = _annotate(annotator)
             with gr.Tab("Generate", id="generate"):
                 _generate(settings, generator, annotator)
-        gr.HTML(_colophon(settings, library, annotator))
-        clip_events.annotate(
-            lambda event: _taken(library, event.id),
+        _html(_colophon(settings, library, annotator))
+
+        def take(event: gr.EventData) -> tuple[Any, ...]:
+            return _taken(library, event.id)
+
+        grid.annotate(
+            take,
             None,
             [video, annotation, tabs],
             api_visibility="private",
         ).then(_annotation(annotator), video, annotation, api_visibility="private")
         page.load(
-            lambda: _load_soon(annotator, generator), queue=False, show_progress="hidden", api_visibility="private"
+            lambda: _load_soon(annotator, generator),
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        opened.then(
+            lambda: _load_soon(annotator, generator),
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
         )
     return page, library
 
 
-def _look(page: gr.Blocks, library: Library) -> Any:
+def _html(value: str = "", **options: Any) -> gr.HTML:
+    """Markup in the page's own style; Gradio's is for prose."""
+    return gr.HTML(value, apply_default_css=False, **options)
+
+
+def _look(page: gr.Blocks, library: Library) -> tuple[Any, Any]:
+    """The tab; returns its grid, which can ask for an annotation, and the event of the page being filled."""
     with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=290, elem_classes="panel"):
-            with gr.Accordion("Filters", open=True, elem_classes="filters bare", elem_id="filters"):
-                emotions = gr.CheckboxGroup(list(NAMES), label="Emotion", elem_classes="chips moods")
-                kinds = gr.CheckboxGroup(list(CONTENT_TYPES), label="Content", elem_classes="chips")
-                dark_to_light = "linear-gradient(90deg, #16181c, #fdfcf9)"
-                grey_to_loud = "linear-gradient(90deg, #8b8f94, #6d8f86, #2f9c77, #e0487d, #ff7a00)"
-                brightness = RangeSlider("Brightness", track=dark_to_light)
-                colorfulness = RangeSlider("Colourfulness", COLORFULNESS, track=grey_to_loud)
-                hue = RangeSlider("Hue", HUE, step=5, unit="°", circular=True, track=_RAINBOW)
-                words = gr.Textbox(label="Words in the caption", placeholder="ghost", max_lines=1)
-                reset = gr.Button("Reset", size="sm")
+        with (
+            gr.Column(scale=1, min_width=290, elem_classes="sheet"),
+            gr.Accordion("Filters", open=True, elem_classes="filters bare", elem_id="filters"),
+        ):
+            emotions = gr.CheckboxGroup(list(NAMES), label="Emotion", elem_classes="chips moods")
+            kinds = gr.CheckboxGroup(list(CONTENT_TYPES), label="Content", elem_classes="chips")
+            dark_to_light = "linear-gradient(90deg, #16181c, #fdfcf9)"
+            grey_to_loud = "linear-gradient(90deg, #8b8f94, #6d8f86, #2f9c77, #e0487d, #ff7a00)"
+            brightness = range_slider("Brightness", track=dark_to_light)
+            colorfulness = range_slider("Colourfulness", COLORFULNESS, track=grey_to_loud)
+            hue = range_slider("Hue", HUE, step=5, unit="°", circular=True, track=_RAINBOW)
+            words = gr.Textbox(label="Words in the caption", placeholder="ghost", max_lines=1)
+            reset = gr.Button("Reset", size="sm")
         with gr.Column(scale=3, min_width=300):
             with gr.Row(elem_classes="results-head"):
-                count = gr.HTML(elem_classes="bare", min_width=160)
+                count = _html(elem_classes="bare", min_width=160)
                 order = gr.Dropdown(
                     list(ORDERS), value=next(iter(ORDERS)), label="Order", show_label=False, container=False,
                     min_width=200, scale=0,
                 )  # fmt: skip
-            results = gr.HTML(
+            results = _html(
                 hint("The list of clips is being read."),
                 js_on_load=(_FOLDER / "cards.js").read_text(encoding="utf-8"),
-                apply_default_css=False,
                 elem_id="results",
             )
             with gr.Row(elem_classes="pager"):
                 back = gr.Button("Previous", size="sm", interactive=False)
-                where = gr.HTML(elem_classes="where")
+                where = _html(elem_classes="where")
                 forth = gr.Button("Next", size="sm", interactive=False)
     number = gr.State(0)
     chosen = [emotions, kinds, brightness, colorfulness, hue, words, order]
@@ -114,8 +134,10 @@ def _look(page: gr.Blocks, library: Library) -> Any:
     def anew(*values: Any) -> Any:
         return _clips(library, 0, *values)
 
-    page.load(anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden")
-    page.load(None, js="() => { if (innerWidth < 860) document.querySelector('#filters .label-wrap')?.click() }")
+    opened = page.load(anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden")
+    page.load(
+        None, js="() => { if (innerWidth < 860) document.querySelector('#filters .label-wrap')?.click() }"
+    )
     gr.on([control.change for control in chosen], anew, chosen, shown, api_visibility="private", **quick)
     back.click(turn(-1), [number, *chosen], shown, api_visibility="private", **quick)
     forth.click(turn(1), [number, *chosen], shown, api_visibility="private", **quick)
@@ -123,7 +145,7 @@ def _look(page: gr.Blocks, library: Library) -> Any:
     reset.click(lambda: whole, None, chosen, api_visibility="private", **quick).then(
         anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden"
     )
-    return results
+    return results, opened
 
 
 def _clips(
@@ -186,20 +208,19 @@ def _taken(library: Library, clip_id: str) -> tuple[Any, str, Any]:
 
 def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
     with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
+        with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             video = gr.Video(
                 label="Video", sources=["upload"], height=340, elem_classes="media", elem_id="annotate-video"
             )
             button = gr.Button("Annotate", variant="primary")
-            gr.HTML(
-                f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. Files '
-                "are deleted after two hours at most.</p>"
+            _html(
+                f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. '
+                "Files are deleted after two hours at most.</p>"
             )
-        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
-            annotation = gr.HTML(
+        with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
+            annotation = _html(
                 hint("Upload a video to see the eight emotions' probabilities and a caption."),
                 elem_id="annotation",
-                apply_default_css=False,
             )
     gr.on(
         [video.upload, button.click],
@@ -232,38 +253,49 @@ def _annotation(annotator: Annotator) -> Callable[[str | None], str]:
 def _generate(settings: Settings, generator: Generator, annotator: Annotator) -> None:
     tasks = [name for task, name in (("t2v", "text"), ("i2v", "a first frame")) if generator.has(task)]
     with gr.Row(equal_height=False):
-        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
+        with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             if not tasks:
-                gr.HTML(alert("No generator is set up here: this page can look and annotate only."))
+                _html(alert("No generator is set up here: this page can look and annotate only."))
             prompt = gr.Textbox(
                 label="Prompt", lines=2, max_lines=6, placeholder="A lighthouse by the sea", max_length=1000
             )
-            emotion = EmotionWheel("awe", elem_id="wheel")
+            emotion = emotion_wheel("awe", elem_id="wheel")
             intensity = gr.Slider(
-                0, 2, 1, step=0.1, label="Intensity", info="0 is the base model, 1 as trained", elem_id="intensity"
+                0,
+                2,
+                1,
+                step=0.1,
+                label="Intensity",
+                info="0 is the base model, 1 as trained",
+                elem_id="intensity",
             )
             with gr.Accordion("First frame, style and seed", open=False, elem_classes="bare"):
                 image = gr.Image(
                     label="First frame, optional", type="filepath", sources=["upload"], height=190,
                     elem_classes="media",
                 )  # fmt: skip
-                style = gr.Radio(
-                    ["any", *CONTENT_TYPES], value="any", label="Style", elem_classes="chips"
-                )
+                style = gr.Radio(["any", *CONTENT_TYPES], value="any", label="Style", elem_classes="chips")
                 steps = gr.Slider(1, max(60, settings.steps), settings.steps, step=1, label="Steps")
                 with gr.Row():
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120)
+                    seed = gr.Number(
+                        0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120
+                    )
                     dice = gr.Button("Another seed", size="sm", min_width=120)
             button = gr.Button("Generate", variant="primary", interactive=bool(tasks))
-        with gr.Column(scale=1, min_width=300, elem_classes="panel"):
-            message = gr.HTML(
+        with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
+            message = _html(
                 hint("Say what the video shows, turn the wheel, and generate."), elem_id="message"
             )
             video = gr.Video(
-                label="Video", interactive=False, autoplay=True, loop=True, visible=False, elem_classes="media",
+                label="Video",
+                interactive=False,
+                autoplay=True,
+                loop=True,
+                visible=False,
+                elem_classes="media",
                 elem_id="generated",
-            )  # fmt: skip
-            judged = gr.HTML(apply_default_css=False, elem_id="judged")
+            )
+            judged = _html(elem_id="judged")
     asked = gr.State(None)
 
     def generate(
@@ -274,7 +306,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
         style: str,
         steps: float,
         seed: float | None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008
+        progress: gr.Progress = gr.Progress(),
     ) -> tuple[Any, ...]:
         """A video with an emotion; then a line about it."""
         none = gr.update(value=None, visible=False)
@@ -301,7 +333,12 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
             return alert("The video could not be generated."), none, None, ""
         what = f"{wish.emotion} at intensity {wish.intensity:g}" if wish.emotion else "no emotion"
         line = f'<p class="count"><b>{html.escape(what)}</b>, seed {wish.seed}</p>'
-        return line, gr.update(value=str(path), visible=True), wish.emotion, hint("The annotator is looking at it.")
+        return (
+            line,
+            gr.update(value=str(path), visible=True),
+            wish.emotion,
+            hint("The annotator is looking at it."),
+        )
 
     def judge(video: str | None, wanted: str | None) -> str:
         """The annotator's bars for a generated video."""
@@ -322,7 +359,12 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
         show_progress_on=message,
     ).then(judge, [video, asked], judged, api_visibility="private", concurrency_id="model")
     dice.click(
-        lambda: random.randrange(2**31), None, seed, queue=False, show_progress="hidden", api_visibility="private"
+        lambda: random.randrange(2**31),
+        None,
+        seed,
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
     )
     # The wheel's slice grows with the intensity.
     intensity.change(
@@ -346,6 +388,13 @@ def _load_soon(annotator: Annotator, generator: Generator) -> None:
     threading.Thread(target=load, daemon=True).start()
 
 
+def _read_soon(library: Library) -> None:
+    try:
+        library.table()
+    except Exception as error:  # of the Hub's client, which has exceptions of many kinds
+        log.warning("the dataset %s cannot be read yet: %s", library.name, error)
+
+
 def _said(error: BaseException) -> str:
     """An error in one line; of the errors of the system only their kind, for they name paths."""
     if isinstance(error, OSError) and error.errno is not None:
@@ -363,8 +412,8 @@ def _colophon(settings: Settings, library: Library, annotator: Annotator) -> str
 
     return (
         f'<div class="colophon">Clips: {name(library.name, "datasets/")}. '
-        f"Annotator: {name(annotator.name, '')}. An emotion here is what somebody perceived in a video, not what "
-        "anyone in it felt. Each clip keeps the licence of its source.</div>"
+        f"Annotator: {name(annotator.name, '')}. An emotion here is what somebody perceived in a video, "
+        "not what anyone in it felt. Each clip keeps the licence of its source.</div>"
     )
 
 
@@ -373,6 +422,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     page, library = build(Settings.read())
+    # Read while the server starts; what fails here fails again, and is shown, when the page asks for it.
+    threading.Thread(target=_read_soon, args=(library,), daemon=True).start()
     page.queue(max_size=16).launch(
         theme=THEME,
         head=head() + f"<style>{_CHIPS}</style>",

@@ -103,7 +103,7 @@ class Library:
                     for path in sorted(self._files.glob(f"{self._root}/metadata/{content_type}/*.parquet"))
                 ]
                 if not paths:
-                    raise FileNotFoundError(f"{self.name} has no metadata/*/*.parquet: it is no build of clips")
+                    raise FileNotFoundError(f"{self.name} is no build of clips: no metadata/*/*.parquet")
                 parts = [pd.read_parquet(io.BytesIO(self._files.cat_file(path))) for path in paths]
                 self._table = pd.concat(parts, ignore_index=True).set_index("id", drop=False)
             return self._table

@@ -18,41 +18,34 @@ _FOLDER = Path(__file__).parent
 _RADIUS, _HOLE, _GAP = 148.0, 62.0, 1.3
 
 
-class EmotionWheel(gr.HTML):
+def emotion_wheel(value: str = "", **options: Any) -> gr.HTML:
     """The eight emotions around a wheel; in its middle, none.
 
-    The positive emotions are its upper half, the negative ones its lower half, in the dataset's order. Its
-    value is a name, or "" for no emotion. It is a radio group: arrow keys turn it.
+    The positive emotions are its upper half, the negative ones its lower half, in the dataset's order. It is
+    a radio group: arrow keys turn it.
 
     Args:
         value: the emotion at the start.
         **options: of `gr.HTML`.
+
+    Returns:
+        A control whose value is a name, or "" for no emotion.
     """
-
-    def __init__(self, value: str = "", **options: Any) -> None:
-        super().__init__(
-            value,
-            html_template=_wheel(),
-            js_on_load=(_FOLDER / "wheel.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            **options,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        """The value's JSON schema."""
-        return {"type": "string", "enum": ["", *(emotion.name for emotion in EMOTIONS)]}
-
-    def example_payload(self) -> str:
-        """A value as the API takes it."""
-        return "awe"
-
-    def example_value(self) -> str:
-        """A value as an event gets it."""
-        return "awe"
+    script = (_FOLDER / "wheel.js").read_text(encoding="utf-8")
+    return gr.HTML(value, html_template=_wheel(), js_on_load=script, apply_default_css=False, **options)
 
 
-class RangeSlider(gr.HTML):
-    """A slider with two thumbs; its value is [least, greatest].
+def range_slider(
+    label: str,
+    bounds: tuple[float, float] = (0, 1),
+    *,
+    step: float = 0.01,
+    unit: str = "",
+    circular: bool = False,
+    track: str = "var(--track)",
+    **options: Any,
+) -> gr.HTML:
+    """A slider with two thumbs.
 
     Args:
         label: what it is a range of.
@@ -62,37 +55,17 @@ class RangeSlider(gr.HTML):
         circular: the first thumb may stand behind the second: the range then runs through the bounds.
         track: CSS background of the whole track.
         **options: of `gr.HTML`.
+
+    Returns:
+        A control whose value is [least, greatest].
     """
-
-    def __init__(
-        self,
-        label: str = "",
-        bounds: tuple[float, float] = (0, 1),
-        step: float = 0.01,
-        unit: str = "",
-        circular: bool = False,
-        track: str = "var(--track)",
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            list(bounds),  # type: ignore[arg-type]
-            html_template=_range(label, bounds, step, unit, circular, track),
-            js_on_load=(_FOLDER / "range.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            **options,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        """The value's JSON schema."""
-        return {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
-
-    def example_payload(self) -> list[float]:
-        """A value as the API takes it."""
-        return [0, 1]
-
-    def example_value(self) -> list[float]:
-        """A value as an event gets it."""
-        return [0, 1]
+    return gr.HTML(
+        list(bounds),
+        html_template=_range(label, bounds, step, unit, circular, track),
+        js_on_load=(_FOLDER / "range.js").read_text(encoding="utf-8"),
+        apply_default_css=False,
+        **options,
+    )
 
 
 def _wheel() -> str:
@@ -105,7 +78,8 @@ def _wheel() -> str:
 {sectors}
 <g class="none" role="radio" data-emotion="" aria-label="no emotion" aria-checked="${{value === ''}}"
  tabindex="${{value === '' ? 0 : -1}}"><circle r="{_HOLE - 4:g}"></circle>
-<text class="name" y="-2">${{value || 'none'}}</text><text class="hint" y="17">${{value ? 'clear' : 'choose'}}</text></g>
+<text class="name" y="-2">${{value || 'none'}}</text>
+<text class="hint" y="17">${{value ? 'clear' : 'choose'}}</text></g>
 </svg>
 <p class="mood" aria-live="polite"></p></div>"""
 
@@ -135,8 +109,9 @@ def _wedge(middle: float) -> str:
 def _arc_text(text: str, index: int) -> str:
     """A word along the rim: the first above, the second below."""
     radius, sweep = (164, 1) if index == 0 else (176, 0)
+    rim = f"M-{radius} 0 A{radius} {radius} 0 0 {sweep} {radius} 0"
     return (
-        f'<path id="rim-{text}" class="rim" d="M-{radius} 0 A{radius} {radius} 0 0 {sweep} {radius} 0"></path>'
+        f'<path id="rim-{text}" class="rim" d="{rim}"></path>'
         f'<text class="valence"><textPath href="#rim-{text}" startOffset="50%">{text}</textPath></text>'
     )
 

@@ -150,8 +150,10 @@ class Generator:
 
 
 def _load(source: GeneratorSettings) -> Any:
+    import diffusers
     import torch
     from diffusers import AutoencoderKLWan, DiffusionPipeline, WanTransformer3DModel
+    from packaging.version import Version
 
     cuda = torch.cuda.is_available()
     if not cuda:
@@ -164,9 +166,11 @@ def _load(source: GeneratorSettings) -> Any:
                 f"{shown_name(source.base)} has {weights / 1e9:.1f} billion weights and needs a GPU; "
                 "this machine has none."
             )
+    # diffusers 0.40 renamed the argument.
+    kind = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
     # The VAE shows banding in bfloat16.
     vae = AutoencoderKLWan.from_pretrained(
-        source.base, subfolder="vae", use_safetensors=True, torch_dtype=torch.float32
+        source.base, subfolder="vae", use_safetensors=True, **{kind: torch.float32}
     )
     pipe = DiffusionPipeline.from_pretrained(
         source.base,
@@ -174,7 +178,7 @@ def _load(source: GeneratorSettings) -> Any:
         trust_remote_code=True,
         vae=vae,
         use_safetensors=True,
-        torch_dtype=torch.bfloat16 if cuda else torch.float32,
+        **{kind: torch.bfloat16 if cuda else torch.float32},
     )
     if source.lora:
         pipe.load_lora_weights(source.lora)

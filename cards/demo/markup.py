@@ -61,9 +61,7 @@ def bars(probabilities: Mapping[str, float], caption: str = "", asked: str | Non
             f'<span class="value">{shown[name]} %</span></div>'
             for name in members
         )
-        groups.append(
-            f'<div class="bars {kind}"><h4>{kind}<span>{total:.1f} %</span></h4>{rows}</div>'
-        )
+        groups.append(f'<div class="bars {kind}"><h4>{kind}<span>{total:.1f} %</span></h4>{rows}</div>')
     verdict = (
         f'<p class="verdict" style="--c: var(--{likeliest})"><i class="dot"></i><b>{likeliest}</b>'
         f"<span>{shown[likeliest]} %</span></p>"

@@ -44,7 +44,7 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono
 
 
 def _both(**values: str) -> dict[str, str]:
-    """Each of Gradio's variables on a light page and on a dark one; our own variables switch by themselves."""
+    """Gradio's variables, the same on a light and a dark page: our own switch by themselves."""
     return values | {f"{name}_dark": value for name, value in values.items()}
 
 
