@@ -17,6 +17,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from emovid_dataset.card import CITATION
 from emovid_dataset.emotions import EMOTIONS
+from emovid_models import MINI_ANNOTATOR
 
 CARDS = next(
     folder
@@ -26,13 +27,16 @@ CARDS = next(
 """The templates: part of an installed package, and in a checkout the top-level `cards/`."""
 
 LICENCES = (
-    (re.compile(r"Efficient-Large-Model/NVILA"), "cc-by-nc-4.0"),
-    (re.compile(r"Wan-AI/Wan2\.1"), "apache-2.0"),
+    (re.compile(r"NVILA"), "cc-by-nc-4.0"),
+    (re.compile(r"Wan2\.1"), "apache-2.0"),
 )
-"""Published bases, and the licence that their derivatives carry."""
+"""What a base's name holds, on the Hub or as a folder, and the licence of all that derives from it."""
 
 RUN_CARD = "training.json"
 """File of a trained folder that says how it was trained."""
+
+REPRODUCTION = "reproduction.json"
+"""File in a LoRA's or base's folder, or beside it, that holds what was measured on generated videos."""
 
 FIGURES = "figures.json"
 """File of an annotator's folder that holds what was measured."""
@@ -59,6 +63,7 @@ def render(template: str, /, **values: Any) -> str:
     )
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     environment.filters["fixed"] = _fixed
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     return environment.get_template(template).render(citation=CITATION, emotions=EMOTIONS, **values)
 
 
@@ -79,14 +84,21 @@ def licence(folder: Path, base: str | None) -> str:
     'apache-2.0'
     """
     for pattern, name in LICENCES:
-        if base is not None and pattern.match(base):
+        if base is not None and pattern.search(base):
             return name
+    if is_miniature(folder) or (base is not None and is_miniature(Path(base))):
+        return "mit"
     for place in (folder, *([Path(base)] if base is not None else [])):
         stated = front_matter(place / "README.md").get("license")
         if isinstance(stated, str):
             return stated
     origin = f"base {base!r} has no known licence" if base is not None else "no base is recorded"
     raise ValueError(f"licence of {folder} is unknown ({origin}): write license: into {folder / 'README.md'}")
+
+
+def is_miniature(folder: Path) -> bool:
+    """Whether a folder is one of the models that ship: trained from nothing, on emoji under MIT."""
+    return folder.resolve().parent == MINI_ANNOTATOR.parent.resolve()
 
 
 def front_matter(card: Path) -> Mapping[str, Any]:
@@ -112,6 +124,24 @@ def public_name(base: str | None) -> str | None:
     if base is None or Path(base).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):
         return None
     return base
+
+
+def published_base(folder: Path, base: str | None) -> str | None:
+    """The Hub repo that weights derive from, as far as it can be told.
+
+    Args:
+        folder: of the weights; `base_model` in its own card comes first.
+        base: what the training was given.
+
+    >>> published_base(Path("."), "Wan2.1-T2V-1.3B-Diffusers")
+    'Wan-AI/Wan2.1-T2V-1.3B-Diffusers'
+    """
+    stated = front_matter(folder / "README.md").get("base_model")
+    if isinstance(stated, str):
+        return stated
+    if base is not None and re.fullmatch(r"Wan2\.1-[\w.-]+-Diffusers", Path(base).name):
+        return f"Wan-AI/{Path(base).name}"
+    return public_name(base)
 
 
 def parameters(weights: Sequence[Path]) -> int:
@@ -173,7 +203,7 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         license=licence(folder, base),
         library_name="transformers",
         pipeline_tag="video-classification",
-        base_model=public_name(base),
+        base_model=published_base(folder, base),
         datasets=[dataset],
         metrics=["accuracy", "recall"] if measured or run else None,
         tags=["video-emotion", "emovid", "emotion", "affective-computing"],
@@ -201,7 +231,7 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         namespace=namespace,
         dataset=dataset,
         licence=data.license,
-        base=public_name(base),
+        base=published_base(folder, base),
         parameters=_rounded(parameters(weights)),
         num_frames=config["num_frames"],
         image_size=config["vision_config"]["image_size"],
@@ -210,6 +240,173 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         measured=measured,
         run=run,
     )
+
+
+def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> str:
+    """The card of a LoRA for Wan2.1, whose repo carries our pipeline too.
+
+    Args:
+        folder: output of the training; `REPRODUCTION` is read there or beside it.
+        weights: the LoRA file; its header says task, base, steps, rank and alpha.
+        repo_id: the repo that the examples name.
+        namespace: owner of the repos that the card links to.
+
+    Returns:
+        The text of README.md.
+
+    Raises:
+        ValueError: the file does not say what it was trained for, or the licence is unknown.
+    """
+    from emovid_models.wan.lora import ADAPTER_KEY, read_facts, read_header
+
+    facts = read_facts(weights)
+    if facts is None or facts.task not in PIPELINE_TASKS:
+        raise ValueError(
+            f"{weights} does not say which task it was trained for; emovid train lora writes that"
+        )
+    adapter = json.loads(read_header(weights).get(ADAPTER_KEY, "{}"))
+    origin = facts.base if public_name(facts.base) else str(folder.resolve().parent / facts.base)
+    base = published_base(folder, facts.base)
+    if base is None and is_miniature(Path(origin)):
+        base = f"{namespace}/mini-wan-{facts.task}"
+    if base is None:
+        raise ValueError(
+            f"base of {weights} is the folder {facts.base!r}, which nobody else has: "
+            f"write base_model: with its Hub repo into {folder / 'README.md'}"
+        )
+    return _wan_card(
+        f"wan-{facts.task}/README.md.jinja",
+        folder,
+        repo_id=repo_id,
+        namespace=namespace,
+        task=facts.task,
+        which="lora",
+        base=base,
+        origin=origin,
+        facts=facts,
+        rank=adapter.get("transformer.r"),
+        alpha=adapter.get("transformer.lora_alpha"),
+        trained=parameters([weights]),
+    )
+
+
+def base_card(folder: Path, weights: Sequence[Path], task: str, *, repo_id: str, namespace: str) -> str:
+    """The card of a Wan base that was trained here, such as the miniature's.
+
+    Args:
+        folder: in the layout of diffusers; `REPRODUCTION` is read there or beside it.
+        weights: its safetensors files.
+        task: "t2v" or "i2v".
+        repo_id: the repo that the examples name.
+        namespace: owner of the repos that the card links to.
+
+    Returns:
+        The text of README.md.
+
+    Raises:
+        ValueError: the licence is unknown, or a file is no JSON.
+    """
+    return _wan_card(
+        f"wan-{task}/base.md.jinja",
+        folder,
+        repo_id=repo_id,
+        namespace=namespace,
+        task=task,
+        which="base",
+        base=None,
+        origin=None,
+        trained=parameters(weights),
+    )
+
+
+PIPELINE_TASKS = {"t2v": "text-to-video", "i2v": "image-to-video"}
+"""Our names of the tasks, and the Hub's."""
+
+
+def _wan_card(
+    template: str,
+    folder: Path,
+    *,
+    repo_id: str,
+    namespace: str,
+    task: str,
+    which: str,
+    base: str | None,
+    origin: str | None,
+    trained: int,
+    **values: Any,
+) -> str:
+    results = read_json(folder / REPRODUCTION) or read_json(folder.parent / REPRODUCTION) or {}
+    measured = results.get(task)
+    settings = results.get("settings", {})
+    width, height = (int(length) for length in settings.get("size", "832x480").split("x"))
+    dataset = f"{namespace}/EmoVid"
+    data = ModelCardData(
+        language="en",
+        license=licence(folder, origin),
+        library_name="diffusers",
+        pipeline_tag=PIPELINE_TASKS[task],
+        base_model=base,
+        base_model_relation="adapter" if base else None,
+        datasets=[dataset],
+        metrics=[f"{namespace}/ea_8cls"] if measured else None,
+        tags=[
+            PIPELINE_TASKS[task],
+            "emovid",
+            "emotion",
+            "wan",
+            *(["lora", "template:sd-lora"] if base else []),
+        ],
+        model_name=repo_id.partition("/")[2],
+        eval_results=_wan_results(dataset, namespace, task, measured[which]) if measured else None,
+        widget=[{"text": PROMPT, **({"output": {"url": EXAMPLE_PICTURE}} if task == "i2v" else {})}],
+    )
+    return render(
+        template,
+        yaml=data.to_yaml(),
+        repo_id=repo_id,
+        namespace=namespace,
+        dataset=dataset,
+        licence=data.license,
+        base=base,
+        task=task,
+        prompt=PROMPT,
+        picture=EXAMPLE_PICTURE,
+        width=width,
+        height=height,
+        frames=settings.get("num_frames", 81),
+        steps=settings.get("steps", 50),
+        guidance=settings.get("guidance_scale", 5.0),
+        parameters=_rounded(trained),
+        results=results,
+        measured=measured,
+        miniature=is_miniature(folder),
+        **values,
+    )
+
+
+PROMPT = "a cat on a roof"
+"""What the generators' examples show."""
+
+EXAMPLE_PICTURE = "example.png"
+"""First frame in the repo of an image-to-video model, for the code example."""
+
+
+def _wan_results(dataset: str, namespace: str, task: str, figures: Mapping[str, Any]) -> list[EvalResult]:
+    return [
+        EvalResult(
+            task_type=PIPELINE_TASKS[task],
+            task_name="Video with an emotion",
+            dataset_type=dataset,
+            dataset_name="EmoVid prompts, stickers",
+            metric_type=f"{namespace}/ea_8cls",
+            metric_name=name,
+            metric_value=figures[key]["value"],
+            metric_args={"videos": figures["n"], "interval_95": [figures[key]["low"], figures[key]["high"]]},
+        )
+        for key, name in (("ea_8cls", "EA-8cls"), ("ea_2cls", "EA-2cls"))
+        if key in figures
+    ]
 
 
 EXAMPLE = "example.mp4"
@@ -255,3 +452,38 @@ def _rounded(count: int) -> str:
     if count >= 1_000_000_000:
         return f"{count / 1e9:.1f} billion"
     return f"{count / 1e6:.1f} million" if count >= 1_000_000 else f"{count / 1e3:.0f} thousand"
+
+
+def demo_card(*, repo_id: str, namespace: str, repos: Sequence[str]) -> str:
+    """The card of the demo's Space.
+
+    Args:
+        repo_id: the Space.
+        namespace: owner of the repos that it shows.
+        repos: what it loads, dataset and models.
+
+    Returns:
+        The text of README.md, with the Space's settings on top.
+    """
+    from importlib.metadata import version
+
+    import yaml
+
+    dataset = f"{namespace}/EmoVid"
+    settings = {
+        "title": "EmoVid",
+        "emoji": "🎞️",
+        "colorFrom": "indigo",
+        "colorTo": "pink",
+        "sdk": "gradio",
+        "sdk_version": version("gradio"),
+        "app_file": "app.py",
+        "pinned": False,
+        "license": "apache-2.0",
+        "short_description": "Emotion in video: look, annotate, generate",
+        "models": [name for name in repos if name != dataset],
+        "datasets": [dataset],
+        "tags": ["emotion", "video"],
+    }
+    front = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    return render("demo/README.md.jinja", yaml=front, repo_id=repo_id, namespace=namespace)

@@ -7,6 +7,7 @@ machine is what was tested here.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -29,6 +30,11 @@ _PROCESSOR_FILES = re.compile(
     r"(processor|preprocessor|tokenizer|special_tokens|added_tokens)[\w.]*\.json|vocab\.json|merges\.txt"
     r"|chat_template\.(jinja|json)|generation_config\.json"
 )
+
+_PART_FILES = re.compile(r"[\w-][\w.-]*\.(json|safetensors|jinja)|spiece\.model|merges\.txt")
+"""Files of a folder of diffusers' layout: settings, tokenizers and weights, and no pickles."""
+
+_DEMO_FILES = re.compile(r"[a-z][\w-]*\.(py|js|css|txt)|assets/[\w-]+\.(png|svg|mp4|webp)")
 
 _METRIC_FILES = ("app.py", "requirements.txt", "tests.py")
 
@@ -121,6 +127,82 @@ def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
     )
 
 
+def _lora(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    from emovid_models.wan import lora
+
+    weights = _path(folder, lora.WEIGHT_NAME, "LoRA")
+    card = cards.lora_card(folder, weights, repo_id=repo_id, namespace=namespace)
+    facts = lora.read_facts(weights)
+    assert facts is not None  # else there were no card
+    return RepoTree(
+        "model",
+        {
+            weights.name: weights,
+            **_pipeline(facts.task),
+            **_example_picture(facts.task),
+            **_results(folder),
+            CARD_NAME: card.encode(),
+        },
+    )
+
+
+def _base(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    index = _parsed(folder, "model_index.json", "Wan base")
+    name = index.get("_class_name") if isinstance(index, dict) else None
+    tasks = {"WanPipeline": "t2v", "WanImageToVideoPipeline": "i2v"}
+    if name not in tasks:
+        raise ValueError(f"{folder} is no Wan base: its model_index.json names {name!r}")
+    files: Files = {"model_index.json": folder / "model_index.json"}
+    for part in sorted(part for part, found in index.items() if isinstance(found, list) and found[0]):
+        held = [path for path in sorted((folder / part).glob("*")) if _PART_FILES.fullmatch(path.name)]
+        if not held:
+            raise ValueError(f"{folder} is no Wan base: its folder {part} is missing or empty")
+        files |= {f"{part}/{path.name}": path for path in held}
+    weights = _safetensors(files)
+    if not weights:
+        raise ValueError(f"{folder} is no Wan base: it holds no safetensors")
+    task = tasks[name]
+    card = cards.base_card(folder, weights, task, repo_id=repo_id, namespace=namespace)
+    files |= {**_example_picture(task), **_results(folder)}
+    return RepoTree("model", {**files, CARD_NAME: card.encode()})
+
+
+def _demo(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    needed = ("app.py", "requirements.txt")
+    files: Files = dict(_take(folder, needed, "demo"))
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if _DEMO_FILES.fullmatch(name):
+            files[name] = path
+    # The page shows the repos of this owner.
+    settings = _read(folder, "settings.py", "demo").replace('"emovid/', f'"{namespace}/')
+    files["settings.py"] = settings.encode()
+    names = re.findall(rf'"((?:{re.escape(namespace)}|Wan-AI)/[\w.-]+)"', settings)
+    card = cards.demo_card(repo_id=repo_id, namespace=namespace, repos=list(dict.fromkeys(names)))
+    return RepoTree("space", {**files, CARD_NAME: card.encode()})
+
+
+def _pipeline(task: str) -> Files:
+    """Our pipeline, as a repo carries it for `custom_pipeline`."""
+    import emovid_models.wan
+
+    sources = Path(str(emovid_models.wan.__file__)).parent
+    return {name: sources / file for name, file in emovid_models.wan.PIPELINE_FILES[task].items()}
+
+
+def _example_picture(task: str) -> Files:
+    """The first frame of the example clip, for models that start from a picture."""
+    if task != "i2v":
+        return {}
+    import av
+
+    with av.open(str(EXAMPLE_CLIP)) as film:
+        picture = next(film.decode(video=0)).to_image()
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    return {cards.EXAMPLE_PICTURE: png.getvalue()}
+
+
 def _metric(folder: Path, repo_id: str, namespace: str) -> RepoTree:
     name = folder.resolve().name
     if repo_id.partition("/")[2] != name:
@@ -192,7 +274,10 @@ def _read(folder: Path, name: str, what: str) -> str:
 _ASSEMBLERS: Mapping[str, Callable[[Path, str, str], RepoTree]] = {
     "dataset": _dataset,
     "annotator": _annotator,
+    "lora": _lora,
+    "base": _base,
     "metric": _metric,
+    "demo": _demo,
 }
 
 KINDS = tuple(_ASSEMBLERS)
