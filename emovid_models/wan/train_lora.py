@@ -248,7 +248,8 @@ def train_lora(settings: LoraSettings) -> Path:
     facts = LoraFacts(
         wording=WORDING_VERSION,
         task=settings.task,
-        base=settings.base,
+        # A folder by its name alone: where it lies is nobody's business when the LoRA is published.
+        base=Path(settings.base).resolve().name if Path(settings.base).is_dir() else settings.base,
         base_revision=settings.base_revision,
         dataset_revision=dataset_revision(settings.data),
         version=__version__,

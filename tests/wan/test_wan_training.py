@@ -163,7 +163,7 @@ def test_the_lora_of_a_run_loads_in_the_stock_pipeline_and_changes_its_output(
     assert facts is not None and (facts.wording, facts.task, facts.base, facts.steps) == (
         "1",
         "t2v",
-        settings.base,
+        Path(settings.base).name,
         4,
     )
     assert facts.dataset_revision is not None and len(facts.dataset_revision) == 64
