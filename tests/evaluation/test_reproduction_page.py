@@ -1,0 +1,232 @@
+"""The page of the reproduction: its numbers stand in the result file, and its words follow from them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from emovid_dataset.emotions import EMOTIONS
+from emovid_models import MINI_ANNOTATOR
+from emovid_models import evaluation as protocol
+from emovid_models.evaluation import INTENDED_NAME, Intended, Judge
+
+MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
+
+
+@pytest.fixture(scope="module")
+def page(tool: Any) -> Any:
+    return tool("reproduction_page")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, stickers: list[dict[str, str]]) -> Path:
+    """Folders as the stages leave them, with real stickers in the place of generated videos.
+
+    Base always shows the same stickers, whatever was asked for; the LoRA those of the emotion.
+    """
+    root = tmp_path_factory.mktemp("videos")
+    by_emotion = {name: [row for row in stickers if row["emotion"] == name] for name in EMOTIONS}
+    for task, shared in (("t2v", True), ("i2v", False)):
+        for model in ("base", "lora"):
+            folder = root / task / model
+            folder.mkdir(parents=True)
+            rows = []
+            for emotion in EMOTIONS:
+                for scene in range(3):
+                    shown = by_emotion[emotion if model == "lora" else "amusement"][scene]
+                    name = f"{emotion}-{scene}.mp4"
+                    shutil.copyfile(MINI / shown["path"], folder / name)
+                    prompt = f"scene {scene}" if shared else f"{emotion} {scene}"
+                    rows.append(Intended(name, emotion, prompt, scene))
+            protocol.write_intended(folder / INTENDED_NAME, rows)
+    return root
+
+
+@pytest.fixture(scope="module")
+def result(made: Path, judge: Judge) -> dict[str, Any]:
+    """A result file as the judge and table stages write it."""
+    record: dict[str, Any] = {"paper": protocol.paper_record()}
+    for task in ("t2v", "i2v"):
+        base, lora = (
+            protocol.judge_videos(made / task / model, made / task / model / INTENDED_NAME, judge)
+            for model in ("base", "lora")
+        )
+        comparison = protocol.to_record(protocol.compare(base, lora))
+        record[task] = {**comparison, "second_judge": comparison}
+    confusion = json.loads((MINI_ANNOTATOR / "figures.json").read_text())["stickers"]["confusion"]
+    figures = protocol.to_record(protocol.score_confusion(confusion))
+    record["judge"] = {"identity": judge.identity, "held_out": figures, "held_out_of": "real stickers"}
+    record["second_judge"] = {"identity": "second@0123", "held_out": figures}
+    record["ablation"] = [
+        {"emotion_guidance": 3.0, "intensity": 0.0, "figures": record["t2v"]["base"], "base": True},
+        {"emotion_guidance": 3.0, "intensity": 0.0, "figures": record["t2v"]["base"]},
+        {"emotion_guidance": 0.0, "intensity": 1.5, "figures": record["t2v"]["lora"]},
+    ]
+    record["stages"] = {
+        "vae": {"seed": 0, "seconds": 612.4, "peak_mb": 1234.6},
+        "table": {"seed": 0, "seconds": 3.2, "peak_mb": 321.0},
+    }
+    record["settings"] = {"size": "64x64", "num_frames": 17, "guidance_scale": 3.5}
+    return record
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"(?<![\w.@-])\d+(?:\.\d+)?(?:e-?\d+)?(?![\w])", text)
+
+
+def leaves(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from leaves(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from leaves(part)
+    elif isinstance(value, str):
+        yield from map(float, numbers(value))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield float(value)
+
+
+def test_every_number_comes_from_the_result(page: Any, result: dict[str, Any]) -> None:
+    text = page.render(result, "", {})
+    text = text.replace("95 %", "").replace("intensity 0 ", "").replace(result["paper"]["source"], "")
+    known = set(leaves(result))
+    allowed = {f"{100 * value:.1f}" for value in known} | {f"{value:g}" for value in known}
+    allowed |= {f"{abs(100 * value):.1f}" for value in known}
+    allowed |= {f"{value:.2g}" for value in known} | {str(round(value)) for value in known}
+    allowed |= {f"{value / 60:.1f}" for value in known}
+    seconds = sum(stage["seconds"] for stage in result["stages"].values())
+    allowed.add(f"{seconds / 60:.1f}")
+    found = numbers(text)
+    assert len(found) > 150
+    assert [number for number in found if number not in allowed] == []
+
+
+def test_other_numbers_make_another_page(page: Any, result: dict[str, Any]) -> None:
+    """No number of the page is its own: with all of them changed, none of the old tables is left."""
+
+    def change(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: change(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [change(part) for part in value]
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return value
+        return value + 7 if isinstance(value, int) else math.fmod(value + 0.123, 0.99)
+
+    rows = [line for line in page.render(result, "", {}).splitlines() if re.search(r"\| .*\d", line)]
+    changed = page.render(change(copy.deepcopy(result)), "", {}).splitlines()
+    kept = [row for row in rows if row in changed and "95 %" not in row and "64x64" not in row]
+    assert len(rows) > 30 and kept == []
+
+
+def test_words_follow_from_the_numbers(page: Any, result: dict[str, Any]) -> None:
+    text = page.render(result, "", {})
+    base, lora = result["t2v"]["base"], result["t2v"]["lora"]
+    assert base["ea_8cls"]["value"] != lora["ea_8cls"]["value"]
+    apart = lora["ea_8cls"]["low"] > base["ea_8cls"]["high"]
+    assert ("The LoRA's interval lies above the base's." in text) == apart
+    assert ("The two intervals overlap." in text) != apart
+    assert "At intensity 0 the LoRA's score is the base's." in text
+    assert "Both judges see the LoRA ahead." in text and "the second judge agrees on the direction" in text
+
+    swapped = copy.deepcopy(result)
+    for comparison in (swapped["t2v"], swapped["i2v"]):
+        comparison["base"], comparison["lora"] = comparison["lora"], comparison["base"]
+    swapped["ablation"][1]["figures"] = result["t2v"]["lora"]
+    text = page.render(swapped, "", {})
+    assert "the paper's claim is not reproduced here" in text
+    assert "The annotator sees the base ahead, the second judge the LoRA ahead." in text
+    assert "not the base's" in text
+
+    worlds_apart = copy.deepcopy(result)
+    worlds_apart["t2v"]["lora"]["ea_8cls"] = {"value": 0.9, "low": 0.8, "high": 0.95}
+    worlds_apart["t2v"]["base"]["ea_8cls"] = {"value": 0.2, "low": 0.1, "high": 0.3}
+    assert "raises EA-8cls, as the paper reports; the intervals are apart" in page.render(
+        worlds_apart, "", {}
+    )
+
+
+def test_what_is_missing_is_left_out(page: Any, result: dict[str, Any]) -> None:
+    text = page.render({"t2v": {k: v for k, v in result["t2v"].items() if k != "second_judge"}}, "", {})
+    assert "## The table" in text and "Image to video" not in text and "the paper's, " not in text
+    assert "## Stages" not in text and "## Emotion guidance" not in text
+    assert "No figures of the judge on real clips are recorded." in text
+    assert "No second judge's figures are recorded." in text
+
+
+def test_the_papers_values_are_marked_as_the_papers(page: Any, result: dict[str, Any]) -> None:
+    text = page.render(result, "", {})
+    for value in ("48.3 %", "76.2 %"):
+        (line,) = [line for line in text.splitlines() if value in line and "paper" in line]
+        assert "the paper's" in line and "other model, data and judge" in line
+
+
+def test_sheets_and_page(page: Any, made: Path, result: dict[str, Any], tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    run = CliRunner().invoke(page.app, ["sheets", str(made), "--out", str(docs / "images")])
+    assert run.exit_code == 0, run.output
+    paths = sorted((docs / "images").iterdir())
+    assert [path.name for path in paths] == ["reproduction-i2v.jpg", "reproduction-t2v.jpg"]
+    assert sum(path.stat().st_size for path in paths) < 1_500_000
+    for path in paths:
+        with Image.open(path) as sheet:
+            extent = sheet.convert("L").getextrema()
+            assert sheet.width > 2 * 8 * page.TILE and sheet.height > 8 * page.TILE and extent[0] < 50
+
+    (tmp_path / "reproduction.json").write_text(json.dumps(result))
+    (docs / "reproduction_notes.md").write_text("### Why\n\nBecause.\n")
+    written = CliRunner().invoke(
+        page.app,
+        [
+            *(
+                "page",
+                "--result",
+                str(tmp_path / "reproduction.json"),
+                "--out",
+                str(docs / "reproduction.md"),
+            ),
+            *("--notes", str(docs / "reproduction_notes.md"), "--images", str(docs / "images")),
+        ],
+    )
+    assert written.exit_code == 0, written.output
+    text = (docs / "reproduction.md").read_text()
+    assert "### Why\n\nBecause." in text
+    for path in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (docs / path).is_file()
+    assert text.count("![") == 2
+
+
+def test_blocks_of_a_sheet(page: Any) -> None:
+    shared = [Intended(f"{e}{s}.mp4", e, f"scene {s}", s) for e in EMOTIONS for s in range(3)]
+    blocks = page.first_blocks(shared, 2)
+    assert [heading for heading, _ in blocks] == ["scene 0", "scene 1"]
+    assert [row.emotion for row in blocks[1][1]] == list(EMOTIONS)
+    own = [Intended(f"{e}{s}.mp4", e, f"{e} {s}", s) for e in EMOTIONS for s in range(4)]
+    assert [[row.seed for row in rows] for _, rows in page.first_blocks(own, 2)] == [[0] * 8, [2] * 8]
+    with pytest.raises(ValueError, match="each of the eight"):
+        page.first_blocks(own[:8], 2)
+
+
+def test_the_page_that_is_there_is_the_one_of_the_result(page: Any) -> None:
+    if not page.RESULT.is_file():
+        pytest.skip("the reproduction has not been run")
+    found = json.loads(page.RESULT.read_text())
+    notes = page.NOTES.read_text() if page.NOTES.is_file() else ""
+    images = {
+        task: f"images/reproduction-{task}.jpg"
+        for task in page.TASKS
+        if (page.IMAGES / f"reproduction-{task}.jpg").is_file()
+    }
+    assert page.PAGE.read_text() == page.render(found, notes, images)
+    assert sum(path.stat().st_size for path in page.IMAGES.glob("reproduction-*")) < 1_500_000
