@@ -31,6 +31,23 @@ CITATION = """\
 }"""
 """The paper that this software implements, as BibTeX."""
 
+GATE: dict[str, Any] = {
+    "extra_gated_heading": "Terms of use",
+    "extra_gated_prompt": (
+        "Emotion labels are perceptions: what a viewer or a model saw in a clip, not the state of any "
+        "person. You agree not to judge the inner state of a person by them, to keep to the licence of each "
+        "clip (its field `license`), and to delete from your copies what is removed here."
+    ),
+    "extra_gated_fields": {
+        "Name": "text",
+        "Affiliation": "text",
+        "Intended use": {"type": "select", "options": ["Research", "Education", "Creative work", "Other"]},
+        "I agree to these terms": "checkbox",
+    },
+    "extra_gated_button_content": "Agree and ask for access",
+}
+"""What the Hub asks of a reader where the owner has gated the repo; elsewhere it shows none of it."""
+
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 _MEANINGS = {
@@ -115,8 +132,10 @@ def render_card(
         refused=(
             "nothing was refused"
             if manifest.rejected == 0
-            else f"{manifest.rejected:,} refused rows and files are listed in `rejected.jsonl`"
+            else f"{manifest.rejected:,} rows and files were refused"
         ),
+        balance=[_most_and_least(rows, key) for key in ("emotion", "content_type")],
+        citation=CITATION,
     )
 
 
@@ -164,6 +183,7 @@ def front_matter(manifest: Manifest) -> str:
         "task_categories": ["video-classification", "text-to-video", "image-to-video"],
         "size_categories": [next((name for limit, name in _SIZES if clips < limit), "1M<n<10M")],
         "tags": ["emotion", "affective-computing", "emotion-recognition", "video", "webdataset"],
+        **GATE,
         "configs": configs,
         "dataset_info": infos,
     }
@@ -261,6 +281,15 @@ def _counts(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
                 table.append((content_type, split, *(f"{number:,}" for number in (*numbers, sum(numbers)))))
     numbers = [sum(row["emotion"] == emotion for row in rows) for emotion in EMOTIONS]
     return [*table, ("all", "", *(f"{number:,}" for number in (*numbers, len(rows))))]
+
+
+def _most_and_least(rows: list[dict[str, Any]], key: str) -> str:
+    """How unevenly a field is filled, in words."""
+    counts = Counter(row[key] for row in rows).most_common()
+    (most, high), (least, low) = counts[0], counts[-1]
+    if len(counts) == 1:
+        return f"all {high:,} clips are {most}"
+    return f"{most} has {high:,} clips, {least} {low:,}"
 
 
 def _label_source(people: int, models: int) -> str:

@@ -132,6 +132,23 @@ def test_the_card_says_what_must_be_known(mini_build: Path, manifest: Manifest) 
     assert "Read this first" not in render_card(manifest, mini_build)
 
 
+def test_the_card_asks_for_terms_and_says_how_clips_are_removed(mini_build: Path, manifest: Manifest) -> None:
+    text = render_card(manifest, mini_build)
+    card = DatasetCard(text)
+    fields = card.data.to_dict()["extra_gated_fields"]
+    assert {"text", "checkbox"} <= {kind for kind in fields.values() if isinstance(kind, str)}
+    assert "perceptions" in card.data.to_dict()["extra_gated_prompt"]
+    for section in ("Intended use, limits and bias", "Sources and licences", "Removal", "Citation"):
+        assert f"\n## {section}\n" in text
+    counts = Counter(json.loads(sample["json"])["emotion"] for sample in _all(mini_build))
+    (most, high), (least, low) = counts.most_common()[0], counts.most_common()[-1]
+    assert f"{most} has {high} clips, {least} {low}" in text
+
+
+def _all(folder: Path) -> list[dict[str, bytes]]:
+    return [sample for split in SPLITS for sample in samples(folder, "all", split).values()]
+
+
 def test_a_hostile_licence_stays_in_its_cell(mini_build: Path, manifest: Manifest, tmp_path: Path) -> None:
     folder = tmp_path / "build"
     shutil.copytree(mini_build, folder)
