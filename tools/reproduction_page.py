@@ -345,11 +345,11 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         "each. `make reproduce` runs all stages; this page is written from its result file, "
         "`emovid_models/mini/reproduction.json`, by `tools/reproduction_page.py`.",
         "The protocol: for text to video the same scenes for all eight emotions, none of which names or "
-        "implies one; for image to video the first frames of held-out clips, each with its clip's emotion. "
-        "Base and LoRA get the same prompt, emotion, noise and settings; an annotator says which emotion "
-        "each video shows. EA-8cls is the share of videos that show the emotion asked for, EA-2cls the share "
-        "that show its valence; a video that cannot be judged counts as wrong. `emovid evaluate` is the same code "
-        "for any generator.",
+        "implies one; for image to video the first frames of held-out clips, each with its clip's "
+        "emotion. Base and LoRA get the same prompt, emotion, noise and settings; an annotator says which "
+        "emotion each video shows. EA-8cls is the share of videos that show the emotion asked for, "
+        "EA-2cls the share that show its valence; a video that cannot be judged counts as wrong. `emovid "
+        "evaluate` is the same code for any generator.",
         "## The judges",
         judge_text(result),
         "## The table",
@@ -382,13 +382,14 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         parts.append(notes.strip())
     parts += [
         "## What this does not show",
-        "It is not the paper's model, data or judge. The videos are tiny and of one kind, the labels are one "
-        "rater's reading of emoji, and the judge has learnt emoji too, among them the clips that the LoRA "
-        "was trained on and the first frames of image to video. So a high share means that the videos look "
-        "like the emoji of that emotion, not that people would feel it; and with image to video the first frame "
-        "alone tells the judge a part, for base and LoRA alike. Videos of one scene share their noise, so "
-        "they are less independent than the plain intervals assume; the bootstrap over scenes takes that "
-        "into account. The sizes of the shares cannot be compared with the paper's; the direction can.",
+        "It is not the paper's model, data or judge. The videos are tiny and of one kind, the labels are "
+        "one rater's reading of emoji, and the judge has learnt emoji too, among them the clips that the "
+        "LoRA was trained on and the first frames of image to video. So a high share means that the "
+        "videos look like the emoji of that emotion, not that people would feel it; and with image to "
+        "video the first frame alone tells the judge a part, for base and LoRA alike. Videos of one scene "
+        "share their noise, so they are less independent than the plain intervals assume; the bootstrap "
+        "over scenes takes that into account. The sizes of the shares cannot be compared with the "
+        "paper's; the direction can.",
     ]
     if result.get("settings"):
         rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in result["settings"].items()]
