@@ -18,7 +18,7 @@ from emovid_models.cli import app
 from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
-from wan_tiny import t2v_components
+from wan_tiny import i2v_components, t2v_components
 
 SMALL = ("--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu")
 
@@ -158,6 +158,32 @@ def test_generated_videos_get_the_record_that_their_folder_gets(
     assert "was made for another prompt or seed" in refusal(*arguments)
     (out / "base" / GENERATION_NAME).unlink()
     assert f"without {GENERATION_NAME}" in refusal(*arguments)
+
+
+def test_image_to_video(prompts: Path, tmp_path: Path) -> None:
+    from diffusers import WanImageToVideoPipeline
+    from PIL import Image
+
+    base = tmp_path / "base"
+    WanImageToVideoPipeline(**i2v_components()).save_pretrained(base)
+    Image.new("RGB", (40, 40), "teal").save(tmp_path / "first.png")
+    rows = [{**json.loads(line), "image": "first.png"} for line in prompts.read_text().splitlines()]
+    prompts.write_text("\n".join(map(json.dumps, rows)))
+    arguments = (
+        "--base",
+        base,
+        "--prompts",
+        prompts,
+        "--out",
+        tmp_path / "out",
+        "--per-emotion",
+        "1",
+        *SMALL,
+    )
+    found = emovid(*arguments)
+    assert found.exit_code == 0, found.output
+    assert "the paper's, I2V" in found.output and "the paper's, T2V" not in found.output
+    assert len(list((tmp_path / "out" / "base").glob("*.mp4"))) == 8
 
 
 def test_per_emotion_is_continued(base: Path, prompts: Path, tmp_path: Path) -> None:
