@@ -12,7 +12,7 @@ import sys
 import typer
 
 from emovid_dataset.cli import app
-from emovid_models import evaluation_cli, hub_cli
+from emovid_models import demo_cli, evaluation_cli, hub_cli
 from emovid_models.annotator import cli as annotator_cli
 from emovid_models.wan import cli as wan_cli
 
@@ -22,6 +22,7 @@ annotator_cli.register(app, train_app)
 wan_cli.register(app, train_app)
 hub_cli.register(app)
 evaluation_cli.register(app)
+demo_cli.register(app)
 
 
 def need(extra: str, *modules: str) -> None:

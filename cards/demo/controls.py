@@ -15,7 +15,7 @@ import gradio as gr
 from emotions import EMOTIONS, VALENCES
 
 _FOLDER = Path(__file__).parent
-_RADIUS, _HOLE, _GAP = 148.0, 62.0, 1.3
+_RADIUS, _HOLE, _GAP = 166.0, 70.0, 1.3
 
 
 def emotion_wheel(value: str = "", **options: Any) -> gr.HTML:
@@ -88,7 +88,7 @@ def _sector(index: int) -> str:
     name = EMOTIONS[index].name
     # Clockwise from nine o'clock: four above, four below.
     middle = math.pi + (index + 0.5) * math.pi / 4
-    x, y = 106 * math.cos(middle), 106 * math.sin(middle)
+    x, y = 122 * math.cos(middle), 122 * math.sin(middle)
     return f"""<g role="radio" data-emotion="{name}" aria-label="{name}" style="--c: var(--{name})"
  aria-checked="${{value === '{name}'}}" tabindex="${{value === '{name}' ? 0 : -1}}">
 <path class="ground" d="{_wedge(middle)}"></path><path class="fill" d="{_wedge(middle)}"></path>
@@ -108,7 +108,7 @@ def _wedge(middle: float) -> str:
 
 def _arc_text(text: str, index: int) -> str:
     """A word along the rim: the first above, the second below."""
-    radius, sweep = (164, 1) if index == 0 else (176, 0)
+    radius, sweep = (179, 1) if index == 0 else (190, 0)
     rim = f"M-{radius} 0 A{radius} {radius} 0 0 {sweep} {radius} 0"
     return (
         f'<path id="rim-{text}" class="rim" d="{rim}"></path>'

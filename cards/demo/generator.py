@@ -117,6 +117,7 @@ class Generator:
                     width=width,
                     num_frames=frames,
                     num_inference_steps=wish.steps,
+                    guidance_scale=self._settings.guidance,
                     generator=torch.Generator().manual_seed(wish.seed),
                     callback_on_step_end=stepped,
                     **options,

@@ -36,6 +36,7 @@ class Settings:
         width: of a generated video, pixels.
         frames: of a generated video, 4k+1.
         steps: denoising steps that the slider starts at.
+        guidance: by the prompt, and at intensity 1 by the emotion.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class Settings:
     width: int
     frames: int
     steps: int
+    guidance: float
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -68,6 +70,10 @@ class Settings:
         width, _, height = size.partition("x")
         if not (width.isdecimal() and height.isdecimal()):
             raise ValueError(f"EMOVID_SIZE is {size!r}, not of the form WIDTHxHEIGHT, such as 832x480")
+        try:
+            guidance = float(get("EMOVID_GUIDANCE", "5"))
+        except ValueError:
+            raise ValueError(f"EMOVID_GUIDANCE is {get('EMOVID_GUIDANCE')!r}, not a number") from None
         return cls(
             dataset=get("EMOVID_DATASET", "emovid/EmoVid"),
             annotator=get("EMOVID_ANNOTATOR", "emovid/annotator"),
@@ -85,6 +91,7 @@ class Settings:
             width=int(width),
             frames=_number(environment, "EMOVID_FRAMES", 81),
             steps=_number(environment, "EMOVID_STEPS", 50),
+            guidance=guidance,
         )
 
 

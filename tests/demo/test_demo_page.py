@@ -1,0 +1,335 @@
+"""The demo in a real browser: each tab does its job, errors are messages, it fits a phone and asks nobody."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import serving
+from PIL import Image
+
+from emovid_dataset import select
+from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.video import decode
+from emovid_models import MINI_ANNOTATOR
+
+pytest.importorskip("gradio")
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+expect.set_options(timeout=60_000)
+pytestmark = pytest.mark.browser
+
+MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
+SMILE = MINI / "sticker" / "1f602.mp4"
+SIZE = {"height": 32, "width": 48, "num_frames": 9}
+STEPS = 3
+PROMPT = "a cat on a roof"
+
+
+@pytest.fixture(scope="module")
+def address(
+    browser: Any, mini_build: Path, bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The page of `emovid demo --serve` on the miniature dataset and annotator."""
+    command = [
+        *(sys.executable, "-m", "emovid_models.cli", "demo", "--serve", "--dataset", str(mini_build)),
+        *("--base-t2v", str(bases["t2v"]), "--base-i2v", str(bases["i2v"])),
+        *("--size", "48x32", "--frames", "9", "--steps", str(STEPS)),
+    ]
+    with serving(command, tmp_path_factory.mktemp("demo") / "log.txt") as url:
+        yield url
+
+
+@pytest.fixture
+def page(opened: Callable[..., Any], address: str) -> Any:
+    opened_page = opened(address)
+    opened_page.locator(".clip").first.wait_for()
+    return opened_page
+
+
+def shown_ids(page: Any) -> list[str]:
+    return page.locator(".clip").evaluate_all("cards => cards.map(card => card.dataset.id)")
+
+
+def expect_count(page: Any, count: int) -> None:
+    expect(page.locator(".count b").first).to_have_text(str(count))
+
+
+def tab(page: Any, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def playing(video: Any) -> dict[str, float]:
+    """Wait until a video has moved on, and say how long it is."""
+    return video.evaluate(
+        """async (video) => {
+          video.muted = true;
+          await video.play();
+          const start = video.currentTime;
+          for (let i = 0; i < 200 && video.currentTime === start; i++) await new Promise(r => setTimeout(r, 50));
+          return { moved: video.currentTime - start, duration: video.duration, width: video.videoWidth };
+        }"""
+    )
+
+
+def test_filters_show_the_clips_that_select_chooses(page: Any, mini_build: Path) -> None:
+    expect_count(page, len(select(mini_build)))
+    page.get_by_label("awe", exact=True).check()
+    chosen = select(mini_build, emotion="awe")
+    expect_count(page, len(chosen))
+    expect(page.locator(".clip .mood")).to_have_text(["awe"] * 12)
+
+    page.get_by_label("sticker", exact=True).check()
+    chosen = select(mini_build, emotion="awe", content_type="sticker")
+    expect_count(page, len(chosen))
+
+    page.get_by_label("Brightness, from").fill("0.8")
+    chosen = select(mini_build, emotion="awe", content_type="sticker", brightness=(0.8, 1))
+    expect_count(page, len(chosen))
+    assert sorted(shown_ids(page)) == sorted(clip.id for clip in chosen.clips)
+
+    page.get_by_role("button", name="Reset").click()
+    expect_count(page, len(select(mini_build)))
+    # Through red, where the circle closes.
+    page.get_by_label("Hue, from").fill("340")
+    page.get_by_label("Hue, to").fill("20")
+    expect_count(page, len(select(mini_build, hue=(340, 20))))
+    page.get_by_label("Colourfulness, to").fill("0.3")
+    expect_count(page, len(select(mini_build, hue=(340, 20), colorfulness=(0, 0.3))))
+
+
+def test_no_match_is_said_and_reset_shows_all(page: Any, mini_build: Path) -> None:
+    page.get_by_label("Words in the caption").fill("no caption says this")
+    expect(page.get_by_text("No clip matches")).to_be_visible()
+    expect_count(page, 0)
+    expect(page.locator(".clip")).to_have_count(0)
+    page.get_by_role("button", name="Reset").click()
+    expect_count(page, len(select(mini_build)))
+    expect(page.locator(".clip")).to_have_count(12)
+
+
+def test_pages_show_every_clip_once(page: Any, mini_build: Path) -> None:
+    page.get_by_label("disgust", exact=True).check()
+    chosen = select(mini_build, emotion="disgust")
+    assert 12 < len(chosen) <= 24
+    expect(page.get_by_text("page 1 of 2")).to_be_visible()
+    ids = shown_ids(page)
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(page.get_by_text("page 2 of 2")).to_be_visible()
+    expect(page.locator(".clip")).to_have_count(len(chosen) - 12)
+    ids += shown_ids(page)
+    assert sorted(ids) == sorted(clip.id for clip in chosen.clips)
+
+
+def test_the_player_plays_a_clip_with_its_sound_source_and_licence(page: Any, mini_build: Path) -> None:
+    page.get_by_label("cartoon", exact=True).check()
+    expect_count(page, len(select(mini_build, content_type="cartoon")))
+    page.locator(".clip button").first.click()
+    player = page.get_by_role("dialog")
+    clip = next(c for c in select(mini_build).clips if c.id == shown_ids(page)[0])
+    for text in (clip.caption, clip.license, clip.source, clip.id):
+        expect(player).to_contain_text(text)
+    state = playing(player.locator("video"))
+    assert state["moved"] > 0 and state["width"] == clip.width
+    assert state["duration"] == pytest.approx(clip.duration, abs=0.15)
+    assert clip.has_audio and player.locator("video").evaluate("v => v.webkitAudioDecodedByteCount > 0")
+
+    page.get_by_role("button", name="Next clip").click()
+    expect(player).to_contain_text(shown_ids(page)[1])
+    page.keyboard.press("Escape")
+    expect(player).to_have_count(0)
+
+
+def test_the_clip_address_serves_the_bytes_and_ranges_of_the_clip(
+    page: Any, address: str, mini_build: Path
+) -> None:
+    item = select(mini_build, limit=1)[0]
+    url = f"{address}clip/{item.clip.id}.mp4"
+    assert page.request.get(url).body() == item.video
+    part = page.request.get(url, headers={"Range": "bytes=100-199"})
+    assert (part.status, part.body()) == (206, item.video[100:200])
+    assert part.headers["content-range"] == f"bytes 100-199/{len(item.video)}"
+    assert page.request.get(url, headers={"Range": f"bytes={len(item.video)}-"}).status == 416
+    for name in ("sticker-0000000000000000", "..%2F..%2FREADME"):
+        assert page.request.get(f"{address}clip/{name}.mp4").status == 404
+
+
+def test_an_upload_gets_the_annotators_eight_probabilities_and_caption(page: Any) -> None:
+    from emovid_models.annotator.loading import load_annotator
+
+    tab(page, "Annotate")
+    page.locator("#annotate-video input[type=file]").set_input_files(SMILE)
+    meters = page.locator("#annotation").get_by_role("meter")
+    expect(meters).to_have_count(8)
+    shares = {
+        meter.get_attribute("aria-label"): float(meter.get_attribute("aria-valuenow"))
+        for meter in meters.all()
+    }
+    assert list(shares) == list(EMOTIONS)
+    assert sum(shares.values()) == pytest.approx(100, abs=1e-9)
+    expected = load_annotator(MINI_ANNOTATOR, device="cpu")(str(SMILE), return_caption=True)
+    for entry in expected["emotions"]:
+        assert shares[entry["label"]] == pytest.approx(100 * entry["score"], abs=0.15)
+    expect(page.locator("#annotation .said")).to_have_text(expected["caption"])
+    assert playing(page.locator("#annotate-video video"))["moved"] > 0
+
+
+def test_a_clip_of_the_dataset_goes_on_to_the_annotator(page: Any) -> None:
+    page.locator(".clip button").first.click()
+    page.get_by_role("button", name="Annotate this clip").click()
+    expect(page.get_by_role("tab", name="Annotate")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#annotation").get_by_role("meter")).to_have_count(8)
+
+
+def test_what_is_no_video_is_a_message_without_a_path(page: Any, tmp_path: Path) -> None:
+    tab(page, "Annotate")
+    page.get_by_role("button", name="Annotate", exact=True).click()
+    alert = page.locator("#annotation").get_by_role("alert")
+    expect(alert).to_have_text("Upload a video first.")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"this is no video")
+    page.locator("#annotate-video input[type=file]").set_input_files(broken)
+    expect(alert).to_have_text("This file is no video that can be read.")
+    assert "/tmp" not in page.content() and str(MINI.parents[1]) not in page.content()
+
+
+def generated(page: Any, before: str | None = None) -> bytes:
+    """Press the button, wait for a new video, and fetch it."""
+    page.get_by_role("button", name="Generate", exact=True).click()
+    video = page.locator("#generated video")
+    if before is None:
+        video.wait_for()
+    else:
+        expect(video).not_to_have_attribute("src", before)
+    expect(page.locator("#judged").get_by_role("meter")).to_have_count(8)
+    return page.request.get(video.get_attribute("src")).body()
+
+
+def expected_frames(base: Path, emotion: str, **options: Any) -> np.ndarray:
+    """What the pipeline makes of the same wish, in 0..255."""
+    from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
+
+    kind = EmoVidWanImageToVideoPipeline if "image" in options else EmoVidWanPipeline
+    pipe = kind.from_pretrained(base)
+    pipe.set_progress_bar_config(disable=True)
+    frames = pipe(
+        prompt=PROMPT,
+        emotion=emotion,
+        num_inference_steps=STEPS,
+        generator=torch.Generator().manual_seed(0),
+        **SIZE,
+        **options,
+    ).frames[0]
+    return np.asarray(frames) * 255
+
+
+def difference(video: bytes, frames: np.ndarray) -> float:
+    """Mean absolute difference in 0..255 between an MP4 and frames [T, H, W, 3]."""
+    shown = decode(video).permute(0, 2, 3, 1).numpy().astype(float)
+    assert shown.shape == frames.shape
+    return float(np.abs(shown - frames).mean())
+
+
+def test_the_wheel_decides_what_is_generated(page: Any, bases: dict[str, Path]) -> None:
+    tab(page, "Generate")
+    page.get_by_label("Prompt").fill(PROMPT)
+    page.get_by_label("number input for Intensity").fill("2")
+    wheel = page.get_by_role("radiogroup", name="Emotion")
+    wheel.get_by_role("radio", name="fear").click()
+    expect(wheel.get_by_role("radio", checked=True)).to_have_attribute("aria-label", "fear")
+    fear = generated(page)
+    source = page.locator("#generated video").get_attribute("src")
+    state = playing(page.locator("#generated video"))
+    assert state["moved"] > 0 and state["duration"] == pytest.approx(9 / 16, abs=0.1)
+    expect(page.locator("#message")).to_contain_text("fear at intensity 2")
+
+    # By keyboard: twice on is amusement, over the end of the wheel.
+    page.keyboard.press("Tab")
+    wheel.get_by_role("radio", checked=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(wheel.get_by_role("radio", checked=True)).to_have_attribute("aria-label", "amusement")
+    expect(wheel.get_by_role("radio", checked=True)).to_be_focused()
+    amusement = generated(page, source)
+    expect(page.locator("#message")).to_contain_text("amusement at intensity 2")
+
+    wanted = {name: expected_frames(bases["t2v"], name, intensity=2.0) for name in ("fear", "amusement")}
+    assert difference(fear, wanted["fear"]) < difference(fear, wanted["amusement"]) / 1.5
+    assert difference(amusement, wanted["amusement"]) < difference(amusement, wanted["fear"]) / 1.5
+
+
+def test_a_first_frame_makes_it_image_to_video(page: Any, bases: dict[str, Path], tmp_path: Path) -> None:
+    picture = tmp_path / "first.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize((96, 64), Image.Resampling.BILINEAR).save(picture)
+    tab(page, "Generate")
+    page.get_by_label("Prompt").fill(PROMPT)
+    page.get_by_role("button", name="First frame, style and seed").click()
+    page.locator("#first-frame input[type=file]").set_input_files(picture)
+    page.locator("#first-frame img").wait_for()
+    video = generated(page)
+    image = Image.open(picture).resize((48, 32), Image.Resampling.BICUBIC)
+    assert difference(video, expected_frames(bases["i2v"], "awe", image=image)) < 4
+
+
+def test_an_empty_prompt_and_a_broken_picture_are_messages(page: Any, tmp_path: Path) -> None:
+    tab(page, "Generate")
+    page.get_by_role("button", name="Generate", exact=True).click()
+    expect(page.locator("#message").get_by_role("alert")).to_contain_text("The prompt is empty")
+    expect(page.locator("#generated video")).to_have_count(0)
+
+
+def test_no_emotion_is_the_middle_of_the_wheel(page: Any) -> None:
+    tab(page, "Generate")
+    wheel = page.get_by_role("radiogroup", name="Emotion")
+    wheel.get_by_role("radio", name="no emotion").click()
+    expect(wheel.get_by_role("radio", checked=True)).to_have_attribute("aria-label", "no emotion")
+    page.get_by_label("Prompt").fill(PROMPT)
+    generated(page)
+    expect(page.locator("#message")).to_contain_text("no emotion")
+
+
+def test_it_fits_a_phone_and_asks_no_other_host(opened: Callable[..., Any], address: str) -> None:
+    page = opened(address, 390, 844)
+    page.locator(".clip").first.wait_for()
+    expect(page.get_by_label("awe", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("awe", exact=True).check()
+    for name in ("Look", "Annotate", "Generate"):
+        tab(page, name)
+        page.get_by_role("tabpanel").filter(visible=True).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for option in page.get_by_role("radiogroup", name="Emotion").get_by_role("radio").all():
+        bounds = option.bounding_box()
+        assert bounds["x"] >= 0 and bounds["x"] + bounds["width"] <= 390
+    tab(page, "Look")
+    page.locator(".clip button").first.click()
+    bounds = page.get_by_role("dialog").bounding_box()
+    assert bounds["x"] >= 0 and bounds["x"] + bounds["width"] <= 390
+    assert [url for url in page.requested if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def test_what_is_missing_is_a_message(opened: Callable[..., Any], browser: Any, tmp_path: Path) -> None:
+    variables = {
+        "EMOVID_DATASET": str(tmp_path),
+        "EMOVID_ANNOTATOR": str(tmp_path),
+        "EMOVID_BASE_T2V": "",
+        "EMOVID_BASE_I2V": "",
+    }
+    with serving([sys.executable, "app.py"], tmp_path / "log.txt", **variables) as url:
+        page = opened(url)
+        expect(page.locator("#results").get_by_role("alert")).to_contain_text("cannot be read")
+        tab(page, "Annotate")
+        page.locator("#annotate-video input[type=file]").set_input_files(SMILE)
+        alert = page.locator("#annotation").get_by_role("alert")
+        expect(alert).to_contain_text(re.compile("The annotator .* cannot be loaded"))
+        assert str(tmp_path) not in alert.inner_text()
+        tab(page, "Generate")
+        expect(page.get_by_text("No generator is set up here")).to_be_visible()
+        expect(page.get_by_role("button", name="Generate", exact=True)).to_be_disabled()
