@@ -129,13 +129,13 @@ def draw_sheet(folders: Mapping[str, Path], count: int = SHEET_SCENES) -> Image.
 # the page
 
 
-def percent(value: float) -> str:
-    """As all shares of the page.
+def percent(value: float, digits: int = 1) -> str:
+    """As all shares of the page; the paper gives two digits.
 
     >>> percent(0.4833)
     '48.3 %'
     """
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:.{digits}f} %"
 
 
 def interval(share: Mapping[str, float]) -> str:
@@ -186,7 +186,7 @@ def main_table(result: Mapping[str, Any]) -> str:
         rows.append(figures_row("real clips, what the judge reaches", result["judge"]["held_out"]))
     for task, title in TASKS.items():
         if task in result.get("paper", {}):
-            value = percent(result["paper"][task]["ea_8cls"])
+            value = percent(result["paper"][task]["ea_8cls"], 2)
             rows.append(
                 f"| *the paper's, {title.lower()}: other model, data and judge* | | *{value}* | | | |"
             )
