@@ -17,11 +17,8 @@ from conftest import READ, WRITE, Client, client_environment
 from hub_server import Account, HubServer
 
 import emovid_models.metrics.ea_8cls
-import emovid_models.wan
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.hub import RepoTree, push
 from emovid_models.repos import assemble
-from emovid_models.wan import PIPELINE_FILES
 
 PUSH = """
 import json, sys
@@ -32,12 +29,47 @@ for command in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def sources(mini_build: Path) -> dict[tuple[str, str], Path]:
+def wan_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny bases `t2v-base` and `i2v-base`, and LoRAs for them in `t2v-lora` and `i2v-lora`."""
+    sys.path.append(str(Path(__file__).parents[1] / "wan"))
+    import torch
+    from diffusers import WanImageToVideoPipeline, WanPipeline
+    from peft import LoraConfig
+    from wan_tiny import i2v_components, t2v_components
+
+    from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+
+    root = tmp_path_factory.mktemp("wan")
+    for task, components, pipeline in (
+        ("t2v", t2v_components(), WanPipeline),
+        ("i2v", i2v_components(), WanImageToVideoPipeline),
+    ):
+        pipeline(**components).save_pretrained(root / f"{task}-base")
+        (root / f"{task}-base" / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+        transformer: Any = components["transformer"]
+        transformer.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=TARGET_MODULES))
+        for name, parameter in transformer.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.2)
+        (root / f"{task}-lora").mkdir()
+        path = root / f"{task}-lora" / "pytorch_lora_weights.safetensors"
+        base = {"t2v": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "i2v": "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"}
+        write_lora(path, transformer, LoraFacts(wording="1", task=task, base=base[task]))
+    return root
+
+
+@pytest.fixture(scope="module")
+def sources(mini_build: Path, wan_folders: Path) -> dict[tuple[str, str], Path]:
     """What is pushed: kind and repo, and the folder that holds it."""
     return {
         ("dataset", "emovid/EmoVid"): mini_build,
         ("annotator", "emovid/annotator-mini"): MINI_ANNOTATOR,
         ("metric", "emovid/ea_8cls"): Path(emovid_models.metrics.ea_8cls.__file__).parent,
+        ("base", "emovid/t2v-base"): wan_folders / "t2v-base",
+        ("base", "emovid/i2v-base"): wan_folders / "i2v-base",
+        ("lora", "emovid/t2v-lora"): wan_folders / "t2v-lora",
+        ("lora", "emovid/i2v-lora"): wan_folders / "i2v-lora",
+        ("demo", "emovid/demo"): Path(__file__).parents[2] / "cards" / "demo",
     }
 
 
@@ -228,23 +260,21 @@ def test_evaluate_loads_the_metric_from_its_space(client: Client) -> None:
 
 DIFFUSERS = """
 import json
-import sys
 from diffusers import DiffusionPipeline, WanPipeline
 from PIL import Image
 made = {}
-for task, base in zip(("t2v", "i2v"), sys.argv[1:]):
+for task in ("t2v", "i2v"):
     pipe = DiffusionPipeline.from_pretrained(
-        base, custom_pipeline=f"emovid/wan-{task}", trust_remote_code=True
+        f"emovid/{task}-base", custom_pipeline=f"emovid/{task}-lora", trust_remote_code=True
     )
     pipe.set_progress_bar_config(disable=True)
-    if task == "t2v":
-        pipe.load_lora_weights("emovid/wan-lora")
+    pipe.load_lora_weights(f"emovid/{task}-lora")
     first = {"image": Image.new("RGB", (48, 32))} if task == "i2v" else {}
     frames = pipe(prompt="a cat", emotion="awe", intensity=1.2, height=32, width=48, num_frames=5,
                   num_inference_steps=1, **first).frames
     made[type(pipe).__name__] = frames.shape
-stock = WanPipeline.from_pretrained(sys.argv[1])
-stock.load_lora_weights("emovid/wan-lora")
+stock = WanPipeline.from_pretrained("emovid/t2v-base")
+stock.load_lora_weights("emovid/t2v-lora")
 made["lora"] = {
     f"transformer.{name.replace('.default_0', '')}": float(weight.double().sum())
     for name, weight in stock.transformer.named_parameters() if "lora_" in name
@@ -256,50 +286,11 @@ print(json.dumps(made))
 """
 
 
-@pytest.fixture(scope="module")
-def wan_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny bases `t2v` and `i2v`, the code repos `wan-t2v` and `wan-i2v`, and a LoRA in `wan-lora`."""
-    sys.path.append(str(Path(__file__).parents[1] / "wan"))
-    import torch
-    from diffusers import WanImageToVideoPipeline, WanPipeline
-    from peft import LoraConfig
-    from wan_tiny import i2v_components, t2v_components
-
-    from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
-
-    root = tmp_path_factory.mktemp("wan")
-    components = t2v_components()
-    WanPipeline(**components).save_pretrained(root / "t2v")
-    WanImageToVideoPipeline(**i2v_components()).save_pretrained(root / "i2v")
-    source = Path(emovid_models.wan.__file__).parent
-    for task, files in PIPELINE_FILES.items():
-        (root / f"wan-{task}").mkdir()
-        for name, file in files.items():
-            shutil.copy(source / file, root / f"wan-{task}" / name)
-    transformer: Any = components["transformer"]
-    transformer.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=TARGET_MODULES))
-    for name, parameter in transformer.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
-    (root / "wan-lora").mkdir()
-    path = root / "wan-lora" / "pytorch_lora_weights.safetensors"
-    write_lora(path, transformer, LoraFacts(wording="1", task="t2v", base="tiny"))
-    return root
-
-
-def test_both_pipelines_and_the_lora_come_from_the_hub(
-    client: Client, hub: HubServer, wan_folders: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_both_pipelines_and_the_loras_come_from_the_hub(client: Client, wan_folders: Path) -> None:
     from safetensors.torch import load_file
 
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    for name in ("wan-t2v", "wan-i2v", "wan-lora"):
-        files = {path.name: path for path in (wan_folders / name).iterdir()}
-        assert (
-            push(RepoTree("model", files), f"emovid/{name}", endpoint=hub.url, token=WRITE).violations == ()
-        )
-    made = client(DIFFUSERS, wan_folders / "t2v", wan_folders / "i2v")
-    weights = load_file(wan_folders / "wan-lora" / "pytorch_lora_weights.safetensors")
+    made = client(DIFFUSERS)
+    weights = load_file(wan_folders / "t2v-lora" / "pytorch_lora_weights.safetensors")
     assert made.pop("lora") == pytest.approx(
         {name: float(weight.double().sum()) for name, weight in weights.items()}
     )
