@@ -324,6 +324,7 @@ def push(
     repo_id: str,
     *,
     private: bool = False,
+    gated: Literal["auto", "manual"] | None = None,
     revision: str = "main",
     tag: str | None = None,
     token: str | None = None,
@@ -339,6 +340,8 @@ def push(
         tree: of the repo.
         repo_id: ``owner/name``; it is made if it is not there.
         private: the repo shall be private; one that is public already is refused.
+        gated: who wants the files must ask, and gets them at once ("auto") or if the owner agrees ("manual");
+            set before anything is sent. None leaves it as it is.
         revision: branch; it is made from main if it is not there.
         tag: name for the outcome; refused, before anything is sent, if it names something else.
         token: with the right to write; by default the one of ``hf auth login`` or HF_TOKEN.
@@ -363,6 +366,10 @@ def push(
     if violations := check_tree(tree):
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise ValueError(f"{violations[0]}{more}")
+    if gated not in (None, "auto", "manual"):
+        raise ValueError(f"gated is {gated!r}; allowed: auto, manual")
+    if gated is not None and tree.repo_type == "space":
+        raise ValueError("gated is for datasets and models; a Space can be private only")
     plan_commits([], commit_files=commit_files, commit_bytes=commit_bytes)
     with Progress(len(tree.files), unit="files", title="hashing", enabled=progress) as bar:
         files = hash_tree(tree, progress=bar.update)
@@ -374,7 +381,7 @@ def push(
     disable_progress_bars()
     try:
         with _redacted_logs(secret), _one_line_errors(repo_id, secret):
-            repo.create(private, _space_sdk(tree))
+            repo.create(private, gated, _space_sdk(tree))
             held = repo.listing(revision)
             tagged = tag is not None and repo.is_tagged(tag, files)
             missing = [file for file in files if not _is_same(file, held.get(file.path))]
@@ -433,7 +440,7 @@ class _Repo:
                 time.sleep(max(wait, least))
         return call(*arguments, **options)
 
-    def create(self, private: bool, space_sdk: str | None) -> None:
+    def create(self, private: bool, gated: str | None, space_sdk: str | None) -> None:
         """Make repo and branch, unless they are there."""
         # An unset visibility means the owner's default, which an organisation may have set to private.
         self._try(
@@ -448,6 +455,8 @@ class _Repo:
             raise ValueError(
                 f"{self.id} is public already; make it private in its settings, or leave out --private"
             )
+        if gated is not None:
+            self._try(self.api.update_repo_settings, self.id, gated=gated, repo_type=self.type)
         if self.revision != "main":
             self._try(
                 self.api.create_branch, self.id, branch=self.revision, repo_type=self.type, exist_ok=True

@@ -26,6 +26,9 @@ def push(
         str, typer.Option(help="Owner of the other repos that the card links to.")
     ] = "emovid",
     private: Annotated[bool, typer.Option("--private", help="Make the repo private.")] = False,
+    gated: Annotated[
+        str | None, typer.Option(help="auto or manual: who wants the files must ask for them.")
+    ] = None,
     revision: Annotated[str, typer.Option(help="Branch; made from main if it is not there.")] = "main",
     tag: Annotated[
         str | None, typer.Option(help="Name for this state; by default v and the version.")
@@ -81,6 +84,7 @@ def push(
         tree,
         repo_id,
         private=private,
+        gated=gated,  # type: ignore[arg-type]  # checked by push
         revision=revision,
         tag=None if no_tag else tag or f"v{_version(kind, source)}",
         commit_bytes=commit_bytes,
