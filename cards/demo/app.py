@@ -271,9 +271,13 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
             )
             with gr.Accordion("First frame, style and seed", open=False, elem_classes="bare"):
                 image = gr.Image(
-                    label="First frame, optional", elem_id="first-frame", type="filepath", sources=["upload"], height=190,
+                    label="First frame, optional",
+                    type="filepath",
+                    sources=["upload"],
+                    height=190,
                     elem_classes="media",
-                )  # fmt: skip
+                    elem_id="first-frame",
+                )
                 style = gr.Radio(["any", *CONTENT_TYPES], value="any", label="Style", elem_classes="chips")
                 steps = gr.Slider(1, max(60, settings.steps), settings.steps, step=1, label="Steps")
                 with gr.Row():

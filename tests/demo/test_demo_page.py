@@ -22,7 +22,7 @@ from emovid_models import MINI_ANNOTATOR
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=30_000)
 pytestmark = pytest.mark.browser
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
@@ -72,7 +72,8 @@ def playing(video: Any) -> dict[str, float]:
           video.muted = true;
           await video.play();
           const start = video.currentTime;
-          for (let i = 0; i < 200 && video.currentTime === start; i++) await new Promise(r => setTimeout(r, 50));
+          for (let i = 0; i < 200 && video.currentTime === start; i++)
+            await new Promise((resolve) => setTimeout(resolve, 50));
           return { moved: video.currentTime - start, duration: video.duration, width: video.videoWidth };
         }"""
     )
@@ -196,7 +197,8 @@ def test_what_is_no_video_is_a_message_without_a_path(page: Any, tmp_path: Path)
     broken.write_bytes(b"this is no video")
     page.locator("#annotate-video input[type=file]").set_input_files(broken)
     expect(alert).to_have_text("This file is no video that can be read.")
-    assert "/tmp" not in page.content() and str(MINI.parents[1]) not in page.content()
+    # Gradio's own address of an upload holds its folder; what is written to the visitor does not.
+    assert str(tmp_path.anchor) not in alert.inner_text() and str(MINI.parents[1]) not in page.content()
 
 
 def generated(page: Any, before: str | None = None) -> bytes:
@@ -231,7 +233,7 @@ def expected_frames(base: Path, emotion: str, **options: Any) -> np.ndarray:
 
 def difference(video: bytes, frames: np.ndarray) -> float:
     """Mean absolute difference in 0..255 between an MP4 and frames [T, H, W, 3]."""
-    shown = decode(video).permute(0, 2, 3, 1).numpy().astype(float)
+    shown = decode(video).astype(float)
     assert shown.shape == frames.shape
     return float(np.abs(shown - frames).mean())
 

@@ -1,0 +1,159 @@
+"""The demo's code: it stands alone, does nothing risky, and says what the package says."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import clips
+import emotions
+import generator
+import markup
+import pandas as pd
+import pytest
+import settings
+from annotator import check_video
+from conftest import DEMO
+from typer.testing import CliRunner
+
+import emovid_models.cli
+from emovid_dataset.emotions import EMOTIONS, VALENCES
+from emovid_dataset.report import PALETTE
+from emovid_models.demo_cli import page_variables
+from emovid_models.wan.conditioning import MOODS, STYLES
+
+SIBLINGS = {path.stem for path in DEMO.glob("*.py")}
+REQUIRED = {"gradio", "huggingface_hub", "fsspec", "pandas", "av", "PIL", "numpy", "torch", "transformers"}
+REQUIRED |= {"diffusers", "starlette", "packaging"}
+FORBIDDEN_CALLS = {"exec", "eval", "compile", "__import__"}
+
+
+@pytest.mark.parametrize("path", sorted(DEMO.glob("*.py")), ids=lambda path: path.name)
+def test_a_file_imports_public_libraries_only_and_runs_nothing(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in FORBIDDEN_CALLS, ast.unparse(node)
+    assert not imported & {"pickle", "subprocess", "ctypes", "socket", "urllib", "requests", "httpx"}
+    assert imported <= SIBLINGS | REQUIRED | set(sys.stdlib_module_names)
+
+
+def test_emotions_are_those_of_the_package() -> None:
+    assert emotions.NAMES == EMOTIONS
+    assert emotions.VALENCES == VALENCES
+    assert {emotion.name: emotion.mood for emotion in emotions.EMOTIONS} == MOODS
+    assert {emotion.name: (emotion.light, emotion.dark) for emotion in emotions.EMOTIONS} == PALETTE
+    assert set(emotions.CONTENT_TYPES) == set(STYLES)
+
+
+def test_text_from_outside_is_escaped() -> None:
+    attack = '<img src=x onerror="alert(1)">'
+    row = {
+        **{"id": attack, "emotion": attack, "caption": attack, "content_type": attack, "has_audio": True},
+        **{"width": 16, "height": 16, "duration": 1.0, "num_frames": 8, "fps": 8.0, "brightness": 0.5},
+        **{"colorfulness": 0.5, "hue": None, "emotion_source": attack, "source": attack, "license": attack},
+    }
+    written = markup.cards(pd.DataFrame([row])) + markup.alert(attack)
+    written += markup.bars(dict.fromkeys(EMOTIONS, 0.125), attack)
+    assert "<img" not in written and "&lt;img" in written
+
+
+def test_percents_sum_to_a_hundred_and_stay_next_to_the_exact_ones() -> None:
+    exact = dict(zip(EMOTIONS, (0.2049, 0.2049, 0.2049, 0.2049, 0.0451, 0.0451, 0.0451, 0.0451), strict=True))
+    shown = {name: float(text) for name, text in markup.percents(exact).items()}
+    assert sum(shown.values()) == pytest.approx(100, abs=1e-9)
+    assert all(abs(shown[name] - 100 * exact[name]) <= 0.1 for name in EMOTIONS)
+
+
+def test_a_row_that_names_another_file_is_not_read(mini_build: Path) -> None:
+    library = clips.Library(str(mini_build))
+    table = library.table()
+    clip_id = table.index[0]
+    assert len(library.video(clip_id)) == table.loc[clip_id, "size"]
+    library.video.cache_clear()
+    table.loc[clip_id, "shard"] = "../../secret.tar"
+    with pytest.raises(OSError, match="names no shard"):
+        library.video(clip_id)
+    other = table.index[1]
+    table.loc[other, "offset"] += 1
+    with pytest.raises(OSError, match="differs from its sha256"):
+        library.video(other)
+
+
+def test_a_folder_without_metadata_is_refused_without_its_path(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no build of clips") as caught:
+        clips.Library(str(tmp_path)).table()
+    assert str(tmp_path.parent) not in str(caught.value)
+
+
+def test_a_large_generator_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from diffusers import WanTransformer3DModel
+
+    with torch.device("meta"):
+        outline = WanTransformer3DModel(num_layers=8)
+    outline.save_config(tmp_path / "transformer")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    named = settings.Settings.read({"EMOVID_BASE_T2V": str(tmp_path)})
+    with pytest.raises(ValueError, match="billion weights and needs a GPU"):
+        generator.Generator(named).load("t2v")
+
+
+def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "first.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="no image that can be read") as caught:
+        generator.read_image(path, 32, 48)
+    assert str(path) not in str(caught.value)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    import av
+    import numpy as np
+
+    path = tmp_path / "sound.wav"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 8000
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    with pytest.raises(ValueError, match="holds no pictures"):
+        check_video(path.read_bytes())
+
+
+def test_the_command_prints_what_the_page_loads(mini_build: Path) -> None:
+    result = CliRunner().invoke(
+        emovid_models.cli.app, ["demo", "--dataset", str(mini_build), "--annotator", "me/judge", "--json"]
+    )
+    assert result.exit_code == 0
+    printed = json.loads(result.output)
+    assert printed["EMOVID_DATASET"] == str(mini_build)
+    assert printed["EMOVID_ANNOTATOR"] == "me/judge"
+    named = settings.Settings.read(printed)
+    assert (named.dataset, named.annotator) == (str(mini_build), "me/judge")
+
+
+def test_a_base_of_ones_own_goes_without_the_lora_that_ships() -> None:
+    variables = page_variables({"EMOVID_BASE_T2V": "me/wan"})
+    assert variables["EMOVID_LORA_T2V"] == ""
+    assert settings.Settings.read(variables).width == 832
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "no/such/folder"], "--dataset 'no/such/folder' is no folder, and no repo"),
+        (["--lora-i2v", "me/lora"], "--lora-i2v me/lora needs --base-i2v"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CliRunner().invoke(emovid_models.cli.app, ["demo", *arguments], catch_exceptions=False)
