@@ -564,7 +564,7 @@ class _Repo:
                 self.api.create_commit(
                     self.id,
                     [*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
-                    commit_message=f"{TITLE}: {len(todo)} files {number}",
+                    commit_message=f"{TITLE} {number}: {len(todo)} to add, {len(gone)} to delete",
                     commit_description="\n".join(f"Deleted: {path}" for path in gone),
                     repo_type=self.type,
                     revision=self.revision,

@@ -298,7 +298,7 @@ class TestWhatItSurvives:
         before, after = map(int, (tmp_path / "peak").read_text().split())
         assert after - before < 48 << 20, "a third of the file"
 
-    @pytest.mark.parametrize("seed", range(3))
+    @pytest.mark.parametrize("seed", range(2))
     def test_killed_at_any_moment_it_goes_on(
         self, empty_hub: HubServer, mini_build: Path, seed: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -16,9 +16,13 @@ import pytest
 from conftest import READ, WRITE, Client, client_environment
 from hub_server import Account, HubServer
 
+import emovid_models
 import emovid_models.metrics.ea_8cls
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.hub import push
 from emovid_models.repos import assemble
+
+PARTS = (("base", "WAN"), ("lora", "LORA"))
 
 PUSH = """
 import json, sys
@@ -260,21 +264,22 @@ def test_evaluate_loads_the_metric_from_its_space(client: Client) -> None:
 
 DIFFUSERS = """
 import json
+import sys
 from diffusers import DiffusionPipeline, WanPipeline
 from PIL import Image
 made = {}
+prefix = sys.argv[1]
 for task in ("t2v", "i2v"):
-    pipe = DiffusionPipeline.from_pretrained(
-        f"emovid/{task}-base", custom_pipeline=f"emovid/{task}-lora", trust_remote_code=True
-    )
+    base, lora = f"{prefix}{task}-base", f"{prefix}{task}-lora"
+    pipe = DiffusionPipeline.from_pretrained(base, custom_pipeline=lora, trust_remote_code=True)
     pipe.set_progress_bar_config(disable=True)
-    pipe.load_lora_weights(f"emovid/{task}-lora")
+    pipe.load_lora_weights(lora)
     first = {"image": Image.new("RGB", (48, 32))} if task == "i2v" else {}
     frames = pipe(prompt="a cat", emotion="awe", intensity=1.2, height=32, width=48, num_frames=5,
                   num_inference_steps=1, **first).frames
     made[type(pipe).__name__] = frames.shape
-stock = WanPipeline.from_pretrained("emovid/t2v-base")
-stock.load_lora_weights("emovid/t2v-lora")
+stock = WanPipeline.from_pretrained(f"{prefix}t2v-base")
+stock.load_lora_weights(f"{prefix}t2v-lora")
 made["lora"] = {
     f"transformer.{name.replace('.default_0', '')}": float(weight.double().sum())
     for name, weight in stock.transformer.named_parameters() if "lora_" in name
@@ -286,17 +291,42 @@ print(json.dumps(made))
 """
 
 
-def test_both_pipelines_and_the_loras_come_from_the_hub(client: Client, wan_folders: Path) -> None:
+def check_wan(client: Client, prefix: str, weights_file: Path) -> None:
+    """Generate with both pipelines, and compare the LoRA in the stock pipeline with its file."""
     from safetensors.torch import load_file
 
-    made = client(DIFFUSERS)
-    weights = load_file(wan_folders / "t2v-lora" / "pytorch_lora_weights.safetensors")
+    from emovid_models.wan.lora import ADAPTER_KEY, read_header
+
+    made = client(DIFFUSERS, prefix)
+    weights = load_file(weights_file)
     assert made.pop("lora") == pytest.approx(
-        {name: float(weight.double().sum()) for name, weight in weights.items()}
+        {name: float(weight.double().sum()) for name, weight in weights.items()}, rel=1e-4, abs=1e-4
     )
-    assert made.pop("scaling") == [2.0], "alpha 8 over rank 4"
+    adapter = json.loads(read_header(weights_file)[ADAPTER_KEY])
+    scaling = adapter["transformer.lora_alpha"] / adapter["transformer.r"]
+    assert made.pop("scaling") == [pytest.approx(scaling)]
     shape = [1, 5, 32, 48, 3]
     assert made == {"EmoVidWanPipeline": shape, "EmoVidWanImageToVideoPipeline": shape}
+
+
+def test_both_pipelines_and_the_loras_come_from_the_hub(client: Client, wan_folders: Path) -> None:
+    check_wan(client, "emovid/", wan_folders / "t2v-lora" / "pytorch_lora_weights.safetensors")
+
+
+def test_the_miniature_bases_and_their_loras_come_from_the_hub(
+    client: Client, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {
+        f"{task}-{kind}": f"MINI_{part}_{task.upper()}" for task in ("t2v", "i2v") for kind, part in PARTS
+    }
+    folders = {name: getattr(emovid_models, constant, None) for name, constant in names.items()}
+    if not all(folder is not None and folder.is_dir() for folder in folders.values()):
+        pytest.skip("this package ships no miniature Wan")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    for name, folder in folders.items():
+        tree = assemble(name.partition("-")[2], folder, repo_id=f"emovid/mini-{name}")
+        assert push(tree, f"emovid/mini-{name}", endpoint=hub.url, token=WRITE).violations == ()
+    check_wan(client, "emovid/mini-", folders["t2v-lora"] / "pytorch_lora_weights.safetensors")
 
 
 ANNOTATOR = """
