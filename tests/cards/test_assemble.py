@@ -1,0 +1,184 @@
+"""Which files a repo consists of, what is refused, and that an installed package has all of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from card_sources import KINDS, TESTS
+from huggingface_hub import ModelCard
+
+from emovid_dataset.manifest import Manifest
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.hub import RepoTree, check_tree
+from emovid_models.repos import assemble
+from emovid_models.wan import PIPELINE_FILES
+
+
+def test_every_tree_is_fit_to_be_pushed(trees: dict[str, RepoTree]) -> None:
+    kinds = {name: tree.repo_type for name, tree in trees.items()}
+    assert kinds == {
+        name: {"dataset": "dataset", "metric": "space", "demo": "space"}.get(kind, "model")
+        for name, kind in KINDS.items()
+    }
+    for name, tree in trees.items():
+        assert check_tree(tree) == [], name
+        assert not [
+            path for path in tree.files if path.endswith((".bin", ".pt", ".pkl", ".md.jinja", ".pyc"))
+        ]
+
+
+def test_a_dataset_is_its_build_without_what_was_refused(
+    mini_build: Path, trees: dict[str, RepoTree]
+) -> None:
+    held = {path.relative_to(mini_build).as_posix() for path in mini_build.rglob("*") if path.is_file()}
+    assert set(trees["emovid/EmoVid"].files) == held - {"rejected.jsonl"} | {"loading_script.py"}
+
+
+def test_a_lora_comes_with_its_tasks_pipeline_and_nothing_of_its_training(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    shutil.copytree(sources["emovid/mini-lora-i2v"].parent, root)
+    folder = root / "lora-i2v"
+    (folder / "checkpoints" / "step-2").mkdir(parents=True)
+    for name in ("checkpoints/step-2/state.bin", "log.jsonl", ".secret", "notes.txt"):
+        (folder / name).write_text("x")
+    (folder / "training.json").write_text(json.dumps({"base": str(root), "steps": 3}))
+    tree = assemble("lora", folder, repo_id="me/lora")
+    code = set(PIPELINE_FILES["i2v"])
+    assert set(tree.files) == code | {
+        "README.md",
+        "example.png",
+        "pytorch_lora_weights.safetensors",
+        "training.json",
+    }
+    pipeline = tree.files["pipeline.py"]
+    assert isinstance(pipeline, Path) and "ImageToVideo" in pipeline.read_text()
+    run = tree.files["training.json"]
+    assert isinstance(run, bytes) and json.loads(run) == {"base": "models", "steps": 3}
+
+
+def test_weights_in_parts_go_with_their_index(tmp_path: Path) -> None:
+    folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model-00001-of-00001.safetensors"}}))
+    files = assemble("annotator", folder, repo_id="me/annotator").files
+    assert {"model.safetensors.index.json", "model-00001-of-00001.safetensors"} <= set(files)
+    index.write_text(json.dumps({"weight_map": {"a": "../../etc/passwd.safetensors"}}))
+    with pytest.raises(ValueError, match="no safetensors file beside it"):
+        assemble("annotator", folder, repo_id="me/annotator")
+
+
+def test_a_name_with_its_licence_comes_from_the_base(sources: dict[str, Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from emovid_models.wan.lora import FACTS_KEY, read_header, write_safetensors
+
+    source = sources["emovid/mini-lora-t2v"] / "pytorch_lora_weights.safetensors"
+    header = read_header(source)
+    for base, name in (
+        ("Wan-AI/Wan2.1-T2V-14B-Diffusers", "Wan-AI/Wan2.1-T2V-14B-Diffusers"),
+        ("Wan2.1-T2V-1.3B-Diffusers", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
+    ):
+        facts = json.loads(header[FACTS_KEY]) | {"base": base}
+        path = tmp_path / base.replace("/", "-") / source.name
+        write_safetensors(path, load_file(source), header | {FACTS_KEY: json.dumps(facts)})
+        card = assemble("lora", path.parent, repo_id="me/lora").files["README.md"]
+        assert isinstance(card, bytes)
+        data = ModelCard(card.decode()).data
+        assert (data.base_model, data.license) == (name, "apache-2.0")
+        assert not data.eval_results, "nothing was measured, so nothing is claimed"
+        assert "height=480, width=832, num_frames=81" in card.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "message"),
+    [
+        ("annotator", "emovid/mini-wan-t2v", "is no annotator: it has no config.json"),
+        ("lora", "emovid/annotator", "is no LoRA: it has no pytorch_lora_weights.safetensors"),
+        ("base", "emovid/annotator", "is no Wan base: it has no model_index.json"),
+        ("metric", "emovid/annotator", "repo named 'annotator'"),
+        ("demo", "emovid/annotator", "is no demo: it has no app.py"),
+        ("dataset", "emovid/annotator", "manifest.json"),
+        (
+            "model",
+            "emovid/annotator",
+            "^kind is 'model'; allowed: dataset, annotator, lora, base, metric, demo$",
+        ),
+    ],
+)
+def test_another_folder_is_one_clear_line(
+    sources: dict[str, Path], kind: str, source: str, message: str
+) -> None:
+    with pytest.raises((ValueError, OSError), match=message) as error:
+        assemble(kind, sources[source], repo_id="me/ea_8cls")
+    assert "\n" not in str(error.value)
+
+
+def test_wrong_names_and_unfinished_or_unlicensed_folders_are_refused(
+    mini_build: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="repo id is 'EmoVid'; it must be owner/name"):
+        assemble("dataset", mini_build, repo_id="EmoVid")
+    with pytest.raises(FileNotFoundError, match="none is not a folder"):
+        assemble("dataset", tmp_path / "none", repo_id="me/EmoVid")
+    build = shutil.copytree(mini_build, tmp_path / "build")
+    (build / "manifest.json").write_text(replace(Manifest.read(build), complete=False).to_json())
+    with pytest.raises(ValueError, match="unfinished build"):
+        assemble("dataset", build, repo_id="me/EmoVid")
+    annotator = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    (annotator / "README.md").unlink()
+    with pytest.raises(ValueError, match=r"licence of .* is unknown .*: write license: into .*README\.md"):
+        assemble("annotator", annotator, repo_id="me/annotator")
+
+
+def test_the_wheel_holds_the_cards_and_assembles_from_them(tmp_path: Path) -> None:
+    root = TESTS.parent
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    source = tmp_path / "source"
+    for name in listed.stdout.rstrip("\0").split("\0"):
+        if not name.startswith("tests/") and (root / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / name, source / name)
+    command = [
+        "pip",
+        "wheel",
+        "--no-build-isolation",
+        "--no-deps",
+        "--no-index",
+        "-q",
+        "-w",
+        str(tmp_path),
+        ".",
+    ]
+    done = subprocess.run([sys.executable, "-m", *command], cwd=source, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "site")!r})
+sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f)]
+from emovid_models import cards, MINI_ANNOTATOR
+from emovid_models.repos import assemble
+assert str(cards.CARDS).startswith({str(tmp_path)!r}), cards.CARDS
+assert str(MINI_ANNOTATOR).startswith({str(tmp_path)!r}), MINI_ANNOTATOR
+for kind, source in (("annotator", MINI_ANNOTATOR), ("demo", cards.CARDS / "demo")):
+    tree = assemble(kind, source, repo_id="me/repo")
+    print(kind, len(tree.files), tree.files["README.md"].decode().count("me"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["annotator", "demo"]

@@ -1,0 +1,243 @@
+"""The cards as the Hub reads them, and where their numbers come from."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+import yaml
+from card_sources import FENCE, KINDS, RESULTS, TRAINING, Card
+from huggingface_hub import DatasetCard, ModelCard, SpaceCard
+
+from emovid_dataset.manifest import Manifest
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.hub import RepoTree
+from emovid_models.repos import assemble
+
+MODELS = [name for name, kind in KINDS.items() if kind in ("annotator", "base", "lora")]
+STRUCTURAL = {"95", "2023"}
+"""Numbers that stand in the templates: the confidence of all intervals, and the year of a copyright."""
+
+NUMBER = re.compile(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?!\w)")
+
+
+def numbers(text: str) -> list[str]:
+    """The numbers of a card's prose and tables: not those of its code, links, headings and YAML."""
+    text = text.split("\n---\n", 1)[1]
+    for pattern in (FENCE, re.compile(r"`[^`\n]*`"), re.compile(r"\]\([^)]*\)"), re.compile(r"<[^>]*>")):
+        text = pattern.sub(" ", text)
+    return NUMBER.findall(text)
+
+
+def leaves(value: Any) -> Iterator[float]:
+    """Every number of a JSON value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from leaves(entry)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
+
+
+def unexplained(text: str, values: list[float], structural: set[str]) -> list[str]:
+    """Numbers of a card that are none of these values, as they are or in percent, when rounded alike."""
+    missing = []
+    for token in numbers(text):
+        digits = token.replace(",", "")
+        decimals = len(digits.partition(".")[2])
+        exact = {f"{value:.{decimals}f}" for value in values} | {f"{value:.2g}" for value in values}
+        percent = {f"{100 * value:.{decimals}f}" for value in values}
+        if token not in structural and digits not in exact | percent:
+            missing.append(token)
+    return missing
+
+
+def shifted(value: Any) -> Any:
+    """The same result file with every number another one; what says how to render stays."""
+    if isinstance(value, dict):
+        return {
+            key: entry if key in ("settings", "paper") else shifted(entry) for key, entry in value.items()
+        }
+    if isinstance(value, list):
+        return [shifted(entry) for entry in value]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return value + 7 if isinstance(value, int) else value * 0.9 + 0.0101
+
+
+def text_of(tree: RepoTree) -> str:
+    card = tree.files["README.md"]
+    assert isinstance(card, bytes)
+    return card.decode()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_hub_reads_a_models_card(cards: dict[str, Card], name: str, tmp_path: Path) -> None:
+    path = tmp_path / "README.md"
+    path.write_text(cards[name].text, encoding="utf-8")
+    data = ModelCard.load(path).data
+    assert data.license == "mit" and data.datasets == ["emovid/EmoVid"]
+    assert data.pipeline_tag in ("video-classification", "text-to-video", "image-to-video")
+    assert data.library_name == ("transformers" if KINDS[name] == "annotator" else "diffusers")
+    assert data.widget and data.model_name == name.partition("/")[2]
+    assert data.eval_results and all(0 <= result.metric_value <= 1 for result in data.eval_results)
+    assert getattr(data, "base_model", None) == (
+        name.replace("lora", "wan") if KINDS[name] == "lora" else None
+    )
+    # What the classes read is what they would write again: nothing in it is unknown to them.
+    assert yaml.safe_load(data.to_yaml()) == yaml.safe_load(cards[name].text.split("---\n")[1])
+
+
+def test_the_hub_reads_the_other_cards(cards: dict[str, Card], tmp_path: Path) -> None:
+    for name, kind in (
+        ("emovid/ea_8cls", SpaceCard),
+        ("emovid/demo", SpaceCard),
+        ("emovid/EmoVid", DatasetCard),
+    ):
+        path = tmp_path / "README.md"
+        path.write_text(cards[name].text, encoding="utf-8")
+        data = kind.load(path).data.to_dict()
+        if kind is SpaceCard:
+            assert data["sdk"] == "gradio" and re.fullmatch(r"\d+\.\d+\.\d+", data["sdk_version"])
+            assert data["app_file"] == "app.py" and len(data["short_description"]) <= 60
+    assert set(SpaceCard(cards["emovid/demo"].text).data.datasets) == {"emovid/EmoVid"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_models_card_says_what_must_be_known(cards: dict[str, Card], name: str) -> None:
+    text = cards[name].text
+    for section in ("## Intended use", "## Licence", "## Citation", "## What was measured"):
+        assert section in text
+    assert "/spaces/emovid/demo" in text or KINDS[name] == "base"
+    if KINDS[name] != "base":
+        assert "viewer" in text and "## Limits and bias" in text
+
+
+def test_the_annotators_numbers_are_those_of_its_files(cards: dict[str, Card]) -> None:
+    found = json.loads((MINI_ANNOTATOR / "figures.json").read_text())
+    config = json.loads((MINI_ANNOTATOR / "config.json").read_text())
+    from emovid_models.cards import parameters
+
+    size = parameters([MINI_ANNOTATOR / "model.safetensors"]) / 1e6
+    values = [*leaves(found), config["num_frames"], size]
+    assert unexplained(cards["emovid/annotator"].text, values, STRUCTURAL) == []
+    for value in (found["stickers"]["annotator"]["accuracy"], found["stickers"]["annotator"]["macro_recall"]):
+        assert f"{value:.3f}" in cards["emovid/annotator"].text
+    results = ModelCard(cards["emovid/annotator"].text).data.eval_results
+    assert {result.metric_value for result in results} <= set(leaves(found))
+    assert found["stickers"]["annotator"]["accuracy"] in {result.metric_value for result in results}
+
+
+def test_other_figures_give_other_numbers(tmp_path: Path, cards: dict[str, Card]) -> None:
+    folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    other = shifted(json.loads((MINI_ANNOTATOR / "figures.json").read_text()))
+    (folder / "figures.json").write_text(json.dumps(other))
+    text = text_of(assemble("annotator", folder, repo_id="emovid/annotator"))
+    results = ModelCard(text).data.eval_results
+    assert {result.metric_value for result in results} <= set(leaves(other))
+    assert f"{other['stickers']['annotator']['accuracy']:.3f}" in text
+    assert Counter(numbers(text)) != Counter(numbers(cards["emovid/annotator"].text))
+    # Without figures no number is left, and no sentence that would need one.
+    (folder / "figures.json").unlink()
+    bare = text_of(assemble("annotator", folder, repo_id="emovid/annotator"))
+    assert "What was measured" not in bare and "model-index" not in bare
+    assert len(set(numbers(bare)) - STRUCTURAL) == 2, "the parameters and the frames"
+
+
+def test_a_fine_tuned_annotator_carries_its_bases_name_and_licence(tmp_path: Path) -> None:
+    folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    (folder / "figures.json").unlink()
+    (folder / "training.json").write_text(json.dumps(TRAINING))
+    tree = assemble("annotator", folder, repo_id="me/annotator", namespace="me")
+    text = text_of(tree)
+    data = ModelCard(text).data
+    assert (data.license, data.base_model) == ("cc-by-nc-4.0", "Efficient-Large-Model/NVILA-Lite-2B-hf")
+    assert {result.metric_value for result in data.eval_results} == {0.6423, 0.6137, 0.0719}
+    assert {"0.642", "0.614", "0.072", "2277", "18213", "13659"} <= set(numbers(text))
+    assert "emovid/" not in text.replace("emovid/annotator", ""), "all links lead to the owner's repos"
+    run = tree.files["training.json"]
+    assert isinstance(run, bytes) and json.loads(run)["data"] == "build", "no path of this machine"
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind in ("base", "lora")])
+def test_a_generators_numbers_are_those_of_the_results(
+    sources: dict[str, Path], cards: dict[str, Card], name: str, tmp_path: Path
+) -> None:
+    from emovid_models.cards import parameters
+
+    folder, task = sources[name], name.rpartition("-")[2]
+    size = parameters(sorted(folder.rglob("*.safetensors"))) / 1e3
+    fixed = [size, 4, 8, 1234, 5, 2]  # rank, alpha, steps of the LoRA's header; frames and denoising steps
+    assert unexplained(cards[name].text, [*leaves(RESULTS), *fixed], STRUCTURAL) == []
+
+    root = tmp_path / "other"
+    copy = shutil.copytree(folder.parent, root) / folder.name
+    other = shifted(RESULTS)
+    (root / "reproduction.json").write_text(json.dumps(other))
+    text = text_of(assemble(KINDS[name], copy, repo_id=name))
+    assert unexplained(text, [*leaves(other), *fixed], STRUCTURAL) == []
+    which = "lora" if KINDS[name] == "lora" else "base"
+    told = [result.metric_value for result in ModelCard(text).data.eval_results]
+    assert told == [other[task][which][key]["value"] for key in ("ea_8cls", "ea_2cls")]
+    # The paper's number is marked as the paper's, and is none of these weights' results.
+    paper = f"{100 * RESULTS['paper'][task]['ea_8cls']:.2f}"
+    assert re.search(rf"The paper reports {paper} %", text) and text.count(paper) == 1
+    assert RESULTS["paper"][task]["ea_8cls"] not in told
+
+    (root / "reproduction.json").write_text("{}")
+    bare = text_of(assemble(KINDS[name], copy, repo_id=name))
+    assert "What was measured" not in bare and "model-index" not in bare and "paper" not in bare
+
+
+def test_the_datasets_numbers_are_those_of_the_build(mini_build: Path, cards: dict[str, Card]) -> None:
+    manifest = Manifest.read(mini_build)
+    rows = [
+        {**row, "split": path.stem}
+        for path in mini_build.glob("metadata/*/*.parquet")
+        for row in pyarrow.parquet.read_table(path, partitioning=None).to_pylist()
+    ]
+    keys = ("content_type", "split", "emotion")
+    groups = [keys[:n] for n in range(4)] + [("content_type",), ("emotion",), ("license",)]
+    groups += [("emotion_source",), ("has_audio",)]
+    counts = [n for group in groups for n in Counter(tuple(row[k] for k in group) for row in rows).values()]
+    values = [
+        *counts,
+        len(manifest.shards),
+        sum(shard.size for shard in manifest.shards) / 1e6,
+        sum(row["duration"] for row in rows) / 60,
+        manifest.frames,
+        manifest.seed,
+        *manifest.split_ratios,
+        0,
+    ]
+    formulas = {"601", "0.299", "0.587", "0.114", "2003", "1", "1.5", "360", "3.0"}
+    assert unexplained(cards["emovid/EmoVid"].text, values, formulas) == []
+
+
+def test_the_owners_additions_to_a_builds_card_are_published(mini_build: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(mini_build, tmp_path / "build")
+    with (folder / "README.md").open("a") as card:
+        card.write("\n## News\n\nThree clips were removed.\n")
+    tree = assemble("dataset", folder, repo_id="me/Clips")
+    text = text_of(tree)
+    assert text.endswith("Three clips were removed.\n")
+    assert 'load_dataset("me/Clips", ' in text and "emovid/EmoVid" not in text
+
+
+def test_no_token_and_no_folder_of_this_machine_is_in_a_card(
+    monkeypatch: pytest.MonkeyPatch, sources: dict[str, Path]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secretsecretsecret")
+    for name, kind in KINDS.items():
+        text = text_of(assemble(kind, sources[name], repo_id=name))
+        assert "hf_secret" not in text and str(sources[name].parent) not in text and "/home/" not in text
