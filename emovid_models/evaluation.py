@@ -94,7 +94,7 @@ class Intended:
 def load_prompts(content_type: str) -> list[Prompt]:
     """The prompts that ship for a content type: the same scenes for all eight emotions.
 
-    So no scene can give its emotion away, and emotions and models are compared on equal scenes with equal noise.
+    So no scene can give its emotion away, and emotions and models are compared on equal scenes.
     Their order is such that the first few are a fair choice of all.
 
     Args:
