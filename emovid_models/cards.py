@@ -341,6 +341,7 @@ def _wan_card(
     settings = results.get("settings", {})
     width, height = (int(length) for length in settings.get("size", "832x480").split("x"))
     dataset = f"{namespace}/EmoVid"
+    prompt = MINIATURE_PROMPT if is_miniature(folder) else PROMPT
     data = ModelCardData(
         language="en",
         license=licence(folder, origin),
@@ -359,7 +360,7 @@ def _wan_card(
         ],
         model_name=repo_id.partition("/")[2],
         eval_results=_wan_results(dataset, namespace, task, measured[which]) if measured else None,
-        widget=[{"text": PROMPT, **({"output": {"url": EXAMPLE_PICTURE}} if task == "i2v" else {})}],
+        widget=[{"text": prompt, **({"output": {"url": EXAMPLE_PICTURE}} if task == "i2v" else {})}],
     )
     return render(
         template,
@@ -370,7 +371,7 @@ def _wan_card(
         licence=data.license,
         base=base,
         task=task,
-        prompt=PROMPT,
+        prompt=prompt,
         picture=EXAMPLE_PICTURE,
         width=width,
         height=height,
@@ -387,6 +388,9 @@ def _wan_card(
 
 PROMPT = "a cat on a roof"
 """What the generators' examples show."""
+
+MINIATURE_PROMPT = "a yellow face"
+"""What the examples of the miniature generators show, which know stickers only."""
 
 EXAMPLE_PICTURE = "example.png"
 """First frame in the repo of an image-to-video model, for the code example."""

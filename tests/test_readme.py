@@ -1,23 +1,72 @@
-"""What the README says works: its Python blocks run on a build of the miniature, its commands exist."""
+"""What the README says works: its Python blocks run on a build of the miniature, its commands run too.
+
+The commands run in order in a scratch folder that holds `clips/` and `labels.csv`, some stickers of the
+miniature. Names of repos stand for folders (`STANDS_FOR`), and a command does less than at full size
+(`LESS`). `emovid demo`, which serves until it is stopped, has tests of its own.
+"""
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from emovid_models import MINI_ANNOTATOR
 from emovid_models.cli import app
+from emovid_models.metrics import ea_8cls
 
 ROOT = Path(__file__).parents[1]
+MINI = ROOT / "emovid_dataset" / "mini"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+STANDS_FOR = {
+    "emovid/annotator": str(MINI_ANNOTATOR),
+    "Wan-AI/Wan2.1-T2V-1.3B-Diffusers": "base",
+    "emovid/wan2.1-t2v-1.3b-lora": "my-lora",
+}
+"""A repo that a command names, and the folder that it is here."""
+
+SMALL = ["--size", "48x32", "--frames", "5", "--steps", "1"]
+LESS = {
+    "build": ["--workers", "1"],
+    "generate": SMALL,
+    "evaluate": [*SMALL, "--per-emotion", "1"],
+    "train annotator": ["--epochs", "0.1", "--method", "lora", "--rank", "2"],
+    "train lora": ["--size", "48x32", "--max-frames", "5", "--steps", "1", "--rank", "2"],
+}
+"""Options that follow those of the README."""
+
+RUN = """
+import json, sys
+from emovid_models.cli import app
+for command in json.loads(sys.argv[1]):
+    print("$ emovid", *command, flush=True)
+    app(command, standalone_mode=False)
+"""
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """The words of every `emovid` command, without the name of the program."""
+    lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("emovid ")]
+
+
+def name_of(command: list[str]) -> str:
+    return " ".join(command[: 2 if command[0] == "train" else 1])
 
 
 def test_python_blocks_run(
@@ -25,24 +74,86 @@ def test_python_blocks_run(
 ) -> None:
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "EmoVid").symlink_to(mini_build)
+    (tmp_path / "emovid").mkdir()
+    (tmp_path / "emovid" / "ea_8cls").symlink_to(Path(str(ea_8cls.__file__)).parent)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     assert blocks("python")
     for block in blocks("python"):
         exec(block, names)
     printed = capsys.readouterr().out
     assert "torch.Size([16, 3, 224, 224])" in printed
     assert "'amusement', 'awe', 'contentment'" in printed
+    assert len(names["annotate"](names["bright"][0].video, top_k=3)) == 3
+    assert printed.splitlines()[-1] == "0.5"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """`clips/` and `labels.csv` with stickers of all emotions, and a tiny Wan in `base/`."""
+    sys.path.append(str(ROOT / "tests" / "wan"))
+    from diffusers import WanPipeline
+    from wan_tiny import t2v_components
+
+    WanPipeline(**t2v_components()).save_pretrained(tmp_path / "base")
+    with (MINI / "labels.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["content_type"] == "sticker"]
+    chosen = [row for place, row in enumerate(rows) if place % 3 == 0]
+    for row in chosen:
+        target = tmp_path / "clips" / row["path"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(MINI / row["path"], target)
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(chosen[0]))
+        writer.writeheader()
+        writer.writerows(chosen)
+    return tmp_path
+
+
+def test_the_commands_run(scratch: Path) -> None:
+    # A LoRA is trained before it is used.
+    order = ["build", "verify", "stats", "train lora", "annotate", "generate", "evaluate", "train annotator"]
+    planned = []
+    for name in [*order, "push"]:
+        found = [command for command in commands() if name_of(command) == name]
+        assert found, f"the README shows no emovid {name}"
+        for command in found:
+            planned.append([STANDS_FOR.get(word, word) for word in command] + LESS.get(name, []))
+    assert {name_of(command) for command in commands()} == {*order, "push", "demo"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, json.dumps(planned)],
+        capture_output=True,
+        text=True,
+        cwd=scratch,
+        env={**os.environ, "HF_HOME": str(scratch / "hf"), "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, f"{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    for made in (
+        "report.html",
+        "labels.parquet",
+        "cat.mp4",
+        "scores/evaluation.json",
+        "my-annotator/training.json",
+    ):
+        assert (scratch / made).stat().st_size > 0, made
+    assert "loading_script.py" in done.stdout, "the dry run lists the files"
 
 
 def test_commands_and_their_options_exist() -> None:
-    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("emovid ")]
-    assert len(lines) >= 3
-    for line in lines:
-        _, command, *arguments = shlex.split(line, comments=True)
-        help_text = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-        for option in (argument for argument in arguments if argument.startswith("--")):
-            assert option in help_text, f"{line}: {option}"
+    assert len(commands()) >= 10
+    for command in commands():
+        name = name_of(command).split()
+        help_text = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200"}).output
+        for option in (word for word in command if word.startswith("--")):
+            assert option in help_text, f"{command}: {option}"
+
+
+def test_the_places_exist() -> None:
+    table = README.partition("## Where things are")[2].partition("\n## ")[0]
+    places = re.findall(r"`([\w./]+)`", table)
+    assert len(places) > 8
+    for place in places:
+        assert (ROOT / place).exists(), place
 
 
 def test_the_make_targets_exist() -> None:
