@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_clients import READ, WRITE, Client, client_environment
 from hub_server import Account, HubServer
-
-Client = Callable[..., Any]
-
-WRITE = "hf_" + "writeTOKEN" * 3 + "abcd"
-READ = "hf_" + "readsTOKEN" * 3 + "abcd"
 
 
 @pytest.fixture
@@ -64,17 +59,3 @@ def client(hub: HubServer, stock_python: Path, tmp_path: Path) -> Client:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
-
-
-def client_environment(hub: HubServer, home: Path) -> dict[str, str]:
-    """Variables of a process whose Hub is this one, and whose home and caches are a folder of the test."""
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "HF_HOME": str(home / "hf"),
-        "HF_ENDPOINT": hub.url,
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-        "OMP_NUM_THREADS": "1",
-    }

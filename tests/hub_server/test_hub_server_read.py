@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Client
+from hub_clients import Client
 from hub_server import HubServer, reading
 
 from emovid_dataset.manifest import Manifest

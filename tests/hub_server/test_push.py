@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import READ, WRITE
+from hub_clients import READ, WRITE
 from hub_server import Fault, HubServer, Repo
 from push_process import push_files
 
@@ -22,6 +22,7 @@ from emovid_models.hub import RepoTree, check_tree, plan_commits, push
 from emovid_models.repos import assemble
 
 REPO = "emovid/EmoVid"
+NEXT = b"---\nlicense: mit\n---\n# Next\n"
 
 
 @pytest.fixture
@@ -97,7 +98,9 @@ class TestWhatIsSent:
         self, empty_hub: HubServer
     ) -> None:
         send(empty_hub, tree())
-        changed = tree(**{"train-1": b"new" * 50_000, "train-2": None, "README": b"# New\n"})
+        changed = tree(
+            **{"train-1": b"new" * 50_000, "train-2": None, "README": b"---\nlicense: mit\n---\n# New\n"}
+        )
         done = send(empty_hub, changed)
         assert held(empty_hub) == changed.files
         assert done.uploaded == ("data/train-1.tar", "README.md")
@@ -134,9 +137,9 @@ class TestWhatIsSent:
     def test_another_branch_leaves_main_alone(self, empty_hub: HubServer) -> None:
         send(empty_hub, tree())
         before = repo(empty_hub).branches["main"]
-        send(empty_hub, tree(README=b"# Next\n"), revision="next")
+        send(empty_hub, tree(README=NEXT), revision="next")
         assert repo(empty_hub).branches["main"] == before
-        assert held(empty_hub, "next")["README.md"] == b"# Next\n"
+        assert held(empty_hub, "next")["README.md"] == NEXT
 
     def test_private_is_private_from_the_start_and_a_public_repo_is_refused(
         self, empty_hub: HubServer
@@ -146,7 +149,7 @@ class TestWhatIsSent:
         repo(empty_hub).private = False
         count = len(repo(empty_hub).commits)
         with pytest.raises(ValueError, match=r"^emovid/EmoVid is public already; make it private"):
-            send(empty_hub, tree(README=b"# Secret\n"), private=True)
+            send(empty_hub, tree(README=NEXT), private=True)
         assert len(repo(empty_hub).commits) == count
 
     def test_gated_is_gated_before_the_first_file_comes(self, empty_hub: HubServer) -> None:
@@ -168,9 +171,9 @@ class TestWhatIsSent:
         send(empty_hub, tree(), tag="v1")
         before = repo(empty_hub).branches["main"]
         with pytest.raises(ValueError, match=r"^tag 'v1' of emovid/EmoVid names other files; give another"):
-            send(empty_hub, tree(README=b"# New\n"), tag="v1")
+            send(empty_hub, tree(README=b"---\nlicense: mit\n---\n# New\n"), tag="v1")
         assert repo(empty_hub).branches["main"] == before
-        assert send(empty_hub, tree(README=b"# New\n"), tag="v2").tag == "v2"
+        assert send(empty_hub, tree(README=b"---\nlicense: mit\n---\n# New\n"), tag="v2").tag == "v2"
 
 
 FAULTS = {

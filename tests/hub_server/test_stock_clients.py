@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from conftest import READ, WRITE, Client, client_environment
+from hub_clients import READ, WRITE, Client, client_environment
 from hub_server import Account, HubServer
 
 import emovid_models
