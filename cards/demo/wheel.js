@@ -9,11 +9,9 @@ function describe() {
 function choose(emotion, focus) {
   props.value = emotion;
   trigger('change', { value: emotion });
-  // The template is filled in anew in a microtask; focus and mood come after it.
-  setTimeout(() => {
-    describe();
-    if (focus) element.querySelector(`[data-emotion="${emotion}"]`).focus();
-  });
+  if (focus) element.querySelector(`[data-emotion="${emotion}"]`).focus();
+  // The template is filled in anew in a microtask, the mood after it.
+  setTimeout(describe);
 }
 
 element.addEventListener('click', (event) => {
