@@ -41,6 +41,9 @@ REPRODUCTION = "reproduction.json"
 FIGURES = "figures.json"
 """File of an annotator's folder that holds what was measured."""
 
+OUT_OF_FOLD = "out_of_fold.jsonl"
+"""File of an annotator's folder that holds the answers of a cross-validation, a line a clip."""
+
 
 def render(template: str, /, **values: Any) -> str:
     """Fill a template of `CARDS`.
@@ -238,6 +241,8 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         example=EXAMPLE,
         figures=figures,
         measured=measured,
+        out_of_fold=OUT_OF_FOLD if (folder / OUT_OF_FOLD).is_file() else None,
+        miniature=is_miniature(folder),
         run=run,
     )
 

@@ -121,6 +121,7 @@ def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
             **{path.name: path for path in folder.iterdir() if _PROCESSOR_FILES.fullmatch(path.name)},
             **code,
             **_results(folder),
+            **{name: folder / name for name in [cards.OUT_OF_FOLD] if (folder / name).is_file()},
             cards.EXAMPLE: EXAMPLE_CLIP,
             CARD_NAME: card.encode(),
         },

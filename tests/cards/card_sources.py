@@ -41,6 +41,10 @@ RESULTS: dict[str, Any] = {
         }
         for task, shift in (("t2v", 0.0), ("i2v", 0.0534))
     },
+    "ablation": [
+        {"emotion_guidance": 0.0, "intensity": 0.0, "figures": figures(0.1419, 83), "base": True},
+        {"emotion_guidance": 6.5, "intensity": 1.5, "figures": figures(0.3113, 83)},
+    ],
     "judge": {"identity": "annotator@0", "held_out": figures(0.4119, 37)},
     "second_judge": {"identity": "svm@0", "held_out": figures(0.3671, 37)},
     "paper": {"t2v": {"ea_8cls": 0.4833}, "i2v": {"ea_8cls": 0.7625}, "source": "the paper"},

@@ -189,6 +189,7 @@ def test_a_generators_numbers_are_those_of_the_results(
     which = "lora" if KINDS[name] == "lora" else "base"
     told = [result.metric_value for result in ModelCard(text).data.eval_results]
     assert told == [other[task][which][key]["value"] for key in ("ea_8cls", "ea_2cls")]
+    assert ("What guidance and intensity do" in text) == (task == "t2v")
     # The paper's number is marked as the paper's, and is none of these weights' results.
     paper = f"{100 * RESULTS['paper'][task]['ea_8cls']:.2f}"
     assert re.search(rf"The paper reports {paper} %", text) and text.count(paper) == 1
