@@ -21,13 +21,16 @@ BIN = .venv/bin
 	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check -r tests/datasets36/requirements.txt
 	touch $@
 
-.PHONY: demo test lint datasets36 apt sources fresh-clone bench clean
+.PHONY: demo reproduce test lint datasets36 apt sources fresh-clone bench clean
 
 demo: .venv/.base ## build the miniature, verify it, load it back, make the report
 	$(BIN)/emovid build $(MINI) --labels $(MINI)/labels.csv --note cards/dataset/miniature.txt --out $(OUT)/EmoVid --overwrite
 	$(BIN)/emovid verify $(OUT)/EmoVid --decode
 	$(BIN)/python -m emovid_dataset.demo $(OUT)/EmoVid
 	$(BIN)/emovid stats $(OUT)/EmoVid --html $(OUT)/report.html
+
+reproduce: .venv/.test ## the paper's claim in miniature: train from scratch, generate, judge, tabulate
+	$(BIN)/python tools/reproduce.py all --out $(OUT)/reproduce
 
 # torchcodec wants FFmpeg's libraries and the browser tests want Chromium: taken from Debian where we may
 apt:

@@ -1,0 +1,127 @@
+"""The chain from clips to table, with next to nothing in it: `tools/reproduce.py --tiny`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+
+import mini_wan
+import reproduce
+from make_mini import cache_folder, read_stickers, reserved_assets
+from mini_wan import EmojiClips
+from reproduce import STAGES, TINY, Run
+
+from emovid_dataset.loading import select
+from emovid_models.wan.lora import WEIGHT_NAME
+
+pytestmark = pytest.mark.skipif(
+    not (cache_folder() / "fluent-emoji-anim-1.0.0").is_dir(), reason="make sources fetches the emoji"
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the whole chain."""
+    run = Run(TINY, tmp_path_factory.mktemp("first"))
+    for name in STAGES:
+        reproduce.run_stage(run, name)
+    return run
+
+
+def test_every_stage_leaves_a_record(first: Run) -> None:
+    result = json.loads((first.out / "reproduction.json").read_text())
+    assert list(reproduce.read_records(first)) == list(STAGES)
+    assert list(result["stages"]) == list(STAGES)[:-1]
+    assert all(stage["seed"] == 0 and stage["peak_mb"] > 100 for stage in result["stages"].values())
+    assert result["t2v"]["base"]["n"] == result["t2v"]["lora"]["n"] == 8 * TINY.t2v_prompts
+
+
+def test_a_stage_is_done_until_its_settings_or_inputs_change(first: Run) -> None:
+    assert all(reproduce.is_done(first, name) for name in STAGES)
+    other = Run(replace(TINY, denoising=3), first.out)
+    undone = [name for name in STAGES if not reproduce.is_done(other, name)]
+    assert undone == ["generate-t2v", "generate-i2v", "ablation"]
+
+
+def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run, tmp_path: Path) -> None:
+    """The second run shares only the data; its VAE is killed after a checkpoint and goes on from it."""
+    run = Run(TINY, tmp_path)
+    for name in ("EmoVid", "stages"):
+        shutil.copytree(first.out / name, run.out / name)
+    shutil.copyfile(first.clips, run.clips)
+    for path in (run.out / "stages").iterdir():
+        if not path.name.startswith("data"):
+            path.unlink()
+
+    steps = []
+    loss = mini_wan.F.l1_loss
+
+    def killed(*args: object, **kwargs: object) -> torch.Tensor:
+        steps.append(1)
+        if len(steps) > 3 * 2:
+            raise KeyboardInterrupt
+        return loss(*args, **kwargs)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mini_wan.F, "l1_loss", killed)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce.run_stage(run, "vae")
+    assert not reproduce.is_done(run, "vae")
+    assert torch.load(run.out / "checkpoints" / "vae.pt", weights_only=True)["step"] == 2
+
+    for name in list(STAGES)[1:]:
+        reproduce.run_stage(run, name)
+    for name in STAGES:
+        assert reproduce.read_records(run)[name]["output"] == reproduce.read_records(first)[name]["output"]
+    assert (run.out / "table.json").read_bytes() == (first.out / "table.json").read_bytes()
+
+
+def test_no_training_sees_a_reserved_or_held_out_emoji(first: Run) -> None:
+    clips = EmojiClips.load(first.clips)
+    everything = reproduce.training_paths(Run(reproduce.Settings(), first.out))
+    stems = {path.stem for path in everything}
+    assert set(clips.stems) <= stems
+    assert not {Path(asset).stem for asset in reserved_assets()} & stems
+    held = {str(clip.group) for clip in select(first.build, split=("validation", "test")).clips}
+    assert len(held) > 20
+    assert not held & {stem.partition("-")[0] for stem in stems}
+    # The labelled stickers of the training side are in.
+    train = {str(clip.group) for clip in select(first.build, split="train").clips}
+    labelled = {Path(sticker.asset).stem for sticker in read_stickers() if sticker.group in train}
+    assert labelled - {Path(asset).stem for asset in reserved_assets()} <= stems
+
+
+def test_at_intensity_0_the_lora_is_the_base_to_the_bit(first: Run) -> None:
+    base = first.videos("ablation/base-guidance-1-intensity-0")
+    lora = first.videos("ablation/lora-guidance-1-intensity-0")
+    assert len(list(base.glob("*.mp4"))) == 8
+    for video in base.glob("*.mp4"):
+        assert video.read_bytes() == (lora / video.name).read_bytes()
+
+
+def test_models_are_float16_on_disk_and_float32_when_loaded(first: Run) -> None:
+    from emovid_models.wan.generate import load_pipeline
+
+    weights = load_file(first.model("wan-t2v") / "transformer/diffusion_pytorch_model.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    pipe = load_pipeline(first.model("wan-t2v"), image_to_video=False, lora=first.model("lora-t2v"))
+    for module in (pipe.transformer, pipe.vae, pipe.text_encoder):
+        assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+    assert (first.model("lora-t2v") / WEIGHT_NAME).is_file()
