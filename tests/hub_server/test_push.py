@@ -408,6 +408,48 @@ class TestRefusals:
         assert WRITE not in caplog.text and "X-Amz-Signature" not in caplog.text
 
 
+class TestCommand:
+    @pytest.fixture
+    def run(self, empty_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> Any:
+        from typer.testing import CliRunner
+
+        from emovid_models.cli import app
+
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        return lambda *arguments: CliRunner().invoke(app, ["push", "metric", *arguments])
+
+    def test_it_says_what_it_did(self, run: Any, empty_hub: HubServer) -> None:
+        from emovid_models.metrics import ea_8cls
+
+        source = str(Path(str(ea_8cls.__file__)).parent)
+        first = run(source, "--repo-id", "emovid/ea_8cls")
+        assert first.exit_code == 0, first.output
+        head = empty_hub.repos["spaces", "emovid/ea_8cls"].branches["main"]
+        assert f"2 commits; main is {head}, tagged v0.1.0" in first.output
+        again = run(source, "--repo-id", "emovid/ea_8cls", "--no-tag", "--revision", "main")
+        assert f"0 commits; main is {head}; every file is on the Hub" in again.output
+        assert WRITE not in first.output + again.output
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--tag", "v1", "--no-tag"], "--tag 'v1' and --no-tag exclude each other"),
+            (["--commit-size", "many"], "size 'many' must be a number"),
+            (["--gated", "auto"], "gated is for datasets and models"),
+        ],
+    )
+    def test_what_is_used_wrong_is_said_before_anything_is_sent(
+        self, run: Any, empty_hub: HubServer, options: list[str], message: str
+    ) -> None:
+        from emovid_models.metrics import ea_8cls
+
+        source = str(Path(str(ea_8cls.__file__)).parent)
+        done = run(source, "--repo-id", "emovid/ea_8cls", *options)
+        assert isinstance(done.exception, ValueError) and message in str(done.exception)
+        assert empty_hub.exchanges == []
+
+
 class TestDownloads:
     def test_a_reset_never_leaves_half_a_file_and_a_slow_body_is_waited_for(
         self, empty_hub: HubServer, sleeps: list[float], tmp_path: Path

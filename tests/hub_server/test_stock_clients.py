@@ -364,8 +364,8 @@ def test_the_annotator_comes_from_the_hub(client: Client) -> None:
 
 NODE = """
 import { createHash } from "node:crypto";
-import { downloadFile, listFiles, whoAmI } from "@huggingface/hub";
-const hubUrl = process.argv[2], accessToken = process.argv[3];
+import { createRepo, downloadFile, listFiles, uploadFiles, whoAmI } from "@huggingface/hub";
+const [hubUrl, accessToken, writeToken] = process.argv.slice(2);
 const repo = { type: "dataset", name: "emovid/EmoVid" };
 const files = {};
 for await (const file of listFiles({ repo, recursive: true, hubUrl })) {
@@ -375,11 +375,20 @@ for await (const file of listFiles({ repo, recursive: true, hubUrl })) {
   files[file.path] = [file.size, createHash("sha256").update(data).digest("hex")];
 }
 const me = await whoAmI({ accessToken, hubUrl });
+const mine = { type: "model", name: "emovid/from-node" };
+await createRepo({ repo: mine, accessToken: writeToken, hubUrl });
+await uploadFiles({
+  repo: mine, accessToken: writeToken, hubUrl, useXet: false,
+  files: [
+    { path: "a.txt", content: new Blob(["a"]) },
+    { path: "b.tar", content: new Blob(["b".repeat(50000)]) },
+  ],
+});
 console.log(JSON.stringify({ files, me: me.name }));
 """
 
 
-def test_the_npm_client_lists_and_downloads_the_dataset(
+def test_the_npm_client_lists_and_downloads_the_dataset_and_uploads_a_model(
     hub: HubServer, sources: dict[tuple[str, str], Path], tmp_path: Path
 ) -> None:
     if shutil.which("npm") is None:
@@ -396,11 +405,17 @@ def test_the_npm_client_lists_and_downloads_the_dataset(
         pytest.skip(f"npm cannot install @huggingface/hub: {installed.stderr.strip()[-200:]}")
     (tmp_path / "read.js").write_text(NODE)
     done = subprocess.run(
-        ["node", "read.js", hub.url, READ], cwd=tmp_path, capture_output=True, text=True, timeout=120
+        ["node", "read.js", hub.url, READ, WRITE], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert found["me"] == "reader"
+    blobs = next(hub.repos["models", "emovid/from-node"].log()).blobs
+    assert {name: blobs[name].file.read_bytes() for name in ("a.txt", "b.tar")} == {
+        "a.txt": b"a",
+        "b.tar": b"b" * 50_000,
+    }
+    assert blobs["b.tar"].sha256
     tree = assemble("dataset", sources["dataset", "emovid/EmoVid"], repo_id="emovid/EmoVid")
     found["files"].pop(".gitattributes")
     assert found["files"] == {
