@@ -270,7 +270,8 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
             f"{weights} does not say which task it was trained for; emovid train lora writes that"
         )
     adapter = json.loads(read_header(weights).get(ADAPTER_KEY, "{}"))
-    origin = facts.base if public_name(facts.base) else str(folder.resolve().parent / facts.base)
+    # A folder is known by its name; the base of a chain of trainings lies beside what was trained on it.
+    origin = facts.base if public_name(facts.base) else str(folder.resolve().parent / Path(facts.base).name)
     base = published_base(folder, facts.base)
     if base is None and is_miniature(Path(origin)):
         base = f"{namespace}/mini-wan-{facts.task}"

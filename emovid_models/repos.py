@@ -67,6 +67,8 @@ def assemble(
         raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
         raise ValueError(f"repo id is {repo_id!r}; it must be owner/name")
+    if not re.fullmatch(r"[\w.-]+", namespace):
+        raise ValueError(f"namespace is {namespace!r}; it must be the name of a user or organisation")
     folder = Path(source)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")

@@ -129,6 +129,8 @@ def test_wrong_names_and_unfinished_or_unlicensed_folders_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="repo id is 'EmoVid'; it must be owner/name"):
         assemble("dataset", mini_build, repo_id="EmoVid")
+    with pytest.raises(ValueError, match=r"namespace is 'a/b\)'; it must be the name"):
+        assemble("dataset", mini_build, repo_id="me/EmoVid", namespace="a/b)")
     with pytest.raises(FileNotFoundError, match="none is not a folder"):
         assemble("dataset", tmp_path / "none", repo_id="me/EmoVid")
     build = shutil.copytree(mini_build, tmp_path / "build")
