@@ -395,7 +395,15 @@ def test_the_npm_client_lists_and_downloads_the_dataset_and_uploads_a_model(
         pytest.skip("npm is not installed")
     (tmp_path / "package.json").write_text('{"type": "module"}')
     installed = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--silent", "--fetch-retries=0", "@huggingface/hub@2"],
+        [
+            "npm",
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--fetch-retries=0",
+            "@huggingface/hub@2",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
