@@ -88,7 +88,7 @@ def _sector(index: int) -> str:
     name = EMOTIONS[index].name
     # Clockwise from nine o'clock: four above, four below.
     middle = math.pi + (index + 0.5) * math.pi / 4
-    x, y = 122 * math.cos(middle), 122 * math.sin(middle)
+    x, y = 127 * math.cos(middle), 127 * math.sin(middle)
     return f"""<g role="radio" data-emotion="{name}" aria-label="{name}" style="--c: var(--{name})"
  aria-checked="${{value === '{name}'}}" tabindex="${{value === '{name}' ? 0 : -1}}">
 <path class="ground" d="{_wedge(middle)}"></path><path class="fill" d="{_wedge(middle)}"></path>
