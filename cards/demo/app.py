@@ -396,8 +396,10 @@ def _load_soon(annotator: Annotator, generator: Generator) -> None:
 
 
 def _read_soon(library: Library) -> None:
+    """Read the list of clips and the first page's posters while the server starts."""
     try:
-        library.table()
+        for clip_id in library.choose(Choice()).index[:PAGE]:
+            library.poster(clip_id)
     except Exception as error:  # of the Hub's client, which has exceptions of many kinds
         log.warning("the dataset %s cannot be read yet: %s", library.name, error)
 
@@ -429,7 +431,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     page, library = build(Settings.read())
-    # Read while the server starts; what fails here fails again, and is shown, when the page asks for it.
+    # What fails here fails again, and is shown, when the page asks for it.
     threading.Thread(target=_read_soon, args=(library,), daemon=True).start()
     page.queue(max_size=16).launch(
         theme=THEME,
@@ -437,7 +439,12 @@ def main() -> None:
         max_file_size=LARGEST_UPLOAD,
         footer_links=[],
         ssr_mode=False,
-        app_kwargs={"routes": [Route("/clip/{id}.mp4", library.serve)]},
+        app_kwargs={
+            "routes": [
+                Route("/clip/{id}.mp4", library.serve),
+                Route("/poster/{id}.jpg", library.serve_poster),
+            ]
+        },
     )
 
 

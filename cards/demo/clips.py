@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import av
 import fsspec
 import pandas as pd
 from emotions import CONTENT_TYPES
@@ -42,6 +43,9 @@ ORDERS: dict[str, tuple[str, bool] | None] = {
 _SHARD = re.compile(r"data/[a-z]+/[a-z]+-\d{5}-of-\d{5}\.tar")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _KEPT_VIDEOS = 96
+_KEPT_POSTERS = 1024
+_POSTER_SIDE = 480
+_CACHE = "private, max-age=3600"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,7 @@ class Library:
         self._root = ""
         self._table: pd.DataFrame | None = None
         self.video = lru_cache(maxsize=_KEPT_VIDEOS)(self._video)
+        self.poster = lru_cache(maxsize=_KEPT_POSTERS)(self._poster)
 
     def table(self) -> pd.DataFrame:
         """Every clip's fields, by id.
@@ -156,6 +161,30 @@ class Library:
             raise OSError(f"clip {clip_id} differs from its sha256")
         return data
 
+    def _poster(self, clip_id: str) -> bytes:
+        """The first frame of a clip as JPEG: twelve players at once would be slow to open.
+
+        Raises:
+            KeyError: there is no such clip.
+            OSError: it cannot be read.
+        """
+        with av.open(io.BytesIO(self.video(clip_id))) as file:
+            picture = next(file.decode(video=0)).to_image()
+        picture.thumbnail((_POSTER_SIDE, _POSTER_SIDE))
+        jpeg = io.BytesIO()
+        picture.save(jpeg, "JPEG", quality=88)
+        return jpeg.getvalue()
+
+    async def serve_poster(self, request: Request) -> Response:
+        """Answer ``/poster/<id>.jpg``."""
+        try:
+            data = await run_in_threadpool(self.poster, request.path_params["id"])
+        except KeyError:
+            return PlainTextResponse("there is no such clip", 404)
+        except OSError as error:
+            return PlainTextResponse(f"the clip cannot be read: {type(error).__name__}", 502)
+        return Response(data, headers={"Cache-Control": _CACHE}, media_type="image/jpeg")
+
     async def serve(self, request: Request) -> Response:
         """Answer ``/clip/<id>.mp4``, whole or a range of it: a player seeks by ranges."""
         try:
@@ -164,7 +193,7 @@ class Library:
             return PlainTextResponse("there is no such clip", 404)
         except OSError as error:
             return PlainTextResponse(f"the clip cannot be read: {type(error).__name__}", 502)
-        headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
+        headers = {"Accept-Ranges": "bytes", "Cache-Control": _CACHE}
         asked = request.headers.get("range")
         if asked is None:
             return Response(data, headers=headers, media_type="video/mp4")

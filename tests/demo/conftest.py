@@ -115,7 +115,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def open_page(address: str, width: int = 1280, height: int = 900) -> Any:
         page = browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(120_000)
         page.requested = []
         page.on("request", lambda request: page.requested.append(request.url))
         page.goto(address)

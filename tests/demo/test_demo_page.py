@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from emovid_models import MINI_ANNOTATOR
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=120_000)
 pytestmark = pytest.mark.browser
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
@@ -158,6 +159,11 @@ def test_the_clip_address_serves_the_bytes_and_ranges_of_the_clip(
     assert (part.status, part.body()) == (206, item.video[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(item.video)}"
     assert page.request.get(url, headers={"Range": f"bytes={len(item.video)}-"}).status == 416
+    poster = page.request.get(f"{address}poster/{item.clip.id}.jpg").body()
+    shown = np.asarray(Image.open(io.BytesIO(poster)).convert("RGB"), float)
+    first = decode(item.video, frames=lambda count: [0])[0]
+    assert shown.shape == first.shape and np.abs(shown - first).mean() < 8
+    assert page.request.get(f"{address}poster/sticker-0000000000000000.jpg").status == 404
     for name in ("sticker-0000000000000000", "..%2F..%2FREADME"):
         assert page.request.get(f"{address}clip/{name}.mp4").status == 404
 
