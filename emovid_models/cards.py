@@ -32,6 +32,9 @@ LICENCES = (
 )
 """What a base's name holds, on the Hub or as a folder, and the licence of all that derives from it."""
 
+OWNER = "emovid"
+"""Who owns the repos that names in files mean, until somebody else publishes them."""
+
 RUN_CARD = "training.json"
 """File of a trained folder that says how it was trained."""
 
@@ -210,7 +213,7 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         datasets=[dataset],
         metrics=["accuracy", "recall"] if measured or run else None,
         tags=["video-emotion", "emovid", "emotion", "affective-computing"],
-        model_name=repo_id.partition("/")[2],
+        model_name=repo_id.partition("/")[2] if measured or run else None,
         eval_results=[
             *(
                 result
@@ -274,7 +277,7 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
     origin = facts.base if public_name(facts.base) else str(folder.resolve().parent / Path(facts.base).name)
     base = published_base(folder, facts.base)
     if base is None and is_miniature(Path(origin)):
-        base = f"{namespace}/mini-wan-{facts.task}"
+        base = f"{OWNER}/mini-wan-{facts.task}"
     if base is None:
         raise ValueError(
             f"base of {weights} is the folder {facts.base!r}, which nobody else has: "
@@ -287,7 +290,7 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
         namespace=namespace,
         task=facts.task,
         which="lora",
-        base=base,
+        base=re.sub(rf"^{OWNER}/", f"{namespace}/", base),
         origin=origin,
         facts=facts,
         rank=adapter.get("transformer.r"),
@@ -344,8 +347,8 @@ def _wan_card(
 ) -> str:
     results = read_json(folder / REPRODUCTION) or read_json(folder.parent / REPRODUCTION) or {}
     measured = results.get(task)
-    settings = results.get("settings", {})
-    width, height = (int(length) for length in settings.get("size", "832x480").split("x"))
+    settings = {**_EXAMPLE_CALLS[is_miniature(folder)], **results.get("settings", {})}
+    width, height = (int(length) for length in settings["size"].split("x"))
     dataset = f"{namespace}/EmoVid"
     prompt = MINIATURE_PROMPT if is_miniature(folder) else PROMPT
     data = ModelCardData(
@@ -364,7 +367,7 @@ def _wan_card(
             "wan",
             *(["lora", "template:sd-lora"] if base else []),
         ],
-        model_name=repo_id.partition("/")[2],
+        model_name=repo_id.partition("/")[2] if measured else None,
         eval_results=_wan_results(dataset, namespace, task, measured[which]) if measured else None,
         widget=[{"text": prompt, **({"output": {"url": EXAMPLE_PICTURE}} if task == "i2v" else {})}],
     )
@@ -381,16 +384,23 @@ def _wan_card(
         picture=EXAMPLE_PICTURE,
         width=width,
         height=height,
-        frames=settings.get("num_frames", 81),
-        steps=settings.get("steps", 50),
-        guidance=settings.get("guidance_scale", 5.0),
+        frames=settings["num_frames"],
+        steps=settings["steps"],
+        guidance=settings["guidance_scale"],
         parameters=_rounded(trained),
         results=results,
         measured=measured,
         miniature=is_miniature(folder),
+        run=(folder / RUN_CARD).is_file(),
         **values,
     )
 
+
+_EXAMPLE_CALLS: Mapping[bool, Mapping[str, Any]] = {
+    False: {"size": "832x480", "num_frames": 81, "steps": 50, "guidance_scale": 5.0},
+    True: {"size": "64x64", "num_frames": 17, "steps": 8, "guidance_scale": 3.0},
+}
+"""How the examples call Wan2.1, and the miniature, where no result file says how it was called."""
 
 PROMPT = "a cat on a roof"
 """What the generators' examples show."""

@@ -242,3 +242,26 @@ def test_no_token_and_no_folder_of_this_machine_is_in_a_card(
     for name, kind in KINDS.items():
         text = text_of(assemble(kind, sources[name], repo_id=name))
         assert "hf_secret" not in text and str(sources[name].parent) not in text and "/home/" not in text
+
+
+@pytest.mark.parametrize("name", ["wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v"])
+def test_the_miniatures_that_ship_have_cards_of_their_own_results(name: str) -> None:
+    from emovid_models.cards import parameters
+
+    folder = MINI_ANNOTATOR.parent / name
+    if not folder.is_dir():
+        pytest.skip("this package ships no miniature Wan")
+    kind = "lora" if name.startswith("lora") else "base"
+    tree = assemble(kind, folder, repo_id=f"me/mini-{name}", namespace="me")
+    text, data = text_of(tree), ModelCard(text_of(tree)).data
+    assert (data.license, data.datasets) == ("mit", ["me/EmoVid"])
+    assert getattr(data, "base_model", None) == (
+        f"me/mini-{name.replace('lora', 'wan')}" if kind == "lora" else None
+    )
+    results = json.loads((folder.parent / "reproduction.json").read_text())
+    size = parameters(sorted(folder.rglob("*.safetensors")))
+    run = json.loads((folder / "training.json").read_text())
+    values = [*leaves(results), *leaves(run), size / 1e3, size / 1e6]
+    assert unexplained(text, values, STRUCTURAL) == []
+    measured = results[name.rpartition("-")[2]]["lora" if kind == "lora" else "base"]
+    assert measured["ea_8cls"]["value"] in [result.metric_value for result in data.eval_results]
