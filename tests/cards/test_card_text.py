@@ -258,10 +258,14 @@ def test_the_miniatures_that_ship_have_cards_of_their_own_results(name: str) -> 
     assert getattr(data, "base_model", None) == (
         f"me/mini-{name.replace('lora', 'wan')}" if kind == "lora" else None
     )
-    results = json.loads((folder.parent / "reproduction.json").read_text())
+    path = folder.parent / "reproduction.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
     size = parameters(sorted(folder.rglob("*.safetensors")))
     run = json.loads((folder / "training.json").read_text())
     values = [*leaves(results), *leaves(run), size / 1e3, size / 1e6]
     assert unexplained(text, values, STRUCTURAL) == []
-    measured = results[name.rpartition("-")[2]]["lora" if kind == "lora" else "base"]
-    assert measured["ea_8cls"]["value"] in [result.metric_value for result in data.eval_results]
+    told = [result.metric_value for result in data.eval_results or ()]
+    if measured := results.get(name.rpartition("-")[2]):
+        assert measured["lora" if kind == "lora" else "base"]["ea_8cls"]["value"] in told
+    else:
+        assert told == [] and "What was measured" not in text
