@@ -62,13 +62,15 @@ def generate(
     intensity: float = typer.Option(1.0, help="0 is the base model, 1 as trained, more is more."),
     content_type: str = typer.Option(None, help="cartoon, movie or sticker."),
     image: Path = typer.Option(None, help="First image, for an image-to-video model."),
-    model: str = typer.Option(..., help="Base: a folder or a Hub repo in the layout of diffusers."),
-    lora: str = typer.Option(None, help="LoRA: a file, a folder or a Hub repo."),
-    out: Path = typer.Option(..., help="The MP4; with --prompts a folder."),
-    size: str = typer.Option("832x480", help="WIDTHxHEIGHT, both multiples of 16."),
-    frames: int = typer.Option(81, help="Frames, 4k+1; 16 a second."),
-    steps: int = typer.Option(50, help="Denoising steps."),
-    guidance: float = typer.Option(5.0, help="Guidance by the prompt."),
+    model: str = typer.Option(
+        "mini", help="Base: a folder or a Hub repo in the layout of diffusers; mini is the one that ships."
+    ),
+    lora: str = typer.Option(None, help="LoRA: a file, a folder or a Hub repo; for mini the one that ships."),
+    out: Path = typer.Option(Path("emovid.mp4"), help="The MP4; with --prompts a folder."),
+    size: str = typer.Option(None, help="WIDTHxHEIGHT, multiples of 16; 832x480 if not given, mini: 64x64."),
+    frames: int = typer.Option(None, help="Frames, 4k+1; 16 a second; 81 if not given, mini: 17."),
+    steps: int = typer.Option(None, help="Denoising steps; 50 if not given, mini: 8."),
+    guidance: float = typer.Option(None, help="Guidance by the prompt; 5 if not given, mini: 3."),
     emotion_guidance: float = typer.Option(None, help="Guidance by the emotion; as --guidance if not given."),
     negative: str = typer.Option(None, help="What the video shall not show."),
     seed: int = typer.Option(0, help="Seed of the noise."),
@@ -80,10 +82,14 @@ def generate(
     Example: emovid generate "a cat on a roof" --emotion awe --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers
     --lora emovid/wan2.1-t2v-1.3b-lora --out cat.mp4
 
+    Without --model a miniature that ships with the package makes 64x64 stickers of faces, people and animals:
+    emovid generate "a yellow face" --emotion sadness
+
     With --prompts, videos that are there already are left alone, so that the same command goes on after an
     interruption.
     """
     from emovid_dataset.terminal import Progress, print_table
+    from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
     from emovid_models.cli import need
     from emovid_models.wan.conditioning import conditioning_text, emotion_weights
     from emovid_models.wan.inputs import check_frames, check_prompt, check_size
@@ -112,8 +118,14 @@ def generate(
                 out=str(out),
             )
         ]
+    mini = model == "mini"
+    if mini:
+        i2v = wanted[0].image is not None
+        model = str(MINI_WAN_I2V if i2v else MINI_WAN_T2V)
+        lora = lora or str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)
     # Everything that can be refused is refused before gigabytes are loaded.
-    height, width = parse_size(size)
+    height, width = parse_size(size or ("64x64" if mini else "832x480"))
+    frames = frames or (17 if mini else 81)
     check_size(height, width)
     check_frames(frames)
     for item in wanted:
@@ -130,8 +142,8 @@ def generate(
         "height": height,
         "width": width,
         "num_frames": frames,
-        "num_inference_steps": steps,
-        "guidance_scale": guidance,
+        "num_inference_steps": steps or (8 if mini else 50),
+        "guidance_scale": guidance if guidance is not None else (3.0 if mini else 5.0),
         "negative_prompt": negative,
         "emotion_guidance_scale": emotion_guidance,
     }

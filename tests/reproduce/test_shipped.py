@@ -1,0 +1,68 @@
+"""The miniature models that ship in the package."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import WanImageToVideoPipeline, WanPipeline
+from PIL import Image
+from typer.testing import CliRunner
+
+from emovid_dataset.video import probe
+from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
+from emovid_models.cli import app
+from emovid_models.wan.lora import read_facts
+
+FOLDERS = (MINI_WAN_T2V, MINI_WAN_I2V, MINI_LORA_T2V, MINI_LORA_I2V)
+SIZE = {"height": 64, "width": 64, "num_frames": 17, "num_inference_steps": 2, "output_type": "np"}
+
+
+def test_stock_pipelines_load_bases_and_loras() -> None:
+    t2v = WanPipeline.from_pretrained(MINI_WAN_T2V)
+    t2v.load_lora_weights(MINI_LORA_T2V)
+    video = t2v("a yellow face", generator=torch.Generator().manual_seed(0), **SIZE).frames[0]
+    assert video.shape == (17, 64, 64, 3) and np.isfinite(video).all() and video.std() > 0.01
+
+    i2v = WanImageToVideoPipeline.from_pretrained(MINI_WAN_I2V)
+    i2v.load_lora_weights(MINI_LORA_I2V)
+    image = Image.new("RGB", (64, 64), "white")
+    video = i2v(image, "a yellow face", generator=torch.Generator().manual_seed(0), **SIZE).frames[0]
+    assert video.shape == (17, 64, 64, 3) and np.isfinite(video).all()
+    assert i2v.image_encoder is None and i2v.transformer.config.image_dim is None
+    for part in (t2v.transformer, t2v.vae, t2v.text_encoder, i2v.transformer, i2v.vae, i2v.text_encoder):
+        assert {parameter.dtype for parameter in part.parameters()} == {torch.float32}
+
+
+def test_they_are_small_and_say_where_they_come_from() -> None:
+    files = [path for folder in FOLDERS for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 30_000_000
+    for folder in FOLDERS:
+        assert "Microsoft" in (folder / "README.md").read_text()
+        card = json.loads((folder / "training.json").read_text())
+        assert {"data", "vae", "base-t2v"} <= card["stages"].keys()
+    for lora, task in ((MINI_LORA_T2V, "t2v"), (MINI_LORA_I2V, "i2v")):
+        facts = read_facts(lora / "pytorch_lora_weights.safetensors")
+        assert facts is not None and facts.task == task and facts.base == f"emovid/mini-wan-{task}"
+
+
+def test_nothing_names_a_folder_of_the_machine_that_trained_them() -> None:
+    for folder in FOLDERS:
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            assert b"name_or_path" not in path.read_bytes()
+            assert not re.search(rb'": *\\?"/', path.read_bytes()), path
+
+
+def test_the_command_line_generates_with_them_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["generate", "a yellow face", "--emotion", "sadness", "--steps", "2"]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 0
+    info = probe(tmp_path / "emovid.mp4")
+    assert (info.width, info.height, info.num_frames) == (64, 64, 17)
