@@ -179,9 +179,15 @@ def test_all_weights_learn(sticker_build: Path, repo: Path, tmp_path: Path) -> N
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_several_processes(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+ACCELERATE += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+
+
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate"])
+def test_several_processes(launcher: list[str], sticker_build: Path, repo: Path, tmp_path: Path) -> None:
     """Two processes share the batches, see every validation clip once, and write one annotator."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [sys.executable, "-m", *launcher]
     command += ["-m", "emovid_models.cli", "train", "annotator", "--data", str(sticker_build)]
     command += [
         "--base",
