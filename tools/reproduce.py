@@ -702,9 +702,7 @@ STAGES: dict[str, Stage] = {
     "vae": Stage(vae, ("data",), (*_MODEL, "vae")),
     "base-t2v": Stage(base_t2v, ("data", "vae"), (*_MODEL, "t2v", "flow_shift")),
     "base-i2v": Stage(base_i2v, ("data", "vae", "base-t2v"), (*_MODEL, "i2v", "flow_shift")),
-    "lora-t2v": Stage(
-        lora_t2v, ("data", "base-t2v"), (*_LORA, "t2v_lora_steps", "t2v_caption_dropout")
-    ),
+    "lora-t2v": Stage(lora_t2v, ("data", "base-t2v"), (*_LORA, "t2v_lora_steps", "t2v_caption_dropout")),
     "lora-i2v": Stage(lora_i2v, ("data", "base-i2v"), _LORA),
     "generate-t2v": Stage(generate_t2v, ("base-t2v", "lora-t2v"), (*_VIDEOS, "t2v_prompts")),
     "generate-i2v": Stage(generate_i2v, ("data", "base-i2v", "lora-i2v"), (*_VIDEOS, "i2v_videos")),
