@@ -21,8 +21,10 @@ import typer
 from PIL import Image, ImageDraw, ImageFont
 
 from emovid_dataset.emotions import EMOTIONS
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.pipeline import read_frames
-from emovid_models.evaluation import INTENDED_NAME, Intended, read_intended
+from emovid_models.evaluation import INTENDED_NAME, Intended, read_intended, score_confusion, to_record
 from emovid_models.nvila import NVILALiteProcessor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +40,8 @@ SHEET_FRAMES = 4
 SHEET_SCENES = 6
 """Scenes of a sheet: the first of the table, whatever became of them."""
 SHEET_COLUMNS = 2
+SIGNIFICANCE = 0.05
+"""Below it a paired test counts as a difference, as with intervals of 95 %."""
 TILE = 64
 """Pixels of a frame's side on a sheet."""
 
@@ -312,22 +316,43 @@ def learned(result: Mapping[str, Any]) -> str:
             continue
         comparison = result[task]
         base, lora = comparison["base"], comparison["lora"]
+        p = probability(comparison["mcnemar_p"])
         if is_above(lora, base):
             verdict = (
                 "fine-tuning on the emotions raises EA-8cls, as the paper reports; the intervals are apart"
             )
-        elif direction(comparison) == "the LoRA":
-            verdict = (
-                "the LoRA is ahead, but the intervals overlap, so the interval does not show a gain by itself"
-            )
+        elif direction(comparison) == "the LoRA" and comparison["mcnemar_p"] < SIGNIFICANCE:
+            verdict = f"the LoRA is ahead by the paired test (p = {p}), though the intervals overlap"
         else:
-            verdict = "the LoRA is not ahead: the paper's claim is not reproduced here"
+            verdict = f"the LoRA is not shown to be ahead (p = {p}): the paper's claim is not reproduced here"
         second = comparison.get("second_judge")
         if second is not None:
             word = "agrees" if direction(second) == direction(comparison) else "does not agree"
             verdict += f"; the second judge {word} on the direction"
         lines.append(f"- {title}: {verdict}.")
     return "\n".join(lines)
+
+
+def add_judge_figures(result: Mapping[str, Any], annotator: Path = MINI_ANNOTATOR) -> dict[str, Any]:
+    """Put the annotator's own cross-validated figures beside its identity, where the result has none.
+
+    Args:
+        result: as `reproduction.json` holds it.
+        annotator: its folder; its figures count only if it is the one that judged.
+
+    Returns:
+        The result, with the figures if they are this judge's.
+    """
+    judge = dict(result.get("judge", {}))
+    own = annotator / "figures.json"
+    if "held_out" in judge or not own.is_file() or judge.get("identity") != model_identity(annotator, None):
+        return dict(result)
+    counts = json.loads(own.read_text(encoding="utf-8"))["stickers"]["confusion"]
+    judge["held_out"] = to_record(score_confusion(counts))
+    judge["held_out_of"] = (
+        "labelled stickers, each judged by a model of the cross-validation that saw neither it nor a variant"
+    )
+    return {**result, "judge": judge}
 
 
 def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> str:
@@ -425,7 +450,7 @@ def page(
     out: Path = typer.Option(PAGE, help="The page."),
 ) -> None:
     """Write the page."""
-    found = json.loads(result.read_text(encoding="utf-8"))
+    found = add_judge_figures(json.loads(result.read_text(encoding="utf-8")))
     written = notes.read_text(encoding="utf-8") if notes.is_file() else ""
     shown = {task: images / f"reproduction-{task}.jpg" for task in TASKS}
     relative = {

@@ -166,6 +166,15 @@ def test_what_is_missing_is_left_out(page: Any, result: dict[str, Any]) -> None:
     assert "No second judge's figures are recorded." in text
 
 
+def test_figures_of_the_judge_are_those_of_the_annotator_that_judged(
+    page: Any, result: dict[str, Any], judge: Judge
+) -> None:
+    bare = {"judge": {"identity": judge.identity}}
+    assert page.add_judge_figures(bare)["judge"]["held_out"] == result["judge"]["held_out"]
+    other = {"judge": {"identity": "another"}}
+    assert page.add_judge_figures(other) == other and page.add_judge_figures(result) == result
+
+
 def test_the_papers_values_are_marked_as_the_papers(page: Any, result: dict[str, Any]) -> None:
     text = page.render(result, "", {})
     for value in ("48.33 %", "76.25 %"):
@@ -222,7 +231,7 @@ def test_blocks_of_a_sheet(page: Any) -> None:
 def test_the_page_that_is_there_is_the_one_of_the_result(page: Any) -> None:
     if not page.RESULT.is_file():
         pytest.skip("the reproduction has not been run")
-    found = json.loads(page.RESULT.read_text())
+    found = page.add_judge_figures(json.loads(page.RESULT.read_text()))
     notes = page.NOTES.read_text() if page.NOTES.is_file() else ""
     images = {
         task: f"images/reproduction-{task}.jpg"
