@@ -333,6 +333,21 @@ def learned(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def round_trip_text(found: Mapping[str, Any]) -> str:
+    """What the VAE alone does to real clips, as `tools/vae_round_trip.py` measured it."""
+    before, after, psnr = found["before"], found["after"], found["frame_psnr_db"]
+    answers = [sum(column) for column in zip(*after["confusion"], strict=True)]
+    most = max(range(len(EMOTIONS)), key=lambda label: answers[label])
+    return (
+        "Real stickers of the test split went through the VAE and back, without any generator. The first "
+        f"frame comes back at {psnr[0]:.1f} dB PSNR, the last at {psnr[-1]:.1f} dB. The judge, which has "
+        f"learnt these clips, names the emotion of {percent(before['ea_8cls']['value'])} "
+        f"({interval(before['ea_8cls'])}) of {before['n']} as they are and of "
+        f"{percent(after['ea_8cls']['value'])} ({interval(after['ea_8cls'])}) after the round trip, where it "
+        f"says {EMOTIONS[most]} of {answers[most]}. What is lost here, no LoRA can show to this judge."
+    )
+
+
 def add_judge_figures(result: Mapping[str, Any], annotator: Path = MINI_ANNOTATOR) -> dict[str, Any]:
     """Put the annotator's own cross-validated figures beside its identity, where the result has none.
 
@@ -353,6 +368,15 @@ def add_judge_figures(result: Mapping[str, Any], annotator: Path = MINI_ANNOTATO
         "labelled stickers, each judged by a model of the cross-validation that saw neither it nor a variant"
     )
     return {**result, "judge": judge}
+
+
+def read_result(path: Path = RESULT) -> dict[str, Any]:
+    """The result file, with what was measured beside it: the judge's own figures, the VAE's round trip."""
+    found = add_judge_figures(json.loads(path.read_text(encoding="utf-8")))
+    round_trip = path.with_name("vae_round_trip.json")
+    if round_trip.is_file():
+        found["vae_round_trip"] = json.loads(round_trip.read_text(encoding="utf-8"))
+    return found
 
 
 def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> str:
@@ -403,6 +427,8 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         for task, path in images.items():
             parts += [f"{TASKS[task]}:", f"![{TASKS[task]}, base and LoRA]({path})"]
     parts += ["## What was learnt", learned(result)]
+    if "vae_round_trip" in result:
+        parts += ["### What the VAE lets through", round_trip_text(result["vae_round_trip"])]
     if notes.strip():
         parts.append(notes.strip())
     parts += [
@@ -450,7 +476,7 @@ def page(
     out: Path = typer.Option(PAGE, help="The page."),
 ) -> None:
     """Write the page."""
-    found = add_judge_figures(json.loads(result.read_text(encoding="utf-8")))
+    found = read_result(result)
     written = notes.read_text(encoding="utf-8") if notes.is_file() else ""
     shown = {task: images / f"reproduction-{task}.jpg" for task in TASKS}
     relative = {
