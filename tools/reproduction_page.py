@@ -327,8 +327,10 @@ def learned(result: Mapping[str, Any]) -> str:
             verdict = f"the LoRA is not shown to be ahead (p = {p}): the paper's claim is not reproduced here"
         second = comparison.get("second_judge")
         if second is not None:
-            word = "agrees" if direction(second) == direction(comparison) else "does not agree"
-            verdict += f"; the second judge {word} on the direction"
+            verdict += (
+                f"; the annotator sees {direction(comparison)} ahead, the second judge {direction(second)} "
+                f"(p = {probability(second['mcnemar_p'])})"
+            )
         lines.append(f"- {title}: {verdict}.")
     return "\n".join(lines)
 

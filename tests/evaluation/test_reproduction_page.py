@@ -146,7 +146,8 @@ def test_words_follow_from_the_numbers(page: Any, result: dict[str, Any]) -> Non
     assert ("The LoRA's interval lies above the base's." in text) == apart
     assert ("The two intervals overlap." in text) != apart
     assert "At intensity 0 the LoRA's score is the base's." in text
-    assert "Both judges see the LoRA ahead." in text and "the second judge agrees on the direction" in text
+    assert "Both judges see the LoRA ahead." in text
+    assert "the annotator sees the LoRA ahead, the second judge the LoRA (p = " in text
 
     swapped = copy.deepcopy(result)
     for comparison in (swapped["t2v"], swapped["i2v"]):
