@@ -305,7 +305,7 @@ def stages_table(stages: Mapping[str, Mapping[str, Any]]) -> str:
             f"| {'' if peak is None else round(peak)} |"
         )
     total = sum(stage["seconds"] for stage in stages.values()) / 60
-    return "\n".join([*lines, f"| all | | {total:.1f} | |"])
+    return "\n".join([*lines, f"| all of these | | {total:.1f} | |"])
 
 
 def learned(result: Mapping[str, Any]) -> str:
