@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from emovid_dataset.video import probe
 from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 from emovid_models.cli import app
+from emovid_models.wan.generate import load_pipeline
 from emovid_models.wan.lora import read_facts
 
 FOLDERS = (MINI_WAN_T2V, MINI_WAN_I2V, MINI_LORA_T2V, MINI_LORA_I2V)
@@ -36,6 +37,20 @@ def test_stock_pipelines_load_bases_and_loras() -> None:
     assert i2v.image_encoder is None and i2v.transformer.config.image_dim is None
     for part in (t2v.transformer, t2v.vae, t2v.text_encoder, i2v.transformer, i2v.vae, i2v.text_encoder):
         assert {parameter.dtype for parameter in part.parameters()} == {torch.float32}
+
+
+def test_at_intensity_0_the_lora_is_the_base_to_the_bit() -> None:
+    pipe = load_pipeline(MINI_WAN_T2V, image_to_video=False)
+
+    def video(intensity: float) -> np.ndarray:
+        generator = torch.Generator().manual_seed(0)
+        call = {"emotion": "fear", "intensity": intensity, "content_type": "sticker", "generator": generator}
+        return np.asarray(pipe("a yellow face", **call, **SIZE).frames[0])
+
+    base = video(0)
+    pipe.load_lora_weights(MINI_LORA_T2V)
+    assert np.array_equal(video(0), base)
+    assert not np.array_equal(video(1), base)
 
 
 def test_they_are_small_and_say_where_they_come_from() -> None:
