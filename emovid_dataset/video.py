@@ -698,7 +698,9 @@ def transcode(
                 size = (height, width) if turned else (width, height)
                 picture = sink.add_stream("libx264", rate=rate)
                 picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
-                picture.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+                # x264's AVX-512 code gave other bytes now and then on some processors; AVX2's does not
+                fixed = {"threads": "1", "x264-params": "asm=avx2"}
+                picture.options = {"crf": str(crf), "preset": "veryfast", **fixed}
                 if not info.constant_rate:
                     # MP4 holds durations in the order of decoding; only without reordering are they exact
                     picture.options = {**picture.options, "bf": "0"}
