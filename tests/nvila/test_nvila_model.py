@@ -248,7 +248,7 @@ def test_half_precision_is_close_to_single(tied: Converted) -> None:
         logits = half(**inputs).logits[inputs["attention_mask"].bool()]
         scores = half.score_labels(tied.processor.encode_labels(LABELS), **inputs)
     assert logits.dtype == torch.bfloat16
-    assert torch.nn.functional.cosine_similarity(logits.float(), single).min() > 0.99
+    assert torch.nn.functional.cosine_similarity(logits.float(), single).min() > 0.98
     assert scores.dtype == torch.float32
 
 
