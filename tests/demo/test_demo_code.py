@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import settings
 from annotator import check_video
-from conftest import DEMO
+from demo_space import DEMO
 from typer.testing import CliRunner
 
 import emovid_models.cli

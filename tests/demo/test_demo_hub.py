@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DEMO, TESTS
+from demo_space import DEMO, TESTS
 
 from emovid_dataset import select
 

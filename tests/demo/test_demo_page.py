@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import serving
+from demo_space import serving
 from generator import write_video
 from PIL import Image
 
