@@ -8,7 +8,6 @@ number of training steps is lowered, and `emovid demo`, which serves until it is
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from card_sources import FENCE, KINDS, Card
+from hub_clients import client_environment
 from PIL import Image
 
 from emovid_models.repos import EXAMPLE_CLIP
@@ -76,16 +76,7 @@ def run(hub: Any, tmp_path: Path) -> Run:
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(tmp_path),
-                "HF_HOME": str(tmp_path / "hf"),
-                "HF_ENDPOINT": hub.url,
-                "HF_HUB_DISABLE_XET": "1",
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-                "OMP_NUM_THREADS": "1",
-            },
+            env=client_environment(hub, tmp_path),
         )
         assert done.returncode == 0, f"{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
         return done.stdout
