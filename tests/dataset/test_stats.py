@@ -9,7 +9,6 @@ import itertools
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from PIL import Image
 from scipy import stats as scipy_stats
 from skimage.color import deltaE_ciede2000, rgb2lab
 from typer.testing import CliRunner
+from web_pages import needs_chromium
 
 from emovid_dataset.build import build
 from emovid_dataset.cli import app
@@ -35,20 +35,8 @@ from emovid_dataset.stats import HUE_SECTORS, Distribution, Hues, Statistics, me
 from emovid_dataset.video import decode
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SCRIPT = "<script>document.title='taken'</script>"
 IMAGE = "\"'><img src=http://192.0.2.1/x onerror=\"document.title='taken'\"> {{ 7 * 7 }} &amp; </style>"
-
-browser_test = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
 
 
 def table(folder: Path) -> pandas.DataFrame:
@@ -391,15 +379,6 @@ def test_emotions_differ_to_colour_blind_eyes(deficiency: str, mode: int) -> Non
 # the page in a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
 def opened(browser: Any, page: Path, *, width: int = 1440, mode: str = "light") -> tuple[Any, list[str]]:
     """The page, and what its console said and what it asked for beside itself."""
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=mode)
@@ -426,7 +405,7 @@ FITS = """() => {
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 @pytest.mark.parametrize("mode", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 390, 768, 1440])
 def test_the_page_fits_is_quiet_and_loads_nothing(browser: Any, report: Path, width: int, mode: str) -> None:
@@ -439,7 +418,7 @@ def test_the_page_fits_is_quiet_and_loads_nothing(browser: Any, report: Path, wi
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 def test_the_page_shows_the_numbers_of_the_metadata(browser: Any, report: Path, mini_build: Path) -> None:
     tab, _ = opened(browser, report)
     rows = table(mini_build)
@@ -485,7 +464,7 @@ def test_the_page_shows_the_numbers_of_the_metadata(browser: Any, report: Path, 
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 def test_marks_stand_where_their_values_are(browser: Any, report: Path, statistics: Statistics) -> None:
     tab, _ = opened(browser, report)
     places = tab.evaluate(
@@ -512,7 +491,7 @@ def test_marks_stand_where_their_values_are(browser: Any, report: Path, statisti
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 def test_one_content_type_is_looked_at_at_a_time(browser: Any, report: Path) -> None:
     tab, _ = opened(browser, report, width=390)
     shown = """[...document.querySelectorAll('.scope')].filter(part => part.offsetHeight).map(
@@ -527,7 +506,7 @@ def test_one_content_type_is_looked_at_at_a_time(browser: Any, report: Path) -> 
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_words_and_marks_stand_out_from_the_page(browser: Any, report: Path, mode: str) -> None:
     tab, _ = opened(browser, report, mode=mode)
@@ -549,7 +528,7 @@ def test_words_and_marks_stand_out_from_the_page(browser: Any, report: Path, mod
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 def test_the_page_speaks_to_a_screen_reader(browser: Any, report: Path) -> None:
     tab, _ = opened(browser, report)
     assert tab.evaluate("document.documentElement.lang") == "en"
@@ -568,7 +547,7 @@ def test_the_page_speaks_to_a_screen_reader(browser: Any, report: Path) -> None:
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 def test_words_of_the_sheet_cannot_become_markup(
     browser: Any, odd_builds: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -597,7 +576,7 @@ def test_words_of_the_sheet_cannot_become_markup(
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 @pytest.mark.parametrize("width", [390, 1000, 1440])
 def test_the_numbers_of_a_large_build_fit(browser: Any, large_report: Path, width: int) -> None:
     tab, heard = opened(browser, large_report, width=width)
@@ -608,7 +587,7 @@ def test_the_numbers_of_a_large_build_fit(browser: Any, large_report: Path, widt
 
 
 @pytest.mark.browser
-@browser_test
+@needs_chromium
 @pytest.mark.parametrize("name", ["one", "narrow", "grey"])
 def test_odd_builds_have_a_whole_page(
     browser: Any, odd_builds: dict[str, Path], tmp_path: Path, name: str

@@ -1,5 +1,5 @@
 """Fixtures of the demo's tests; they live in a module whose name no other folder has."""
 
-from demo_space import bases, browser, opened
+from demo_space import bases, opened
 
-__all__ = ["bases", "browser", "opened"]
+__all__ = ["bases", "opened"]

@@ -2,77 +2,28 @@
 
 import importlib
 import io
-import os
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from web_pages import needs_chromium, serving
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed"),
+    needs_chromium,
 ]
 
 
 @pytest.fixture(scope="module")
 def address(ea_8cls_folder, tmp_path_factory):
     """The page's address, served by ``python app.py`` in its own folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_SERVER_PORT": str(port),
-    }
     log = tmp_path_factory.mktemp("app") / "log.txt"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ea_8cls_folder, env=environment, stdout=output, stderr=output
-        )
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        for _ in range(600):
-            assert server.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(url, timeout=5).close()
-                break
-            except (urllib.error.URLError, TimeoutError):
-                time.sleep(0.2)
-        else:
-            pytest.fail(f"no page at {url}: {log.read_text()}")
+    with serving([sys.executable, "app.py"], ea_8cls_folder, log) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
