@@ -33,6 +33,12 @@ SUFFIXES = frozenset(
 )
 """File name endings that a raw folder is searched for."""
 
+X264_SAME_BYTES = {"threads": "1", "x264-params": "asm=avx2"}
+"""Options by which libx264 gives the same bytes for the same frames.
+
+Its AVX-512 code gave other bytes now and then on some processors; AVX2's does not.
+"""
+
 _REDUCED_SIDE = 128
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
 _ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "ya", "pal8", "gbrap")
@@ -698,9 +704,7 @@ def transcode(
                 size = (height, width) if turned else (width, height)
                 picture = sink.add_stream("libx264", rate=rate)
                 picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
-                # x264's AVX-512 code gave other bytes now and then on some processors; AVX2's does not
-                fixed = {"threads": "1", "x264-params": "asm=avx2"}
-                picture.options = {"crf": str(crf), "preset": "veryfast", **fixed}
+                picture.options = {"crf": str(crf), "preset": "veryfast", **X264_SAME_BYTES}
                 if not info.constant_rate:
                     # MP4 holds durations in the order of decoding; only without reordering are they exact
                     picture.options = {**picture.options, "bf": "0"}

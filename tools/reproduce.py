@@ -75,6 +75,7 @@ class Settings:
         ratios: shares of train, validation and test among the labelled stickers.
         size: of the model.
         vae: training of the VAE; its batch counts frames.
+        vae_motion: its second round, on whole clips.
         t2v: pre-training of the T2V base.
         i2v: of the I2V base, which starts from the T2V base.
         lora_steps: optimizer steps of each LoRA.
@@ -97,7 +98,10 @@ class Settings:
     ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
     size: WanSize = field(default_factory=WanSize)
     vae: Schedule = field(
-        default_factory=lambda: Schedule(steps=1600, batch_size=16, learning_rate=2e-3, image_share=0.5)
+        default_factory=lambda: Schedule(steps=4500, batch_size=34, learning_rate=2e-3, image_share=0.2)
+    )
+    vae_motion: Schedule = field(
+        default_factory=lambda: Schedule(steps=3600, batch_size=34, learning_rate=1.5e-3)
     )
     t2v: Schedule = field(
         default_factory=lambda: Schedule(steps=1100, batch_size=12, learning_rate=1.5e-3, image_share=0.6)
@@ -122,6 +126,7 @@ TINY = Settings(
     threads=1,
     size=WanSize(vae_dim=4, width=24, heads=2, layers=1, text_dim=16),
     vae=Schedule(steps=3, batch_size=5, learning_rate=1e-3, checkpoint_every=2),
+    vae_motion=Schedule(steps=2, batch_size=17, learning_rate=1e-3, checkpoint_every=2),
     t2v=Schedule(steps=3, batch_size=2, learning_rate=1e-3, image_share=0.4, checkpoint_every=2),
     i2v=Schedule(steps=2, batch_size=2, learning_rate=1e-3),
     lora_steps=2,
@@ -222,13 +227,18 @@ def data(run: Run) -> list[Path]:
 # Training
 
 
+def _vae_checkpoints(run: Run) -> list[Path]:
+    return [run.out / "checkpoints" / name for name in ("vae.pt", "vae-motion.pt")]
+
+
 def vae(run: Run) -> list[Path]:
     """Train the VAE."""
     clips = EmojiClips.load(run.clips)
     model = mini_wan.new_vae(run.settings.size, run.settings.seed)
-    checkpoint = run.out / "checkpoints" / "vae.pt"
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    mini_wan.train_vae(model, clips, run.settings.vae, run.settings.seed, checkpoint)
+    checkpoints = _vae_checkpoints(run)
+    checkpoints[0].parent.mkdir(parents=True, exist_ok=True)
+    schedules = (run.settings.vae, run.settings.vae_motion)
+    mini_wan.train_vae(model, clips, schedules, run.settings.seed, checkpoints)
     model.half().save_pretrained(run.model("vae"))
     model = AutoencoderKLWan.from_pretrained(run.model("vae"))
     held = np.stack([_held_out_pixels(item.video, item.clip.fps) for item in select(run.build, split="test")])
@@ -707,7 +717,7 @@ _LORA = (*_MODEL, "lora_steps", "lora_batch", "lora_rank", "lora_rate")
 
 STAGES: dict[str, Stage] = {
     "data": Stage(data, (), ("ratios", "emoji")),
-    "vae": Stage(vae, ("data",), (*_MODEL, "vae")),
+    "vae": Stage(vae, ("data",), (*_MODEL, "vae", "vae_motion")),
     "base-t2v": Stage(base_t2v, ("data", "vae"), (*_MODEL, "t2v", "flow_shift")),
     "base-i2v": Stage(base_i2v, ("data", "vae", "base-t2v"), (*_MODEL, "i2v", "flow_shift")),
     "lora-t2v": Stage(lora_t2v, ("data", "base-t2v"), (*_LORA, "t2v_lora_steps", "t2v_caption_dropout")),
@@ -788,7 +798,7 @@ def run_stage(run: Run, name: str) -> None:
 def _intermediate(run: Run, name: str) -> list[Path]:
     kind, _, task = name.partition("-")
     return {
-        "vae": [run.out / "checkpoints" / "vae.pt"],
+        "vae": _vae_checkpoints(run),
         "base": [run.out / "checkpoints" / f"{name}.pt"],
         "lora": [run.out / "lora" / task],
         "generate": [run.videos(task)],

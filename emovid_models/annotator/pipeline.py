@@ -20,7 +20,7 @@ import shutil
 import tempfile
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +38,7 @@ VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 """Where a row of a dataset is searched for its video, in this order."""
 
 _TIMEOUT = 60  # seconds without a byte
+_KEPT_BYTES = 32 << 20  # of a video's packets between counting and decoding
 _PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
 
 Indices = Callable[[int], Sequence[int]]
@@ -377,52 +378,75 @@ def _read_picture(source: Path | bytes, choose: Indices) -> list[Any]:
 
 
 def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
-    """Frames of a video, in two passes: the packets are counted, then what is needed is decoded.
+    """Frames of a video: the packets are counted, then what is needed is decoded.
 
     Only groups of pictures that hold a wanted frame, or that one refers to, go through the decoder, and only
-    wanted frames are kept, so that an hour of video takes no more memory than a second.
+    wanted frames are kept, so that an hour of video takes no more memory than a second. The packets of a
+    short video are kept from the counting; those of a long one are read once more.
     """
     order: list[tuple[int | None, int]] = []
     keys: list[int | None] = []
+    kept: list[av.Packet] = []
+    size = 0
+    frames: dict[int | None, np.ndarray] | None = None
     with av.open(file) as container:
-        for packet in container.demux(_stream(container)):
-            if packet.size == 0 or packet.is_discard:
-                continue
+        stream = _stream(container)
+        for packet in _packets(container, stream):
             if packet.is_keyframe or not keys:
                 keys.append(packet.pts)
             order.append((packet.pts, len(keys) - 1))
-    if not order:
-        raise ValueError("a video has no frames")
-    times = sorted({time for time, _ in order if time is not None})
-    if len(times) == len(order):
-        indices = choose(len(times))
-        wanted = {times[index] for index in indices}
-        needed = [False] * len(keys)
-        for time, group in order:
-            if time in wanted:
-                needed[group] = True
-                key = keys[group]
-                # A frame shown before its group's key frame also refers to the group before.
-                if group and (key is None or time is None or time < key):
-                    needed[group - 1] = True
-        frames = {
-            frame.pts: _to_array(frame)
-            for frame in _decode(file, lambda group: needed[group])
-            if frame.pts in wanted
-        }
+            size += packet.size
+            if size <= _KEPT_BYTES:
+                kept.append(packet)
+        if not order:
+            raise ValueError("a video has no frames")
+        times = sorted({time for time, _ in order if time is not None})
+        if timed := len(times) == len(order):
+            indices = choose(len(times))
+            wanted = {times[index] for index in indices}
+            needed = _needed_groups(order, keys, wanted)
+            if len(kept) == len(order):
+                frames = _kept(_decode(kept, stream.codec_context, needed, wanted), wanted)
+    if timed:
+        if frames is None:
+            frames = _kept(_decode_again(file, needed, wanted), wanted)
         if len(frames) == len(wanted):
             return [frames[times[index]] for index in indices]
     # Time stamps are missing or not those of the frames: count the frames themselves.
-    total = sum(1 for _ in _decode(file, lambda group: True))
+    total = sum(1 for _ in _decode_again(file))
     if total == 0:
         raise ValueError("a video has no frames")
     indices = choose(total)
-    kept = {
-        index: _to_array(frame)
-        for index, frame in enumerate(_decode(file, lambda group: True))
-        if index in set(indices)
+    chosen = {
+        index: _to_array(frame) for index, frame in enumerate(_decode_again(file)) if index in set(indices)
     }
-    return [kept[index] for index in indices]
+    return [chosen[index] for index in indices]
+
+
+def _needed_groups(
+    order: Sequence[tuple[int | None, int]], keys: Sequence[int | None], wanted: Container[int | None]
+) -> list[bool]:
+    """Which groups of pictures are decoded.
+
+    Args:
+        order: of each packet its time and its group.
+        keys: the time of each group's first packet.
+        wanted: times of the frames that are wanted.
+    """
+    needed = [False] * len(keys)
+    for time, group in order:
+        if time in wanted:
+            needed[group] = True
+            key = keys[group]
+            # A frame shown before its group's key frame also refers to the group before.
+            if group and (key is None or time is None or time < key):
+                needed[group - 1] = True
+    return needed
+
+
+def _kept(frames: Iterable[av.VideoFrame], wanted: Container[int | None]) -> dict[int | None, np.ndarray]:
+    """The wanted frames by their times."""
+    return {frame.pts: _to_array(frame) for frame in frames if frame.pts in wanted}
 
 
 def _stream(container: Any) -> Any:
@@ -432,27 +456,53 @@ def _stream(container: Any) -> Any:
     raise ValueError("has no video stream")
 
 
-def _decode(file: BinaryIO, needed: Callable[[int], bool]) -> Iterator[av.VideoFrame]:
+def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
+    for packet in container.demux(stream):
+        if packet.size and not packet.is_discard:
+            yield packet
+
+
+def _decode_again(
+    file: BinaryIO, needed: Sequence[bool] | None = None, wanted: Container[int | None] | None = None
+) -> Iterator[av.VideoFrame]:
     file.seek(0)
     with av.open(file) as container:
         stream = _stream(container)
-        context = stream.codec_context
-        context.thread_count = 1
-        group, fed = -1, True
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
-                continue
-            if packet.is_keyframe or group < 0:
-                group += 1
-                if fed and group and not needed(group):
-                    yield from context.decode(None)
-                elif not fed and needed(group):
-                    context.flush_buffers()
-                fed = needed(group)
-            if fed:
-                yield from context.decode(packet)
+        yield from _decode(_packets(container, stream), stream.codec_context, needed, wanted)
+
+
+def _decode(
+    packets: Iterable[av.Packet],
+    context: Any,
+    needed: Sequence[bool] | None,
+    wanted: Container[int | None] | None,
+) -> Iterator[av.VideoFrame]:
+    """Frames of packets.
+
+    Args:
+        packets: all of a stream, in their order.
+        context: its decoder.
+        needed: whether each group of pictures is decoded; None decodes all.
+        wanted: times of the frames that are wanted; of the others those are left out to which none refers.
+            None gives all.
+    """
+    context.thread_count = 1
+    group, fed = -1, True
+    for packet in packets:
+        if packet.is_keyframe or group < 0:
+            group += 1
+            feed = needed is None or needed[group]
+            if fed and group and not feed:
+                yield from context.decode(None)
+            elif not fed and feed:
+                context.flush_buffers()
+            fed = feed
         if fed:
-            yield from context.decode(None)
+            if wanted is not None:
+                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            yield from context.decode(packet)
+    if fed:
+        yield from context.decode(None)
 
 
 def _to_array(frame: av.VideoFrame) -> np.ndarray:

@@ -198,7 +198,7 @@ def read_image(path: Path, height: int, width: int) -> Any:
 
 
 def write_video(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
-    """Write an MP4 (H.264, yuv420p, faststart) that is either complete or absent.
+    """Write an MP4 (H.264, yuv420p, faststart), the same bytes for the same frames; complete or absent.
 
     Args:
         path: the file.
@@ -207,12 +207,14 @@ def write_video(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
     """
     import av
 
+    from emovid_dataset.video import X264_SAME_BYTES
+
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")
     pixels = (np.asarray(frames).clip(0, 1) * 255).round().astype(np.uint8)
     try:
         with av.open(str(part), "w", options={"movflags": "+faststart"}) as file:
-            stream = file.add_stream("libx264", rate=Fraction(fps), options={"crf": "16"})
+            stream = file.add_stream("libx264", rate=Fraction(fps), options={"crf": "16", **X264_SAME_BYTES})
             stream.height, stream.width = pixels.shape[1:3]
             stream.pix_fmt = "yuv420p"
             for picture in pixels:

@@ -110,6 +110,18 @@ def test_figures_agree_with_one_another(figures: dict[str, Any]) -> None:
     assert stickers["calibration_error"] == pytest.approx(error / len(emotions), abs=1e-3)
 
 
+def test_out_of_fold_probabilities_are_those_of_the_figures(figures: dict[str, Any]) -> None:
+    lines = (MINI_ANNOTATOR / "out_of_fold.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(MINI / row["path"], row["emotion"]) for row in rows] == labelled("sticker")
+    labels = torch.tensor([EMOTIONS.index(row["emotion"]) for row in rows])
+    for name in ("annotator", "gradients_colours_svm"):
+        probabilities = torch.tensor([row[name] for row in rows])
+        assert torch.allclose(probabilities.sum(-1), torch.ones(len(rows)), atol=1e-3)
+        right = (probabilities.argmax(-1) == labels).float().mean()
+        assert figures["stickers"][name]["accuracy"] == pytest.approx(float(right), abs=1e-4)
+
+
 def test_card_is_written_from_the_figures(tool: Any, figures: dict[str, Any]) -> None:
     model = load_annotator(MINI_ANNOTATOR, device="cpu").model
     parameters = sum(value.numel() for value in model.parameters())

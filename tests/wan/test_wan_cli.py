@@ -95,6 +95,15 @@ def test_a_written_video_reads_back(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat"), "faststart"
 
 
+def test_the_same_frames_are_written_as_the_same_bytes(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).random((9, 96, 96, 3))
+    written = set()
+    for index in range(6):
+        write_video(tmp_path / f"{index}.mp4", frames)
+        written.add((tmp_path / f"{index}.mp4").read_bytes())
+    assert len(written) == 1
+
+
 def test_an_image_is_cut_to_the_videos_shape_on_white(tmp_path: Path) -> None:
     image = Image.new("RGBA", (100, 40), (255, 0, 0, 255))
     image.paste((0, 0, 0, 0), (0, 0, 50, 40))
