@@ -104,11 +104,11 @@ class Settings:
         default_factory=lambda: Schedule(steps=3600, batch_size=34, learning_rate=1.5e-3)
     )
     t2v: Schedule = field(
-        default_factory=lambda: Schedule(steps=1100, batch_size=12, learning_rate=1.5e-3, image_share=0.6)
+        default_factory=lambda: Schedule(steps=3000, batch_size=12, learning_rate=1.5e-3, image_share=0.6)
     )
-    i2v: Schedule = field(default_factory=lambda: Schedule(steps=260, batch_size=12, learning_rate=8e-4))
-    lora_steps: int = 300
-    t2v_lora_steps: int = 900
+    i2v: Schedule = field(default_factory=lambda: Schedule(steps=700, batch_size=12, learning_rate=8e-4))
+    lora_steps: int = 900
+    t2v_lora_steps: int = 2400
     t2v_caption_dropout: float = 0.3
     lora_batch: int = 8
     lora_rank: int = 16

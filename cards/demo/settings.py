@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,10 +71,6 @@ class Settings:
         width, _, height = size.partition("x")
         if not (width.isdecimal() and height.isdecimal()):
             raise ValueError(f"EMOVID_SIZE is {size!r}, not of the form WIDTHxHEIGHT, such as 832x480")
-        try:
-            guidance = float(get("EMOVID_GUIDANCE", "5"))
-        except ValueError:
-            raise ValueError(f"EMOVID_GUIDANCE is {get('EMOVID_GUIDANCE')!r}, not a number") from None
         return cls(
             dataset=get("EMOVID_DATASET", "emovid/EmoVid"),
             annotator=get("EMOVID_ANNOTATOR", "emovid/annotator"),
@@ -91,7 +88,7 @@ class Settings:
             width=int(width),
             frames=_number(environment, "EMOVID_FRAMES", 81),
             steps=_number(environment, "EMOVID_STEPS", 50),
-            guidance=guidance,
+            guidance=_guidance(get("EMOVID_GUIDANCE", "5")),
         )
 
 
@@ -109,3 +106,13 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"{name} is {text!r}, not a whole number from 1 up")
     return int(text)
+
+
+def _guidance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 1):
+        raise ValueError(f"EMOVID_GUIDANCE is {text!r}, not a number from 1 up")
+    return value

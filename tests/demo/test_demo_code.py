@@ -6,6 +6,7 @@ import ast
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import clips
 import emotions
@@ -145,6 +146,39 @@ def test_a_base_of_ones_own_goes_without_the_lora_that_ships() -> None:
     variables = page_variables({"EMOVID_BASE_T2V": "me/wan"})
     assert variables["EMOVID_LORA_T2V"] == ""
     assert settings.Settings.read(variables).width == 832
+
+
+def test_guidance_goes_from_the_command_to_the_pipeline(
+    mini_build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ["demo", "--dataset", str(mini_build), "--guidance", "7.5", "--json"]
+    result = CliRunner().invoke(emovid_models.cli.app, ask)
+    assert result.exit_code == 0
+    named = settings.Settings.read(json.loads(result.output))
+    assert named.guidance == 7.5
+    asked: dict[str, Any] = {}
+
+    class Refused(Exception):
+        pass
+
+    def pipe(**options: Any) -> Any:
+        asked.update(options)
+        raise Refused
+
+    made = generator.Generator(named)
+    monkeypatch.setattr(made, "_loaded", lambda task: pipe)
+    wish = generator.Wish(
+        prompt="a cat", emotion="awe", intensity=1, content_type=None, image=None, steps=2, seed=0
+    )
+    with pytest.raises(Refused):
+        made.generate(wish, lambda step, steps: None)
+    assert asked["guidance_scale"] == 7.5
+
+
+@pytest.mark.parametrize("value", ["much", "nan", "inf", "0.5", "-3", ""])
+def test_guidance_that_is_no_number_from_one_up_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match=r"EMOVID_GUIDANCE is '.*', not a number from 1 up"):
+        settings.Settings.read({"EMOVID_GUIDANCE": value})
 
 
 @pytest.mark.parametrize(
