@@ -260,7 +260,7 @@ def new_vae(size: WanSize, seed: int) -> AutoencoderKLWan:
 
 
 PIECES_SHARE = 0.2
-"""Share of the VAE's steps that see pieces of 5 and 9 frames, between single frames and whole clips."""
+"""Share of the steps that see pieces of 5 and 9 frames, between single frames and whole clips."""
 
 
 def train_vae(
@@ -274,8 +274,9 @@ def train_vae(
 
     The first round goes from single frames over pieces of 5 and 9 to whole clips: the decoder hands what it
     knows from frame to frame, and without whole clips in its training it loses 12 dB between the first frame
-    and the seventeenth. It ends with a VAE that knows pictures and repeats them. The second round, on whole
-    clips alone, also counts what changes from frame to frame, by which the VAE learns to move them.
+    and the seventeenth. It ends with a VAE that repeats the first frame, whatever moves. The second round
+    therefore shows, every other step, another clip in each latent's frames, so that each latent must say
+    what is to be seen; in between, on clips as they are, what changes from frame to frame counts.
 
     Args:
         vae: changed in place.
@@ -288,14 +289,29 @@ def train_vae(
     weights = clip_weights(clips.stems)
     moving_weights = weights * moving / (weights * moving).sum() if moving.any() else weights
 
-    def loss_of(schedule: Schedule, motion: float, step: int) -> torch.Tensor:
-        generator = generator_of(seed, step)
+    def draw(schedule: Schedule, step: int, generator: np.random.Generator) -> torch.Tensor:
         done = step / schedule.steps - schedule.image_share
-        frames = 1 if done < 0 else (5, 9)[step % 2] if done < PIECES_SHARE and not motion else FRAMES
+        frames = 1 if done < 0 else (5, 9)[step % 2] if done < PIECES_SHARE else FRAMES
         count = max(1, schedule.batch_size // frames)
         chosen = generator.choice(len(clips.stems), count, p=weights if frames == 1 else moving_weights)
         starts = generator.integers(FRAMES - frames + 1, size=count)
-        video = torch.stack([clips.pixels[i, s : s + frames] for i, s in zip(chosen, starts, strict=True)])
+        return torch.stack([clips.pixels[i, s : s + frames] for i, s in zip(chosen, starts, strict=True)])
+
+    def draw_cuts(schedule: Schedule, generator: np.random.Generator) -> torch.Tensor:
+        count = max(1, schedule.batch_size // FRAMES)
+        chosen = generator.choice(len(clips.stems), (count, 1 + (FRAMES - 1) // 4), p=weights)
+        pieces = [slice(0, 1), *(slice(start, start + 4) for start in range(1, FRAMES, 4))]
+        return torch.stack(
+            [
+                torch.cat([clips.pixels[i, piece] for i, piece in zip(row, pieces, strict=True)])
+                for row in chosen
+            ]
+        )
+
+    def loss_of(schedule: Schedule, cuts: bool, step: int) -> torch.Tensor:
+        generator = generator_of(seed, step)
+        cut = cuts and step % 2 == 0
+        video = draw_cuts(schedule, generator) if cut else draw(schedule, step, generator)
         video = video.permute(0, 2, 1, 3, 4).float() / 127.5 - 1
         if generator.random() < 0.5:
             video = video.flip(-1)
@@ -307,14 +323,14 @@ def train_vae(
         edges = sum(F.l1_loss(decoded.diff(dim=axis), video.diff(dim=axis)) for axis in (-1, -2))
         kl = 0.5 * (posterior.mean.float().square() + posterior.var.float() - 1 - posterior.logvar.float())
         loss = F.l1_loss(decoded, video) + 0.5 * edges + 2e-4 * kl.mean()
-        if motion:
-            loss = loss + motion * F.l1_loss(decoded.diff(dim=2), video.diff(dim=2))
+        if cuts and not cut:
+            loss = loss + 2 * F.l1_loss(decoded.diff(dim=2), video.diff(dim=2))
         return loss
 
-    for name, schedule, motion, checkpoint in zip(
-        ("vae", "vae in motion"), schedules, (0.0, 2.0), checkpoints, strict=True
+    for name, schedule, cuts, checkpoint in zip(
+        ("vae", "vae with cuts"), schedules, (False, True), checkpoints, strict=True
     ):
-        train(name, vae, schedule, partial(loss_of, schedule, motion), checkpoint)
+        train(name, vae, schedule, partial(loss_of, schedule, cuts), checkpoint)
     latents = encode_clips(vae, clips.pixels[:: max(1, len(clips.stems) // 200)], raw=True)
     mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
     vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())

@@ -75,7 +75,7 @@ class Settings:
         ratios: shares of train, validation and test among the labelled stickers.
         size: of the model.
         vae: training of the VAE; its batch counts frames.
-        vae_motion: its second round, on whole clips.
+        vae_cuts: its second round, with cuts.
         t2v: pre-training of the T2V base.
         i2v: of the I2V base, which starts from the T2V base.
         lora_steps: optimizer steps of each LoRA.
@@ -100,7 +100,7 @@ class Settings:
     vae: Schedule = field(
         default_factory=lambda: Schedule(steps=4500, batch_size=34, learning_rate=2e-3, image_share=0.2)
     )
-    vae_motion: Schedule = field(
+    vae_cuts: Schedule = field(
         default_factory=lambda: Schedule(steps=3600, batch_size=34, learning_rate=1.5e-3)
     )
     t2v: Schedule = field(
@@ -126,7 +126,7 @@ TINY = Settings(
     threads=1,
     size=WanSize(vae_dim=4, width=24, heads=2, layers=1, text_dim=16),
     vae=Schedule(steps=3, batch_size=5, learning_rate=1e-3, checkpoint_every=2),
-    vae_motion=Schedule(steps=2, batch_size=17, learning_rate=1e-3, checkpoint_every=2),
+    vae_cuts=Schedule(steps=2, batch_size=17, learning_rate=1e-3, checkpoint_every=2),
     t2v=Schedule(steps=3, batch_size=2, learning_rate=1e-3, image_share=0.4, checkpoint_every=2),
     i2v=Schedule(steps=2, batch_size=2, learning_rate=1e-3),
     lora_steps=2,
@@ -228,7 +228,7 @@ def data(run: Run) -> list[Path]:
 
 
 def _vae_checkpoints(run: Run) -> list[Path]:
-    return [run.out / "checkpoints" / name for name in ("vae.pt", "vae-motion.pt")]
+    return [run.out / "checkpoints" / name for name in ("vae.pt", "vae-cuts.pt")]
 
 
 def vae(run: Run) -> list[Path]:
@@ -237,7 +237,7 @@ def vae(run: Run) -> list[Path]:
     model = mini_wan.new_vae(run.settings.size, run.settings.seed)
     checkpoints = _vae_checkpoints(run)
     checkpoints[0].parent.mkdir(parents=True, exist_ok=True)
-    schedules = (run.settings.vae, run.settings.vae_motion)
+    schedules = (run.settings.vae, run.settings.vae_cuts)
     mini_wan.train_vae(model, clips, schedules, run.settings.seed, checkpoints)
     model.half().save_pretrained(run.model("vae"))
     model = AutoencoderKLWan.from_pretrained(run.model("vae"))
@@ -717,7 +717,7 @@ _LORA = (*_MODEL, "lora_steps", "lora_batch", "lora_rank", "lora_rate")
 
 STAGES: dict[str, Stage] = {
     "data": Stage(data, (), ("ratios", "emoji")),
-    "vae": Stage(vae, ("data",), (*_MODEL, "vae", "vae_motion")),
+    "vae": Stage(vae, ("data",), (*_MODEL, "vae", "vae_cuts")),
     "base-t2v": Stage(base_t2v, ("data", "vae"), (*_MODEL, "t2v", "flow_shift")),
     "base-i2v": Stage(base_i2v, ("data", "vae", "base-t2v"), (*_MODEL, "i2v", "flow_shift")),
     "lora-t2v": Stage(lora_t2v, ("data", "base-t2v"), (*_LORA, "t2v_lora_steps", "t2v_caption_dropout")),
