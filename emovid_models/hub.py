@@ -45,6 +45,7 @@ INLINE_BYTES = 32 << 20
 
 _GROUP = 8
 _BLOCK = 1 << 20
+_HEADER_BYTES = 100 * 10**6  # the library takes no longer header of safetensors
 _UNSAFE_WEIGHTS = (
     ".bin",
     ".pt",
@@ -171,7 +172,7 @@ def check_tree(tree: RepoTree) -> list[str]:
 
     Returns:
         Violations, one line each: a path that leads out of the repo, a link, a temporary file, weights that
-        are not safetensors, or a file that holds a Hub token.
+        are not safetensors or are cut short, or a file that holds a Hub token.
 
     >>> check_tree(RepoTree("model", {"../README.md": b"", "model.bin": b""}))
     ["'../README.md': is no path within a repo", 'model.bin: weights are published as safetensors only']
@@ -217,21 +218,34 @@ def _unsafe(path: str, content: Path | bytes) -> str | None:
     if suffix in _UNSAFE_WEIGHTS:
         return "weights are published as safetensors only"
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    head = _first_bytes(content, 8)
+    # First of all, since safetensors begin with the length of their header, which may look like a pickle.
+    whole = _safetensors_size(content, size) if suffix == ".safetensors" else None
+    if whole is not None:
+        return None if whole == size else f"is cut short or damaged: {size} bytes, {whole} by its header"
     # What pickle and torch.save write, whatever the file is called.
-    if re.match(rb"\x80[\x02-\x05]|PK\x03\x04", head):
+    if re.match(rb"\x80[\x02-\x05]|PK\x03\x04", _first_bytes(content, 8)):
         return "is a pickle or a zip archive"
     if suffix == ".safetensors":
-        length = int.from_bytes(head, "little")
-        try:
-            header = json.loads(_first_bytes(content, 8 + length)[8:]) if length <= size - 8 else None
-        except ValueError:
-            header = None
-        if len(head) < 8 or not isinstance(header, dict):
-            return "is not a safetensors file"
-    elif size <= 1 << 20 and _TOKEN.search(_first_bytes(content, size).decode("utf-8", "ignore")):
+        return "is not a safetensors file"
+    if size <= 1 << 20 and _TOKEN.search(_first_bytes(content, size).decode("utf-8", "ignore")):
         return "holds what looks like a Hub token"
     return None
+
+
+def _safetensors_size(content: Path | bytes, size: int) -> int | None:
+    """Bytes that a safetensors file has by its own header; None if it has no such header.
+
+    Source: https://huggingface.co/docs/safetensors (8 bytes of length, little endian; JSON; the tensors).
+    """
+    length = int.from_bytes(_first_bytes(content, 8), "little")
+    if size < 8 or length > min(size - 8, _HEADER_BYTES):
+        return None
+    try:
+        header = json.loads(_first_bytes(content, 8 + length)[8:])
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return 8 + length + max(ends, default=0)
 
 
 def _first_bytes(content: Path | bytes, size: int) -> bytes:

@@ -53,7 +53,15 @@ def push(
     if tag is not None and no_tag:
         raise ValueError(f"--tag {tag!r} and --no-tag exclude each other")
     commit_bytes = parse_size(commit_size)
-    tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
+    try:
+        tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
+    except Exception as error:
+        # By its name, since safetensors comes with an extra.
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ValueError(
+            _damaged_weights(source) or f"weights in {source} cannot be read: {error}"
+        ) from error
     violations = check_tree(tree)
     if kind == "dataset" and not violations:
         violations = verify(source, progress=not as_json)
@@ -127,6 +135,14 @@ def push(
             )
     if done.violations:
         raise typer.Exit(1)
+
+
+def _damaged_weights(source: Path) -> str | None:
+    """What is wrong with the first damaged file of weights in a folder."""
+    from emovid_models.hub import RepoTree, check_tree
+
+    files = {path.relative_to(source).as_posix(): path for path in source.rglob("*.safetensors")}
+    return next(iter(check_tree(RepoTree("model", files))), None)
 
 
 def _version(kind: str, source: Path) -> str:

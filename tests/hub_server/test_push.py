@@ -6,7 +6,9 @@ import logging
 import multiprocessing
 import os
 import random
+import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -362,6 +364,27 @@ class TestRefusals:
     def test_what_must_not_be_published(self, path: str, content: bytes, reason: str) -> None:
         assert check_tree(RepoTree("model", {path: content})) == [reason]
 
+    @pytest.mark.parametrize("length", [640, 896, 1152, 1408, 65536 + 640, 648])
+    def test_safetensors_are_taken_whatever_the_length_of_their_header(
+        self, tmp_path: Path, length: int
+    ) -> None:
+        import numpy as np
+        from safetensors.numpy import save
+
+        weights = {"a": np.arange(6, dtype=np.float32)}
+        data = save(weights, {"note": ""})
+        missing = length - int.from_bytes(data[:8], "little")
+        data = save(weights, {"note": "x" * missing})
+        assert int.from_bytes(data[:8], "little") == length
+        file = tmp_path / "model.safetensors"
+        file.write_bytes(data)
+        assert check_tree(RepoTree("model", {file.name: file})) == []
+        assert check_tree(RepoTree("model", {file.name: data})) == []
+        for cut in (data[:-1], data + b"x"):
+            line = f"model.safetensors: is cut short or damaged: {len(cut)} bytes, {len(data)} by its header"
+            assert check_tree(RepoTree("model", {file.name: cut})) == [line]
+        assert check_tree(RepoTree("model", {file.name: data[:100]})) != []
+
     def test_links_are_refused_be_it_the_file_or_its_folder(self, tmp_path: Path) -> None:
         (tmp_path / "secret").mkdir()
         (tmp_path / "secret" / "a.txt").write_text("secret")
@@ -447,6 +470,38 @@ class TestCommand:
         source = str(Path(str(ea_8cls.__file__)).parent)
         done = run(source, "--repo-id", "emovid/ea_8cls", *options)
         assert isinstance(done.exception, ValueError) and message in str(done.exception)
+        assert empty_hub.exchanges == []
+
+
+class TestDamagedWeights:
+    @pytest.mark.parametrize("kind", ["annotator", "base", "lora"])
+    def test_weights_that_are_cut_short_are_one_line_and_nothing_is_sent(
+        self,
+        empty_hub: HubServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        kind: str,
+    ) -> None:
+        from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_T2V, cli
+
+        source, name = {
+            "annotator": (MINI_ANNOTATOR, "model.safetensors"),
+            "base": (MINI_WAN_T2V, "vae/diffusion_pytorch_model.safetensors"),
+            "lora": (MINI_LORA_T2V, "pytorch_lora_weights.safetensors"),
+        }[kind]
+        shutil.copytree(source, tmp_path / "source")
+        weights = tmp_path / "source" / name
+        weights.write_bytes(weights.read_bytes()[:-1])
+        monkeypatch.setenv("HF_TOKEN", WRITE)
+        monkeypatch.setattr(
+            sys, "argv", ["emovid", "push", kind, str(tmp_path / "source"), "--repo-id", f"emovid/{kind}"]
+        )
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        said = capsys.readouterr().err
+        assert (left.value.code, said.count("\n")) == (2, 1)
+        assert name in said and "cut short" in said
         assert empty_hub.exchanges == []
 
 
