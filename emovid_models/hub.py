@@ -118,8 +118,8 @@ class Pushed:
         repo_id: ``owner/name``.
         repo_type: "dataset", "model" or "space".
         revision: the branch.
-        commit: its head now.
-        tag: its name, None without one.
+        commit: its head, of which all is said.
+        tag: name of this state, None without one or with violations.
         files: all files of the tree.
         uploaded: paths that were not there, or not like this.
         deleted: paths of a former push that the tree has no more.
@@ -395,11 +395,12 @@ def push(
     disable_progress_bars()
     try:
         with _redacted_logs(secret), _one_line_errors(repo_id, secret):
-            repo.create(private, gated, _space_sdk(tree))
-            held = repo.listing(revision)
+            sdk = _space_sdk(tree)
             tagged = tag is not None and repo.is_tagged(tag, files)
+            repo.create(private, gated, sdk)
+            held = repo.listing(revision)
             missing = [file for file in files if not _is_same(file, held.get(file.path))]
-            deleted, kept = repo.strays(held, tree.files)
+            deleted, kept = repo.strays(held, tree.files, revision)
             batches = plan_commits(missing, commit_files=commit_files, commit_bytes=commit_bytes)
             if deleted and not (batches and batches[-1][-1].path in LAST_FILES):
                 batches.append([])
@@ -409,11 +410,11 @@ def push(
                 for number, batch in enumerate(batches, 1):
                     gone = deleted if number == len(batches) else []
                     commits += repo.commit(batch, gone, f"({number} of {len(batches)})", bar.update)
-            held = repo.listing(revision)
-            found = _compare(files, deleted, held)
-            if tag is not None and not tagged and not found:
-                repo.tag(tag)
+            # From here on all is about one commit, wherever somebody else moves the branch.
             head = repo.head()
+            found = _compare(files, deleted, repo.listing(head))
+            if tag is not None and not tagged and not found and (named := repo.tag(tag, head)) != head:
+                found.append(f"tag {tag!r}: names commit {named} on the Hub, not {head}")
     finally:
         if bars:
             enable_progress_bars()
@@ -505,10 +506,12 @@ class _Repo:
             found |= {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}
         return found
 
-    def strays(self, held: Mapping[str, Any], wanted: Iterable[str]) -> tuple[list[str], list[str]]:
+    def strays(
+        self, held: Mapping[str, Any], wanted: Iterable[str], revision: str
+    ) -> tuple[list[str], list[str]]:
         """Files that the tree does not have: those of a former push, and those of somebody else."""
         strays = sorted(set(held) - set(wanted) - {".gitattributes"})
-        known = self.files(strays, self.revision, expand=True)
+        known = self.files(strays, revision, expand=True)
         ours = [
             path
             for path, file in known.items()
@@ -517,24 +520,29 @@ class _Repo:
         return sorted(ours), sorted(set(strays) - set(ours))
 
     def is_tagged(self, tag: str, files: Sequence[HashedFile]) -> bool:
-        """Whether a tag is there already and names these very files.
+        """Whether a tag is there already and names these very files, and none of another push.
 
         Raises:
             ValueError: it names others.
         """
-        refs = self._try(self.api.list_repo_refs, self.id, repo_type=self.type)
+        try:
+            refs = self._try(self.api.list_repo_refs, self.id, repo_type=self.type)
+        except Exception as error:
+            if _status(error) in (401, 403, 404):
+                return False  # There is no such repo yet; if it is for lack of rights, making it says so.
+            raise
         if tag not in {ref.name for ref in refs.tags}:
             return False
         held = self.listing(tag)
-        if all(_is_same(file, held.get(file.path)) for file in files):
+        others, _ = self.strays(held, [file.path for file in files], tag)
+        if not others and all(_is_same(file, held.get(file.path)) for file in files):
             return True
         raise ValueError(f"tag {tag!r} of {self.id} names other files; give another one, or none")
 
-    def tag(self, tag: str) -> None:
-        """Name the head of the branch."""
-        self._try(
-            self.api.create_tag, self.id, tag=tag, revision=self.head(), repo_type=self.type, exist_ok=True
-        )
+    def tag(self, tag: str, commit: str) -> str:
+        """Give a commit a name, unless that is taken; returns the commit that it names now."""
+        self._try(self.api.create_tag, self.id, tag=tag, revision=commit, repo_type=self.type, exist_ok=True)
+        return str(self._try(self.api.repo_info, self.id, repo_type=self.type, revision=tag).sha)
 
     def commit(
         self,

@@ -65,6 +65,15 @@ def held(hub: HubServer, revision: str = "main") -> dict[str, bytes]:
     return {path: blob.file.read_bytes() for path, blob in commit.blobs.items() if path != ".gitattributes"}
 
 
+def upload(hub: HubServer, path: str, data: bytes) -> None:
+    """What somebody else does on the Hub's page."""
+    from huggingface_hub import HfApi
+
+    HfApi(endpoint=hub.url, token=WRITE).upload_file(
+        path_or_fileobj=data, path_in_repo=path, repo_id=REPO, repo_type="dataset"
+    )
+
+
 def repo(hub: HubServer) -> Repo:
     return hub.repos["datasets", REPO]
 
@@ -112,12 +121,9 @@ class TestWhatIsSent:
         assert "Deleted: data/train-2.tar" in last.message
 
     def test_files_of_others_and_gitattributes_are_left_alone(self, empty_hub: HubServer) -> None:
-        from huggingface_hub import HfApi
-
         send(empty_hub, tree())
-        api = HfApi(endpoint=empty_hub.url, token=WRITE)
         for path in ("logo.svg", "data/train-0.tar"):
-            api.upload_file(path_or_fileobj=b"mine", path_in_repo=path, repo_id=REPO, repo_type="dataset")
+            upload(empty_hub, path, b"mine")
         done = send(empty_hub, tree(**{"train-0": None}))
         assert (done.deleted, done.kept) == ((), ("data/train-0.tar", "logo.svg"))
         assert held(empty_hub)["logo.svg"] == b"mine"
@@ -176,6 +182,48 @@ class TestWhatIsSent:
             send(empty_hub, tree(README=b"---\nlicense: mit\n---\n# New\n"), tag="v1")
         assert repo(empty_hub).branches["main"] == before
         assert send(empty_hub, tree(README=b"---\nlicense: mit\n---\n# New\n"), tag="v2").tag == "v2"
+
+    def test_a_tag_that_names_one_more_file_is_refused_before_anything_is_changed(
+        self, empty_hub: HubServer
+    ) -> None:
+        send(empty_hub, tree(**{"extra.py": b"# more\n"}), tag="v1")
+        before = dict(repo(empty_hub).branches)
+        with pytest.raises(ValueError, match=r"^tag 'v1' of emovid/EmoVid names other files; give another"):
+            send(empty_hub, tree(), tag="v1", revision="next", gated="manual")
+        assert (repo(empty_hub).branches, repo(empty_hub).gated) == (before, False)
+
+    def test_files_of_others_do_not_make_a_tag_another_state(self, empty_hub: HubServer) -> None:
+        send(empty_hub, tree())
+        upload(empty_hub, "logo.svg", b"mine")
+        first = send(empty_hub, tree(), tag="v1")
+        upload(empty_hub, "second.svg", b"mine")
+        assert send(empty_hub, tree(), tag="v1").tag == "v1"
+        assert repo(empty_hub).tags == {"v1": first.commit}
+
+    @pytest.mark.parametrize(("method", "part", "skip"), [("GET", "/tree/", 1), ("POST", "/tag/", 0)])
+    def test_a_tag_names_what_was_verified_whatever_happens_to_the_branch(
+        self, empty_hub: HubServer, method: str, part: str, skip: int
+    ) -> None:
+        fault = Fault(method, part, skip=skip, strike=lambda: upload(empty_hub, "_info.json", b"[1]\n"))
+        empty_hub.faults.append(fault)
+        done = send(empty_hub, tree(), tag="v1")
+        assert fault.times == 0 and held(empty_hub)["_info.json"] == b"[1]\n"
+        assert (done.violations, done.tag) == ((), "v1")
+        assert repo(empty_hub).tags == {"v1": done.commit}
+        assert held(empty_hub, "v1") == tree().files
+
+    def test_a_tag_that_somebody_else_makes_meanwhile_is_not_reported_as_ours(
+        self, empty_hub: HubServer
+    ) -> None:
+        def interfere() -> None:
+            first = list(repo(empty_hub).log())[-1]
+            repo(empty_hub).tags["v1"] = first.sha
+
+        empty_hub.faults.append(Fault("POST", "/tag/", strike=interfere))
+        done = send(empty_hub, tree(), tag="v1")
+        named = repo(empty_hub).tags["v1"]
+        assert done.tag is None and named != done.commit
+        assert done.violations == (f"tag 'v1': names commit {named} on the Hub, not {done.commit}",)
 
 
 FAULTS = {
@@ -241,14 +289,7 @@ class TestWhatItSurvives:
     def test_a_foreign_commit_in_between_is_no_obstacle(
         self, empty_hub: HubServer, sleeps: list[float]
     ) -> None:
-        from huggingface_hub import HfApi
-
-        def interfere() -> None:
-            HfApi(endpoint=empty_hub.url, token=WRITE).upload_file(
-                path_or_fileobj=b"x", path_in_repo="note.txt", repo_id=REPO, repo_type="dataset"
-            )
-
-        empty_hub.faults.append(Fault("POST", "/commit/", strike=interfere))
+        empty_hub.faults.append(Fault("POST", "/commit/", strike=lambda: upload(empty_hub, "note.txt", b"x")))
         done = send(empty_hub, tree())
         assert 412 in {exchange.status for exchange in empty_hub.exchanges}
         assert done.violations == ()
