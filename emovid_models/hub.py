@@ -369,7 +369,8 @@ def push(
         What was done. Files in the repo that no push put there are left alone.
 
     Raises:
-        ValueError: the tree holds what must not be published, or an argument contradicts the repo.
+        ValueError: the tree holds what must not be published, an argument contradicts the repo, or somebody
+            else has left a temporary file there.
         OSError: the Hub refused, or could not be reached for long. The same call goes on from there.
     """
     from huggingface_hub import HfApi, get_token
@@ -401,6 +402,11 @@ def push(
             held = repo.listing(revision)
             missing = [file for file in files if not _is_same(file, held.get(file.path))]
             deleted, kept = repo.strays(held, tree.files, revision)
+            if left := [path for path in kept if is_temporary(path)]:
+                raise ValueError(
+                    f"{repo_id} holds a temporary file that no push has put there: {', '.join(left)}; "
+                    "delete it on the Hub, then push again"
+                )
             batches = plan_commits(missing, commit_files=commit_files, commit_bytes=commit_bytes)
             if deleted and not (batches and batches[-1][-1].path in LAST_FILES):
                 batches.append([])
@@ -618,7 +624,11 @@ def _compare(files: Iterable[HashedFile], deleted: Iterable[str], held: Mapping[
         elif not _is_same(file, there):
             found.append(f"{file.path}: differs on the Hub, where it has {there.size} bytes")
     found += [f"{path}: was deleted but is still on the Hub" for path in deleted if path in held]
-    found += [f"{path}: is a temporary file on the Hub" for path in sorted(held) if is_temporary(path)]
+    found += [
+        f"{path}: is a temporary file on the Hub; delete it there"
+        for path in sorted(held)
+        if is_temporary(path)
+    ]
     return found
 
 

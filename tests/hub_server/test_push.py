@@ -326,6 +326,50 @@ class TestWhatItSurvives:
         assert done.violations == ("_info.json: is missing on the Hub",)
         assert repo(empty_hub).tags == {}
 
+    @pytest.mark.parametrize(
+        ("path", "data", "line"),
+        [
+            ("_info.json", b"[1]\n", "_info.json: differs on the Hub, where it has 4 bytes"),
+            (
+                "data/train-0.tar",
+                b"x" * 70_000,
+                "data/train-0.tar: differs on the Hub, where it has 70000 bytes",
+            ),
+            ("extra.py", b"# more\n", "extra.py: was deleted but is still on the Hub"),
+            ("notes.tmp", b"", "notes.tmp: is a temporary file on the Hub; delete it there"),
+        ],
+    )
+    def test_what_somebody_else_changes_before_the_check_is_reported_and_not_tagged(
+        self, empty_hub: HubServer, path: str, data: bytes, line: str
+    ) -> None:
+        send(empty_hub, tree(**{"extra.py": b"# more\n"}))
+        # One look at the branch for the commit, the next one for the check.
+        fault = Fault("GET", "/revision/main", skip=1, strike=lambda: upload(empty_hub, path, data))
+        empty_hub.faults.append(fault)
+        done = send(empty_hub, tree(), tag="v1")
+        assert fault.times == 0 and done.deleted == ("extra.py",)
+        assert done.violations == (line,)
+        assert (done.tag, repo(empty_hub).tags) == (None, {})
+
+    def test_a_temporary_file_of_somebody_else_is_refused_before_the_upload(
+        self, empty_hub: HubServer
+    ) -> None:
+        from huggingface_hub import HfApi
+
+        send(empty_hub, tree())
+        upload(empty_hub, "notes.tmp", b"")
+        before = repo(empty_hub).branches["main"]
+        message = (
+            r"^emovid/EmoVid holds a temporary file that no push has put there: notes\.tmp; "
+            r"delete it on the Hub, then push again$"
+        )
+        with pytest.raises(ValueError, match=message):
+            send(empty_hub, tree(README=NEXT), tag="v1")
+        assert repo(empty_hub).branches["main"] == before
+        api = HfApi(endpoint=empty_hub.url, token=WRITE)
+        api.delete_file("notes.tmp", REPO, repo_type="dataset")
+        assert send(empty_hub, tree(README=NEXT), tag="v1").tag == "v1"
+
     def test_memory_does_not_grow_with_the_files(self, empty_hub: HubServer, tmp_path: Path) -> None:
         shard = tmp_path / "train.tar"
         with shard.open("wb") as file:
