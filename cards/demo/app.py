@@ -201,7 +201,7 @@ def _taken(library: Library, clip_id: str) -> tuple[Any, str, Any]:
     except (KeyError, OSError):
         log.exception("the clip %s cannot be read", clip_id)
         return None, alert("This clip cannot be read; try another one."), gr.Tabs(selected="annotate")
-    path = Path(tempfile.mkdtemp(prefix="emovid-")) / f"{clip_id}.mp4"
+    path = Path(tempfile.mkdtemp(prefix="emovid-")) / "clip.mp4"
     path.write_bytes(data)
     return str(path), hint("The annotator is looking at the clip."), gr.Tabs(selected="annotate")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import re
 import threading
@@ -15,7 +16,7 @@ from typing import Any
 import av
 import fsspec
 import pandas as pd
-from emotions import CONTENT_TYPES
+from emotions import CONTENT_TYPES, NAMES
 from huggingface_hub import HfApi, HfFileSystem
 from settings import shown_name
 from starlette.concurrency import run_in_threadpool
@@ -39,13 +40,34 @@ ORDERS: dict[str, tuple[str, bool] | None] = {
 }
 """How clips are ordered: a column and whether it ascends. A hash mixes them, every time alike."""
 
+ID_PATTERN = re.compile(r"(?:cartoon|movie|sticker)-[0-9a-f]{16}")
+"""What an id looks like; the same as the package's. It becomes part of addresses."""
+
+_TEXTS = ("id", "content_type", "emotion", "emotion_source", "caption", "source", "sha256", "shard")
+# A clip's bytes are held in memory, so one of more than a gigabyte is none that can be played here.
+_RANGES: dict[str, tuple[float, float]] = {
+    "brightness": (0, 1),
+    "colorfulness": (0, 2),
+    "fps": (1e-3, 1e6),
+    "duration": (0, 1e9),
+}
+_WHOLE_RANGES: dict[str, tuple[int, int]] = {
+    "width": (1, 1 << 16),
+    "height": (1, 1 << 16),
+    "num_frames": (1, 1 << 40),
+    "offset": (0, 1 << 50),
+    "size": (1, 1 << 30),
+}
+_COLUMNS = (*_TEXTS, *_RANGES, *_WHOLE_RANGES, "hue", "has_audio", "license")
 # A row names the file that is read: nothing but a shard may be read.
 _SHARD = re.compile(r"data/[a-z]+/[a-z]+-\d{5}-of-\d{5}\.tar")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_SPAN = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _KEPT_VIDEOS = 96
 _KEPT_POSTERS = 1024
 _POSTER_SIDE = 480
 _CACHE = "private, max-age=3600"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +112,10 @@ class Library:
         self.poster = lru_cache(maxsize=_KEPT_POSTERS)(self._poster)
 
     def table(self) -> pd.DataFrame:
-        """Every clip's fields, by id.
+        """Every clip's fields, by id; rows that `checked` refuses are left out.
 
         Raises:
-            OSError: the dataset is not there, may not be read, or is no build.
+            OSError: the dataset is not there, may not be read, is no build, or has no clip to show.
         """
         with self._lock:
             if self._table is None:
@@ -111,7 +133,18 @@ class Library:
                 if not paths:
                     raise FileNotFoundError(f"{self.name} is no build of clips: no metadata/*/*.parquet")
                 parts = [pd.read_parquet(io.BytesIO(self._files.cat_file(path))) for path in paths]
-                self._table = pd.concat(parts, ignore_index=True).set_index("id", drop=False)
+                rows = pd.concat(parts, ignore_index=True)
+                missing = [name for name in _COLUMNS if name not in rows]
+                if missing:
+                    raise OSError(f"{self.name} is no build of clips: its metadata lacks {missing}")
+                clips = checked(rows)
+                if len(clips) < len(rows):
+                    log.warning(
+                        "%s: %d of %d rows are no clips", self.name, len(rows) - len(clips), len(rows)
+                    )
+                if clips.empty:
+                    raise OSError(f"{self.name} has no clip that can be shown")
+                self._table = clips.set_index("id", drop=False)
             return self._table
 
     def choose(self, choice: Choice) -> pd.DataFrame:
@@ -205,13 +238,47 @@ class Library:
         return Response(data[start:end], 206, headers, "video/mp4")
 
 
+def checked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Leave out rows that are no clips: their fields become addresses, styles and pictures' shapes.
+
+    A clip's id has the package's form and names its content type, its emotion is one of the eight, its texts
+    are texts, and its numbers lie in the ranges of their fields. Rows that share an id are all left out,
+    since it is not known which of them is meant.
+
+    Args:
+        rows: the metadata of a build, all columns of a clip and of its place in a shard.
+
+    Returns:
+        The rows that are clips, in order; an absent licence is "", an absent hue is NaN.
+    """
+    good = rows["emotion"].isin(NAMES)
+    for name in _TEXTS:
+        good &= pd.Series([isinstance(value, str) for value in rows[name]], rows.index, bool)
+    named = [
+        isinstance(clip_id, str)
+        and ID_PATTERN.fullmatch(clip_id) is not None
+        and clip_id.partition("-")[0] == content_type
+        for clip_id, content_type in zip(rows["id"], rows["content_type"], strict=True)
+    ]
+    good &= pd.Series(named, rows.index, bool)
+    ranges = _RANGES | _WHOLE_RANGES
+    numbers = {name: pd.to_numeric(rows[name], errors="coerce") for name in (*ranges, "hue")}
+    for name, (low, high) in ranges.items():
+        good &= numbers[name].between(low, high)
+    good &= numbers["hue"].isna() | numbers["hue"].between(*HUE)
+    licenses = [value if isinstance(value, str) else "" for value in rows["license"]]
+    clips = rows.assign(**numbers, license=licenses)[good]
+    clips = clips.astype(dict.fromkeys(_WHOLE_RANGES, "int64"))
+    return clips[~clips["id"].duplicated(keep=False)]
+
+
 def _span(asked: str, size: int) -> tuple[int, int] | None:
     """Start and end (exclusive) of a Range header's one range, or None for one that cannot be had.
 
     >>> _span("bytes=2-5", 10), _span("bytes=7-", 10), _span("bytes=-3", 10), _span("bytes=10-", 10)
     ((2, 6), (7, 10), (7, 10), None)
     """
-    match = _RANGE.fullmatch(asked)
+    match = _SPAN.fullmatch(asked)
     if match is None or match[1] == match[2] == "":
         return None
     if match[1] == "":

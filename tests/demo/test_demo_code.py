@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from demo_space import DEMO
 from typer.testing import CliRunner
 
 import emovid_models.cli
+from emovid_dataset import clip
 from emovid_dataset.emotions import EMOTIONS, VALENCES
 from emovid_dataset.report import PALETTE
 from emovid_models.demo_cli import page_variables
@@ -64,6 +68,113 @@ def test_text_from_outside_is_escaped() -> None:
     written = markup.cards(pd.DataFrame([row])) + markup.alert(attack)
     written += markup.bars(dict.fromkeys(EMOTIONS, 0.125), attack)
     assert "<img" not in written and "&lt;img" in written
+
+
+HOSTILE_EMOTION = "awe); background: url(//host.example/"
+
+
+def test_an_emotion_from_outside_sets_no_style() -> None:
+    row = {
+        **{"id": "sticker-0123456789abcdef", "emotion": HOSTILE_EMOTION, "caption": "", "has_audio": False},
+        **{
+            "content_type": "sticker",
+            "width": 16,
+            "height": 16,
+            "duration": 1.0,
+            "num_frames": 8,
+            "fps": 8.0,
+        },
+        **{"brightness": 0.5, "colorfulness": 0.5, "hue": None, "emotion_source": "human"},
+        **{"source": "", "license": ""},
+    }
+    styles = re.findall(r'style="([^"]*)"', markup.cards(pd.DataFrame([row])))
+    assert styles and not any("background" in style for style in styles)
+
+
+def rewritten(build: Path, folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> clips.Library:
+    """A library of a build's metadata alone, with the stickers' training rows changed."""
+    shutil.copytree(build / "metadata", folder / "metadata")
+    path = folder / "metadata" / "sticker" / "train.parquet"
+    change(pd.read_parquet(path)).to_parquet(path)
+    return clips.Library(str(folder))
+
+
+def test_ids_have_the_packages_form() -> None:
+    assert clips.ID_PATTERN == clip.ID_PATTERN
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("id", "/tmp/outside"),
+        ("id", "../outside"),
+        ("id", "sticker-0123456789abcdef/../../outside"),
+        ("id", "sticker-0123456789abcdef\n"),
+        ("id", "movie-0123456789abcdef"),
+        ("id", None),
+        ("emotion", HOSTILE_EMOTION),
+        ("emotion", None),
+        ("content_type", "../sticker"),
+        ("caption", None),
+        ("source", None),
+        ("sha256", None),
+        ("shard", None),
+        ("height", 0),
+        ("width", -1),
+        ("num_frames", 0),
+        ("size", 1 << 40),
+        ("offset", -1),
+        ("brightness", float("nan")),
+        ("duration", float("inf")),
+        ("hue", 400.0),
+    ],
+)
+def test_a_row_that_is_no_clip_is_left_out(
+    mini_build: Path, tmp_path: Path, column: str, value: object
+) -> None:
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        rows[column] = [value, *rows[column][1:]]
+        return rows
+
+    whole = clips.Library(str(mini_build)).table()
+    left = rewritten(mini_build, tmp_path, change).table()
+    first = pd.read_parquet(mini_build / "metadata" / "sticker" / "train.parquet")["id"][0]
+    assert list(left.index) == [name for name in whole.index if name != first]
+
+
+def test_rows_that_share_an_id_are_left_out(mini_build: Path, tmp_path: Path) -> None:
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        rows["id"] = [rows["id"][1], *rows["id"][1:]]
+        return rows
+
+    whole = clips.Library(str(mini_build)).table()
+    table = rewritten(mini_build, tmp_path, change).table()
+    assert len(table) == len(whole) - 2 and table.index.is_unique
+
+
+def test_a_clip_without_licence_or_hue_is_shown(mini_build: Path, tmp_path: Path) -> None:
+    def change(rows: pd.DataFrame) -> pd.DataFrame:
+        rows["license"] = [None, *rows["license"][1:]]
+        rows["hue"] = [None, *rows["hue"][1:]]
+        return rows
+
+    shown = markup.cards(rewritten(mini_build, tmp_path, change).table())
+    assert "not stated" in shown and "none, it is grey" in shown
+
+
+def test_a_dataset_of_no_clips_and_one_that_lacks_a_column_are_refused(
+    mini_build: Path, tmp_path: Path
+) -> None:
+    for name, change, message in (
+        ("lacking", lambda rows: rows.drop(columns=["shard"]), r"its metadata lacks \['shard'\]"),
+        ("hostile", lambda rows: rows.assign(id="../outside"), "has no clip that can be shown"),
+    ):
+        shutil.copytree(mini_build / "metadata", tmp_path / name / "metadata")
+        for path in (tmp_path / name).rglob("*.parquet"):
+            change(pd.read_parquet(path)).to_parquet(path)
+        with pytest.raises(OSError, match=message) as caught:
+            clips.Library(str(tmp_path / name)).table()
+        assert str(tmp_path) not in str(caught.value)
 
 
 def test_percents_sum_to_a_hundred_and_stay_next_to_the_exact_ones() -> None:
