@@ -7,6 +7,7 @@ huggingface_hub's own classes, so that the Hub and `ModelCard.load` read it back
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,10 @@ RUN_CARD = "training.json"
 """File of a trained folder that says how it was trained."""
 
 REPRODUCTION = "reproduction.json"
-"""File in a LoRA's or base's folder, or beside it, that holds what was measured on generated videos."""
+"""File in a LoRA's or base's folder, or beside it, that holds what was measured on the miniatures' videos."""
+
+EVALUATION = "evaluation.json"
+"""File in a LoRA's or base's folder in which `emovid evaluate --base` wrote what it measured of it."""
 
 FIGURES = "figures.json"
 """File of an annotator's folder that holds what was measured."""
@@ -180,6 +184,89 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is no JSON: {error}") from error
 
 
+def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:
+    """The sha256 of weights, by which a result file says whose results it holds.
+
+    Args:
+        folder: a LoRA's or a base's.
+        weights: its safetensors files.
+
+    Returns:
+        Hexadecimal digests by path in the folder, with slashes.
+    """
+    hashes = {}
+    for path in sorted(weights):
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return hashes
+
+
+def measured_results(folder: Path, weights: Sequence[Path], which: str) -> Mapping[str, Any]:
+    """What was measured on videos that these weights made, and on no others.
+
+    `EVALUATION` in the folder comes first, then `REPRODUCTION` there or beside it. The latter counts if its
+    ``weights``, digests by path for each model, hold the `weight_hashes` of this one; a file without them
+    speaks of the miniatures that ship and of nothing else.
+
+    Args:
+        folder: a LoRA's or a base's.
+        weights: its safetensors files.
+        which: "lora" or "base", as what it was evaluated.
+
+    Returns:
+        The figures by task under "t2v" or "i2v", and "settings", "judge", "paper" as in `REPRODUCTION`; empty
+        where nothing was measured.
+
+    Raises:
+        ValueError: `EVALUATION` in the folder is of other weights, or says not of which.
+    """
+    path = folder / EVALUATION
+    if (found := read_json(path)) is not None:
+        try:
+            stated, results = found["generated"]["weights"], _of_evaluation(found)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} does not say whose videos it judged: make it by emovid evaluate --base or remove it"
+            ) from error
+        if not _told(stated.get(which), folder, weights):
+            raise ValueError(f"{path} is about other weights: evaluate those in {folder}, or remove it")
+        return results
+    for place in (folder, folder.parent):
+        if not isinstance(results := read_json(place / REPRODUCTION), dict):
+            continue
+        if "weights" in results:
+            told = any(_told(model, folder, weights) for model in results["weights"].values())
+        else:
+            told = is_miniature(folder)
+        if told:
+            return {**results, "miniature": True}
+    return {}
+
+
+def _told(stated: Mapping[str, str] | None, folder: Path, weights: Sequence[Path]) -> bool:
+    """Whether a result file's digests are those of these weights, whatever else it names."""
+    return stated is not None and weight_hashes(folder, weights).items() <= stated.items()
+
+
+def _of_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of `emovid evaluate --base` in the form of `REPRODUCTION`."""
+    generated = found["generated"]
+    return {
+        generated["task"]: {**found["figures"], **_only(found.get("comparison", {}), "mcnemar_p")},
+        "judge": {"identity": found["judge"], **_only(found, "held_out")},
+        "miniature": found["miniature"],
+        "paper": found["paper"],
+        "settings": generated["settings"],
+    }
+
+
+def _only(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {name: values[name]} if name in values else {}
+
+
 def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, namespace: str) -> str:
     """The card of an annotator.
 
@@ -254,7 +341,7 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
     """The card of a LoRA for Wan2.1, whose repo carries our pipeline too.
 
     Args:
-        folder: output of the training; `REPRODUCTION` is read there or beside it.
+        folder: output of the training; `measured_results` of it are shown.
         weights: the LoRA file; its header says task, base, steps, rank and alpha.
         repo_id: the repo that the examples name.
         namespace: owner of the repos that the card links to.
@@ -263,7 +350,8 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
         The text of README.md.
 
     Raises:
-        ValueError: the file does not say what it was trained for, or the licence is unknown.
+        ValueError: the file does not say what it was trained for, the licence is unknown, or results beside
+            the weights are about others.
     """
     from emovid_models.wan.lora import ADAPTER_KEY, read_facts, read_header
 
@@ -295,15 +383,15 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
         facts=facts,
         rank=adapter.get("transformer.r"),
         alpha=adapter.get("transformer.lora_alpha"),
-        trained=parameters([weights]),
+        weights=[weights],
     )
 
 
 def base_card(folder: Path, weights: Sequence[Path], task: str, *, repo_id: str, namespace: str) -> str:
-    """The card of a Wan base that was trained here, such as the miniature's.
+    """The card of a Wan base in the layout of diffusers, such as the miniature's.
 
     Args:
-        folder: in the layout of diffusers; `REPRODUCTION` is read there or beside it.
+        folder: in the layout of diffusers; `measured_results` of it are shown.
         weights: its safetensors files.
         task: "t2v" or "i2v".
         repo_id: the repo that the examples name.
@@ -313,7 +401,7 @@ def base_card(folder: Path, weights: Sequence[Path], task: str, *, repo_id: str,
         The text of README.md.
 
     Raises:
-        ValueError: the licence is unknown, or a file is no JSON.
+        ValueError: the licence is unknown, a file is no JSON, or results beside the weights are about others.
     """
     return _wan_card(
         f"wan-{task}/base.md.jinja",
@@ -324,7 +412,7 @@ def base_card(folder: Path, weights: Sequence[Path], task: str, *, repo_id: str,
         which="base",
         base=None,
         origin=None,
-        trained=parameters(weights),
+        weights=weights,
     )
 
 
@@ -342,10 +430,10 @@ def _wan_card(
     which: str,
     base: str | None,
     origin: str | None,
-    trained: int,
+    weights: Sequence[Path],
     **values: Any,
 ) -> str:
-    results = read_json(folder / REPRODUCTION) or read_json(folder.parent / REPRODUCTION) or {}
+    results = measured_results(folder, weights, which)
     measured = results.get(task)
     settings = {**_EXAMPLE_CALLS[is_miniature(folder)], **results.get("settings", {})}
     width, height = (int(length) for length in settings["size"].split("x"))
@@ -358,7 +446,8 @@ def _wan_card(
         pipeline_tag=PIPELINE_TASKS[task],
         base_model=base,
         base_model_relation="adapter" if base else None,
-        datasets=[dataset],
+        # What a base of somebody's was trained on is not known.
+        datasets=[dataset] if which == "lora" or is_miniature(folder) else None,
         metrics=[f"{namespace}/ea_8cls"] if measured else None,
         tags=[
             PIPELINE_TASKS[task],
@@ -368,7 +457,7 @@ def _wan_card(
             *(["lora", "template:sd-lora"] if base else []),
         ],
         model_name=repo_id.partition("/")[2] if measured else None,
-        eval_results=_wan_results(dataset, namespace, task, measured[which]) if measured else None,
+        eval_results=_wan_results(namespace, task, measured[which], settings) if measured else None,
         widget=[{"text": prompt, **({"output": {"url": EXAMPLE_PICTURE}} if task == "i2v" else {})}],
     )
     return render(
@@ -387,7 +476,7 @@ def _wan_card(
         frames=settings["num_frames"],
         steps=settings["steps"],
         guidance=settings["guidance_scale"],
-        parameters=_rounded(trained),
+        parameters=_rounded(parameters(weights)),
         results=results,
         measured=measured,
         miniature=is_miniature(folder),
@@ -412,13 +501,17 @@ EXAMPLE_PICTURE = "example.png"
 """First frame in the repo of an image-to-video model, for the code example."""
 
 
-def _wan_results(dataset: str, namespace: str, task: str, figures: Mapping[str, Any]) -> list[EvalResult]:
+def _wan_results(
+    namespace: str, task: str, figures: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[EvalResult]:
+    kinds = ", ".join(f"{name}s" for name in settings.get("content_types", ["sticker"]))
+    own = settings.get("own_prompts", False)
     return [
         EvalResult(
             task_type=PIPELINE_TASKS[task],
             task_name="Video with an emotion",
-            dataset_type=dataset,
-            dataset_name="EmoVid prompts, stickers",
+            dataset_type="prompts" if own else f"{namespace}/EmoVid",
+            dataset_name=f"{'own' if own else 'EmoVid'} prompts, {kinds}",
             metric_type=f"{namespace}/ea_8cls",
             metric_name=name,
             metric_value=figures[key]["value"],

@@ -92,6 +92,7 @@ def evaluate(
 
     need("models", "transformers", "safetensors", "evaluate")
     from emovid_models import evaluation as protocol
+    from emovid_models.wan.lora import WEIGHT_NAME
 
     if (videos is None) == (base is None):
         raise ValueError("give either --videos FOLDER or --base REPO")
@@ -133,6 +134,25 @@ def evaluate(
         )
         folders = {name: table.parent for name, table in tables.items()}
         tasks = ["t2v" if wanted[0].image is None else "i2v"]
+        generated = {
+            "task": tasks[0],
+            "weights": {
+                "base": _hashes(base, "**/*.safetensors"),
+                "lora": None if lora is None else _hashes(lora, WEIGHT_NAME),
+            },
+            "settings": {
+                "size": size,
+                "num_frames": frames,
+                "steps": steps,
+                "guidance_scale": guidance,
+                "emotion_guidance_scale": guidance if emotion_guidance is None else emotion_guidance,
+                "negative_prompt": negative,
+                "intensity": intensity,
+                "seed": seed,
+                "content_types": sorted({prompt.content_type for prompt in wanted}),
+                "own_prompts": prompts is not None,
+            },
+        }
 
     judge = protocol.load_judge(annotator, device=device)
     judged = {
@@ -156,6 +176,8 @@ def evaluate(
         "miniature": miniature,
         "figures": {name: protocol.to_record(found) for name, found in figures.items()},
     }
+    if base is not None:
+        result["generated"] = generated
     comparison = None
     if len(judged) == 2:
         comparison = protocol.compare(*judged.values())
@@ -243,3 +265,13 @@ def _generate(
         except torch.OutOfMemoryError as error:
             raise OSError(str(error)) from error
     return tables
+
+
+def _hashes(source: str, pattern: str) -> dict[str, str] | None:
+    """The sha256 of a folder's or file's weights, by which a card knows them; None for a Hub repo."""
+    from emovid_models.cards import weight_hashes
+
+    path = Path(source)
+    if path.is_file():
+        return weight_hashes(path.parent, [path])
+    return weight_hashes(path, list(path.glob(pattern))) if path.is_dir() else None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from emovid_models.cards import weight_hashes
 
 TESTS = Path(__file__).parents[1]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -51,6 +54,14 @@ RESULTS: dict[str, Any] = {
     "settings": {"size": "48x32", "num_frames": 5, "steps": 2, "guidance_scale": 3.0, "prompts": 40},
 }
 """A result file as `tools/reproduce.py` writes it, with numbers that stand nowhere else."""
+
+
+def write_results(root: Path, results: dict[str, Any]) -> None:
+    """Put a result file beside models, that holds the digests of their weights."""
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    weights = {folder.name: weight_hashes(folder, list(folder.rglob("*.safetensors"))) for folder in folders}
+    (root / "reproduction.json").write_text(json.dumps({**results, "weights": weights}))
+
 
 TRAINING: dict[str, Any] = {
     "data": "/home/somebody/build",

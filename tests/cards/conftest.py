@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from card_sources import KINDS, RESULTS, TESTS, Card
+from card_sources import KINDS, RESULTS, TESTS, Card, write_results
 
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.hub import RepoTree
@@ -29,7 +28,6 @@ def sources(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     from emovid_models.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, write_lora
 
     root = tmp_path_factory.mktemp("sources")
-    (root / "reproduction.json").write_text(json.dumps(RESULTS))
     for task, kind, components in (
         ("t2v", WanPipeline, t2v_components()),
         ("i2v", WanImageToVideoPipeline, i2v_components()),
@@ -46,6 +44,7 @@ def sources(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
             transformer,
             LoraFacts(wording="1", task=task, base=f"wan-{task}", steps=1234),
         )
+    write_results(root, RESULTS)
     return {
         "emovid/EmoVid": mini_build,
         "emovid/annotator": MINI_ANNOTATOR,

@@ -13,11 +13,12 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 import yaml
-from card_sources import FENCE, KINDS, RESULTS, TRAINING, Card
+from card_sources import FENCE, KINDS, RESULTS, TRAINING, Card, figures, write_results
 from huggingface_hub import DatasetCard, ModelCard, SpaceCard
 
 from emovid_dataset.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.cards import weight_hashes
 from emovid_models.hub import RepoTree
 from emovid_models.repos import assemble
 
@@ -84,7 +85,9 @@ def test_the_hub_reads_a_models_card(cards: dict[str, Card], name: str, tmp_path
     path = tmp_path / "README.md"
     path.write_text(cards[name].text, encoding="utf-8")
     data = ModelCard.load(path).data
-    assert data.license == "mit" and data.datasets == ["emovid/EmoVid"]
+    assert data.license == "mit"
+    # What a base of somebody's was trained on is not known.
+    assert getattr(data, "datasets", None) == (None if KINDS[name] == "base" else ["emovid/EmoVid"])
     assert data.pipeline_tag in ("video-classification", "text-to-video", "image-to-video")
     assert data.library_name == ("transformers" if KINDS[name] == "annotator" else "diffusers")
     assert data.widget and data.model_name == name.partition("/")[2]
@@ -183,7 +186,7 @@ def test_a_generators_numbers_are_those_of_the_results(
     root = tmp_path / "other"
     copy = shutil.copytree(folder.parent, root) / folder.name
     other = shifted(RESULTS)
-    (root / "reproduction.json").write_text(json.dumps(other))
+    write_results(root, other)
     text = text_of(assemble(KINDS[name], copy, repo_id=name))
     assert unexplained(text, [*leaves(other), *fixed], STRUCTURAL) == []
     which = "lora" if KINDS[name] == "lora" else "base"
@@ -198,6 +201,144 @@ def test_a_generators_numbers_are_those_of_the_results(
     (root / "reproduction.json").write_text("{}")
     bare = text_of(assemble(KINDS[name], copy, repo_id=name))
     assert "What was measured" not in bare and "model-index" not in bare and "paper" not in bare
+
+
+def evaluated(folder: Path, which: str) -> dict[str, Any]:
+    """A record as `emovid evaluate --base` writes it, about the weights in a folder."""
+    files = list(folder.rglob("*.safetensors"))
+    return {
+        "judge": "emovid/annotator@4b1d",
+        "miniature": False,
+        "figures": {"base": figures(0.1733, 96), "lora": figures(0.3517, 96)},
+        "comparison": {"mcnemar_p": 0.0213},
+        "held_out": figures(0.5177, 71),
+        "paper": RESULTS["paper"],
+        "failed": [],
+        "generated": {
+            "task": folder.name.rpartition("-")[2],
+            "weights": {"base": None, "lora": None, which: weight_hashes(folder, files)},
+            "settings": {
+                "size": "48x32",
+                "num_frames": 5,
+                "steps": 2,
+                "guidance_scale": 3.0,
+                "intensity": 1.5,
+                "content_types": ["cartoon", "movie"],
+                "own_prompts": False,
+            },
+        },
+    }
+
+
+@pytest.mark.parametrize("name", ["emovid/mini-lora-i2v", "emovid/mini-wan-t2v"])
+def test_a_models_own_evaluation_is_shown(sources: dict[str, Path], name: str, tmp_path: Path) -> None:
+    from emovid_models.cards import parameters
+
+    folder = shutil.copytree(sources[name].parent, tmp_path / "models") / sources[name].name
+    which, task = KINDS[name], name.rpartition("-")[2]
+    record = evaluated(folder, which)
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    text = text_of(assemble(which, folder, repo_id=name))
+    size = parameters(list(folder.rglob("*.safetensors"))) / 1e3
+    assert unexplained(text, [*leaves(record), size, 4, 8, 1234], STRUCTURAL) == []
+    for said in ("17.3", "35.2", "51.8", "p = 0.021", "`emovid/annotator@4b1d`", "intensity 1.5"):
+        assert said in text
+    assert "miniature" not in text.split("## What was measured")[1].split("## Intended use")[0]
+    results = ModelCard(text).data.eval_results
+    assert [result.metric_value for result in results] == [
+        record["figures"][which][key]["value"] for key in ("ea_8cls", "ea_2cls")
+    ]
+    assert {result.dataset_name for result in results} == {"EmoVid prompts, cartoons, movies"}
+    assert {(result.dataset_type, result.task_type) for result in results} == {
+        ("emovid/EmoVid", {"t2v": "text-to-video", "i2v": "image-to-video"}[task])
+    }
+    record["generated"]["settings"]["own_prompts"] = True
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    results = ModelCard(text_of(assemble(which, folder, repo_id=name))).data.eval_results
+    assert {(result.dataset_type, result.dataset_name) for result in results} == {
+        ("prompts", "own prompts, cartoons, movies")
+    }
+
+
+@pytest.mark.parametrize("name", ["emovid/mini-lora-t2v", "emovid/mini-wan-i2v"])
+def test_a_stranger_beside_a_result_file_gets_none_of_its_figures(
+    sources: dict[str, Path], name: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(sources[name].parent, tmp_path / "models") / sources[name].name
+    assert "What was measured" in text_of(assemble(KINDS[name], folder, repo_id=name))
+    changed(folder)
+    text = text_of(assemble(KINDS[name], folder, repo_id=name))
+    assert "What was measured" not in text and "model-index" not in text
+    # Without digests the file is about the package's own models, wherever else it lies.
+    shutil.copyfile(MINI_ANNOTATOR.parent / "reproduction.json", folder.parent / "reproduction.json")
+    shutil.copyfile(MINI_ANNOTATOR.parent / "reproduction.json", folder / "reproduction.json")
+    if "weights" not in json.loads((folder / "reproduction.json").read_text()):
+        text = text_of(assemble(KINDS[name], folder, repo_id=name))
+        assert "What was measured" not in text and "model-index" not in text
+
+
+def test_what_the_command_measured_of_a_lora_is_on_its_card(sources: dict[str, Path], tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from emovid_models.cli import app
+
+    root = shutil.copytree(sources["emovid/mini-lora-t2v"].parent, tmp_path / "models")
+    base, lora = root / "wan-t2v", root / "lora-t2v"
+    options = ["--per-emotion", "1", "--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu"]
+    command = ["evaluate", "--base", str(base), "--lora", str(lora), "--out", str(lora), *options]
+    done = CliRunner().invoke(app, [*command, "--content-type", "movie"])
+    assert done.exit_code == 0, done.output
+    record = json.loads((lora / "evaluation.json").read_text())
+    # The command leaves videos in the folder, and none of them is published.
+    tree = assemble("lora", lora, repo_id="me/lora")
+    assert not [path for path in tree.files if path.endswith(".mp4")]
+    text = text_of(tree)
+    assert "--size 32x32 --frames 5 --steps 1" in text and "the miniature one" in text
+    results = ModelCard(text).data.eval_results
+    assert {result.dataset_name for result in results} == {"EmoVid prompts, movies"}
+    assert [(result.metric_value, result.metric_args["videos"]) for result in results] == [
+        (record["figures"]["lora"][key]["value"], 8) for key in ("ea_8cls", "ea_2cls")
+    ]
+    (base / "evaluation.json").write_text(json.dumps(record))
+    assert "model-index" in text_of(assemble("base", base, repo_id="me/base"))
+
+
+def changed(folder: Path) -> None:
+    """Change one byte of a model's weights."""
+    path = max(folder.rglob("*.safetensors"), key=lambda path: path.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_an_evaluation_of_other_weights_is_refused(sources: dict[str, Path], tmp_path: Path) -> None:
+    source = sources["emovid/mini-lora-t2v"]
+    folder = shutil.copytree(source.parent, tmp_path / "models") / source.name
+    path = folder / "evaluation.json"
+    record = evaluated(folder, "lora")
+    changed(folder)
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"evaluation\.json is about other weights: evaluate those in"):
+        assemble("lora", folder, repo_id="me/lora")
+    # Videos of a folder may be anybody's.
+    del record["generated"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"evaluation\.json does not say whose videos it judged"):
+        assemble("lora", folder, repo_id="me/lora")
+
+
+def test_a_base_of_somebodys_is_not_said_to_come_from_emoji(sources: dict[str, Path], tmp_path: Path) -> None:
+    for task in ("t2v", "i2v"):
+        folder = shutil.copytree(sources[f"emovid/mini-wan-{task}"], tmp_path / f"base-{task}")
+        (folder / "README.md").write_text("---\nlicense: other\n---\n")
+        text = text_of(assemble("base", folder, repo_id="me/base"))
+        data = ModelCard(text).data
+        assert data.license == "other" and getattr(data, "datasets", None) is None
+        assert not re.search(r"trained from nothing|iniature|Trained on|emoji,|but emoji", text)
+        shipped = MINI_ANNOTATOR.parent / f"wan-{task}"
+        if shipped.is_dir():
+            text = text_of(assemble("base", shipped, repo_id="me/base"))
+            assert "trained from nothing on animated emoji" in text and "Trained on Fluent Emoji" in text
 
 
 def test_the_datasets_numbers_are_those_of_the_build(mini_build: Path, cards: dict[str, Card]) -> None:
