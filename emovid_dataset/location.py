@@ -23,12 +23,20 @@ class Location:
 
     Attributes:
         root: an absolute folder, ``hf://datasets/<repo>@<commit>``, or an http(s) address without a slash at
-            its end.
+            its end; it may hold a user and a password.
         token: for a private Hub repo.
     """
 
     root: str
     token: str | bool | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"Location({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        """The root as it may be shown: without user and password."""
+        return without_credentials(self.root)
 
     @classmethod
     def find(
@@ -60,11 +68,13 @@ class Location:
             if isinstance(source, str) and _REPO_ID.fullmatch(text):
                 return cls._on_hub(text, revision, token)
         if revision is not None:
+            text = without_credentials(text)
             raise ValueError(f"revision is {revision!r}, but {text} is no Hub repo and has no revisions")
         if text.startswith(("http://", "https://")):
             return cls(text.rstrip("/"))
         if os.path.isdir(text):
             return cls(os.path.abspath(text))
+        text = without_credentials(text)
         raise FileNotFoundError(f"{text} is no folder, no Hub repo (owner/name) and no http(s) address")
 
     @classmethod
@@ -106,11 +116,11 @@ class Location:
             text = self.read(MANIFEST_NAME).decode()
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{self.root} is not an EmoVid build: it has no {MANIFEST_NAME}"
-            ) from error
+                f"{self.name} is not an EmoVid build: it has no {MANIFEST_NAME}"
+            ) from self._cause(error)
         manifest = Manifest.from_json(text)
         if not manifest.complete:
-            raise ValueError(f"{self.root} is an unfinished build")
+            raise ValueError(f"{self.name} is an unfinished build")
         return manifest
 
     def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -126,8 +136,8 @@ class Location:
             data: bytes = self._files().cat_file(self._name(path), start=start, end=end, **options)
         if start is not None and end is not None and len(data) != end - start:
             raise OSError(
-                f"{self.url(path)}: {len(data)} bytes came instead of {end - start}; the file is too short, "
-                "or its server takes no range requests"
+                f"{self.name}/{path}: {len(data)} bytes came instead of {end - start}; "
+                "the file is too short, or its server takes no range requests"
             )
         return data
 
@@ -162,13 +172,30 @@ class Location:
     def _one_line_errors(self, path: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            if self.name == self.root:
+                raise
+            raise FileNotFoundError(without_credentials(str(error))) from None
         except Exception as error:  # aiohttp and httpx raise exceptions of their own, with no common base
             if self.local is not None:
                 raise
-            raise OSError(f"{self.url(path)} cannot be read: {_first_line(error)}") from error
+            message = f"{self.name}/{path} cannot be read: {_first_line(error)}"
+            raise OSError(message) from self._cause(error)
+
+    def _cause(self, error: Exception) -> Exception | None:
+        """The error itself, unless a traceback of it may show the password."""
+        return error if self.name == self.root else None
+
+
+def without_credentials(text: str) -> str:
+    """Take user and password out of every address in a text.
+
+    >>> without_credentials("https://me:p@ss@host/build is gone")
+    'https://host/build is gone'
+    """
+    return re.sub(r"(\w://)[^/?#\s]*@", r"\1", text)
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__} {str(error).partition(chr(10))[0]}".rstrip()
+    text = str(error).partition(chr(10))[0]
+    return without_credentials(f"{type(error).__name__} {text}").rstrip()

@@ -22,8 +22,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
+
+from emovid_dataset.location import without_credentials
 
 LAST_FILES = ("README.md", "manifest.json")
 """Files that go up in the last commit, because they describe all others."""
@@ -62,7 +66,10 @@ _UNSAFE_WEIGHTS = (
 _TEMPORARY = re.compile(
     r"(^|/)(__pycache__|\.cache|\.git|\.DS_Store)(/|$)|(\.tmp|\.part|\.incomplete|\.lock|\.swp|\.pyc|~)$"
 )
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
+_TOKEN = rb"hf_[A-Za-z0-9]{30,}"
+_TEXT_HEAD = 8 << 10
+_LONG_WAIT = 5.0
+_LOG = logging.getLogger(__name__)
 _TRANSPORT = {"TransportError", "ConnectionError", "Timeout", "ChunkedEncodingError", "JSONDecodeError"}
 
 T = TypeVar("T")
@@ -149,11 +156,13 @@ class Patience:
         tries: of one request.
         first: seconds before the second try; doubled for each further one.
         longest: seconds between two tries, unless the Hub's Retry-After asks for more.
+        most: seconds between two tries, whatever the Hub asks for.
     """
 
     tries: int = 8
     first: float = 1.0
     longest: float = 60.0
+    most: float = 900.0
 
     def waits(self) -> Iterator[float]:
         """Seconds after each failed try but the last."""
@@ -164,11 +173,12 @@ class Patience:
 # before the upload
 
 
-def check_tree(tree: RepoTree) -> list[str]:
+def check_tree(tree: RepoTree, *, secret: str | None = None) -> list[str]:
     """Look for what must not be published.
 
     Args:
         tree: of the repo.
+        secret: the token in use, which no file may hold, whatever it looks like.
 
     Returns:
         Violations, one line each: a path that leads out of the repo, a link, a temporary file, weights that
@@ -188,7 +198,7 @@ def check_tree(tree: RepoTree) -> list[str]:
             found.append(f"{path}: {link} is a link; only regular files are published")
         elif is_temporary(path):
             found.append(f"{path}: is a temporary file")
-        elif reason := _unsafe(path, content):
+        elif reason := _unsafe(path, content, secret):
             found.append(f"{path}: {reason}")
     return found
 
@@ -213,22 +223,39 @@ def _link(file: Path, parts: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _unsafe(path: str, content: Path | bytes) -> str | None:
+def _unsafe(path: str, content: Path | bytes, secret: str | None) -> str | None:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _UNSAFE_WEIGHTS:
         return "weights are published as safetensors only"
     size = len(content) if isinstance(content, bytes) else content.stat().st_size
     # First of all, since safetensors begin with the length of their header, which may look like a pickle.
     whole = _safetensors_size(content, size) if suffix == ".safetensors" else None
+    if whole is not None and whole != size:
+        return f"is cut short or damaged: {size} bytes, {whole} by its header"
     if whole is not None:
-        return None if whole == size else f"is cut short or damaged: {size} bytes, {whole} by its header"
+        return _token_in(
+            _first_bytes(content, 8 + int.from_bytes(_first_bytes(content, 8), "little")), secret
+        )
     # What pickle and torch.save write, whatever the file is called.
     if re.match(rb"\x80[\x02-\x05]|PK\x03\x04", _first_bytes(content, 8)):
         return "is a pickle or a zip archive"
     if suffix == ".safetensors":
         return "is not a safetensors file"
-    if size <= 1 << 20 and _TOKEN.search(_first_bytes(content, size).decode("utf-8", "ignore")):
-        return "holds what looks like a Hub token"
+    # Videos and shards are not searched: a text has no zero bytes.
+    if size > _BLOCK and b"\0" in _first_bytes(content, _TEXT_HEAD):
+        return None
+    return _token_in(content, secret)
+
+
+def _token_in(content: Path | bytes, secret: str | None) -> str | None:
+    """The token in use, or what looks like another one, wherever it stands in a file."""
+    known = secret.encode() if secret else b""
+    pattern = re.compile(b"|".join([re.escape(known)] * bool(known) + [_TOKEN]))
+    before = b""
+    for block in _blocks(content):
+        if found := pattern.search(before + block):
+            return "holds the token in use" if found[0] == known else "holds what looks like a Hub token"
+        before = block[-max(64, len(known)) :]
     return None
 
 
@@ -378,7 +405,8 @@ def push(
 
     from emovid_dataset.terminal import Progress
 
-    if violations := check_tree(tree):
+    secret = token or get_token()
+    if violations := check_tree(tree, secret=secret):
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise ValueError(f"{violations[0]}{more}")
     if gated not in (None, "auto", "manual"):
@@ -389,7 +417,6 @@ def push(
     with Progress(len(tree.files), unit="files", title="hashing", enabled=progress) as bar:
         files = hash_tree(tree, progress=bar.update)
 
-    secret = token or get_token()
     api = HfApi(endpoint=endpoint, token=token)
     repo = _Repo(api, repo_id, tree.repo_type, revision, patience)
     bars = not are_progress_bars_disabled()
@@ -458,8 +485,15 @@ class _Repo:
                 least = _seconds_to_wait(error)
                 if least is None:
                     raise
-                time.sleep(max(wait, least))
+                self._wait(error, max(wait, least))
         return call(*arguments, **options)
+
+    def _wait(self, error: BaseException, seconds: float) -> None:
+        """Wait before the next try, and say so if it is long."""
+        seconds = min(seconds, self.patience.most)
+        if seconds >= _LONG_WAIT:
+            _LOG.warning("emovid: %s: %s; trying again in %.0f s", self.id, _reason(error), seconds)
+        time.sleep(seconds)
 
     def create(self, private: bool, gated: str | None, space_sdk: str | None) -> None:
         """Make repo and branch, unless they are there."""
@@ -604,7 +638,7 @@ class _Repo:
                 least = 0.0 if _status(error) == 412 else _seconds_to_wait(error)
                 if wait is None or least is None:
                     raise
-                time.sleep(max(wait, least))
+                self._wait(error, max(wait, least))
         raise AssertionError("the last try returns or raises")
 
 
@@ -667,17 +701,34 @@ def _seconds_to_wait(error: BaseException) -> float | None:
     The client's HTTP library has changed from version to version, so its exceptions are known by name.
     """
     for link in _chain(error):
+        if type(link).__name__ == "OfflineModeIsEnabled":
+            return None  # a ConnectionError that stays
         response = getattr(link, "response", None)
         status = getattr(response, "status_code", None)
         if response is not None and status is not None:
             if status < 500 and status not in (408, 425, 429):
                 return None
-            after = response.headers.get("Retry-After", "")
             window = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", response.headers.get("ratelimit", ""))
-            return float(after if after.isdecimal() else window[1] if window else 0)
+            after = _seconds_until(response.headers.get("Retry-After", ""))
+            return after if after is not None else float(window[1] if window else 0)
         if any(cls.__name__ in _TRANSPORT for cls in type(link).__mro__):
             return 0.0
     return None
+
+
+def _seconds_until(after: str) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as a date; None if it is neither.
+
+    >>> _seconds_until("120"), _seconds_until("Wed, 21 Oct 2015 07:28:00 GMT"), _seconds_until("soon")
+    (120.0, 0.0, None)
+    """
+    if after.strip().isdecimal():
+        return float(after)
+    try:
+        date = parsedate_to_datetime(after)
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp() - time.time())
 
 
 def redact(text: str, secret: str | None = None) -> str:
@@ -689,34 +740,40 @@ def redact(text: str, secret: str | None = None) -> str:
     if secret:
         text = text.replace(secret, "hf_...")
     text = re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_...", text)
-    text = re.sub(r"(https?://)[^/@\s'\"]+@", r"\1", text)
-    return re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*", r"\1", text)
-
-
-class _Redactor(logging.Filter):
-    def __init__(self, secret: str | None) -> None:
-        super().__init__()
-        self.secret = secret
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage(), self.secret), None
-        if record.exc_info:
-            record.exc_text = redact(logging.Formatter().formatException(record.exc_info), self.secret)
-        return True
+    return re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*", r"\1", without_credentials(text))
 
 
 @contextmanager
 def _redacted_logs(secret: str | None) -> Iterator[None]:
-    """Keep secrets out of what the client and its HTTP library log, at every level."""
-    handlers = [*logging.getLogger().handlers, *logging.getLogger("huggingface_hub").handlers]
-    redactor = _Redactor(secret)
-    for handler in handlers:
-        handler.addFilter(redactor)
+    """Keep secrets out of every log record that is made meanwhile, whoever makes it and wherever it goes."""
+    make = logging.getLogRecordFactory()
+
+    def make_redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        try:
+            text = record.getMessage()
+        except Exception:  # logging reports a message that does not fit its arguments, and shows both
+            text = f"{record.msg} {record.args}"
+        record.msg, record.args = redact(text, secret), None
+        if record.exc_info:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info), secret)
+            record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(make_redacted)
     try:
         yield
     finally:
-        for handler in handlers:
-            handler.removeFilter(redactor)
+        # If another push has begun meanwhile, its factory stands before this one.
+        if logging.getLogRecordFactory() is make_redacted:
+            logging.setLogRecordFactory(make)
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong: the status and what the Hub said, or the error's own words."""
+    status = _status(error)
+    said = next((text for link in _chain(error) if (text := getattr(link, "server_message", None))), "")
+    return " ".join((f"{status} {said}" if status else f"{type(error).__name__} {error}").split())
 
 
 @contextmanager
@@ -730,9 +787,8 @@ def _one_line_errors(repo_id: str, secret: str | None) -> Iterator[None]:
             if isinstance(error, ValueError):
                 raise ValueError(redact(" ".join(str(error).split()), secret)) from None
             raise
-        said = next((text for link in _chain(error) if (text := getattr(link, "server_message", None))), "")
-        why = f"{status} {said}".strip() if status else f"{type(error).__name__} {error}"
+        why = _reason(error)
         if status in (401, 403):
             why += "; this needs a token that may write there: run `hf auth login` or set HF_TOKEN"
         # The cause would show addresses and headers in a traceback.
-        raise OSError(f"{repo_id}: {redact(' '.join(why.split()), secret)}") from None
+        raise OSError(f"{repo_id}: {redact(why, secret)}") from None

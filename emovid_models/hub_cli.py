@@ -43,6 +43,8 @@ def push(
     What the Hub holds already is not sent again, so the same command goes on after an interruption. The token
     is that of `hf auth login`, or HF_TOKEN.
     """
+    from huggingface_hub import get_token
+
     from emovid_dataset.build import verify
     from emovid_dataset.cli import parse_size
     from emovid_dataset.terminal import Progress, print_table
@@ -62,7 +64,7 @@ def push(
         raise ValueError(
             _damaged_weights(source) or f"weights in {source} cannot be read: {error}"
         ) from error
-    violations = check_tree(tree)
+    violations = check_tree(tree, secret=get_token())
     if kind == "dataset" and not violations:
         violations = verify(source, progress=not as_json)
     if violations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import multiprocessing
 import os
@@ -309,6 +310,62 @@ class TestWhatItSurvives:
         assert requests(empty_hub, "PUT", "/lfs/") == 0, "all objects were there already"
         assert set(times_committed(empty_hub).values()) == {1}
 
+    def test_offline_is_said_at_once(
+        self, empty_hub: HubServer, sleeps: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        for tag in ("v1", None):
+            with pytest.raises(
+                OSError, match=r"^emovid/EmoVid: OfflineModeIsEnabled .*HF_HUB_OFFLINE"
+            ) as caught:
+                send(empty_hub, tree(), tag=tag)
+            assert "\n" not in str(caught.value)
+        assert sleeps == []
+
+    @pytest.mark.parametrize(
+        ("after", "seconds"),
+        [
+            ("40", 40),
+            ("Tue, 01 Jan 2030 00:01:30 GMT", 90),
+            ("Tue, 01 Jan 2030 00:01:30 -0000", 90),
+            ("86400", 900),
+            ("Wed, 02 Jan 2030 00:00:00 GMT", 900),
+            ("Tue, 01 Jan 2019 00:00:00 GMT", 1),
+            ("soon", 1),
+        ],
+    )
+    def test_what_the_hub_asks_to_wait_is_waited_up_to_a_quarter_of_an_hour(
+        self,
+        empty_hub: HubServer,
+        sleeps: list[float],
+        monkeypatch: pytest.MonkeyPatch,
+        after: str,
+        seconds: float,
+    ) -> None:
+        monkeypatch.setattr(time, "time", lambda: 1893456000.0)  # 2030-01-01
+        empty_hub.faults.append(Fault("POST", "/commit/", status=429, headers={"Retry-After": after}))
+        assert send(empty_hub, tree()).violations == ()
+        assert sleeps == [seconds]
+
+    def test_a_long_wait_is_one_line_on_stderr_and_a_short_one_is_none(
+        self,
+        empty_hub: HubServer,
+        sleeps: list[float],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+        for after in ("4", "5"):
+            empty_hub.faults.append(
+                Fault(
+                    "POST", "/commit/", status=429, headers={"Retry-After": after}, error=f"slower, {WRITE}"
+                )
+            )
+        assert send(empty_hub, tree()).violations == ()
+        assert sleeps == [4, 5]
+        line = "emovid: emovid/EmoVid: 429 slower, hf_...; trying again in 5 s\n"
+        assert capsys.readouterr().err == line
+
     def test_what_the_hub_lists_otherwise_is_reported_and_not_tagged(
         self, empty_hub: HubServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -481,6 +538,31 @@ class TestRefusals:
             "data is a link; only regular files are published",
         ]
 
+    @pytest.mark.parametrize("secret", [WRITE, "an-older-token"])
+    @pytest.mark.parametrize("place", [0, (1 << 20) - 9, 3 << 20])
+    def test_no_text_holds_a_token_however_long_it_is(self, tmp_path: Path, place: int, secret: str) -> None:
+        text = b"a" * place + secret.encode() + b" " * 100
+        file = tmp_path / "notes.json"
+        file.write_bytes(text)
+        for content in (file, text):
+            lines = check_tree(RepoTree("model", {"notes.json": content}), secret=secret)
+            assert lines == ["notes.json: holds the token in use"]
+        looks = ["notes.json: holds what looks like a Hub token"] if secret == WRITE else []
+        assert check_tree(RepoTree("model", {"notes.json": file})) == looks
+
+    def test_no_header_of_weights_holds_a_token(self) -> None:
+        import numpy as np
+        from safetensors.numpy import save
+
+        data = save({"a": np.zeros(2)}, {"note": WRITE})
+        line = "model.safetensors: holds what looks like a Hub token"
+        assert check_tree(RepoTree("model", {"model.safetensors": data})) == [line]
+
+    def test_the_token_of_the_push_is_looked_for(self, empty_hub: HubServer) -> None:
+        with pytest.raises(ValueError, match=r"^_info\.json: holds the token in use$"):
+            send(empty_hub, tree(_info=b'["plain-token"]'), token="plain-token")
+        assert empty_hub.exchanges == []
+
     def test_nothing_is_sent_of_a_tree_that_must_not_be_published(self, empty_hub: HubServer) -> None:
         with pytest.raises(ValueError, match=r"^x.tmp: is a temporary file$"):
             send(empty_hub, tree(**{"x.tmp": b""}))
@@ -514,6 +596,40 @@ class TestRefusals:
         send(empty_hub, tree())
         assert "503 thrown while requesting PUT" in caplog.text and "curl" in caplog.text
         assert WRITE not in caplog.text and "X-Amz-Signature" not in caplog.text
+
+    def test_no_log_line_of_another_library_holds_one_wherever_it_goes(
+        self,
+        empty_hub: HubServer,
+        sleeps: list[float],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        written = io.StringIO()
+        for name in ("httpx", "httpx2", "httpcore", "httpcore2"):
+            logger = logging.getLogger(name)
+            monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(written)])
+            monkeypatch.setattr(logger, "level", logging.DEBUG)
+            logger.manager._clear_cache()  # type: ignore[attr-defined]
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+        def log() -> None:
+            logger = logging.getLogger("another.library")
+            logger.warning("GET %s of %s", "https://me:pass@host/x?X-Amz-Signature=1", WRITE)
+            logger.warning("%d arguments", WRITE)
+            try:
+                raise OSError(WRITE)
+            except OSError:
+                logger.exception("failed")
+
+        before = logging.getLogRecordFactory()
+        empty_hub.faults.append(Fault("POST", "/preupload/", strike=log))
+        send(empty_hub, tree())
+        assert logging.getLogRecordFactory() is before
+        said = capsys.readouterr().err
+        assert "GET https://host/x of hf_...\n" in said and "OSError: hf_..." in said
+        assert "PUT" in written.getvalue()
+        for text in (said, written.getvalue()):
+            assert WRITE not in text and "X-Amz-Signature" not in text and "pass" not in text
 
 
 class TestCommand:
