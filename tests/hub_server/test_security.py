@@ -7,8 +7,10 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,53 +30,76 @@ from emovid_models.wan import PIPELINE_FILES
 
 CARDS = Path(__file__).parents[2] / "cards"
 
-FORBIDDEN_MODULES = {
-    "aiohttp",
-    "asyncio",
-    "cloudpickle",
-    "code",
-    "ctypes",
-    "dill",
-    "ftplib",
-    "http",
-    "httpx",
-    "importlib",
-    "joblib",
-    "marshal",
-    "multiprocessing",
-    "pickle",
-    "pty",
-    "requests",
-    "runpy",
-    "shelve",
-    "smtplib",
-    "socket",
-    "ssl",
-    "subprocess",
-    "telnetlib",
-    "urllib",
-    "webbrowser",
+HARMLESS = {
+    *("__future__", "collections", "collections.abc", "contextlib", "dataclasses", "fractions", "functools"),
+    *("hashlib", "html", "inspect", "io", "itertools", "json", "logging", "math", "operator", "pathlib"),
+    *("random", "re", "secrets", "shutil", "signal", "statistics", "tempfile", "threading", "typing"),
+    "warnings",
 }
-FORBIDDEN_NAMES = {"__builtins__", "__import__", "breakpoint", "compile", "eval", "exec", "globals", "vars"}
-FORBIDDEN_METHODS = {
-    "execv",
-    "execve",
-    "fork",
-    "hf_hub_download",
-    "import_module",
-    "popen",
-    "posix_spawn",
-    "snapshot_download",
-    "spawnl",
-    "spawnv",
-    "startfile",
-    "system",
-    "urlopen",
-    "urlretrieve",
-}
+"""Modules of Python itself from which every name may be taken, unless it is forbidden by itself."""
 
-FETCHES = {"annotator/pipeline.py": ["imports urllib.request", "uses .urlopen"]}
-"""The annotator takes the address of a video from its caller, and only `_fetched` gets it."""
+_PIPELINE = {
+    *("os", "torch", "safetensors.SafetensorError", "safetensors.safe_open", "safetensors.torch.save"),
+    *("diffusers.WanPipeline", "diffusers.WanImageToVideoPipeline", "peft.get_peft_model_state_dict"),
+    "huggingface_hub.errors.EntryNotFoundError",
+    "huggingface_hub.errors.LocalEntryNotFoundError",
+}
+IMPORTS: dict[str, set[str]] = {
+    "dataset": {"os", "datasets"},
+    "metric": {"datasets", "evaluate", "gradio", "matplotlib.figure.Figure", "numpy", "PIL.Image"},
+    "annotator": {
+        *("os", "av", "numpy", "PIL.Image", "torch", "torch.nn", "torch.nn.functional"),
+        *("concurrent.futures.Future", "concurrent.futures.ThreadPoolExecutor"),
+        *("transformers.BatchFeature", "transformers.GenerationConfig", "transformers.GenerationMixin"),
+        *("transformers.Pipeline", "transformers.PreTrainedModel", "transformers.PretrainedConfig"),
+        *("transformers.Qwen2Config", "transformers.Qwen2Model", "transformers.SiglipVisionConfig"),
+        *("transformers.SiglipVisionModel", "transformers.cache_utils.Cache"),
+        "transformers.modeling_outputs.BaseModelOutputWithPast",
+        "transformers.modeling_outputs.CausalLMOutputWithPast",
+        "transformers.processing_utils.ProcessorMixin",
+    },
+    "t2v": _PIPELINE,
+    "i2v": _PIPELINE,
+    "demo": {
+        *("os", "av", "fsspec", "gradio", "numpy", "pandas", "PIL.Image", "PIL.ImageOps", "torch"),
+        *("diffusers", "diffusers.AutoencoderKLWan", "diffusers.DiffusionPipeline"),
+        *("diffusers.WanTransformer3DModel", "huggingface_hub.HfApi", "huggingface_hub.HfFileSystem"),
+        *("packaging.version.Version", "transformers.pipeline"),
+        *("starlette.concurrency.run_in_threadpool", "starlette.requests.Request"),
+        *("starlette.responses.PlainTextResponse", "starlette.responses.Response", "starlette.routing.Route"),
+    },
+}
+"""What each repo may import beside that, name by name; its own modules are free."""
+
+FORBIDDEN_NAMES = {"__builtins__", "__import__", "breakpoint", "compile", "eval", "exec", "globals", "vars"}
+FORBIDDEN_MODULES = ("torch.hub", "torch.jit", "torch.multiprocessing", "torch.package")
+FORBIDDEN_METHODS = re.compile(
+    r"exec[lv]p?e?|spawn[lv]p?e?|posix_spawnp?|fork(pty)?|popen\d?|system|startfile|urlopen|urlretrieve"
+    r"|import_module|exec_module|load_module|attrgetter|methodcaller|open_code"
+    r"|__(builtins|dict|getattribute|globals|import|loader|reduce(_ex)?|subclasses)__"
+    r"|(unsafe_|full_)load(_all)?|load_all|load_library|load_inline|load_state_dict_from_url|cpp_extension"
+    r"|(read|to)_pickle|hf_hub_download|snapshot_download|download_url_to_file|cached_download"
+)
+ADDRESS = re.compile(r"[a-z][\w+.-]*:+//?", re.IGNORECASE)
+OPENERS = re.compile(r"open|read_\w+|filesystem|url_to_fs|load_dataset|download")
+
+FETCHES = {
+    "annotator/pipeline.py": ["imports urllib.request", "uses urllib.request.urlopen"],
+    **{
+        f"{task}/guidance.py": [
+            "imports huggingface_hub.hf_hub_download",
+            "uses huggingface_hub.hf_hub_download",
+        ]
+        for task in ("t2v", "i2v")
+    },
+    "metric/app.py": ["uses evaluate.load"],
+}
+"""What is allowed by name.
+
+The annotator takes the address of a video from its caller, and only `_fetched` gets it. The pipelines look at the
+LoRA that the caller names, by the stock client, before the stock loader does. The metric's page loads the metric
+beside it.
+"""
 
 
 def remote_code(mini_build: Path) -> dict[str, str]:
@@ -98,41 +123,96 @@ def remote_code(mini_build: Path) -> dict[str, str]:
     return code
 
 
-def misdeeds(code: str) -> list[str]:
-    """What a module may not do: run text or programs, unpickle, trust other code, reach the network."""
-    found = []
-    for node in ast.walk(ast.parse(code)):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found += [f"imports {name}" for name in names if name.partition(".")[0] in FORBIDDEN_MODULES]
-        if isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
-            found.append(f"uses {node.id}")
-        if isinstance(node, ast.Attribute) and node.attr in FORBIDDEN_METHODS:
-            found.append(f"uses .{node.attr}")
+def misdeeds(code: str, allowed: Collection[str]) -> list[str]:
+    """What a module may not do: run text or programs, unpickle, trust other code, reach the network.
+
+    Args:
+        code: its text.
+        allowed: what it may import beside `HARMLESS` and its own siblings.
+    """
+    module = ast.parse(code)
+    origins, found = _imports(module, allowed)
+    inner = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Attribute)}
+    modules = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in ast.walk(module)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Name):
+            if node.id in FORBIDDEN_NAMES:
+                found.append(f"uses {node.id}")
+            # As a value a module loses its name, and nobody sees what becomes of it.
+            elif node.id in modules and id(node) not in inner:
+                found.append(f"hands on {origins[node.id]}")
+        if isinstance(node, ast.Name | ast.Attribute) and _forbidden(_dotted(node, origins), node, origins):
+            found.append(f"uses {_dotted(node, origins)}")
         if isinstance(node, ast.Call):
-            found += _call(node)
+            found += _call(node, origins)
     return found
 
 
-def _call(node: ast.Call) -> list[str]:
-    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-    owner = node.func.value.id if _on_name(node.func) else ""  # type: ignore[attr-defined]
+def _imports(module: ast.Module, allowed: Collection[str]) -> tuple[dict[str, str], list[str]]:
+    """The full names behind a module's names, and the imports that are not allowed."""
+    origins, found = {}, []
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names = {alias.name: alias.asname for alias in node.names}
+            origins |= {short or name.partition(".")[0]: short and name for name, short in names.items()}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = {f"{node.module}.{alias.name}": alias.asname or alias.name for alias in node.names}
+            origins |= {str(short): name for name, short in names.items()}
+        else:
+            continue
+        for name in names:
+            package = name.rpartition(".")[0] if isinstance(node, ast.ImportFrom) else name
+            last = name.rpartition(".")[2]
+            free = package in HARMLESS and not FORBIDDEN_METHODS.fullmatch(last) and last != "*"
+            if not free and name not in allowed:
+                found.append(f"imports {name}")
+    return {short: name or short for short, name in origins.items()}, found
+
+
+def _dotted(node: ast.expr, origins: Mapping[str, str]) -> str:
+    """The full name of an expression such as ``th.hub.load``; ``?`` stands for what has none."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value, origins)}.{node.attr}"
+    return origins.get(node.id, node.id) if isinstance(node, ast.Name) else "?"
+
+
+def _forbidden(name: str, node: ast.expr, origins: Mapping[str, str]) -> bool:
+    if any(name == module or name.startswith(f"{module}.") for module in FORBIDDEN_MODULES):
+        return True
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    imported = not isinstance(root, ast.Name) or root.id in origins
+    _, dot, last = name.rpartition(".")
+    return bool(dot) and (
+        bool(FORBIDDEN_METHODS.fullmatch(last))
+        # An object of ours may load something; a library's load is pickle until it is known.
+        or (last == "load" and imported and name != "json.load")
+        or name == "fsspec.open"
+        or name.endswith("sys.modules")
+    )
+
+
+def _call(node: ast.Call, origins: Mapping[str, str]) -> list[str]:
+    name = _dotted(node.func, origins)
     given = {keyword.arg: getattr(keyword.value, "value", None) for keyword in node.keywords}
     found = []
-    if name == "load" and owner in ("torch", "numpy", "np", "yaml"):
-        found.append(f"calls {owner}.load")
+    if OPENERS.fullmatch(name.rpartition(".")[2]) and any(
+        isinstance(value, ast.Constant) and isinstance(value.value, str) and ADDRESS.match(value.value)
+        for argument in (*node.args, *(keyword.value for keyword in node.keywords))
+        for value in ast.walk(argument)
+    ):
+        found.append(f"gives an address to {name}")
     if given.get("trust_remote_code") is True or given.get("allow_pickle") is True:
         found.append("trusts code from elsewhere")
     if given.get("weights_only") is False or given.get("use_safetensors") is False:
         found.append("takes pickled weights")
     return found
-
-
-def _on_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
 
 
 class TestRemoteCode:
@@ -146,19 +226,41 @@ class TestRemoteCode:
             "t2v/pipeline.py",
             "i2v/guidance.py",
         } <= set(code)
-        found = {name: lines for name, text in code.items() if (lines := misdeeds(text))}
+        found = {
+            name: lines
+            for name, text in code.items()
+            if (lines := misdeeds(text, IMPORTS[name.partition("/")[0]]))
+        }
         assert found == FETCHES
 
-    def test_the_annotator_fetches_only_what_its_caller_names(self, mini_build: Path) -> None:
-        module = ast.parse(remote_code(mini_build)["annotator/pipeline.py"])
+    @pytest.mark.parametrize(
+        ("path", "name", "function"),
+        [
+            ("annotator/pipeline.py", "urlopen", "_fetched"),
+            ("t2v/guidance.py", "hf_hub_download", "_lora_file"),
+            ("i2v/guidance.py", "hf_hub_download", "_lora_file"),
+        ],
+    )
+    def test_only_what_the_caller_names_is_fetched(
+        self, mini_build: Path, path: str, name: str, function: str
+    ) -> None:
+        module = ast.parse(remote_code(mini_build)[path])
         users = {
-            function.name
-            for function in ast.walk(module)
-            if isinstance(function, ast.FunctionDef)
-            for node in ast.walk(function)
-            if isinstance(node, ast.Attribute) and node.attr == "urlopen"
+            place.name
+            for place in ast.walk(module)
+            if isinstance(place, ast.FunctionDef)
+            for node in ast.walk(place)
+            if name in (getattr(node, "attr", ""), getattr(node, "id", ""))
         }
-        assert users == {"_fetched"}
+        assert users == {function}
+
+    def test_the_metrics_page_loads_the_module_beside_it(self, mini_build: Path) -> None:
+        (call,) = [
+            node
+            for node in ast.walk(ast.parse(remote_code(mini_build)["metric/app.py"]))
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "evaluate.load"
+        ]
+        assert ast.unparse(call.args[0]) == "str(Path(__file__).with_name('ea_8cls.py'))"
 
     def test_it_imports_nothing_of_this_project(self, mini_build: Path) -> None:
         for name, text in remote_code(mini_build).items():
@@ -177,26 +279,89 @@ class TestRemoteCode:
 
     def test_the_demo_runs_no_text_no_programs_and_no_pickle(self) -> None:
         """A Space is a program of its own: it may load the repos that its settings name, and no more."""
-        for path in (CARDS / "demo").glob("*.py"):
-            assert set(misdeeds(path.read_text())) <= {"trusts code from elsewhere"}, path.name
+        files = list((CARDS / "demo").glob("*.py"))
+        for path in files:
+            code = path.read_text()
+            siblings = {
+                f"{node.module}.{alias.name}"
+                for node in ast.walk(ast.parse(code))
+                if isinstance(node, ast.ImportFrom) and node.module in {file.stem for file in files}
+                for alias in node.names
+            }
+            allowed = IMPORTS["demo"] | siblings
+            assert set(misdeeds(code, allowed)) <= {"trusts code from elsewhere"}, path.name
 
     @pytest.mark.parametrize(
         ("code", "misdeed"),
         [
             ("import subprocess as s", "imports subprocess"),
-            ("from urllib import request", "imports urllib"),
+            ("from urllib import request", "imports urllib.request"),
             ("eval('1')", "uses eval"),
             ("run = exec", "uses exec"),
-            ("import os; os.system('ls')", "uses .system"),
-            ("torch.load('x')", "calls torch.load"),
-            ("numpy.load('x', allow_pickle=True)", "trusts code from elsewhere"),
+            ("import os; os.system('ls')", "uses os.system"),
+            ("import torch; torch.load('x')", "uses torch.load"),
+            ("import numpy; numpy.load('x', allow_pickle=True)", "trusts code from elsewhere"),
             ("AutoModel.from_pretrained('x', use_safetensors=False)", "takes pickled weights"),
             ("AutoModel.from_pretrained('x', trust_remote_code=True)", "trusts code from elsewhere"),
             ("__import__('os')", "uses __import__"),
+            ("import builtins; builtins.exec('1')", "imports builtins"),
+            ("import torch; torch.hub.load('me/x', 'y')", "uses torch.hub.load"),
+            ("import torch; torch.jit.load('x')", "uses torch.jit.load"),
+            ("import torch as th; th.load('x')", "uses torch.load"),
+            ("import torch as th; take = th.load", "uses torch.load"),
+            ("from torch import load", "imports torch.load"),
+            ("from torch import hub as h", "imports torch.hub"),
+            ("import torch.utils.cpp_extension", "imports torch.utils.cpp_extension"),
+            ("from os import system", "imports os.system"),
+            ("from os import *", "imports os.*"),
+            ("import os; getattr(os, 'system')('ls')", "hands on os"),
+            ("import os; o = os", "hands on os"),
+            ("import os as o; o.execvp('ls', ['ls'])", "uses os.execvp"),
+            ("import os; os.spawnvp(0, 'ls', ['ls'])", "uses os.spawnvp"),
+            ("import os; os.posix_spawnp('ls', ['ls'], {})", "uses os.posix_spawnp"),
+            ("import os; os.posix_spawn('ls', ['ls'], {})", "uses os.posix_spawn"),
+            ("import os; os.__dict__['system']('ls')", "uses os.__dict__"),
+            ("import shutil; shutil.os.popen('ls')", "uses shutil.os.popen"),
+            ("import inspect; inspect.sys.modules['os']", "uses inspect.sys.modules"),
+            ("from operator import methodcaller", "imports operator.methodcaller"),
+            ("().__class__.__base__.__subclasses__()", "uses ?.__class__.__base__.__subclasses__"),
+            ("import pandas as pd; pd.read_pickle('x')", "uses pandas.read_pickle"),
+            ("import yaml; yaml.unsafe_load('x')", "uses yaml.unsafe_load"),
+            ("import yaml; yaml.load('x', yaml.Loader)", "uses yaml.load"),
+            ("from concurrent.futures import ProcessPoolExecutor", "imports concurrent.futures.Process"),
+            ("import concurrent.futures as c; c.ProcessPoolExecutor()", "imports concurrent.futures"),
+            ("import fsspec; fsspec.open('http://x')", "uses fsspec.open"),
+            (
+                "import fsspec; fsspec.filesystem('file', fo='http://x')",
+                "gives an address to fsspec.filesystem",
+            ),
+            ("import av; av.open('http://x')", "gives an address to av.open"),
+            ("import av as a; a.open(f'https://{host}/x')", "gives an address to av.open"),
+            ("import av; av.open(file='rtmp://x')", "gives an address to av.open"),
+            ("import pandas; pandas.read_csv('http://x')", "gives an address to pandas.read_csv"),
+            ("import urllib3", "imports urllib3"),
+            ("import httpcore", "imports httpcore"),
+            ("import websockets", "imports websockets"),
+            ("from huggingface_hub import hf_hub_download as get", "imports huggingface_hub.hf_hub_download"),
         ],
     )
     def test_the_reader_sees_it(self, code: str, misdeed: str) -> None:
-        assert misdeed in misdeeds(code)
+        allowed = set().union(*IMPORTS.values())
+        assert any(line.startswith(misdeed) for line in misdeeds(code, allowed))
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "import re; re.compile('x')",
+            "import torch; model.eval(); torch.compile(model)",
+            "import json; json.load(file)",
+            "import av; av.open(file, 'w')",
+            "self.annotator.load(); page.load(None)",
+            "import os; os.path.join('a', 'b'); os.replace('a', 'b')",
+        ],
+    )
+    def test_the_reader_lets_it_be(self, code: str) -> None:
+        assert misdeeds(code, set().union(*IMPORTS.values())) == []
 
 
 ESCAPES = ("../escaped.mp4", "/escaped.mp4", "a/../../escaped.mp4", "..\\escaped.mp4")
