@@ -96,9 +96,9 @@ FETCHES = {
 }
 """What is allowed by name.
 
-The annotator takes the address of a video from its caller, and only `_fetched` gets it. The pipelines look at the
-LoRA that the caller names, by the stock client, before the stock loader does. The metric's page loads the metric
-beside it.
+The annotator takes the address of a video from its caller, and only `_fetched` gets it. The pipelines look at
+the LoRA that the caller names, by the stock client, before the stock loader does. The metric's page loads the
+metric beside it.
 """
 
 
