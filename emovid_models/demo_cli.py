@@ -170,7 +170,7 @@ def miniature(*, progress: bool) -> Path:
     from emovid_dataset.build import build
 
     source = Path(emovid_dataset.__file__).parent / "mini"
-    out = cached_assets_path("emovid", namespace="miniature", subfolder=emovid_dataset.__version__)
+    out = cached_assets_path("emovid", namespace=emovid_dataset.__version__, subfolder="miniature")
     # A finished build of the same clips is taken as it is; one of another version's clips is made anew.
     try:
         build(source, source / "labels.csv", out, progress=progress)

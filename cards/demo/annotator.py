@@ -74,13 +74,17 @@ class Annotator:
 
         Raises:
             ValueError: it is no video, is damaged, too long or too large.
-            OSError: the model cannot be loaded.
+            OSError: the model cannot be loaded, or fails; the reason is in the server's log.
         """
         data = video.read_bytes()
         check_video(data)
         self.load()
         # Bytes and not the path: the pipeline's errors name what it was given.
-        result = self._pipeline(data, return_caption=True)
+        try:
+            result = self._pipeline(data, return_caption=True)
+        except Exception as error:
+            log.exception("the annotator %s failed", self._model)
+            raise OSError("The annotator failed on this video; try another one.") from error
         if "error" in result:
             log.warning("a video was refused: %s", result["error"])
             raise ValueError("This video cannot be decoded; it may be damaged or cut short.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import logging
 import random
-import tempfile
+import secrets
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from clips import COLORFULNESS, HUE, ORDERS, Choice, Library
 from controls import emotion_wheel, range_slider
 from emotions import CONTENT_TYPES, EMOTIONS, NAMES
 from generator import Generator, Wish
-from markup import alert, bars, cards, hint
+from markup import UNREADABLE, alert, bars, cards, hint
 from settings import Settings
 from starlette.routing import Route
 from theme import THEME, head
@@ -26,6 +27,10 @@ PAGE = 12
 """Clips on a page."""
 
 LARGEST_UPLOAD = "64mb"
+OLDEST = 3600
+"""Seconds after which a file is deleted; whether there are such files is looked at as often."""
+
+DELETED = "Uploads and generated videos are deleted after two hours at most."
 _FOLDER = Path(__file__).parent
 _RAINBOW = "linear-gradient(90deg, {})".format(
     ", ".join(f"hsl({degrees} 70% 55%)" for degrees in range(0, 361, 30))
@@ -48,7 +53,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
     library = Library(settings.dataset)
     annotator = Annotator(settings.annotator)
     generator = Generator(settings)
-    with gr.Blocks(title="EmoVid", analytics_enabled=False, delete_cache=(3600, 3600)) as page:
+    with gr.Blocks(title="EmoVid", analytics_enabled=False, delete_cache=(OLDEST, OLDEST)) as page:
         _html(
             '<header class="masthead"><h1>EmoVid</h1><p>Video by the emotion that it conveys: look at the '
             "clips, annotate your own, generate one.</p></header>"
@@ -63,14 +68,26 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
         _html(_colophon(settings, library, annotator))
 
         def take(event: gr.EventData) -> tuple[Any, ...]:
-            return _taken(library, event.id)
+            return _taken(library, str(getattr(event, "id", "")), video)
+
+        annotate = _annotation(annotator)
+
+        def annotate_taken(path: str | None) -> Any:
+            # Where there is no clip, a message says so already.
+            return annotate(path) if path else gr.skip()
 
         grid.annotate(
             take,
             None,
             [video, annotation, tabs],
             api_visibility="private",
-        ).then(_annotation(annotator), video, annotation, api_visibility="private")
+        ).then(
+            annotate_taken,
+            video,
+            annotation,
+            api_visibility="private",
+            concurrency_id="model",
+        )
         page.load(
             lambda: _load_soon(annotator, generator),
             queue=False,
@@ -194,16 +211,23 @@ def _clips(
     )
 
 
-def _taken(library: Library, clip_id: str) -> tuple[Any, str, Any]:
+def _taken(library: Library, clip_id: str, video: gr.Video) -> tuple[str | None, str, Any]:
     """A clip of the library as the video to annotate, and the tab for it."""
     try:
-        data = library.video(str(clip_id))
-    except (KeyError, OSError):
+        path = _kept(video, "clip.mp4", library.video(clip_id))
+    except Exception:  # of the Hub's client, which has exceptions of many kinds
         log.exception("the clip %s cannot be read", clip_id)
-        return None, alert("This clip cannot be read; try another one."), gr.Tabs(selected="annotate")
-    path = Path(tempfile.mkdtemp(prefix="emovid-")) / "clip.mp4"
+        return None, alert(UNREADABLE), gr.Tabs(selected="annotate")
+    return path, hint("The annotator is looking at the clip."), gr.Tabs(selected="annotate")
+
+
+def _kept(video: gr.Video, name: str, data: bytes) -> str:
+    """The path of a new file of a player, among those that Gradio deletes by itself."""
+    path = Path(video.GRADIO_CACHE, secrets.token_hex(16), name)
+    path.parent.mkdir(parents=True)
     path.write_bytes(data)
-    return str(path), hint("The annotator is looking at the clip."), gr.Tabs(selected="annotate")
+    video.temp_files.add(str(path))
+    return str(path)
 
 
 def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
@@ -215,7 +239,7 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
             button = gr.Button("Annotate", variant="primary")
             _html(
                 f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. '
-                "Files are deleted after two hours at most.</p>"
+                f"{DELETED}</p>"
             )
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             annotation = _html(
@@ -330,9 +354,10 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
         )
         progress(0, desc="Getting the generator ready")
         try:
-            path = generator.generate(
+            made = generator.generate(
                 wish, lambda done, whole: progress((done, whole), desc="Denoising", unit="steps")
             )
+            path = _kept(video, f"{wish.emotion or 'plain'}-{wish.seed}.mp4", made)
         except (ValueError, OSError, MemoryError) as error:
             return alert(_said(error)), none, None, ""
         except Exception:
@@ -342,7 +367,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
         line = f'<p class="count"><b>{html.escape(what)}</b>, seed {wish.seed}</p>'
         return (
             line,
-            gr.update(value=str(path), visible=True),
+            gr.update(value=path, visible=True),
             wish.emotion,
             hint("The annotator is looking at it."),
         )
@@ -355,6 +380,9 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
             found = annotator.annotate(Path(video))
         except (ValueError, OSError) as error:
             return alert(_said(error))
+        except Exception:
+            log.exception("a generated video could not be annotated")
+            return alert("The annotator could not look at this video.")
         return bars(found.probabilities, found.caption, wanted)
 
     button.click(
@@ -409,7 +437,7 @@ def _said(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         log.error("%r", error)
         return f"The server could not read or write a file ({type(error).__name__})."
-    return str(error).partition("\n")[0]
+    return str(error).partition("\n")[0] or f"The server could not do this ({type(error).__name__})."
 
 
 def _colophon(settings: Settings, library: Library, annotator: Annotator) -> str:
@@ -430,6 +458,8 @@ def main() -> None:
     """Serve the page; Gradio's own variables name host and port."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # As after Ctrl-C, what visitors uploaded is deleted before the server ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     page, library = build(Settings.read())
     # What fails here fails again, and is shown, when the page asks for it.
     threading.Thread(target=_read_soon, args=(library,), daemon=True).start()

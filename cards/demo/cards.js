@@ -5,7 +5,10 @@ const player = document.createElement('dialog');
 player.className = 'player';
 player.setAttribute('aria-label', 'Clip');
 player.innerHTML = `
-  <div class="stage"><video controls loop playsinline></video></div>
+  <div class="stage">
+    <video controls loop playsinline></video>
+    <div class="alert" role="alert" hidden></div>
+  </div>
   <div class="side">
     <div class="about"></div>
     <div class="actions"><button type="button" class="annotate">Annotate this clip</button></div>
@@ -18,6 +21,7 @@ player.innerHTML = `
 // Inside the page's container its styles hold; a dialog opened as modal lies above everything anyway.
 (element.closest('.gradio-container') || document.body).append(player);
 const video = player.querySelector('video');
+const message = player.querySelector('.alert');
 
 function show(card) {
   shown = card;
@@ -26,6 +30,8 @@ function show(card) {
   player.querySelector('.about').innerHTML = card.querySelector('.more').innerHTML;
   player.querySelector('.previous').disabled = !card.previousElementSibling;
   player.querySelector('.next').disabled = !card.nextElementSibling;
+  message.hidden = true;
+  video.hidden = false;
   video.src = card.dataset.address;
   if (!player.open) player.showModal();
   video.play().catch(() => {});
@@ -34,6 +40,17 @@ function show(card) {
 element.addEventListener('click', (event) => {
   const button = event.target.closest('.clip button');
   if (button) show(button.closest('.clip'));
+});
+
+// Errors do not bubble, but they are captured. A picture or a clip that cannot be read says so in its place.
+element.addEventListener('error', (event) => {
+  const note = event.target.closest?.('.clip')?.querySelector('.unreadable');
+  if (note) note.hidden = false;
+}, true);
+video.addEventListener('error', () => {
+  message.textContent = shown.querySelector('.unreadable').textContent;
+  message.hidden = false;
+  video.hidden = true;
 });
 
 // Pointing at a card, or focusing it, plays it without sound.

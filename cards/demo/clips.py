@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -201,8 +201,13 @@ class Library:
             KeyError: there is no such clip.
             OSError: it cannot be read.
         """
-        with av.open(io.BytesIO(self.video(clip_id))) as file:
-            picture = next(file.decode(video=0)).to_image()
+        data = self.video(clip_id)
+        try:
+            with av.open(io.BytesIO(data)) as file:
+                picture = next(file.decode(video=0)).to_image()
+        # Without a stream of pictures there is no index 0, without a picture no next one.
+        except (av.FFmpegError, ValueError, IndexError, StopIteration) as error:
+            raise OSError(f"clip {clip_id} cannot be decoded") from error
         picture.thumbnail((_POSTER_SIDE, _POSTER_SIDE))
         jpeg = io.BytesIO()
         picture.save(jpeg, "JPEG", quality=88)
@@ -210,22 +215,16 @@ class Library:
 
     async def serve_poster(self, request: Request) -> Response:
         """Answer ``/poster/<id>.jpg``."""
-        try:
-            data = await run_in_threadpool(self.poster, request.path_params["id"])
-        except KeyError:
-            return PlainTextResponse("there is no such clip", 404)
-        except OSError as error:
-            return PlainTextResponse(f"the clip cannot be read: {type(error).__name__}", 502)
+        data = await _read(self.poster, request.path_params["id"])
+        if isinstance(data, Response):
+            return data
         return Response(data, headers={"Cache-Control": _CACHE}, media_type="image/jpeg")
 
     async def serve(self, request: Request) -> Response:
         """Answer ``/clip/<id>.mp4``, whole or a range of it: a player seeks by ranges."""
-        try:
-            data = await run_in_threadpool(self.video, request.path_params["id"])
-        except KeyError:
-            return PlainTextResponse("there is no such clip", 404)
-        except OSError as error:
-            return PlainTextResponse(f"the clip cannot be read: {type(error).__name__}", 502)
+        data = await _read(self.video, request.path_params["id"])
+        if isinstance(data, Response):
+            return data
         headers = {"Accept-Ranges": "bytes", "Cache-Control": _CACHE}
         asked = request.headers.get("range")
         if asked is None:
@@ -236,6 +235,17 @@ class Library:
         start, end = span
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         return Response(data[start:end], 206, headers, "video/mp4")
+
+
+async def _read(read: Callable[[str], bytes], clip_id: str) -> bytes | Response:
+    """What is read of a clip, or the answer that it cannot be."""
+    try:
+        return await run_in_threadpool(read, clip_id)
+    except KeyError:
+        return PlainTextResponse("there is no such clip", 404)
+    except Exception:  # of the Hub's client, which has exceptions of many kinds
+        log.exception("the clip %s cannot be read", clip_id)
+        return PlainTextResponse("the clip cannot be read", 502)
 
 
 def checked(rows: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,10 @@ _MOST_WEIGHTS_ON_CPU = 200_000_000
 log = logging.getLogger(__name__)
 
 
+class Unsuited(ValueError):
+    """What is wanted cannot be had here; says why in one line for visitors."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """A video that somebody wants.
@@ -69,13 +73,13 @@ class Generator:
             task: "t2v" or "i2v".
 
         Raises:
-            ValueError: no base is named, or it needs a GPU and there is none.
+            Unsuited: no base is named, or it needs a GPU and there is none.
             OSError: it cannot be loaded; the reason is in the server's log, since it may name paths.
         """
         with self._lock:
             return self._loaded(task)
 
-    def generate(self, wish: Wish, on_step: Callable[[int, int], None]) -> Path:
+    def generate(self, wish: Wish, on_step: Callable[[int, int], None]) -> bytes:
         """Make a video.
 
         Args:
@@ -83,7 +87,7 @@ class Generator:
             on_step: called with the number of steps done and the number of all.
 
         Returns:
-            An MP4 in a temporary folder.
+            The bytes of an MP4.
 
         Raises:
             ValueError: something in the wish does not work; one line.
@@ -124,9 +128,10 @@ class Generator:
                 ).frames[0]
             except torch.OutOfMemoryError as error:
                 raise MemoryError(f"Memory ran out at {width}x{height} and {frames} frames.") from error
-        path = Path(tempfile.mkdtemp(prefix="emovid-")) / f"{wish.emotion or 'plain'}-{wish.seed}.mp4"
-        write_video(path, pictures)
-        return path
+        with tempfile.TemporaryDirectory(prefix="emovid-") as folder:
+            path = Path(folder, "video.mp4")
+            write_video(path, pictures)
+            return path.read_bytes()
 
     def _source(self, task: str) -> GeneratorSettings:
         return self._settings.t2v if task == "t2v" else self._settings.i2v
@@ -135,12 +140,12 @@ class Generator:
         source = self._source(task)
         if not source.base:
             what = "from text" if task == "t2v" else "from a first frame"
-            raise ValueError(f"No model that makes videos {what} is set up here.")
+            raise Unsuited(f"No model that makes videos {what} is set up here.")
         if self._task != task:
             self._task, self._pipe = "", None
             try:
                 self._pipe = _load(source)
-            except ValueError:
+            except Unsuited:
                 raise
             except Exception as error:
                 log.exception("the generator %s cannot be loaded", source)
@@ -163,7 +168,7 @@ def _load(source: GeneratorSettings) -> Any:
             outline: Any = WanTransformer3DModel.from_config(config)
         weights = sum(parameter.numel() for parameter in outline.parameters())
         if weights > _MOST_WEIGHTS_ON_CPU:
-            raise ValueError(
+            raise Unsuited(
                 f"{shown_name(source.base)} has {weights / 1e9:.1f} billion weights and needs a GPU; "
                 "this machine has none."
             )

@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 from emotions import NAMES, VALENCES, valence
 
+UNREADABLE = "This clip cannot be read; try another one."
+
 
 def alert(message: str) -> str:
     """A message that something did not work.
@@ -88,8 +90,9 @@ def _card(clip: Mapping[str, Any]) -> str:
         f'<li class="clip" style="{colour}" data-id="{html.escape(clip["id"])}" '
         f'data-address="{address}" data-ratio="{clip["width"] / clip["height"]:.4f}">'
         f'<button type="button" aria-label="Play: {caption or emotion}">'
-        f'<video src="{address}" poster="poster/{html.escape(clip["id"])}.jpg" muted loop playsinline '
-        'preload="none" tabindex="-1"></video>'
+        f'<img src="poster/{html.escape(clip["id"])}.jpg" alt="">'
+        f'<video src="{address}" muted loop playsinline preload="none" tabindex="-1"></video>'
+        f'<span class="unreadable" hidden>{UNREADABLE}</span>'
         f'<span class="mood"><i class="dot"></i>{html.escape(emotion)}</span></button>'
         f'<p class="caption">{caption}</p>'
         f'<p class="facts">{html.escape(clip["content_type"])} · {clip["duration"]:.1f} s{sound}</p>'

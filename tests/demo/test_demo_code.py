@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import clips
 import emotions
 import generator
 import markup
+import numpy as np
 import pandas as pd
 import pytest
 import settings
 from annotator import check_video
 from demo_space import DEMO
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import emovid_models.cli
 from emovid_dataset import clip
 from emovid_dataset.emotions import EMOTIONS, VALENCES
 from emovid_dataset.report import PALETTE
+from emovid_dataset.video import decode
 from emovid_models.demo_cli import page_variables
 from emovid_models.wan.conditioning import MOODS, STYLES
+
+gr = pytest.importorskip("gradio")
+app = importlib.import_module("app")
 
 SIBLINGS = {path.stem for path in DEMO.glob("*.py")}
 REQUIRED = {"gradio", "huggingface_hub", "fsspec", "pandas", "av", "PIL", "numpy", "torch", "transformers"}
@@ -203,6 +214,115 @@ def test_a_folder_without_metadata_is_refused_without_its_path(tmp_path: Path) -
     with pytest.raises(FileNotFoundError, match="no build of clips") as caught:
         clips.Library(str(tmp_path)).table()
     assert str(tmp_path.parent) not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"no video", b""], ids=["text", "nothing"])
+def test_a_clip_that_cannot_be_decoded_is_an_answer_and_no_failure(
+    monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    library = clips.Library("me/clips")
+    monkeypatch.setattr(library, "video", lambda clip_id: data)
+    with pytest.raises(OSError, match="clip sticker-0 cannot be decoded"):
+        library.poster("sticker-0")
+    client = TestClient(Starlette(routes=[Route("/poster/{id}.jpg", library.serve_poster)]))
+    answer = client.get("/poster/sticker-0.jpg")
+    assert (answer.status_code, answer.text) == (502, "the clip cannot be read")
+
+
+def test_a_failing_client_is_an_answer_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(clip_id: str) -> bytes:
+        raise RuntimeError("/secret/folder")
+
+    library = clips.Library("me/clips")
+    monkeypatch.setattr(library, "video", fail)
+    client = TestClient(Starlette(routes=[Route("/clip/{id}.mp4", library.serve)]))
+    answer = client.get("/clip/sticker-0.mp4")
+    assert (answer.status_code, answer.text) == (502, "the clip cannot be read")
+
+
+def test_whatever_fails_a_visitor_reads_a_line_without_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Any:
+        raise RuntimeError("/secret/folder")
+
+    monkeypatch.setattr(app.Annotator, "annotate", fail)
+    monkeypatch.setattr(app.Generator, "generate", fail)
+    monkeypatch.setattr(app.Library, "table", fail)
+    functions = {step.name: step.fn for step in page_of(app).fns.values()}
+    taken = functions["take"](gr.EventData(None, {"id": "sticker-0"}))
+    said = {
+        "annotate": functions["annotate"]("a.mp4"),
+        "judge": functions["judge"]("a.mp4", "awe"),
+        "generate": functions["generate"]("a cat", "awe", 1, None, "any", 2, 0)[0],
+        "take": taken[1],
+        "anew": functions["anew"]([], [], [0, 1], [0, 1], [0, 360], "", "mixed")[2],
+    }
+    for name, message in said.items():
+        assert 'role="alert"' in message and "secret" not in message, name
+    assert taken[0] is None
+
+
+def page_of(app: Any) -> Any:
+    """The page with nothing set up."""
+    nothing = dict.fromkeys(("EMOVID_BASE_T2V", "EMOVID_BASE_I2V"), "")
+    return app.build(settings.Settings.read(nothing))[0]
+
+
+MODEL_STEPS = ("annotate", "annotate_taken", "generate", "judge")
+
+
+def test_one_visitor_at_a_time_uses_a_model() -> None:
+    steps = page_of(app).fns.values()
+    queues = {step.name: step.concurrency_id for step in steps if step.name in MODEL_STEPS}
+    assert queues == dict.fromkeys(MODEL_STEPS, "model")
+
+
+def test_a_base_that_cannot_be_loaded_is_named_without_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(source: object) -> Any:
+        raise ValueError(f"{tmp_path} holds no model")
+
+    monkeypatch.setattr(generator, "_load", fail)
+    named = settings.Settings.read({"EMOVID_BASE_T2V": str(tmp_path)})
+    with pytest.raises(OSError, match=f"^The generator {tmp_path.name} cannot be loaded; try again later.$"):
+        generator.Generator(named).load("t2v")
+
+
+def test_an_annotator_that_fails_is_named_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(data: bytes, **options: object) -> Any:
+        raise ValueError(f"{tmp_path} holds no weights")
+
+    path = tmp_path / "video.mp4"
+    generator.write_video(path, np.zeros((4, 16, 16, 3)))
+    judge = app.Annotator("me/judge")
+    monkeypatch.setattr(judge, "_pipeline", fail)
+    with pytest.raises(OSError, match=r"^The annotator failed on this video; try another one.$"):
+        judge.annotate(path)
+
+
+def test_a_generated_video_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    named = settings.Settings.read({"EMOVID_SIZE": "16x16"})
+    made = generator.Generator(named)
+    pictures = SimpleNamespace(frames=[np.zeros((5, 16, 16, 3))])
+    monkeypatch.setattr(made, "_loaded", lambda task: lambda **options: pictures)
+    wish = generator.Wish(
+        prompt="a cat", emotion=None, intensity=1, content_type=None, image=None, steps=1, seed=0
+    )
+    video = made.generate(wish, lambda step, steps: None)
+    assert len(decode(video)) == 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_page_and_card_say_the_same_of_what_is_deleted() -> None:
+    card = " ".join((DEMO / "README.md.jinja").read_text(encoding="utf-8").split())
+    assert app.DELETED in card and 2 * app.OLDEST == 2 * 60 * 60
+    note = next(
+        block.value for block in page_of(app).blocks.values() if "64 MB" in str(getattr(block, "value", ""))
+    )
+    assert app.DELETED in note
 
 
 def test_a_large_generator_needs_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
