@@ -156,30 +156,36 @@ class Reader:
             raise VideoError("has no picture size")
         packets: list[av.Packet] | None = []
         order: list[tuple[int | None, bool]] = []
+        shown: list[int | None] = []  # without frames that an edit list hides, to which others may refer
         kept = 0
         end = None
         for packet in self._container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
+            if packet.size == 0:
                 continue
-            if packet.pts is not None and packet.duration:
-                end = max(end or 0, packet.pts + packet.duration)
             order.append((packet.pts, packet.is_keyframe))
+            if not packet.is_discard:
+                shown.append(packet.pts)
+                if packet.pts is not None and packet.duration:
+                    end = max(end or 0, packet.pts + packet.duration)
             if packets is not None:
                 packets.append(packet)
                 kept += packet.size
                 if kept > _KEPT_BYTES:
                     packets = None
-        if not order:
+        if not shown:
             raise VideoError("has no frames")
         claimed = stream.frames
         if "mp4" in name and claimed and len(order) < claimed:
-            raise VideoError(f"is truncated: {len(order)} of {claimed} frames are there")
+            there = _count_without_edits(self._source, stream.index)
+            if there < claimed:
+                raise VideoError(f"is truncated: {there} of {claimed} frames are there")
         self._packets = packets
         self._order = order
-        pts = [p for p, _ in order if p is not None]
+        self._edited = len(shown) < max(len(order), claimed)
+        pts = [p for p in shown if p is not None]
         # AVI holds no presentation times: those of reordered frames are FFmpeg's guess
         guessed = name == "avi" and stream.codec_context.has_b_frames
-        self._exact = len(pts) == len(order) and len(set(pts)) == len(pts) and not guessed
+        self._exact = len(pts) == len(shown) and len(set(pts)) == len(pts) and not guessed
         base = stream.time_base or Fraction(1, 90000)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         if self._exact:
@@ -190,11 +196,11 @@ class Reader:
             if last <= self.times[-1]:
                 last = float(self.times[-1]) + float(1 / rate)
         else:
-            self.times = np.arange(len(order)) / float(rate)
+            self.times = np.arange(len(shown)) / float(rate)
             self.start_time = float((stream.start_time or 0) * base)
-            last = len(order) / float(rate)
+            last = len(shown) / float(rate)
         self._pts = pts
-        count = len(order)
+        count = len(shown)
         step = last / count
         tolerance = min(2.01 * float(base), 0.4 * step)  # a tick for the frame, one for the film's end
         constant = bool(np.abs(self.times - np.arange(count) * step).max() <= tolerance)
@@ -277,6 +283,8 @@ class Reader:
             return "more than one video and one sound stream"
         if not self._exact:
             return "frames without times of their own"
+        if self._edited:
+            return "frames that its edit list leaves out"
         if not _has_faststart(self._source):
             return "index behind the frames"
         return None
@@ -316,7 +324,7 @@ class Reader:
         self._container.close()
         self._container = self._open()
         for packet in self._container.demux(self._stream):
-            if packet.size and not packet.is_discard:
+            if packet.size:
                 yield packet
 
     def _frames_by_pts(self, wanted: dict[int, int]) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -444,8 +452,6 @@ class Reader:
             if index not in open_ended and packet.size:
                 continue
             if index == self._stream.index:
-                if packet.is_discard:
-                    continue
                 before = self._exact and packet.pts is not None and float(packet.pts * base) < low - step
                 context.skip_frame = "NONREF" if before else "DEFAULT"
                 frames: Sequence[Any] = context.decode(packet)
@@ -894,6 +900,12 @@ def _is_webp(source: Source) -> bool:
 
 def _opened(source: Source) -> Any:
     return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
+def _count_without_edits(source: Source, index: int) -> int:
+    """Packets of an MP4's stream, those too that its edit list leaves out altogether."""
+    with _opened(source) as file, av.open(file, options={"ignore_editlist": "1"}) as container:
+        return sum(packet.size > 0 for packet in container.demux(container.streams[index]))
 
 
 def _has_faststart(source: Source) -> bool:

@@ -387,14 +387,16 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
     order: list[tuple[int | None, int]] = []
     keys: list[int | None] = []
     kept: list[av.Packet] = []
-    size = 0
+    count = size = 0
     frames: dict[int | None, np.ndarray] | None = None
     with av.open(file) as container:
         stream = _stream(container)
         for packet in _packets(container, stream):
             if packet.is_keyframe or not keys:
                 keys.append(packet.pts)
-            order.append((packet.pts, len(keys) - 1))
+            if not packet.is_discard:
+                order.append((packet.pts, len(keys) - 1))
+            count += 1
             size += packet.size
             if size <= _KEPT_BYTES:
                 kept.append(packet)
@@ -405,7 +407,7 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
             indices = choose(len(times))
             wanted = {times[index] for index in indices}
             needed = _needed_groups(order, keys, wanted)
-            if len(kept) == len(order):
+            if len(kept) == count:
                 frames = _kept(_decode(kept, stream.codec_context, needed, wanted), wanted)
     if timed:
         if frames is None:
@@ -429,7 +431,7 @@ def _needed_groups(
     """Which groups of pictures are decoded.
 
     Args:
-        order: of each packet its time and its group.
+        order: of each packet that is shown its time and its group.
         keys: the time of each group's first packet.
         wanted: times of the frames that are wanted.
     """
@@ -457,9 +459,8 @@ def _stream(container: Any) -> Any:
 
 
 def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
-    for packet in container.demux(stream):
-        if packet.size and not packet.is_discard:
-            yield packet
+    """All packets of a stream, those too that an edit list hides: shown frames may refer to hidden ones."""
+    return (packet for packet in container.demux(stream) if packet.size)
 
 
 def _decode_again(

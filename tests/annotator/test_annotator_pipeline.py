@@ -43,6 +43,34 @@ def write_video(path: Path, frames: np.ndarray, codec: str = "libx264", **option
 
 
 @pytest.fixture
+def numbered() -> np.ndarray:
+    """57 frames of moving noise with their numbers, 8 bits in blocks along the upper edge."""
+    random = np.random.default_rng(2)
+    texture = np.kron(random.integers(40, 200, (8, 12, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    frames = np.stack([np.roll(texture, (index, 2 * index), (0, 1)) for index in range(57)])
+    for index, frame in enumerate(frames):
+        for bit in range(8):
+            frame[:16, bit * 12 : (bit + 1) * 12] = 255 if index >> bit & 1 else 0
+    return frames
+
+
+def read_number(frame: np.ndarray) -> int:
+    return sum(int(frame[4:12, bit * 12 + 3 : bit * 12 + 9].mean() > 127) << bit for bit in range(8))
+
+
+class Choice:
+    """Chooses the frames given, and notes the numbers of frames that it is told."""
+
+    def __init__(self, indices: list[int]) -> None:
+        self.indices = indices
+        self.totals: list[int] = []
+
+    def __call__(self, total: int) -> list[int]:
+        self.totals.append(total)
+        return self.indices
+
+
+@pytest.fixture
 def server(stickers: list[Path]) -> Iterator[str]:
     """Serves the stickers; `/broken.mp4` promises more bytes than it sends."""
     data = stickers[0].read_bytes()
@@ -309,6 +337,38 @@ def test_frames_are_the_decoders(tmp_path: Path) -> None:
         found = np.stack(read_frames(path, lambda total, chosen=indices: chosen))
         assert np.abs(found.astype(int) - everything[indices]).max() <= 2
     assert len(everything) == 57
+
+
+def trim(source: Path, path: Path, start: int) -> Path:
+    """Copy an MP4's packets; an edit list hides the frames before `start`, as `ffmpeg -ss -c copy` does."""
+    with av.open(str(source)) as old, av.open(str(path), "w") as new:
+        stream = old.streams.video[0]
+        out = new.add_stream_from_template(stream)
+        packets = [packet for packet in old.demux(stream) if packet.size]
+        times = sorted(packet.pts for packet in packets if packet.pts is not None)
+        for packet in packets:
+            assert packet.pts is not None and packet.dts is not None
+            packet.pts -= times[start]
+            packet.dts -= times[start]
+            packet.stream = out
+            new.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_a_trimmed_video_shows_its_own_frames(tmp_path: Path, codec: str, numbered: np.ndarray) -> None:
+    """What an edit list hides is not counted, but later frames refer to it."""
+    whole = write_video(tmp_path / "whole.mp4", numbered, codec=codec, bf="2")
+    path = trim(whole, tmp_path / "trimmed.mp4", 27)
+    with av.open(str(path)) as container:
+        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [read_number(frame) for frame in everything] == list(range(27, 57))
+    for indices in ([0, 15, 29], [0], [2, 3], [29], list(range(30))):
+        choose = Choice(indices)
+        found = read_frames(path, choose)
+        assert choose.totals == [30]
+        for index, frame in zip(indices, found, strict=True):
+            assert np.array_equal(frame, everything[index]), f"frame {index}"
 
 
 def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> None:

@@ -155,6 +155,66 @@ def test_a_variable_rate_is_sampled_in_time(folder: Path, suffix: str) -> None:
     assert [read_stamp(frame) for frame in decode(path)] == list(range(COUNT))
 
 
+def trim(source: Path, path: Path, start: int, *, whole: bool) -> Path:
+    """Copy an MP4's packets and hide the frames before `start` by an edit list, as `ffmpeg -ss -c copy` does.
+
+    With `whole` the hidden packets are all those of the source, else they begin at the key frame.
+    """
+    with av.open(str(source)) as old, av.open(str(path), "w", options={"movflags": "+faststart"}) as new:
+        stream = old.streams.video[0]
+        out = new.add_stream_from_template(stream)
+        packets = [packet for packet in old.demux(stream) if packet.size]
+        times = sorted(packet.pts for packet in packets if packet.pts is not None)
+        first = times[start]
+        keys = [i for i, packet in enumerate(packets) if packet.is_keyframe and (packet.pts or 0) <= first]
+        for packet in packets[0 if whole else keys[-1] :]:
+            assert packet.pts is not None and packet.dts is not None
+            packet.pts -= first
+            packet.dts -= first
+            packet.stream = out
+            new.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("start", [5, 36, 41])
+def test_a_trimmed_video_shows_its_own_frames(start: int, whole: bool, folder: Path, tmp_path: Path) -> None:
+    """What an edit list hides is not counted, but later frames refer to it."""
+    options = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3"}
+    source = write_video(folder / "untrimmed.mp4", numbered_frames(COUNT)[:60], options=options)
+    path = trim(source, tmp_path / "trimmed.mp4", start, whole=whole)
+    everything = full_decode(path)
+    assert [read_stamp(frame) for frame in everything] == list(range(start, 60))
+    assert np.array_equal(decode(path), everything)
+    for chosen in ([0], [1, 2], [len(everything) - 1]):
+        frames = decode(path, frames=lambda count, chosen=chosen: chosen)
+        assert np.array_equal(frames, [everything[index] for index in chosen])
+    with Reader(path) as reader:
+        assert reader.info.num_frames == 60 - start
+        assert reader.info.duration == pytest.approx((60 - start) / 24, abs=1e-3)
+        hidden = whole or start != 36  # at a key frame nothing needs to be hidden
+        assert reader.nonconforming() == ("frames that its edit list leaves out" if hidden else None)
+        transcode(reader, tmp_path / "out.mp4")
+        transcode(reader, tmp_path / "part.mp4", start=0.25, end=0.5)
+    assert [read_stamp(frame) for frame in full_decode(tmp_path / "out.mp4")] == list(range(start, 60))
+    assert [read_stamp(frame) for frame in full_decode(tmp_path / "part.mp4")] == list(
+        range(start + 6, start + 12)
+    )
+
+
+def test_an_mp4_without_its_last_frames_is_truncated(folder: Path, tmp_path: Path) -> None:
+    """The box of the frames reaches to the end of the file, so that only the index knows of more."""
+    data = bytearray(write_video(folder / "index.mp4", numbered_frames(COUNT)[:60]).read_bytes())
+    at = data.index(b"mdat")
+    data[at - 4 : at] = bytes(4)
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data)
+    assert probe(path).num_frames == 60
+    path.write_bytes(data[: (at + len(data)) // 2])
+    with pytest.raises(VideoError, match=r"is truncated: \d+ of 60 frames are there"):
+        probe(path)
+
+
 def test_the_wrong_indices_are_refused() -> None:
     with pytest.raises(ValueError, match=r"frame indices 0\.\.999 of \d+ frames"):
         decode(sticker(), frames=lambda count: [0, 999])
