@@ -15,6 +15,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 
 from emovid_dataset import video as clips_video
 from emovid_dataset.emotions import EMOTIONS
@@ -460,8 +462,13 @@ def train_annotator(
     trainer.remove_callback(PrinterCallback)  # it prints where --json does
     if progress:
         trainer.add_callback(_Report())
-    found = any(checkpoints.glob("checkpoint-*")) if resume else False
-    outcome = trainer.train(resume_from_checkpoint=found or None)
+    checkpoint = None
+    if resume:
+        checkpoint, incomplete = _find_checkpoint(checkpoints)
+        if trainer.is_world_process_zero():
+            for path in incomplete:
+                shutil.rmtree(path)
+    outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     scores, labels = trainer.score(validation)
     temperature = fit_temperature(scores, labels)
     network = trainer.accelerator.unwrap_model(trainer.model)
@@ -483,6 +490,26 @@ def train_annotator(
         assemble_repo(out, model=model, processor=processor, card=_card(run), dtype=dtype)
         (out / RUN_CARD).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def _find_checkpoint(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint that was saved to its end, and all that were cut off.
+
+    The `Trainer` writes the state last, so that a checkpoint without one lacks other files too.
+    """
+    complete: dict[int, Path] = {}
+    incomplete = []
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        if not step.isdecimal():
+            continue
+        try:
+            json.loads((path / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            incomplete.append(path)
+        else:
+            complete[int(step)] = path
+    return (complete[max(complete)] if complete else None), incomplete
 
 
 def with_lora(model: Any, rank: int) -> Any:

@@ -23,6 +23,7 @@ from emovid_models.annotator.train import (
     Collator,
     Conversations,
     TrainingConfig,
+    _find_checkpoint,
     calibration_error,
     fit_temperature,
     macro_recall,
@@ -154,10 +155,26 @@ def test_resumed_run_ends_where_the_undisturbed_one_does(
     shutil.copytree(checkpoints[0], out / "checkpoints" / checkpoints[0].name)
     state = out / "checkpoints" / checkpoints[0].name / "trainer_state.json"
     assert json.loads(state.read_text())["epoch"] == 1.0
+    cut_off = out / "checkpoints" / "checkpoint-999"  # by a stop while it was saved
+    cut_off.mkdir()
+    (cut_off / "adapter_model.safetensors").write_bytes(b"half")
     config = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3, rank=4)
     train_annotator(sticker_build, repo, out, config)
+    assert not cut_off.exists()
     expected, found = weights(lora), weights(out)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.mark.parametrize("state", [None, "", '{"epoch": 1'], ids=["absent", "empty", "half"])
+def test_checkpoint_that_was_cut_off_is_passed_over(state: str | None, tmp_path: Path) -> None:
+    for name in ("checkpoint-6", "checkpoint-12", "checkpoint-999", "checkpoint-mine"):
+        (tmp_path / name).mkdir()
+    assert _find_checkpoint(tmp_path / "absent") == (None, [])
+    if state is not None:
+        (tmp_path / "checkpoint-999" / "trainer_state.json").write_text(state)
+    for name in ("checkpoint-6", "checkpoint-12"):
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    assert _find_checkpoint(tmp_path) == (tmp_path / "checkpoint-12", [tmp_path / "checkpoint-999"])
 
 
 def test_all_weights_learn(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
