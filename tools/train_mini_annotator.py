@@ -15,7 +15,9 @@ Five steps, all from scratch:
    maps hold there, the oriented gradients and the colour, and over the whole picture a summary of the
    teachers' features. It learns that way in minutes what it does not learn from names alone in as many hours.
 3. **Captions.** On the frozen tower, projector and language model learn captions of the same emoji, that an
-   answer is a label, and to have the summary at hand where the answer about emotion begins.
+   answer is a label, and to have a summary of the tower's features at hand where the answer about emotion
+   begins: their mean and their spread over the picture, which a kernel machine reads better than the
+   teachers' own.
 4. **Emotions.** Units that are added to the last layer's MLP learn to answer as a kernel ridge regression
    does that was fitted to the model's own summaries of the training side's stickers: on those stickers, on
    emoji without a label, and on everything between two of them. All else stays as it is.
@@ -95,8 +97,8 @@ TEACHER_BATCH = 128
 TEACHER_WIDTH = 24
 TOWER_STEPS = 2600
 TOWER_BATCH = 64
-CAPTION_STEPS = 2400
-EMOJI_VIEWS = 4
+CAPTION_STEPS = 2100
+EMOJI_VIEWS = 3
 """Views of an emoji whose features are kept: as it is, and augmented ones."""
 STICKER_VIEWS = 6
 SUMMARY_SIZE = 96
@@ -529,7 +531,7 @@ def watch_clips(teachers: Sequence[Teacher], pictures: torch.Tensor) -> torch.Te
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Makes pooled features short: all stages weigh alike, and the main components stay.
+    """Makes pooled features short: all their parts weigh alike, and the main components stay.
 
     Attributes:
         mean: of the features.
@@ -540,30 +542,28 @@ class Summary:
     basis: torch.Tensor
 
     @classmethod
-    def of(cls, pooled: torch.Tensor, stages: Sequence[int]) -> Summary:
-        """From features of many emoji, [n, features], and the number of features of each stage."""
+    def of(cls, pooled: torch.Tensor, sizes: Sequence[int]) -> Summary:
+        """From features of many emoji, [n, features], and the number of features of each part."""
         mean = pooled.mean(0)
-        stage_sizes = torch.repeat_interleave(torch.tensor(stages), torch.tensor(stages))
-        scale = 1 / ((pooled.std(0) + 1e-3) * stage_sizes.sqrt())
+        repeated = torch.repeat_interleave(torch.tensor(sizes), torch.tensor(sizes))
+        scale = 1 / ((pooled.std(0) + 1e-3) * repeated.sqrt())
         rows = (pooled - mean) * scale
         basis = torch.linalg.svd(rows, full_matrices=False)[2][:SUMMARY_SIZE].T
         spread = (rows @ basis).var(0).sum().sqrt()
         return cls(mean, scale.unsqueeze(1) * basis / spread)
 
     def __call__(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Summaries [n, SUMMARY_SIZE] of features [n, features]."""
+        """Summaries [..., SUMMARY_SIZE] of features [..., features]."""
         return (pooled - self.mean) @ self.basis
 
 
-def read_summaries(teachers: Sequence[Teacher], emoji: Emoji) -> tuple[Summary, torch.Tensor]:
-    """How the teachers' features are made short, and the summaries of all emoji, [n, SUMMARY_SIZE]."""
+def read_summary(teachers: Sequence[Teacher], emoji: Emoji) -> Summary:
+    """How the teachers' pooled features are made short."""
     kept = work_folder() / f"watched-{TEACHER_STEPS}-{len(TEACHER_SEEDS)}.safetensors"
     if not kept.exists():
         save_file({"pooled": watch_clips(teachers, emoji.pictures)}, kept)
-    pooled = load_file(kept)["pooled"]
-    stages = [2 * TEACHER_WIDTH * wide * len(teachers) for wide in (1, 2, 4, 8)]
-    summary = Summary.of(pooled, stages)
-    return summary, summary(pooled)
+    sizes = [2 * TEACHER_WIDTH * wide * len(teachers) for wide in (1, 2, 4, 8)]
+    return Summary.of(load_file(kept)["pooled"], sizes)
 
 
 def train_tower(
@@ -642,7 +642,7 @@ def read_tower(*, steps: int = TOWER_STEPS, seed: int = SEED) -> SiglipVisionMod
         teachers = read_teachers()
         start = time.monotonic()
         emoji = read_emoji()
-        tower = train_tower(emoji, teachers, read_summaries(teachers, emoji)[0], steps=steps, seed=seed)
+        tower = train_tower(emoji, teachers, read_summary(teachers, emoji), steps=steps, seed=seed)
         print(f"tower: {time.monotonic() - start:.0f} s", flush=True)
         unfinished = folder.with_suffix(".unfinished")
         tower.save_pretrained(unfinished)
@@ -806,6 +806,11 @@ def augmented_features(
     return torch.stack(out, 1)
 
 
+def pool_patches(features: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation over the patches: [..., patches, C] to [..., 2 C]."""
+    return torch.cat([features.float().mean(-2), features.float().std(-2)], -1)
+
+
 class Prompts:
     """Token ids of the two questions, alone and with answers; the same for every clip."""
 
@@ -914,8 +919,9 @@ def train_captions(
         prompts: of its processor.
         features: [n, views, frames, patches, C].
         captions: one a clip.
-        summaries: of each clip as it is, [n, SUMMARY_SIZE].
-        steps: of 32 clips; on some, parts of them are captioned or answered.
+        summaries: of each frame, [n, views, frames, SUMMARY_SIZE]; a clip's is the mean of its frames'.
+        steps: of 32 clips; on some, parts of them are captioned or answered. Where they are not captioned, a
+            clip's frames come from up to four emoji: there are more such clips than a model can keep.
         seed: of the order.
 
     Returns:
@@ -926,7 +932,7 @@ def train_captions(
     for index, caption in enumerate(captions):
         by_name.setdefault(caption, []).append(index)
     groups = list(by_name.values())
-    reader = nn.Linear(TEXT_WIDTH, summaries.shape[1])
+    reader = nn.Linear(TEXT_WIDTH, SUMMARY_SIZE)
     norm = last_layer(model).post_attention_layernorm
     parameters = [*(parameter for parameter in model.parameters() if parameter.requires_grad)]
     parameters += reader.parameters()
@@ -938,10 +944,17 @@ def train_captions(
             chosen = torch.randperm(len(groups), generator=random)[:32].tolist()
             rows = [groups[n][int(torch.randint(len(groups[n]), (1,), generator=random))] for n in chosen]
             view = torch.randint(features.shape[1], (len(rows),), generator=random)
-            seen = features[rows, view]
+            seen, wanted = features[rows, view], summaries[rows, view]
+            if step % 3:
+                orders = [
+                    torch.randperm(len(rows), generator=random) for _ in range((1, 2, 4)[step // 3 % 3])
+                ]
+                mixed = torch.stack([orders[frame % len(orders)] for frame in range(seen.shape[1])], 1)
+                frames = torch.arange(seen.shape[1])
+                seen, wanted = seen[mixed, frames], wanted[mixed, frames]
             tokens = _project(model, seen)
             read = reader(norm(prompts.answer_state(model, tokens)))
-            unexplained = (read - summaries[rows]).square().sum(-1).mean()
+            unexplained = (read - wanted.mean(1)).square().sum(-1).mean()
             loss = 3 * unexplained
             if step % 3 == 0:
                 told = [captions[row] for row in rows[:24]]
@@ -1160,7 +1173,7 @@ class Captioner:
 
 def read_captioner(*, seed: int = SEED) -> Captioner:
     """Tower, tokenizer and captions, trained once and kept."""
-    tower, teachers = read_tower(seed=seed), read_teachers()
+    tower = read_tower(seed=seed)
     emoji = read_emoji()
     captions = [emoji_caption(name) for name in emoji.names]
     processor = build_processor(captions)
@@ -1170,10 +1183,11 @@ def read_captioner(*, seed: int = SEED) -> Captioner:
     model = build_model(processor, tower, seed)
     if not kept.exists():
         start = time.monotonic()
-        _, summaries = read_summaries(teachers, emoji)
         features = augmented_features(tower, emoji.pictures, EMOJI_VIEWS, seed)
+        pooled = pool_patches(features)
+        summary = Summary.of(pooled[:, 0].mean(1), [TOWER.hidden_size] * 2)
         print(f"features: {time.monotonic() - start:.0f} s", flush=True)
-        reader = train_captions(model, prompts, features, captions, summaries, seed=seed)
+        reader = train_captions(model, prompts, features, captions, summary(pooled), seed=seed)
         some = torch.arange(0, len(captions), 12)
         found = {
             "reader.weight": reader.weight.detach(),
