@@ -403,7 +403,9 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
         if not order:
             raise ValueError("a video has no frames")
         times = sorted({time for time, _ in order if time is not None})
-        if timed := len(times) == len(order):
+        # AVI holds no presentation times: those of reordered frames are FFmpeg's guess.
+        guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
+        if timed := len(times) == len(order) and not guessed:
             indices = choose(len(times))
             wanted = {times[index] for index in indices}
             needed = _needed_groups(order, keys, wanted)

@@ -371,6 +371,15 @@ def test_a_trimmed_video_shows_its_own_frames(tmp_path: Path, codec: str, number
             assert np.array_equal(frame, everything[index]), f"frame {index}"
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_reordered_frames_in_avi_are_counted(tmp_path: Path, codec: str, numbered: np.ndarray) -> None:
+    """AVI holds no times of presentation, and those that FFmpeg makes up are not the frames' own."""
+    path = write_video(tmp_path / "a.avi", numbered, codec=codec, bf="3")
+    for indices in ([0, 8, 16, 24, 32, 40, 48, 56], [5], [56]):
+        found = [read_number(frame) for frame in read_frames(path, Choice(indices))]
+        assert found == indices
+
+
 def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> None:
     """A video of 10,000 frames is answered, and its process never takes what its frames would."""
     path = tmp_path / "long.mp4"
