@@ -213,6 +213,7 @@ def _metric(folder: Path, repo_id: str, namespace: str) -> RepoTree:
         raise ValueError(f"repo id is {repo_id!r}; this metric loads from a repo named {name!r} only")
     files = _take(folder, (f"{name}.py", *_METRIC_FILES), "metric")
     card = _read(folder, CARD_NAME, "metric").replace(f"emovid/{name}", repo_id)
+    card = card.replace(f"/spaces/{cards.OWNER}/", f"/spaces/{namespace}/")
     return RepoTree("space", {**files, CARD_NAME: card.encode()})
 
 

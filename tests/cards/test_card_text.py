@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -52,6 +53,7 @@ def unexplained(text: str, values: list[float], structural: set[str]) -> list[st
     """Numbers of a card that are none of these values, as they are or in percent, when rounded alike."""
     missing = []
     for token in numbers(text):
+        token = token.rstrip(",")
         digits = token.replace(",", "")
         decimals = len(digits.partition(".")[2])
         exact = {f"{value:.{decimals}f}" for value in values} | {f"{value:.2g}" for value in values}
@@ -116,12 +118,56 @@ def test_the_hub_reads_the_other_cards(cards: dict[str, Card], tmp_path: Path) -
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_models_card_says_what_must_be_known(cards: dict[str, Card], name: str) -> None:
-    text = cards[name].text
-    for section in ("## Intended use", "## Licence", "## Citation", "## What was measured"):
-        assert section in text
-    assert "/spaces/emovid/demo" in text or KINDS[name] == "base"
-    if KINDS[name] != "base":
-        assert "viewer" in text and "## Limits and bias" in text
+    assert "## Use" in cards[name].text and "## What was measured" in cards[name].text
+
+
+@pytest.mark.parametrize("name", [*MODELS, "emovid/ea_8cls"])
+def test_a_card_links_to_the_demo_and_has_every_section(cards: dict[str, Card], name: str) -> None:
+    headings = re.findall("^## (.*)", cards[name].text, re.MULTILINE)
+    assert {"Intended use", "Limits and bias", "Licence", "Citation"} <= set(headings)
+    assert "](https://huggingface.co/spaces/emovid/demo)" in cards[name].text
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_card_says_that_an_emotion_is_a_perception(cards: dict[str, Card], name: str) -> None:
+    text = " ".join(cards[name].text.split())
+    # The dataset's is about what people saw in clips of its own, and says so in other words.
+    said = r"not what anyone in it felt" if KINDS[name] == "dataset" else r"not the state of a person"
+    assert re.search(said, text) and "viewer" in text
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind != "dataset"])
+def test_no_card_installs_a_package_that_strangers_could_own(cards: dict[str, Card], name: str) -> None:
+    commands = re.findall(r"pip3? install ([^`\n]*)", cards[name].text)
+    assert all(command.startswith("-e '.") for command in commands)
+    assert commands or KINDS[name] in ("metric", "demo")
+
+
+def test_the_metrics_numbers_are_those_of_its_module(cards: dict[str, Card]) -> None:
+    from emovid_models.metrics.ea_8cls import ea_8cls as module
+
+    defaults = [entry.default for entry in inspect.signature(module.score).parameters.values()]
+    published = list(module.PUBLISHED_EA_8CLS.values())
+    values = [value for value in defaults if isinstance(value, int | float)]
+    values += [*published, module.CALIBRATION_BINS, len(module.EMOTIONS)]
+    source = {token.rstrip(",") for token in numbers("\n---\n" + module.PUBLISHED_SOURCE)}
+    assert unexplained(cards["emovid/ea_8cls"].text, values, {"1e-100", *source}) == []
+    for task, value in (("text-to-video", published[0]), ("image-to-video", published[1])):
+        assert f"{100 * value:.2f} % for {task}" in cards["emovid/ea_8cls"].text
+    # The table of inputs tells the defaults.
+    for name in ("confidence_level", "resamples", "seed"):
+        default = inspect.signature(module.score).parameters[name].default
+        row = re.findall(rf"^\|.*`{name}`.*", cards["emovid/ea_8cls"].text, re.MULTILINE)[0]
+        assert re.search(rf"\b{default}\b", row)
+
+
+def test_the_demos_card_has_no_number_of_its_own(cards: dict[str, Card]) -> None:
+    assert unexplained(cards["emovid/demo"].text, [], set()) == []
+
+
+def test_all_links_of_the_metrics_card_lead_to_the_owners_repos(sources: dict[str, Path]) -> None:
+    text = text_of(assemble("metric", sources["emovid/ea_8cls"], repo_id="me/ea_8cls", namespace="us"))
+    assert "/spaces/us/demo" in text and "emovid/" not in text
 
 
 def test_the_annotators_numbers_are_those_of_its_files(cards: dict[str, Card]) -> None:
