@@ -19,7 +19,7 @@ from controls import emotion_wheel, range_slider
 from emotions import CONTENT_TYPES, EMOTIONS, NAMES
 from generator import Generator, Wish
 from markup import UNREADABLE, alert, bars, cards, hint
-from settings import Settings
+from settings import GeneratorSettings, Settings, shown_name
 from starlette.routing import Route
 from theme import THEME, head
 
@@ -307,7 +307,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
                 image.preprocess = lambda data: data and data.path  # type: ignore[method-assign]
                 style = gr.Radio(["any", *CONTENT_TYPES], value="any", label="Style", elem_classes="chips")
                 steps = gr.Slider(1, max(60, settings.steps), settings.steps, step=1, label="Steps")
-                with gr.Row():
+                with gr.Row(elem_classes="seed"):
                     seed = gr.Number(
                         0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120
                     )
@@ -322,6 +322,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
                 interactive=False,
                 autoplay=True,
                 loop=True,
+                height=360,
                 visible=False,
                 elem_classes="media",
                 elem_id="generated",
@@ -364,7 +365,8 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
             log.exception("a video could not be generated")
             return alert("The video could not be generated."), none, None, ""
         what = f"{wish.emotion} at intensity {wish.intensity:g}" if wish.emotion else "no emotion"
-        line = f'<p class="count"><b>{html.escape(what)}</b>, seed {wish.seed}</p>'
+        size = f"{settings.width} × {settings.height}, {settings.frames} frames, {wish.steps} steps"
+        line = f'<p class="count"><b>{html.escape(what)}</b>, seed {wish.seed}<br>{size}</p>'
         return (
             line,
             gr.update(value=path, visible=True),
@@ -447,18 +449,32 @@ def _colophon(settings: Settings, library: Library, annotator: Annotator) -> str
         address = html.escape(f"https://huggingface.co/{kind}{shown}")
         return f'<a href="{address}" target="_blank" rel="noopener">{html.escape(shown)}</a>'
 
+    sources = {
+        "Clips": name(library.name, "datasets/"),
+        "Annotator": name(annotator.name, ""),
+        "Videos from text": _made_by(settings.t2v, name),
+        "Videos from a first frame": _made_by(settings.i2v, name),
+    }
+    listed = " ".join(f"{what}: {source}." for what, source in sources.items() if source)
+    local = " A name without an owner is a folder of this server." if "/" not in library.name else ""
     return (
-        f'<div class="colophon">Clips: {name(library.name, "datasets/")}. '
-        f"Annotator: {name(annotator.name, '')}. An emotion here is what somebody perceived in a video, "
+        f'<div class="colophon"><p class="sources">{listed}{local}</p>'
+        "An emotion here is what somebody perceived in a video, "
         "not what anyone in it felt. Each clip keeps the licence of its source.</div>"
     )
+
+
+def _made_by(source: GeneratorSettings, name: Callable[[str, str], str]) -> str:
+    """What a generator consists of, or "" for none."""
+    parts = [name(shown_name(part), "") for part in (source.base, source.lora) if part and source.base]
+    return " with ".join(parts)
 
 
 def main() -> None:
     """Serve the page; Gradio's own variables name host and port."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # As after Ctrl-C, what visitors uploaded is deleted before the server ends.
+    # A server that is told to end ends as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     page, library = build(Settings.read())
     # What fails here fails again, and is shown, when the page asks for it.
@@ -476,6 +492,17 @@ def main() -> None:
             ]
         },
     )
+    _forget(page)
+    # A video that is being made is not waited for.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _forget(page: gr.Blocks) -> None:
+    """Delete what visitors uploaded and generated, though a page may still be open."""
+    for files in page.temp_file_sets:
+        for file in list(files):
+            Path(file).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

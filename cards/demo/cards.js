@@ -32,6 +32,7 @@ function show(card) {
   player.querySelector('.next').disabled = !card.nextElementSibling;
   message.hidden = true;
   video.hidden = false;
+  video.poster = card.querySelector('img').src;
   video.src = card.dataset.address;
   if (!player.open) player.showModal();
   video.play().catch(() => {});

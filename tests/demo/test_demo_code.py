@@ -316,6 +316,19 @@ def test_a_generated_video_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_visitor_was_shown_is_deleted_when_the_server_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = page_of(app)
+    videos = [block for block in page.blocks.values() if isinstance(block, gr.Video)]
+    kept = [Path(app._kept(video, "clip.mp4", b"bytes")) for video in videos]
+    assert len(set(kept)) == 2 and all(path.is_relative_to(tmp_path) for path in kept)
+    assert all(path.read_bytes() == b"bytes" for path in kept)
+    app._forget(page)
+    assert not any(path.exists() for path in kept)
+
+
 def test_page_and_card_say_the_same_of_what_is_deleted() -> None:
     card = " ".join((DEMO / "README.md.jinja").read_text(encoding="utf-8").split())
     assert app.DELETED in card and 2 * app.OLDEST == 2 * 60 * 60
