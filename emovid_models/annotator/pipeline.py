@@ -13,6 +13,7 @@ This file and its siblings work alone: a Hub repo carries them beside the weight
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import os
@@ -81,17 +82,20 @@ class VideoEmotionPipeline(Pipeline):
             inputs: one video, or several. A video is a path, an http(s) address, bytes of a file, frames as
                 an array or tensor [T, H, W, C] or [T, C, H, W] (bytes 0..255, or floats 0..1), a list of
                 frames, a row of a dataset that holds one, or a function that returns any of these and is
-                called when it is the video's turn. Several are a list, tuple, `datasets.Dataset`, an array of
-                five dimensions, or any iterator; an iterator is read as results are taken.
+                called when it is the video's turn. Several are a list, a tuple, an array of five dimensions,
+                a dataset with `__getitem__` and `__len__` (its rows are read in the threads that decode), or
+                any iterator; an iterator is read as results are taken.
             **options: see the class.
 
         Returns:
             For a video a list of `{"label", "score"}`, the likeliest first; with `return_caption` a dict
             `{"emotions": that list, "caption": text}`; for a video that cannot be used `{"error": reason}`.
-            For several videos a list of these, in order; for an iterator an iterator of these.
+            For several videos a list of these, in order; for an iterator an iterator of these. A row that a
+            dataset fails to give is such an error too.
 
         Raises:
             ValueError: an option is out of range, or the input is nothing of the above.
+            Exception: what an iterator raised, after the results of all that it gave before.
         """
         options.pop("num_workers", None)
         batch_size = options.pop("batch_size", None) or self._batch_size or 1
@@ -149,10 +153,15 @@ class VideoEmotionPipeline(Pipeline):
         threads = max(1, min(batch_size, os.cpu_count() or 1))
         with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
             waiting: deque[Future[dict[str, Any]]] = deque()
+            broken: Exception | None = None
 
             def decode(count: int) -> None:
-                for item in itertools.islice(items, count):
-                    waiting.append(pool.submit(self.preprocess, item, **preprocess))
+                nonlocal broken
+                try:
+                    for item in itertools.islice(items, 0 if broken else count):
+                        waiting.append(pool.submit(self.preprocess, item, **preprocess))
+                except Exception as error:
+                    broken = error
 
             try:
                 decode(2 * batch_size)
@@ -161,6 +170,8 @@ class VideoEmotionPipeline(Pipeline):
                     decode(len(batch))
                     for output in self._forward_or_errors(batch, forward):
                         yield self.postprocess(output, **postprocess)
+                if broken is not None:
+                    raise broken
             finally:
                 for future in waiting:
                     future.cancel()
@@ -310,6 +321,9 @@ def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:
             isinstance(item, Image.Image) or getattr(item, "ndim", 0) == 3 for item in inputs
         )
         return (False, iter([inputs])) if frames else (True, iter(inputs))
+    if hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"):
+        rows = getattr(inputs, "iloc", inputs)  # a pandas series finds by label, its `iloc` by place
+        return True, (functools.partial(rows.__getitem__, place) for place in range(len(inputs)))
     if isinstance(inputs, Iterable):
         return True, iter(inputs)
     raise ValueError(

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 import av
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from annotator_tiny import MINI
 from PIL import Image
+from transformers.pipelines.pt_utils import KeyDataset
 
 from emovid_dataset import video
 from emovid_dataset.emotions import EMOTIONS
@@ -216,6 +219,74 @@ def test_several_videos_in_every_form(annotator: Any, stickers: list[Path]) -> N
         for found, wanted in zip(results, expected, strict=True):
             np.testing.assert_allclose(as_scores(found), wanted, atol=1e-5)
     assert len(annotator(stacked)) == 3
+
+
+def test_a_dataset_needs_no_iterator(annotator: Any, stickers: list[Path]) -> None:
+    """Torch's map-style datasets and transformers' `KeyDataset` have only `__getitem__` and `__len__`."""
+    paths = [str(path) for path in stickers[:3]]
+    expected = [as_scores(result) for result in annotator(paths)]
+    rows = KeyDataset(datasets.Dataset.from_dict({"clip": paths}), "clip")
+    series = pd.Series(["absent.mp4", *paths])[1:]
+    for several in (rows, torch.utils.data.Subset(rows, range(3)), series):
+        results = annotator(several, batch_size=2)
+        assert len(results) == 3
+        for found, wanted in zip(results, expected, strict=True):
+            np.testing.assert_allclose(as_scores(found), wanted, atol=1e-5)
+
+
+def test_a_row_that_a_dataset_fails_to_give_is_an_error_in_its_place(
+    annotator: Any, stickers: list[Path]
+) -> None:
+    class Rows:
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, place: int) -> Path:
+            if place in (1, 4):
+                raise RuntimeError(f"row {place}\nis lost")
+            return stickers[place]
+
+    results = annotator(Rows(), batch_size=4)
+    assert [results[1], results[4]] == [{"error": "row 1 is lost"}, {"error": "row 4 is lost"}]
+    for place in (0, 2, 3, 5):
+        np.testing.assert_allclose(
+            as_scores(results[place]), as_scores(annotator(stickers[place])), atol=1e-5
+        )
+
+
+def test_an_iterator_that_fails_gives_what_it_read_first(annotator: Any, frames: np.ndarray) -> None:
+    def failing() -> Iterator[np.ndarray]:
+        yield from [frames] * 5
+        raise RuntimeError("the disk is gone")
+
+    results = annotator(failing(), batch_size=2)
+    for _ in range(5):
+        assert as_scores(next(results)).sum() == pytest.approx(1, abs=1e-6)
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        next(results)
+
+
+def test_the_decoder_that_datasets_gives_is_a_video(annotator: Any, frames: np.ndarray) -> None:
+    """`datasets` decodes a video column to torchcodec's decoder: only the chosen frames are asked for."""
+    asked = []
+
+    class Decoder:
+        def __len__(self) -> int:
+            return len(frames)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            raise AssertionError("frames are asked for together")
+
+        def get_frames_at(self, indices: list[int]) -> Any:
+            asked.append(indices)
+            chosen = torch.from_numpy(frames)[indices].permute(0, 3, 1, 2)
+            return types.SimpleNamespace(data=chosen)
+
+    expected = as_scores(annotator(frames))
+    results = [annotator(Decoder()), annotator({"video": Decoder()}), *annotator([Decoder()])]
+    for result in results:
+        np.testing.assert_allclose(as_scores(result), expected, atol=1e-5)
+    assert asked == [annotator.processor.sample_indices(20, 4)] * 3
 
 
 def test_nothing_gives_nothing(annotator: Any) -> None:
