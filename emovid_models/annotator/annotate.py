@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.clip import Clip
+from emovid_dataset.corpus import printable
 from emovid_dataset.emotions import EMOTIONS, valence
 from emovid_dataset.loading import select
 from emovid_dataset.manifest import (
@@ -144,7 +145,16 @@ def _file(key: str, path: Path) -> Item:
         version = f"{status.st_size}-{status.st_mtime_ns}"
     except OSError:
         version = "missing"  # and its error is given in its place
-    return Item(key, version, lambda: str(path))
+    return Item(_unicode(key), version, lambda: str(path))
+
+
+def _unicode(name: str) -> str:
+    r"""A file's name as Parquet can hold it: bytes that are no UTF-8 become escapes.
+
+    >>> _unicode("caf\udce9.mp4")
+    'caf\\xe9.mp4'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _listed(entry: str, folder: Path) -> Item:
@@ -159,7 +169,7 @@ def _read_list(path: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text") from error
     if path.suffix.lower() == ".txt":
-        yield from (line.strip() for line in text.splitlines() if line.strip())
+        yield from (line.strip() for line in text.split("\n") if line.strip())
         return
     rows = csv.DictReader(io.StringIO(text))
     if "path" not in (rows.fieldnames or ()):
@@ -240,7 +250,7 @@ def annotate(
         for count, (item, result) in enumerate(zip(todo, results, strict=True), 1):
             annotation = _annotation(item, result)
             done[item.key] = annotation
-            log.write(json.dumps(asdict(annotation), ensure_ascii=False) + "\n")
+            log.write(json.dumps(asdict(annotation)) + "\n")
             if count % batch_size == 0 or count == len(todo):
                 log.flush()
                 os.fsync(log.fileno())
@@ -254,7 +264,7 @@ def annotate(
 
 def _annotation(item: Item, result: Any) -> Annotation:
     if isinstance(result, Mapping) and "error" in result:
-        return Annotation(item.key, item.version, None, None, None, result["error"])
+        return Annotation(item.key, item.version, None, None, None, printable(result["error"]))
     caption = None
     if isinstance(result, Mapping):
         caption, result = result["caption"], result["emotions"]
@@ -275,7 +285,7 @@ def _read_journal(journal: Path, settings: str) -> Iterator[Annotation]:
     if not journal.exists():
         return
     text = journal.read_bytes()
-    lines = text[: text.rfind(b"\n") + 1].decode().splitlines()
+    lines = text[: text.rfind(b"\n") + 1].decode().split("\n")[:-1]
     if lines:
         _check_settings(journal, lines[0], settings)
     for line in lines[1:]:

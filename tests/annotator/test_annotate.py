@@ -94,6 +94,54 @@ def test_interrupted_run_goes_on_and_gives_the_same(annotator: Any, folder: Path
     assert work.read_annotations(out) == work.read_annotations(undisturbed)
 
 
+class Captions:
+    """An annotator that has one answer, with a caption, and stops after some."""
+
+    def __init__(self, caption: str, stop: int | None = None) -> None:
+        self.caption, self.stop = caption, stop
+
+    def __call__(self, videos: Any, **options: Any) -> Any:
+        emotions = [{"label": name, "score": 0.125} for name in EMOTIONS]
+        for count, video in enumerate(videos):
+            if count == self.stop:
+                raise Interrupted
+            video()
+            yield {"emotions": emotions, "caption": self.caption}
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\U0001f600"])
+def test_any_text_comes_through_an_interruption(odd: str, tmp_path: Path) -> None:
+    names = [f"a{odd}b.mp4", "c.mp4"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "list.txt").write_text("\n".join(names), encoding="utf-8")
+    items, out = work.find_items(tmp_path / "list.txt"), tmp_path / "out.parquet"
+    assert [item.key for item in items] == names
+    with pytest.raises(Interrupted):
+        work.annotate(items, Captions(f"one{odd}two", stop=1), out, identity="m", batch_size=1)
+    report = work.annotate(items, Captions("three"), out, identity="m", batch_size=1)
+    assert report.reused == 1
+    found = [(item.key, item.caption) for item in work.read_annotations(out)]
+    assert found == [(names[0], f"one{odd}two"), (names[1], "three")]
+
+
+def test_file_names_that_are_no_utf8(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    good, bad = os.fsencode(raw) + b"/caf\xe9.mp4", os.fsencode(raw) + b"/bad\xff.mp4"
+    shutil.copyfile(stickers[0], good)
+    Path(os.fsdecode(bad)).write_bytes(b"no video")
+    items, out = work.find_items(raw), tmp_path / "out.parquet"
+    assert [item.key for item in items] == [r"bad\xff.mp4", r"caf\xe9.mp4"]
+    with pytest.raises(Interrupted):
+        work.annotate(items, Counting(annotator, stop=1), out, identity="m", batch_size=1)
+    work.annotate(items, annotator, out, identity="m", batch_size=1)
+    failed, answered = work.read_annotations(out)
+    assert "cannot be decoded" in str(failed.error)
+    assert str(failed.error).isprintable()
+    assert answered.emotion == annotator(stickers[0])[0]["label"]
+
+
 def test_nothing_is_done_twice(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Path]) -> None:
     out = tmp_path / "a.parquet"
     (folder / "bad.mp4").unlink()
