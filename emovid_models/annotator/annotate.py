@@ -99,7 +99,8 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
     """List the videos of an input.
 
     Args:
-        source: a build (its folder, or a Hub repo as ``hf://owner/name``); a folder, searched with its
+        source: a build (its folder, or a Hub repo as ``hf://datasets/owner/name`` or ``hf://owner/name``,
+            either with ``@revision``); a folder of videos, or of a build's shards, searched with its
             subfolders; a list (.txt with a path or an address a line, or .csv with a column "path"); or one
             video file. Paths in a list are relative to it.
 
@@ -108,11 +109,11 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it holds no video.
+        ValueError: it holds no video, or a shard is damaged or of another layout.
     """
     text = str(source)
     if text.startswith("hf://"):
-        return _clips(text.removeprefix("hf://"))
+        return _clips("hf://datasets/" + text.removeprefix("hf://").removeprefix("datasets/"))
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"input {text} does not exist")
@@ -121,6 +122,8 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
             return _clips(path)
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
         items = [_file(file.relative_to(path).as_posix(), file) for file in files]
+        if not items:
+            items = _shards(path)
     elif path.suffix.lower() in (".txt", ".csv"):
         items = [_listed(entry, path.parent) for entry in dict.fromkeys(_read_list(path))]
     else:
@@ -137,6 +140,32 @@ def _clips(source: str | os.PathLike[str]) -> list[Item]:
         return lambda: selection[index].video
 
     return [Item(clip.id, clip.sha256, opener(index)) for index, clip in enumerate(selection.clips)]
+
+
+def _shards(folder: Path) -> list[Item]:
+    """The clips of shards without their manifest, as when only some of a build's files were downloaded."""
+
+    def opener(shard: Path, offset: int, clip: Clip, size: int) -> Callable[[], bytes]:
+        def read() -> bytes:
+            with shard.open("rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+            if hashlib.sha256(data).hexdigest() != clip.sha256:
+                raise OSError(f"{shard}: clip {clip.id} differs from its sha256")
+            return data
+
+        return read
+
+    items: dict[str, Item] = {}
+    for shard in sorted(folder.rglob("*.tar")):
+        try:
+            for _, members, offset in read_samples(shard):
+                clip = Clip.from_mapping(json.loads(members["json"]))
+                read = opener(shard, offset, clip, len(members["mp4"]))
+                items.setdefault(clip.id, Item(clip.id, clip.sha256, read))
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{shard} is no shard of a build: {error}") from error
+    return list(items.values())
 
 
 def _file(key: str, path: Path) -> Item:

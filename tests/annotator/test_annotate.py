@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from emovid_dataset.build import verify
 from emovid_dataset.emotions import EMOTIONS, valence
 from emovid_dataset.loading import select
+from emovid_dataset.location import Location
 from emovid_models.annotator import annotate as work
 from emovid_models.annotator import cli
 from emovid_models.annotator.loading import load_annotator
@@ -188,6 +189,50 @@ def test_lists(stickers: list[Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no video"):
         work.find_items(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("given", "revision"),
+    [
+        ("hf://datasets/emovid/EmoVid", None),
+        ("hf://datasets/emovid/EmoVid@v1", "v1"),
+        ("hf://emovid/EmoVid", None),
+        ("hf://emovid/EmoVid@v1", "v1"),
+    ],
+)
+def test_builds_on_the_hub(given: str, revision: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All these addresses reach the Hub with repo and revision taken apart."""
+    asked = []
+
+    def on_hub(cls: type[Location], repo: str, revision: str | None, token: Any) -> Location:
+        asked.append((repo, revision))
+        raise FileNotFoundError(f"{repo} is not there")
+
+    monkeypatch.setattr(Location, "_on_hub", classmethod(on_hub))
+    with pytest.raises(FileNotFoundError, match="emovid/EmoVid is not there"):
+        work.find_items(given)
+    assert asked == [("emovid/EmoVid", revision)]
+
+
+def test_shards_without_manifest(sticker_build: Path, tmp_path: Path) -> None:
+    """A download of some shards alone gives the same clips as the build."""
+    shutil.copytree(sticker_build / "data", tmp_path / "data")
+    found = {item.key: item for item in work.find_items(tmp_path)}
+    expected = {item.key: item for item in work.find_items(sticker_build)}
+    assert found.keys() == expected.keys()
+    for key, item in found.items():
+        assert (item.version, item.open()) == (expected[key].version, expected[key].open())
+    shard = next(tmp_path.rglob("*.tar"))
+    content = shard.read_bytes()
+    place = content.index(b"ftyp")
+    shard.write_bytes(content[:place] + b"x" + content[place + 1 :])
+    (damaged,) = [item for item in work.find_items(tmp_path) if item.key in content[:200].decode("latin-1")]
+    with pytest.raises(OSError, match="differs from its sha256"):
+        damaged.open()
+    shard.write_bytes(content[:700])
+    with pytest.raises(ValueError, match=r"\.tar is no shard of a build: ") as refusal:
+        work.find_items(tmp_path)
+    assert "\n" not in str(refusal.value)
 
 
 def test_build_is_written_again_with_the_models_emotions(
