@@ -13,7 +13,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,8 +24,10 @@ from emovid_dataset.emotions import EMOTIONS, valence
 from emovid_dataset.loading import select
 from emovid_dataset.manifest import (
     CARD_NAME,
+    DATA_FOLDER,
     INFO_NAME,
     MANIFEST_NAME,
+    METADATA_FOLDER,
     REJECTED_NAME,
     Manifest,
     write_atomic,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from emovid_models.annotator.pipeline import VideoEmotionPipeline
 
 _SETTINGS = b"emovid_annotation"
+_UNFINISHED = ".relabelling"
+"""Folder in a build that `relabel_build` has not finished."""
+_WRITTEN = (DATA_FOLDER, METADATA_FOLDER, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +402,8 @@ def relabel_build(
     Args:
         build: the build that was annotated.
         annotations: by clip id. A clip without one, or whose annotation failed, stays as it is.
-        out: a new or empty folder; the old build is not touched.
+        out: a new or empty folder, or one that an interrupted run left, which is written anew; the old build
+            is not touched.
         keep_human: keep emotions that people gave and only add the probabilities to them.
         progress: show progress on stderr.
 
@@ -410,19 +415,24 @@ def relabel_build(
         OSError: `out` cannot be written.
     """
     build, out = Path(build), Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty; give a new folder for the build")
+    check_new_build(out)
+    if out.exists() and out.samefile(build):
+        raise ValueError(f"{out} is the build itself; give a new folder")
     manifest = Manifest.read(build)
     by_id = {item.key: item for item in annotations if item.scores is not None}
     records, plans = [], []
-    out.mkdir(parents=True, exist_ok=True)
-    with (
-        Progress(len(manifest.shards), unit="shards", title="Writing", enabled=progress) as bar,
-        tempfile.TemporaryDirectory(dir=out, prefix=".clips-") as scratch,
-    ):
+    unfinished = out / _UNFINISHED
+    unfinished.mkdir(parents=True, exist_ok=True)
+    for name in _WRITTEN:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
+    with Progress(len(manifest.shards), unit="shards", title="Writing", enabled=progress) as bar:
         for shard in manifest.shards:
             clips = []
-            folder = Path(scratch, "shard")
+            folder = unfinished / "shard"
+            shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             for key, members, _ in read_samples(build / shard.path):
                 clip = _relabelled(Clip.from_mapping(json.loads(members["json"])), by_id.get(key), keep_human)
@@ -432,7 +442,6 @@ def relabel_build(
             plan = ShardPlan(shard.path, shard.content_type, shard.split, tuple(clips))
             records.append(write_shard(plan, out))
             plans.append(plan)
-            shutil.rmtree(folder)
             bar.update(1, shard.size)
     write_metadata(plans, out)
     rejected = (build / REJECTED_NAME).read_bytes()
@@ -453,7 +462,24 @@ def relabel_build(
     write_atomic(out / CARD_NAME, render_card(manifest, out).encode())
     manifest = replace(manifest, complete=True)
     manifest.write(out)
+    shutil.rmtree(unfinished)
     return manifest
+
+
+def check_new_build(out: str | os.PathLike[str]) -> None:
+    """Check that a build can be written there, before the work is done.
+
+    Args:
+        out: the folder for `relabel_build`.
+
+    Raises:
+        ValueError: it holds something that no interrupted `relabel_build` left there.
+    """
+    out = Path(out)
+    names = {path.name for path in out.iterdir()} if out.exists() else set()
+    left = {*_WRITTEN, *(f".{name}.tmp" for name in _WRITTEN), _UNFINISHED}
+    if names and not (_UNFINISHED in names and names <= left):
+        raise ValueError(f"{out} is not empty; give a new folder for the build")
 
 
 def _relabelled(clip: Clip, annotation: Annotation | None, keep_human: bool) -> Clip:

@@ -57,14 +57,15 @@ def annotate(
     from emovid_models.cli import need
 
     need("models", "transformers", "safetensors")
+    from emovid_dataset.corpus import printable
     from emovid_dataset.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator.loading import load_annotator
 
     if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
-    if build is not None and build.exists() and any(build.iterdir()):
-        raise ValueError(f"--build {build} is not empty; give a new folder")
+    if build is not None:
+        work.check_new_build(build)
     items = work.find_items(source)
     pipeline = load_annotator(model, device=device)
     report = work.annotate(
@@ -92,7 +93,7 @@ def annotate(
         print(json.dumps(outcome))
     else:
         for item in report.failed:
-            print(f"{item.key}: {item.error}")
+            print(f"{printable(item.key)}: {item.error}")
         rows: list[list[object]] = [[name, counts[name]] for name in EMOTIONS]
         rows += [["failed", len(report.failed)], ["all", len(report.annotations)]]
         print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)

@@ -278,6 +278,90 @@ def test_relabelling_never_writes_over_anything(sticker_build: Path, tmp_path: P
         work.relabel_build(sticker_build, [], sticker_build)
 
 
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_interrupted_relabelling_is_run_again(
+    sticker_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it was interrupted, the same call gives the same build as an undisturbed one."""
+    key = select(sticker_build).clips[0].id
+    annotations = [work.Annotation(key, "", "awe", (0.125,) * 8, None, None)]
+    work.relabel_build(sticker_build, annotations, tmp_path / "undisturbed")
+    out, steps = tmp_path / "out", ("write_shard", "write_metadata", "write_atomic")
+    for name in steps:
+        undisturbed, calls = getattr(work, name), []
+
+        def interrupted(*arguments: Any, undisturbed: Any = undisturbed, calls: list[int] = calls) -> Any:
+            result = undisturbed(*arguments)
+            calls.append(1)
+            if len(calls) == 2 or undisturbed.__name__ == "write_metadata":
+                raise KeyboardInterrupt
+            return result
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(work, name, interrupted)
+            work.relabel_build(sticker_build, annotations, out)
+        assert any(out.iterdir())
+    (out / "mine.txt").write_text("x")
+    with pytest.raises(ValueError, match="is not empty"):
+        work.relabel_build(sticker_build, annotations, out)
+    (out / "mine.txt").unlink()
+    work.relabel_build(sticker_build, annotations, out)
+    assert files(out) == files(tmp_path / "undisturbed")
+    assert not (out / ".relabelling").exists()
+    with pytest.raises(ValueError, match="is not empty"):
+        work.relabel_build(sticker_build, annotations, out)
+
+
+def test_command_writes_a_build(
+    program: typer.Typer,
+    repo: Path,
+    sticker_build: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Interrupted while it writes the build, the same command goes on and does no video twice."""
+    out, new = tmp_path / "a.parquet", tmp_path / "new"
+    arguments = ["annotate", str(sticker_build), "--model", str(repo), "--out", str(out)]
+    arguments += ["--build", str(new), "--device", "cpu"]
+
+    def interrupted(*_: Any) -> None:
+        raise OSError("disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(work, "write_metadata", interrupted)
+        done = CliRunner().invoke(program, arguments)
+    assert isinstance(done.exception, OSError)
+    count = len(select(sticker_build))
+    done = CliRunner().invoke(program, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    assert (outcome["build"], outcome["videos"], outcome["reused"]) == (str(new), count, count)
+    assert verify(new, workers=1) == []
+    assert {clip.emotion_source for clip in select(new).clips} == {"model"}
+    done = CliRunner().invoke(program, arguments)
+    assert isinstance(done.exception, ValueError)
+    assert f"{new} is not empty" in str(done.exception)
+
+
+def test_command_lists_errors_and_progress(
+    program: typer.Typer, repo: Path, folder: Path, tmp_path: Path
+) -> None:
+    arguments = ["annotate", str(folder), "--model", str(repo), "--out", str(tmp_path / "a.parquet")]
+    done = CliRunner().invoke(program, [*arguments, "--device", "cpu"])
+    assert done.exit_code == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("bad.mp4: ")]
+    assert "cannot be decoded" in line
+    assert "Annotating: 5/5 videos" in done.stderr
+    rows = [line.split() for line in done.stdout.replace("│", " ").splitlines()]
+    assert ["failed", "1"] in rows
+    assert ["all", "5"] in rows
+
+
 def test_command(program: typer.Typer, repo: Path, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.parquet"
     arguments = [
