@@ -173,7 +173,7 @@ class TestHuggingfaceHub:
         folder.mkdir()
         (folder / "weights.txt").write_text("secret")
         hub.publish("models", "me/private", folder, private=True, readers=frozenset({"hf_mine"}))
-        hub.publish("models", "me/gated", folder, gated=True, readers=frozenset({"hf_mine"}))
+        hub.publish("models", "me/gated", folder, gated="manual", readers=frozenset({"hf_mine"}))
         assert client(REFUSED, "me/private") == ["RepositoryNotFoundError", 401]
         assert client(REFUSED, "me/private", HF_TOKEN="hf_other") == ["RepositoryNotFoundError", 404]
         assert client(REFUSED, "me/gated") == ["GatedRepoError", 401]

@@ -50,8 +50,9 @@ class TestRepos:
         stranger = HfApi(endpoint=empty_hub.url, token=False)
         with pytest.raises(RepositoryNotFoundError):
             stranger.repo_info(REPO)
-        api.update_repo_settings(REPO, visibility="public", gated="auto")
-        assert stranger.repo_info(REPO).gated
+        for gated in ("auto", "manual", False):
+            api.update_repo_settings(REPO, visibility="public", gated=gated)
+            assert stranger.repo_info(REPO).gated == gated
 
     def test_who_is_who(self, empty_hub: HubServer) -> None:
         me = HfApi(endpoint=empty_hub.url, token=READ).whoami()

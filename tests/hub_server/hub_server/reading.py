@@ -41,7 +41,7 @@ def info(handler: HubHandler, kind: str, repo_id: str, revision: str) -> None:
         "createdAt": _DATE,
         "lastModified": _DATE,
         "private": repo.private,
-        "gated": "manual" if repo.gated else False,
+        "gated": repo.gated,
         "disabled": False,
         "downloads": 0,
         "likes": 0,

@@ -16,6 +16,9 @@ import yaml
 
 KINDS = ("models", "datasets", "spaces")
 
+GATES = (False, "auto", "manual")
+"""Whether a reader must ask for the files, and who says yes: the Hub at once, or the owner."""
+
 MAX_INLINE = 10 << 20
 """Bytes of the largest file that is not stored as LFS."""
 
@@ -208,7 +211,7 @@ class Repo:
         kind: one of `KINDS`.
         id: ``owner/name``.
         private: without a token of `readers` or of its owner it looks as if it did not exist.
-        gated: anyone sees it, but only such a token gets its files.
+        gated: one of `GATES`; anyone sees it, but only such a token gets its files.
         readers: tokens.
         commits: by sha.
         branches: sha by name.
@@ -218,7 +221,7 @@ class Repo:
     kind: str
     id: str
     private: bool = False
-    gated: bool = False
+    gated: str | bool = False
     readers: frozenset[str] = frozenset()
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)

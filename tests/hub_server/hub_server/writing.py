@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from hub_server.store import ATTRIBUTES, KINDS, MAX_INLINE, Blob, Commit, HubError, Repo, card_data
+from hub_server.store import ATTRIBUTES, GATES, KINDS, MAX_INLINE, Blob, Commit, HubError, Repo, card_data
 
 if TYPE_CHECKING:
     from hub_server.server import HubHandler
@@ -66,10 +66,12 @@ def settings(handler: HubHandler, kind: str, repo_id: str) -> None:
     """Change who may see a repo."""
     repo = _writable(handler, kind, repo_id)
     wanted = handler.read_json()
+    if wanted.get("gated", False) not in GATES:
+        raise HubError(HTTPStatus.BAD_REQUEST, "", f"Invalid gated {wanted['gated']!r}")
     if "visibility" in wanted:
         repo.private = wanted["visibility"] == "private"
     if "gated" in wanted:
-        repo.gated = bool(wanted["gated"])
+        repo.gated = wanted["gated"]
     handler.send_json({"private": repo.private, "gated": repo.gated})
 
 
