@@ -26,6 +26,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from emovid_dataset.location import without_credentials
 
@@ -70,6 +71,7 @@ _TOKEN = rb"hf_[A-Za-z0-9]{30,}"
 _TEXT_HEAD = 8 << 10
 _LONG_WAIT = 5.0
 _LOG = logging.getLogger(__name__)
+_API_PATHS = r"^/api/(models|datasets|spaces|repos)/|^/api/validate-yaml$|\.git/info/lfs/objects/"
 _TRANSPORT = {"TransportError", "ConnectionError", "Timeout", "ChunkedEncodingError", "JSONDecodeError"}
 
 T = TypeVar("T")
@@ -635,7 +637,8 @@ class _Repo:
                 )
                 return 1
             except Exception as error:
-                least = 0.0 if _status(error) == 412 else _seconds_to_wait(error)
+                again = _status(error) == 412 or _is_of_storage(error)
+                least = 0.0 if again else _seconds_to_wait(error)
                 if wait is None or least is None:
                     raise
                 self._wait(error, max(wait, least))
@@ -693,6 +696,19 @@ def _status(error: BaseException) -> int | None:
         if status is not None:
             return int(status)
     return None
+
+
+def _is_of_storage(error: BaseException) -> bool:
+    """Whether an upload address has refused an object.
+
+    It may have expired, or the parts may be joined already by a request whose answer was lost. Asked anew,
+    the Hub gives another address, or says that the object is there.
+    """
+    for link in _chain(error):
+        response = getattr(link, "response", None)
+        if response is not None:
+            return re.search(_API_PATHS, urlsplit(str(response.url)).path) is None
+    return False
 
 
 def _seconds_to_wait(error: BaseException) -> float | None:

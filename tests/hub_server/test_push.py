@@ -79,9 +79,10 @@ def repo(hub: HubServer) -> Repo:
     return hub.repos["datasets", REPO]
 
 
-def times_committed(hub: HubServer) -> Counter[str]:
+def times_committed(hub: HubServer, revision: str = "main") -> Counter[str]:
     """In how many commits each file is."""
-    return Counter(path for commit in repo(hub).log() for path in commit.changed if path != ".gitattributes")
+    commits = repo(hub).log(revision)
+    return Counter(path for commit in commits for path in commit.changed if path != ".gitattributes")
 
 
 def requests(hub: HubServer, method: str, part: str) -> int:
@@ -168,9 +169,9 @@ class TestWhatIsSent:
         empty_hub.faults.append(Fault("POST", "/preupload/", status=400, error="stop"))
         with pytest.raises(OSError, match="400 stop"):
             send(empty_hub, tree(), gated="manual")
-        assert repo(empty_hub).gated and held(empty_hub) == {}
+        assert (repo(empty_hub).gated, held(empty_hub)) == ("manual", {})
         send(empty_hub, tree())
-        assert repo(empty_hub).gated, "left as it is"
+        assert repo(empty_hub).gated == "manual", "left as it is"
         with pytest.raises(GatedRepoError):
             hf_hub_download(REPO, "_info.json", repo_type="dataset", endpoint=empty_hub.url, token=False)
         with pytest.raises(ValueError, match=r"^gated is 'yes'; allowed: auto, manual$"):
@@ -247,7 +248,52 @@ FAULTS = {
 }
 
 
+REQUESTS = {
+    "/preupload/": "POST",
+    "/info/lfs/objects/batch": "POST",
+    "/lfs/[^/]+/[^/]+/part/": "PUT",
+    "/complete/": "POST",
+    "/verify": "POST",
+    "/paths-info/": "POST",
+    "/refs": "GET",
+    "/branch/": "POST",
+    "/settings": "PUT",
+    "/revision/": "GET",
+}
+WRITING = ("/part/", "/complete/", "/branch/", "/settings")
+WRONGS: dict[str, dict[str, Any]] = {
+    "429": {"status": 429, "headers": {"Retry-After": "3"}},
+    "503": {"status": 503},
+    "reset": {"reset_request_after": 0},
+    "unanswered": {"unanswered": True},
+}
+
+
 class TestWhatItSurvives:
+    @pytest.mark.parametrize(
+        ("part", "wrong"),
+        [
+            (part, wrong)
+            for part in REQUESTS
+            for wrong in WRONGS
+            if wrong != "unanswered" or part.endswith(WRITING)
+        ],
+    )
+    def test_every_request_may_fail_twice(
+        self, empty_hub: HubServer, sleeps: list[float], part: str, wrong: str
+    ) -> None:
+        empty_hub.part_size = 300
+        fault = Fault(REQUESTS[part], part, times=2, **WRONGS[wrong])
+        empty_hub.faults.append(fault)
+        files: dict[str, Path | bytes] = {"data/train.tar": b"x" * 500, "a.json": b"{}", "README.md": NEXT}
+        wanted = RepoTree("dataset", files)
+        done = send(empty_hub, wanted, revision="next", gated="manual", tag="v1")
+        assert fault.times == 0, "the fault has struck"
+        assert (done.violations, done.commits, done.tag) == ((), 2, "v1")
+        assert held(empty_hub, "next") == files
+        assert times_committed(empty_hub, "next") == Counter(dict.fromkeys(files, 1))
+        assert (repo(empty_hub).gated, repo(empty_hub).tags) == ("manual", {"v1": done.commit})
+
     @pytest.mark.parametrize("name", FAULTS)
     def test_a_fault_costs_a_wait_and_no_second_commit(
         self, empty_hub: HubServer, sleeps: list[float], name: str

@@ -159,27 +159,32 @@ class HubHandler(BaseHTTPRequestHandler):
                 return
             if self.fault.strike and self.fault.only_strikes:
                 self.fault.strike()
-            for methods, pattern, answer in (*reading.ROUTES, *writing.ROUTES):
-                found = pattern.fullmatch(url.path)
-                if found and self.command in methods:
-                    answer(self, **{name: unquote(text or "") for name, text in found.groupdict().items()})
-                    break
-            else:
-                raise HubError(HTTPStatus.NOT_FOUND, "", "Sorry, we can't find the page you are looking for.")
+            try:
+                for methods, pattern, answer in (*reading.ROUTES, *writing.ROUTES):
+                    found = pattern.fullmatch(url.path)
+                    if found and self.command in methods:
+                        groups = {name: unquote(text or "") for name, text in found.groupdict().items()}
+                        answer(self, **groups)
+                        break
+                else:
+                    message = "Sorry, we can't find the page you are looking for."
+                    raise HubError(HTTPStatus.NOT_FOUND, "", message)
+            except HubError as error:
+                self._refuse(error)
             # What is left must be read: the next request comes over the same connection.
             self.read_body()
             if self.fault.unanswered:
                 self._drop()
-        except HubError as error:
-            self.read_body()
-            headers = {"X-Error-Message": str(error)}
-            if error.code:
-                headers["X-Error-Code"] = error.code
-            if error.commit:
-                headers["X-Repo-Commit"] = error.commit
-            self.send_json({"error": str(error)}, headers, error.status)
         except _Dropped:
             self.close_connection = True
+
+    def _refuse(self, error: HubError) -> None:
+        headers = {"X-Error-Message": str(error)}
+        if error.code:
+            headers["X-Error-Code"] = error.code
+        if error.commit:
+            headers["X-Repo-Commit"] = error.commit
+        self.send_json({"error": str(error)}, headers, error.status)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_GET
 
