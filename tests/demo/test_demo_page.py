@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +17,13 @@ import pytest
 import torch
 from demo_space import serving
 from generator import write_video
+from markup import UNREADABLE
 from PIL import Image
 
 from emovid_dataset import select
 from emovid_dataset.emotions import EMOTIONS
 from emovid_dataset.video import decode
-from emovid_models import MINI_ANNOTATOR
+from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_T2V
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -220,20 +224,21 @@ def generated(page: Any, before: str | None = None) -> bytes:
     return page.request.get(video.get_attribute("src")).body()
 
 
-def expected(base: Path, folder: Path, emotion: str, **options: Any) -> bytes:
+def expected(base: Path, folder: Path, emotion: str, lora: Path | None = None, **options: Any) -> bytes:
     """What the pipeline makes of the same wish, as an MP4."""
     from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
 
     kind = EmoVidWanImageToVideoPipeline if "image" in options else EmoVidWanPipeline
     pipe = kind.from_pretrained(base)
+    if lora is not None:
+        pipe.load_lora_weights(lora)
     pipe.set_progress_bar_config(disable=True)
     frames = pipe(
         prompt=PROMPT,
         emotion=emotion,
         num_inference_steps=STEPS,
         generator=torch.Generator().manual_seed(0),
-        **SIZE,
-        **options,
+        **SIZE | options,
     ).frames[0]
     write_video(folder / "expected.mp4", frames)
     return (folder / "expected.mp4").read_bytes()
@@ -327,11 +332,119 @@ def test_it_fits_a_phone_and_asks_no_other_host(opened: Callable[..., Any], addr
     for option in page.get_by_role("radiogroup", name="Emotion").get_by_role("radio").all():
         bounds = option.bounding_box()
         assert bounds["x"] >= 0 and bounds["x"] + bounds["width"] <= 390
+    more = page.get_by_role("button", name="First frame, style and seed")
+    for shown in (True, False):
+        more.click()
+        expect(page.get_by_label("Seed", exact=True)).to_be_visible(visible=shown)
     tab(page, "Look")
     page.locator(".clip button").first.click()
     bounds = page.get_by_role("dialog").bounding_box()
     assert bounds["x"] >= 0 and bounds["x"] + bounds["width"] <= 390
     assert [url for url in page.requested if not url.startswith((address, "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def broken_address(
+    browser: Any, mini_build: Path, bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The page on a build whose shards of stickers are damaged, and a base whose weights are cut short."""
+    folder = tmp_path_factory.mktemp("broken")
+    shutil.copytree(mini_build, folder / "clips")
+    for shard in (folder / "clips" / "data" / "sticker").glob("*.tar"):
+        shard.write_bytes(b"\xff" * shard.stat().st_size)
+    shutil.copytree(bases["t2v"], folder / "base")
+    weights = folder / "base" / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    command = [
+        *(sys.executable, "-m", "emovid_models.cli", "demo", "--serve", "--size", "48x32", "--frames", "9"),
+        *("--dataset", str(folder / "clips"), "--base-t2v", str(folder / "base")),
+    ]
+    with serving(command, folder / "log.txt") as url:
+        yield url
+
+
+def test_a_damaged_shard_is_a_message_wherever_its_clips_are(
+    opened: Callable[..., Any], broken_address: str, mini_build: Path
+) -> None:
+    page = opened(broken_address)
+    page.get_by_label("sticker", exact=True).check()
+    expect_count(page, len(select(mini_build, content_type="sticker")))
+    card = page.locator(".clip").first
+    expect(card).to_contain_text(UNREADABLE)
+    clip_id = shown_ids(page)[0]
+    assert page.request.get(f"{broken_address}clip/{clip_id}.mp4").status == 502
+
+    card.get_by_role("button").click()
+    player = page.get_by_role("dialog")
+    expect(player.get_by_role("alert")).to_have_text(UNREADABLE)
+    expect(player.locator("video")).to_be_hidden()
+    player.get_by_role("button", name="Annotate this clip").click()
+    expect(page.get_by_role("tab", name="Annotate")).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#annotation").get_by_role("alert")).to_have_text(UNREADABLE)
+
+    # Whole clips play after it as if nothing had been.
+    tab(page, "Look")
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_label("cartoon", exact=True).check()
+    expect_count(page, len(select(mini_build, content_type="cartoon")))
+    expect(page.locator(".clip .unreadable").first).to_be_hidden()
+    page.locator(".clip button").first.click()
+    assert playing(player.locator("video"))["moved"] > 0
+    expect(player.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_base_that_cannot_be_loaded_is_a_message(opened: Callable[..., Any], broken_address: str) -> None:
+    page = opened(broken_address)
+    tab(page, "Generate")
+    page.get_by_label("Prompt").fill(PROMPT)
+    page.get_by_role("button", name="Generate", exact=True).click()
+    alert = page.locator("#message").get_by_role("alert")
+    expect(alert).to_have_text("The generator base cannot be loaded; try again later.")
+    expect(page.locator("#generated video")).to_have_count(0)
+    expect(page.locator("#judged")).to_have_text("")
+
+
+def test_the_command_of_the_readme_generates_with_the_lora_that_ships(
+    opened: Callable[..., Any], browser: Any, tmp_path: Path
+) -> None:
+    own = {"HF_HOME": str(tmp_path / "hf"), "XDG_CACHE_HOME": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    (tmp_path / "hf").mkdir()
+    # The command does the same when it starts; here the page is waited for with a limit.
+    made = subprocess.run(
+        [sys.executable, "-c", "from emovid_models.demo_cli import miniature; miniature(progress=False)"],
+        env=os.environ | own,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    emovid = str(Path(sys.executable).with_name("emovid"))
+    with serving([emovid, "demo", "--serve"], tmp_path / "log.txt", **own) as url:
+        page = opened(url)
+        page.locator(".clip").first.wait_for()
+        expect(page.locator(".colophon")).to_contain_text("Clips: miniature.")
+        page.locator(".clip button").first.click()
+        page.get_by_role("button", name="Annotate this clip").click()
+        expect(page.locator("#annotation").get_by_role("meter")).to_have_count(8)
+        tab(page, "Generate")
+        page.get_by_label("Prompt").fill(PROMPT)
+        page.get_by_role("button", name="First frame, style and seed").click()
+        page.get_by_label("number input for Steps").fill(str(STEPS))
+        page.get_by_label("number input for Intensity").fill("0")
+        plain = generated(page)
+        source = page.locator("#generated video").get_attribute("src")
+        expect(page.locator("#message")).to_contain_text("awe at intensity 0")
+        page.get_by_label("number input for Intensity").fill("1")
+        conditioned = generated(page, source)
+        expect(page.locator("#message")).to_contain_text("awe at intensity 1, seed 0")
+        assert any(path.is_file() for path in (tmp_path / "uploads").rglob("*"))
+    assert difference(plain, conditioned) > 0.5
+    shipped = {"height": 64, "width": 64, "num_frames": 17, "guidance_scale": 3.0}
+    with_lora = expected(MINI_WAN_T2V, tmp_path, "awe", lora=MINI_LORA_T2V, **shipped)
+    without = expected(MINI_WAN_T2V, tmp_path, "awe", **shipped)
+    assert difference(conditioned, with_lora) < min(0.5, difference(conditioned, without))
+    # Nothing of its visitors stays when the server has ended, though a page is open.
+    assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
+    assert list(tmp_path.glob("emovid-*")) == []
 
 
 def test_what_is_missing_is_a_message(opened: Callable[..., Any], browser: Any, tmp_path: Path) -> None:
