@@ -424,20 +424,21 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
             wanted = {times[index] for index in indices}
             needed = _needed_groups(order, keys, wanted)
             if len(kept) == count:
-                frames = _kept(_decode(kept, stream.codec_context, needed, wanted), wanted)
+                frames = _of_groups(_decode(kept, stream.codec_context, needed, wanted), keys, wanted)
     if timed:
+        if len(kept) < count:
+            frames = _of_groups(_decode_again(file, needed, wanted), keys, wanted)
         if frames is None:
-            frames = _kept(_decode_again(file, needed, wanted), wanted)
+            frames = {frame.pts: _to_array(frame) for frame in _all_frames(file) if frame.pts in wanted}
         if len(frames) == len(wanted):
             return [frames[times[index]] for index in indices]
     # Time stamps are missing or not those of the frames: count the frames themselves.
-    total = sum(1 for _ in _decode_again(file))
+    total = sum(1 for _ in _all_frames(file))
     if total == 0:
         raise ValueError("a video has no frames")
     indices = choose(total)
-    chosen = {
-        index: _to_array(frame) for index, frame in enumerate(_decode_again(file)) if index in set(indices)
-    }
+    places = set(indices)
+    chosen = {index: _to_array(frame) for index, frame in enumerate(_all_frames(file)) if index in places}
     return [chosen[index] for index in indices]
 
 
@@ -462,9 +463,25 @@ def _needed_groups(
     return needed
 
 
-def _kept(frames: Iterable[av.VideoFrame], wanted: Container[int | None]) -> dict[int | None, np.ndarray]:
-    """The wanted frames by their times."""
-    return {frame.pts: _to_array(frame) for frame in frames if frame.pts in wanted}
+def _of_groups(
+    frames: Iterable[tuple[int, av.VideoFrame]], keys: Sequence[int | None], wanted: set[int | None]
+) -> dict[int | None, np.ndarray] | None:
+    """The wanted frames by their times, or None where a group cannot be decoded from its beginning.
+
+    A key frame that is only where a gradual refresh begins needs the frames before it, and is not given out
+    when the decoder starts with it.
+    """
+    found: dict[int | None, np.ndarray] = {}
+    begun = 0
+    for start, frame in frames:
+        key = keys[start]
+        if start != begun and key is not None and frame.pts is not None and frame.pts >= key:
+            if frame.pts != key:
+                return None
+            begun = start
+        if frame.pts in wanted:
+            found[frame.pts] = _to_array(frame)
+    return found if len(found) == len(wanted) else None
 
 
 def _stream(container: Any) -> Any:
@@ -479,9 +496,20 @@ def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
     return (packet for packet in container.demux(stream) if packet.size)
 
 
+def _all_frames(file: BinaryIO) -> Iterator[av.VideoFrame]:
+    file.seek(0)
+    with av.open(file) as container:
+        stream = _stream(container)
+        context = stream.codec_context
+        context.thread_count = 1
+        for packet in _packets(container, stream):
+            yield from context.decode(packet)
+        yield from context.decode(None)
+
+
 def _decode_again(
-    file: BinaryIO, needed: Sequence[bool] | None = None, wanted: Container[int | None] | None = None
-) -> Iterator[av.VideoFrame]:
+    file: BinaryIO, needed: Sequence[bool], wanted: Container[int | None]
+) -> Iterator[tuple[int, av.VideoFrame]]:
     file.seek(0)
     with av.open(file) as container:
         stream = _stream(container)
@@ -489,37 +517,39 @@ def _decode_again(
 
 
 def _decode(
-    packets: Iterable[av.Packet],
-    context: Any,
-    needed: Sequence[bool] | None,
-    wanted: Container[int | None] | None,
-) -> Iterator[av.VideoFrame]:
-    """Frames of packets.
+    packets: Iterable[av.Packet], context: Any, needed: Sequence[bool], wanted: Container[int | None]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Frames of the needed groups of pictures, each with the group at which the decoder began anew for it.
 
     Args:
         packets: all of a stream, in their order.
         context: its decoder.
-        needed: whether each group of pictures is decoded; None decodes all.
+        needed: whether each group of pictures is decoded.
         wanted: times of the frames that are wanted; of the others those are left out to which none refers.
-            None gives all.
     """
     context.thread_count = 1
-    group, fed = -1, True
+    # dav1d takes `skip_frame` only when it is opened.
+    skips = context.codec.canonical_name != "av1"
+    group, start, fed = -1, 0, True
     for packet in packets:
         if packet.is_keyframe or group < 0:
             group += 1
-            feed = needed is None or needed[group]
+            feed = needed[group]
             if fed and group and not feed:
-                yield from context.decode(None)
+                for frame in context.decode(None):
+                    yield start, frame
             elif not fed and feed:
                 context.flush_buffers()
+                start = group
             fed = feed
         if fed:
-            if wanted is not None:
+            if skips:
                 context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            yield from context.decode(packet)
+            for frame in context.decode(packet):
+                yield start, frame
     if fed:
-        yield from context.decode(None)
+        for frame in context.decode(None):
+            yield start, frame
 
 
 def _to_array(frame: av.VideoFrame) -> np.ndarray:

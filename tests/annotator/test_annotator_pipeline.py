@@ -25,7 +25,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 
 from emovid_dataset import video
 from emovid_dataset.emotions import EMOTIONS
-from emovid_models.annotator import prompts
+from emovid_models.annotator import pipeline, prompts
 from emovid_models.annotator.pipeline import read_frames
 
 
@@ -449,6 +449,31 @@ def test_reordered_frames_in_avi_are_counted(tmp_path: Path, codec: str, numbere
     for indices in ([0, 8, 16, 24, 32, 40, 48, 56], [5], [56]):
         found = [read_number(frame) for frame in read_frames(path, Choice(indices))]
         assert found == indices
+
+
+def test_a_gradual_refresh_is_no_place_to_begin(tmp_path: Path, numbered: np.ndarray) -> None:
+    """MPEG-TS marks where a gradual refresh begins as a key frame; it needs the frames before it."""
+    options = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:scenecut=0"}
+    path = write_video(tmp_path / "a.ts", numbered, **options)
+    with av.open(str(path)) as container:
+        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for index in range(len(everything)):
+        (frame,) = read_frames(path, Choice([index]))
+        assert np.array_equal(frame, everything[index]), f"frame {index}"
+
+
+def test_av1_is_decoded_once(tmp_path: Path, numbered: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decoder cannot be told anew for every frame which to leave out, but groups are left out."""
+    path = write_video(tmp_path / "a.mp4", numbered, codec="libsvtav1", preset="12")
+
+    def again(file: Any) -> Any:
+        raise AssertionError("everything is decoded again")
+
+    monkeypatch.setattr(pipeline, "_all_frames", again)
+    for indices in ([0, 28, 56], [5, 6, 33], [56]):
+        choose = Choice(indices)
+        assert [read_number(frame) for frame in read_frames(path, choose)] == indices
+        assert choose.totals == [57]
 
 
 def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> None:
