@@ -122,7 +122,7 @@ def _look(page: gr.Blocks, library: Library) -> tuple[Any, Any]:
             brightness = range_slider("Brightness", track=dark_to_light)
             colorfulness = range_slider("Colourfulness", COLORFULNESS, track=grey_to_loud)
             hue = range_slider("Hue", HUE, step=5, unit="°", circular=True, track=_RAINBOW)
-            words = gr.Textbox(label="Words in the caption", placeholder="ghost", max_lines=1)
+            words = gr.Textbox(label="Words in the caption", placeholder="such as: ghost", max_lines=1)
             reset = gr.Button("Reset", size="sm")
         with gr.Column(scale=3, min_width=300):
             with gr.Row(elem_classes="results-head"):
@@ -281,7 +281,11 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
             if not tasks:
                 _html(alert("No generator is set up here: this page can look and annotate only."))
             prompt = gr.Textbox(
-                label="Prompt", lines=2, max_lines=6, placeholder="A lighthouse by the sea", max_length=1000
+                label="Prompt",
+                lines=2,
+                max_lines=6,
+                placeholder="such as: a lighthouse by the sea",
+                max_length=1000,
             )
             emotion = emotion_wheel("awe", elem_id="wheel")
             intensity = gr.Slider(
