@@ -23,7 +23,7 @@ from emovid_models.nvila import (
 TASK = "video-emotion"
 """The pipeline's name."""
 
-PIPELINE_CODE = ("pipeline.py", "prompts.py")
+PIPELINE_CODE = ("pipeline.py", "prompts.py", "truncation.py")
 """Files of this folder that work alone, beside those of `nvila.REMOTE_CODE`."""
 
 

@@ -34,6 +34,7 @@ from PIL import Image
 from transformers import Pipeline
 
 from .prompts import CAPTION_QUESTION, EMOTION_QUESTION, EMOTIONS, END_OF_TURN
+from .truncation import is_truncated
 
 VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 """Where a row of a dataset is searched for its video, in this order."""
@@ -41,6 +42,7 @@ VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 _TIMEOUT = 60  # seconds without a byte
 _KEPT_BYTES = 32 << 20  # of a video's packets between counting and decoding
 _PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
+_OF_DECODERS = (OSError, EOFError, SyntaxError, LookupError, ArithmeticError, MemoryError)
 
 Indices = Callable[[int], Sequence[int]]
 """From the number of a video's frames to the indices that are wanted."""
@@ -356,33 +358,32 @@ def _fetched(url: str) -> Iterator[Path]:
 
 def _read_file(source: Path | bytes, choose: Indices) -> list[Any]:
     name = "the video" if isinstance(source, bytes) else str(source)
-    head = source[:16] if isinstance(source, bytes) else _head(source)
-    if not head:
-        raise ValueError(f"{name} is empty")
-    try:
-        if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-            return _read_picture(source, choose)
-        with _opened(source) as file:
-            return _read_video(file, choose)
-    except (av.FFmpegError, EOFError, SyntaxError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"{name} cannot be decoded: {reason}") from error
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
+    with _opened(source) as file:
+        head = file.read(16)
+        if not head:
+            raise ValueError(f"{name} is empty")
+        picture = head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        try:
+            if is_truncated(file):
+                raise EOFError("it is truncated: its own sizes say that there is more")
+            file.seek(0)
+            return _read_picture(file, choose) if picture else _read_video(file, choose)
+        except Image.UnidentifiedImageError as error:
+            raise ValueError(f"{name} cannot be decoded: its head is no picture's") from error
+        except (av.FFmpegError, Image.DecompressionBombError, *_OF_DECODERS) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ValueError(f"{name} cannot be decoded: {reason}") from error
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def _opened(source: Path | bytes) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
-def _read_picture(source: Path | bytes, choose: Indices) -> list[Any]:
+def _read_picture(file: BinaryIO, choose: Indices) -> list[Any]:
     """Frames of an animated picture, or of a still one; transparent parts are left to the processor."""
-    with _opened(source) as file, Image.open(file) as image:
+    with Image.open(file) as image:
         indices = choose(getattr(image, "n_frames", 1))
         frames: dict[int, Image.Image] = {}
         for index in sorted(set(indices)):
@@ -429,7 +430,11 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
         if len(kept) < count:
             frames = _of_groups(_decode_again(file, needed, wanted), keys, wanted)
         if frames is None:
-            frames = {frame.pts: _to_array(frame) for frame in _all_frames(file) if frame.pts in wanted}
+            frames = {
+                frame.pts: _to_whole_array(frame, broken)
+                for frame, broken in _marked(_all_frames(file))
+                if frame.pts in wanted
+            }
         if len(frames) == len(wanted):
             return [frames[times[index]] for index in indices]
     # Time stamps are missing or not those of the frames: count the frames themselves.
@@ -438,7 +443,11 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
         raise ValueError("a video has no frames")
     indices = choose(total)
     places = set(indices)
-    chosen = {index: _to_array(frame) for index, frame in enumerate(_all_frames(file)) if index in places}
+    chosen = {
+        index: _to_whole_array(frame, broken)
+        for index, (frame, broken) in enumerate(_marked(_all_frames(file)))
+        if index in places
+    }
     return [chosen[index] for index in indices]
 
 
@@ -479,6 +488,8 @@ def _of_groups(
             if frame.pts != key:
                 return None
             begun = start
+        if frame.is_corrupt:
+            return None
         if frame.pts in wanted:
             found[frame.pts] = _to_array(frame)
     return found if len(found) == len(wanted) else None
@@ -487,6 +498,8 @@ def _of_groups(
 def _stream(container: Any) -> Any:
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
+            if stream.codec_context is None:
+                raise LookupError("its codec is unknown")
             return stream
     raise ValueError("has no video stream")
 
@@ -550,6 +563,20 @@ def _decode(
     if fed:
         for frame in context.decode(None):
             yield start, frame
+
+
+def _marked(frames: Iterable[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """Frames, and whether they are damaged or come between a damaged one and the next key frame."""
+    broken = False
+    for frame in frames:
+        broken = frame.is_corrupt or (broken and not frame.key_frame)
+        yield frame, broken
+
+
+def _to_whole_array(frame: av.VideoFrame, broken: bool) -> np.ndarray:
+    if broken:
+        raise ValueError(f"is damaged: the frame at {frame.time} s does not decode whole")
+    return _to_array(frame)
 
 
 def _to_array(frame: av.VideoFrame) -> np.ndarray:

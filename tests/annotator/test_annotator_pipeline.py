@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from annotator_tiny import MINI
 from PIL import Image
 from transformers.pipelines.pt_utils import KeyDataset
 
-from emovid_dataset import video
+from emovid_dataset import truncation, video
 from emovid_dataset.emotions import EMOTIONS
 from emovid_models.annotator import pipeline, prompts
 from emovid_models.annotator.pipeline import read_frames
@@ -336,11 +337,28 @@ def test_a_bad_video_gets_an_error_in_its_place(
         sound.rate = 8000
         container.mux(stream.encode(sound))
         container.mux(stream.encode())
+    unknown = write_video(tmp_path / "unknown.mp4", frames).read_bytes()
+    animated: dict[str, bytes] = {}
+    for name in ("gif", "webp", "png"):
+        first, *others = [Image.fromarray(frame) for frame in frames[:4]]
+        first.save(tmp_path / f"a.{name}", save_all=True, append_images=others)
+        animated[name] = (tmp_path / f"a.{name}").read_bytes()
+        (tmp_path / f"half.{name}").write_bytes(animated[name][: len(animated[name]) // 2])
+    Image.fromarray(frames[0]).save(tmp_path / "a.jpg")
+    still = (tmp_path / "a.jpg").read_bytes()
     nan = torch.full((4, 3, 8, 8), float("nan"))
     bad: list[tuple[Any, str]] = [
         (tmp_path / "cut.mp4", "cannot be decoded"),
         (tmp_path / "text.mp4", "cannot be decoded"),
         (silent, "no video stream"),
+        (unknown.replace(b"avc1", b"zzzz"), "the video cannot be decoded: its codec is unknown"),
+        *(
+            (tmp_path / f"half.{name}", f"half.{name} cannot be decoded: it is truncated")
+            for name in animated
+        ),
+        *((content[:14], "the video cannot be decoded: ") for content in animated.values()),
+        (still[: len(still) // 2], "the video cannot be decoded: "),
+        (b"RIFF\4\0\0\0WEBP", "the video cannot be decoded: its head is no picture's"),
         (b"", "empty"),
         (tmp_path / "absent.mp4", "is not a file"),
         (np.zeros((0, 8, 8, 3), np.uint8), "no frames"),
@@ -366,6 +384,13 @@ def test_a_bad_video_gets_an_error_in_its_place(
         assert set(result) == {"error"}
         assert reason in result["error"]
         assert "\n" not in result["error"]
+        assert " object at 0x" not in result["error"]
+
+
+def test_one_frame_is_a_video(annotator: Any, frames: np.ndarray, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "one.mp4", frames[:1])
+    (only,) = read_frames(path, Choice([0]))
+    np.testing.assert_allclose(as_scores(annotator(path)), as_scores(annotator(only[None])), atol=1e-5)
 
 
 def test_a_failure_of_the_model_hits_its_own_video_only(
@@ -476,6 +501,37 @@ def test_av1_is_decoded_once(tmp_path: Path, numbered: np.ndarray, monkeypatch: 
         assert choose.totals == [57]
 
 
+def test_a_damaged_frame_is_no_answer(tmp_path: Path, numbered: np.ndarray) -> None:
+    """Nor are those that come between it and the next key frame; all others are."""
+    data = write_video(tmp_path / "a.mkv", numbered, bf="0").read_bytes()
+    with av.open(io.BytesIO(data)) as container:
+        victim = [bytes(packet) for packet in container.demux(video=0) if packet.size][15]
+    assert data.count(victim) == 1
+    rubbish = np.random.default_rng(0).integers(0, 256, len(victim) - 12, np.uint8).tobytes()
+    damaged = data.replace(victim, victim[:12] + rubbish)
+    for index in (15, 17):
+        with pytest.raises(ValueError, match=r"the video: is damaged: the frame at 0\.6"):
+            read_frames(damaged, Choice([index]))
+    assert [read_number(frame) for frame in read_frames(damaged, Choice([3, 25, 56]))] == [3, 25, 56]
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.mkv", "a.avi", "a.mp4"])
+def test_half_a_video_is_no_video(tmp_path: Path, numbered: np.ndarray, name: str) -> None:
+    """Most demuxers take the cut for the end; the container's own sizes tell."""
+    how = {"codec": "libvpx", "cpu-used": "8", "deadline": "realtime"} if name == "a.webm" else {}
+    data = write_video(tmp_path / name, numbered, **how).read_bytes()
+    assert len(read_frames(data, Choice([0, 56]))) == 2
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=f"{name} cannot be decoded: it is truncated"):
+        read_frames(tmp_path / name, Choice([0]))
+
+
+def test_truncation_is_told_as_in_the_dataset() -> None:
+    """The repo carries a copy of that module, since it works where this package is not installed."""
+    own = Path(str(pipeline.__file__)).with_name("truncation.py")
+    assert own.read_bytes() == Path(str(truncation.__file__)).read_bytes()
+
+
 def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> None:
     """A video of 10,000 frames is answered, and its process never takes what its frames would."""
     path = tmp_path / "long.mp4"
@@ -542,7 +598,14 @@ print(json.dumps(plain(sys.argv[2])))
 
 def test_repo_holds_only_what_it_needs(repo: Path) -> None:
     names = {path.name for path in repo.iterdir()}
-    assert {"config.json", "model.safetensors", "pipeline.py", "prompts.py", "README.md"} <= names
+    assert {
+        "config.json",
+        "model.safetensors",
+        "pipeline.py",
+        "prompts.py",
+        "truncation.py",
+        "README.md",
+    } <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
     config = json.loads((repo / "config.json").read_text())
     assert config["custom_pipelines"]["video-emotion"]["impl"] == "pipeline.VideoEmotionPipeline"
