@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import io
 import itertools
+import numbers
 import os
 import shutil
 import tempfile
@@ -39,6 +40,8 @@ from .truncation import is_truncated
 VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 """Where a row of a dataset is searched for its video, in this order."""
 
+_NOT_GIVEN: Any = object()
+_CAPTION_TOKENS = 64
 _TIMEOUT = 60  # seconds without a byte
 _KEPT_BYTES = 32 << 20  # of a video's packets between counting and decoding
 _PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
@@ -52,14 +55,14 @@ class VideoEmotionPipeline(Pipeline):
     """Emotion of videos by scored labels, and captions.
 
     Made by `pipeline("video-emotion", model=..., trust_remote_code=True)`. Options may be given there, or at
-    each call.
+    each call, which then counts; None stands for the default.
 
     Args:
         top_k: how many of the eight emotions to return, the likeliest first; None returns all.
         batch_size: videos that the model sees at once. The next batch is decoded meanwhile.
         num_frames: frames to look at, by default the model's.
         return_caption: whether to write a caption too.
-        max_new_tokens: longest caption, in tokens.
+        max_new_tokens: longest caption, in tokens, by default 64.
     """
 
     model: Any
@@ -74,6 +77,7 @@ class VideoEmotionPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model.eval()
+        _whole_number("batch_size", self._batch_size)
         # The defaults of a generation config may sample; the same video shall get the same caption.
         self._labels = self.processor.encode_labels(EMOTIONS, end=END_OF_TURN)
 
@@ -100,9 +104,7 @@ class VideoEmotionPipeline(Pipeline):
             Exception: what an iterator raised, after the results of all that it gave before.
         """
         options.pop("num_workers", None)
-        batch_size = options.pop("batch_size", None) or self._batch_size or 1
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, not at least 1")
+        batch_size = _whole_number("batch_size", options.pop("batch_size", self._batch_size)) or 1
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         steps = (
             {**self._preprocess_params, **preprocess},
@@ -117,10 +119,10 @@ class VideoEmotionPipeline(Pipeline):
 
     def _sanitize_parameters(
         self,
-        top_k: int | None = None,
-        num_frames: int | None = None,
-        return_caption: bool | None = None,
-        max_new_tokens: int | None = None,
+        top_k: Any = _NOT_GIVEN,
+        num_frames: Any = _NOT_GIVEN,
+        return_caption: Any = _NOT_GIVEN,
+        max_new_tokens: Any = _NOT_GIVEN,
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
@@ -136,11 +138,9 @@ class VideoEmotionPipeline(Pipeline):
             ("num_frames", num_frames, preprocess),
             ("max_new_tokens", max_new_tokens, forward),
         ):
-            if value is not None:
-                if isinstance(value, bool) or int(value) != value or value < 1:
-                    raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
-                step[name] = int(value)
-        if return_caption is not None:
+            if value is not _NOT_GIVEN:
+                step[name] = _whole_number(name, value)
+        if return_caption is not _NOT_GIVEN:
             forward["return_caption"] = bool(return_caption)
         return preprocess, forward, postprocess
 
@@ -209,7 +209,7 @@ class VideoEmotionPipeline(Pipeline):
         return {"pixels": pixels}
 
     def _forward(  # type: ignore[override]
-        self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int = 64
+        self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int | None = None
     ) -> dict[str, Any]:
         pixels = [item["pixels"].to(self.model.device, self.model.dtype) for item in model_inputs["items"]]
         features = self.model.get_video_features(torch.cat(pixels))
@@ -225,7 +225,7 @@ class VideoEmotionPipeline(Pipeline):
                 **prompts,
                 video_features=features,
                 do_sample=False,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=max_new_tokens or _CAPTION_TOKENS,
                 eos_token_id=self.processor.tokenizer.convert_tokens_to_ids(END_OF_TURN),
                 pad_token_id=self.processor.tokenizer.pad_token_id,
             )
@@ -309,6 +309,15 @@ def read_frames(video: Any, choose: Indices) -> Any:
     raise ValueError(
         f"a video is a {type(video).__name__}; allowed: path, address, bytes, array, tensor, list of frames"
     )
+
+
+def _whole_number(name: str, value: Any) -> int | None:
+    """An option that is None or at least 1."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
+    return int(value)
 
 
 def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:

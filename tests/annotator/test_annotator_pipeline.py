@@ -156,9 +156,38 @@ def test_batches_change_no_answer(annotator: Any, stickers: list[Path]) -> None:
 def test_top_k(annotator: Any, stickers: list[Path]) -> None:
     full = annotator(stickers[0])
     assert annotator(stickers[0], top_k=3) == full[:3]
-    for wrong in (0, -1, 2.5, True):
-        with pytest.raises(ValueError, match="top_k is"):
-            annotator(stickers[0], top_k=wrong)
+
+
+def another(annotator: Any, **options: Any) -> Any:
+    """A pipeline with the same model that is given options when it is made."""
+    return pipeline.VideoEmotionPipeline(
+        model=annotator.model,
+        processor=annotator.processor,
+        task="video-emotion",
+        device=torch.device("cpu"),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("name", ["top_k", "batch_size", "num_frames", "max_new_tokens"])
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, True, "4", float("nan")])
+def test_a_number_is_whole_and_at_least_one(
+    annotator: Any, frames: np.ndarray, name: str, wrong: Any
+) -> None:
+    reason = f"{name} is {wrong!r}; allowed: a whole number, at least 1"
+    with pytest.raises(ValueError, match=reason):
+        annotator(frames, **{name: wrong})
+    with pytest.raises(ValueError, match=reason):
+        another(annotator, **{name: wrong})
+
+
+def test_none_at_a_call_undoes_what_was_given_before(annotator: Any, frames: np.ndarray) -> None:
+    given = {"top_k": 2, "num_frames": 1, "return_caption": True, "max_new_tokens": 3, "batch_size": 2}
+    narrow = another(annotator, **given)
+    assert len(narrow(frames)["emotions"]) == 2
+    assert len(narrow(frames, top_k=None)["emotions"]) == 8
+    found = narrow(frames, **dict.fromkeys(given))
+    np.testing.assert_allclose(as_scores(found), as_scores(annotator(frames)), atol=1e-5)
 
 
 def test_num_frames_chooses_how_much_is_seen(annotator: Any, frames: np.ndarray) -> None:
