@@ -404,6 +404,27 @@ def test_unknown_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_refusal(tmp_path / "absent")
 
 
+def test_another_kind_of_model(tmp_path: Path) -> None:
+    """Models that load well by themselves, with a tokenizer and without."""
+    from tokenizers import Tokenizer, models
+    from transformers import (
+        BertConfig,
+        BertModel,
+        PreTrainedTokenizerFast,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+    )
+
+    sizes = dict(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2)
+    Qwen2ForCausalLM(Qwen2Config(num_key_value_heads=1, **sizes)).save_pretrained(tmp_path / "qwen2")
+    words = Tokenizer(models.WordLevel({"a": 0, "b": 1, "?": 2}, unk_token="?"))
+    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?").save_pretrained(tmp_path / "qwen2")
+    BertModel(BertConfig(**sizes)).save_pretrained(tmp_path / "bert")
+    for name in ("qwen2", "bert"):
+        assert (tmp_path / name / "model.safetensors").is_file()
+        check_refusal(tmp_path / name)
+
+
 def test_repo_without_weights(repo: Path, tmp_path: Path) -> None:
     shutil.copytree(repo, tmp_path / "m", ignore=shutil.ignore_patterns("*.safetensors"))
     check_refusal(tmp_path / "m", "safetensors")
