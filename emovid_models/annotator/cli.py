@@ -106,12 +106,12 @@ def annotator(
     base: Annotated[str, typer.Option(help="The annotator to start from: a folder or a Hub repo.")],
     out: Annotated[Path, typer.Option(help="Folder of the new annotator, and of its checkpoints.")],
     method: Annotated[str, typer.Option(help="lora or full.")] = "lora",
-    epochs: Annotated[float, typer.Option(help="At most so many.")] = 3.0,
+    epochs: Annotated[float, typer.Option(help="At most so many.")] = 6.0,
     batch_size: Annotated[int, typer.Option(help="Conversations a device and step.")] = 4,
     accumulate: Annotated[int, typer.Option(help="Steps whose gradients are added up.")] = 1,
     learning_rate: Annotated[float | None, typer.Option(help="Peak; 1e-4 for lora, 2e-5 for full.")] = None,
     rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 16,
-    patience: Annotated[int, typer.Option(help="Epochs without a better macro recall before it stops.")] = 3,
+    patience: Annotated[int, typer.Option(help="Epochs without a better macro recall before it stops.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")

@@ -28,10 +28,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 from transformers import (
-    EarlyStoppingCallback,
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerState,
     TrainingArguments,
     set_seed,
 )
@@ -57,7 +57,7 @@ class TrainingConfig:
 
     Attributes:
         method: "lora" or "full".
-        epochs: at most so many.
+        epochs: at most so many; the learning rate falls to zero over them, whether it stops early or not.
         batch_size: conversations a device and step.
         accumulate: steps whose gradients are added up.
         learning_rate: peak; by default 1e-4 for LoRA and 2e-5 for all weights.
@@ -70,13 +70,13 @@ class TrainingConfig:
     """
 
     method: str = "lora"
-    epochs: float = 3.0
+    epochs: float = 6.0
     batch_size: int = 4
     accumulate: int = 1
     learning_rate: float | None = None
     rank: int = 16
     seed: int = 0
-    patience: int = 3
+    patience: int = 2
     gradient_checkpointing: bool = False
     train_tower: bool = False
     caption: bool = True
@@ -308,6 +308,38 @@ class _Epoch(TrainerCallback):
         self.conversations.epoch = round(state.epoch or 0)
 
 
+class _EarlyStopping(TrainerCallback):
+    """Stops when the evaluations since the best one have used up the patience.
+
+    They are counted in the history that a checkpoint holds, so that a resumed run stops where an undisturbed
+    one does.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.best_global_step is not None:
+            state.best_model_checkpoint = str(_best_checkpoint(Path(args.output_dir), state))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if _evaluations_since_best(state) >= self.patience:
+            control.should_training_stop = True
+
+
+def _evaluations_since_best(state: TrainerState) -> int:
+    recalls = [entry["eval_macro_recall"] for entry in state.log_history if "eval_macro_recall" in entry]
+    return len(recalls) - 1 - recalls.index(max(recalls)) if recalls else 0
+
+
+def _best_checkpoint(folder: Path, state: TrainerState) -> Path:
+    """Where the best weights lie, also after the folder was moved."""
+    path = folder / f"checkpoint-{state.best_global_step}"
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is missing; it held the best weights, so train --anew")
+    return path
+
+
 def macro_recall(predicted: torch.Tensor, labels: torch.Tensor) -> float:
     """Mean of the recalls of the emotions that occur.
 
@@ -393,7 +425,8 @@ def train_annotator(
         out: folder of the new annotator; checkpoints are kept in its ``checkpoints``.
         config: how to train.
         content_type: train on clips of one content type only.
-        resume: go on from the last checkpoint, if there is one, as if there had been no interruption.
+        resume: go on from the last checkpoint, if there is one, as if there had been no interruption; a run
+            that had ended does no further step.
         progress: show progress on stderr.
 
     Returns:
@@ -401,7 +434,7 @@ def train_annotator(
 
     Raises:
         ValueError: an option is out of range, or a split has no clip.
-        OSError: data or base cannot be read, or `out` cannot be written.
+        OSError: data or base cannot be read, `out` cannot be written, or the best checkpoint is gone.
     """
     config = config or TrainingConfig()
     out = Path(out)
@@ -457,7 +490,7 @@ def train_annotator(
         train_dataset=train,
         eval_dataset=validation,
         processor=processor,
-        callbacks=[_Epoch(train), EarlyStoppingCallback(early_stopping_patience=config.patience)],
+        callbacks=[_Epoch(train), _EarlyStopping(config.patience)],
     )
     trainer.remove_callback(PrinterCallback)  # it prints where --json does
     if progress:
@@ -468,7 +501,13 @@ def train_annotator(
         if trainer.is_world_process_zero():
             for path in incomplete:
                 shutil.rmtree(path)
-    outcome = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if checkpoint is not None and _is_finished(checkpoint, config):
+        # The Trainer would do at least one step more.
+        trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        trainer.state.best_model_checkpoint = str(_best_checkpoint(checkpoints, trainer.state))
+        trainer._load_best_model()
+    else:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     scores, labels = trainer.score(validation)
     temperature = fit_temperature(scores, labels)
     network = trainer.accelerator.unwrap_model(trainer.model)
@@ -482,7 +521,7 @@ def train_annotator(
         accuracy=float((predicted == labels).float().mean()),
         calibration_error=calibration_error((scores / temperature).softmax(-1), labels),
         temperature=temperature,
-        steps=outcome.global_step,
+        steps=trainer.state.global_step,
     )
     if trainer.is_world_process_zero():
         run = _run_card(data, base, splits, config, result, trainer.state.log_history)
@@ -510,6 +549,12 @@ def _find_checkpoint(folder: Path) -> tuple[Path | None, list[Path]]:
         else:
             complete[int(step)] = path
     return (complete[max(complete)] if complete else None), incomplete
+
+
+def _is_finished(checkpoint: Path, config: TrainingConfig) -> bool:
+    """Whether the run that saved this has done all its epochs, or used up its patience."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    return (state.epoch or 0) >= config.epochs or _evaluations_since_best(state) >= config.patience
 
 
 def with_lora(model: Any, rank: int) -> Any:

@@ -165,6 +165,79 @@ def test_resumed_run_ends_where_the_undisturbed_one_does(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+# early stopping
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.fixture
+def recalls(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """What the next evaluations find, whatever the model says; None interrupts the run there."""
+    script: list[float | None] = []
+
+    def scripted(predicted: torch.Tensor, labels: torch.Tensor) -> float:
+        recall = script.pop(0)
+        if recall is None:
+            raise Interrupted
+        return recall
+
+    monkeypatch.setattr("emovid_models.annotator.train.macro_recall", scripted)
+    return script
+
+
+def epochs_done(out: Path) -> list[float]:
+    """Macro recall after each epoch, as the run card has it."""
+    history = json.loads((out / RUN_CARD).read_text())["history"]
+    return [entry["eval_macro_recall"] for entry in history if "eval_macro_recall" in entry]
+
+
+def test_early_stopping(recalls: list[float | None], sticker_build: Path, repo: Path, tmp_path: Path) -> None:
+    """It stops after so many flat evaluations, wherever it was interrupted, and gives the best epoch."""
+    config = TrainingConfig(epochs=6, patience=2, batch_size=16, learning_rate=3e-3, rank=2, caption=False)
+    out = tmp_path / "out"
+    recalls[:] = [0.2, 0.5, 0.4, None]  # the last evaluation before the patience is spent
+    with pytest.raises(Interrupted):
+        train_annotator(sticker_build, repo, out, config)
+    recalls[:] = [0.5, 0.5]  # of the fourth epoch, and of what is handed over
+    result = train_annotator(sticker_build, repo, out, config)
+    steps = -(-len(select(sticker_build, split="train")) // 16)
+    assert recalls == []
+    assert result.steps == 4 * steps
+    assert epochs_done(out) == [0.2, 0.5, 0.4, 0.5]
+
+    found = weights(out)
+    best, last = (merged(repo, out / "checkpoints" / f"checkpoint-{epoch * steps}") for epoch in (2, 4))
+    assert all(torch.equal(best[name], found[name]) for name in found)
+    assert not all(torch.equal(last[name], found[name]) for name in found)
+
+    recalls[:] = [0.5]
+    shutil.move(out, tmp_path / "moved")
+    again = train_annotator(sticker_build, repo, tmp_path / "moved", config)
+    assert recalls == []
+    assert again.steps == 4 * steps
+    assert epochs_done(tmp_path / "moved") == [0.2, 0.5, 0.4, 0.5]
+    assert all(torch.equal(value, found[name]) for name, value in weights(tmp_path / "moved").items())
+
+    shutil.rmtree(tmp_path / "moved" / "checkpoints" / f"checkpoint-{2 * steps}")
+    with pytest.raises(FileNotFoundError, match=f"checkpoint-{2 * steps} is missing"):
+        train_annotator(sticker_build, repo, tmp_path / "moved", config)
+
+
+def merged(base: Path, checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The weights of a base with a checkpoint's adapter, as they are stored."""
+    from peft import PeftModel
+
+    model = load_annotator(base, device="cpu").model
+    state = PeftModel.from_pretrained(model, checkpoint).merge_and_unload().state_dict()
+    return {name: value.half().float() for name, value in state.items()}
+
+
+def test_defaults_can_stop_early() -> None:
+    assert TrainingConfig().patience + 1 < TrainingConfig().epochs
+
+
 @pytest.mark.parametrize("state", [None, "", '{"epoch": 1'], ids=["absent", "empty", "half"])
 def test_checkpoint_that_was_cut_off_is_passed_over(state: str | None, tmp_path: Path) -> None:
     for name in ("checkpoint-6", "checkpoint-12", "checkpoint-999", "checkpoint-mine"):
