@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 
 from emovid_dataset.emotions import EMOTIONS
@@ -163,6 +164,15 @@ def test_resumed_run_ends_where_the_undisturbed_one_does(
     assert not cut_off.exists()
     expected, found = weights(lora), weights(out)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+    # Those are of the best epoch, which may be the first; what the second has learnt is in its checkpoint.
+    (last,) = [path.relative_to(lora) for path in checkpoints[1:]]
+    expected, found = (load_file(folder / last / "adapter_model.safetensors") for folder in (lora, out))
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    before = load_file(checkpoints[0] / "adapter_model.safetensors")
+    assert not all(torch.equal(expected[name], before[name]) for name in expected)
+    ours, theirs = (torch.load(folder / last / "optimizer.pt", weights_only=True) for folder in (lora, out))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 # early stopping
