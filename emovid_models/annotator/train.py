@@ -40,6 +40,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from emovid_dataset import video as clips_video
 from emovid_dataset.emotions import EMOTIONS
 from emovid_dataset.loading import Selection, select
+from emovid_dataset.location import Location
+from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 from emovid_models.nvila import NVILALiteProcessor
@@ -438,9 +440,11 @@ def train_annotator(
     """
     config = config or TrainingConfig()
     out = Path(out)
+    location = Location.find(data)  # once, so that a push meanwhile changes nothing
+    manifest = location.manifest()
     splits = {}
     for split in ("train", "validation"):
-        splits[split] = select(data, split=split, content_type=content_type)
+        splits[split] = select(location.root, split=split, content_type=content_type)
         if not len(splits[split]):
             raise ValueError(f"--data {data} has no clip in the split {split!r}")
     set_seed(config.seed)
@@ -495,6 +499,7 @@ def train_annotator(
     trainer.remove_callback(PrinterCallback)  # it prints where --json does
     if progress:
         trainer.add_callback(_Report())
+    identity = model_identity(base, annotator) if trainer.is_world_process_zero() else ""
     checkpoint = None
     if resume:
         checkpoint, incomplete = _find_checkpoint(checkpoints)
@@ -524,7 +529,15 @@ def train_annotator(
         steps=trainer.state.global_step,
     )
     if trainer.is_world_process_zero():
-        run = _run_card(data, base, splits, config, result, trainer.state.log_history)
+        sources = {
+            "data": str(data),
+            "data_location": location.root,
+            "data_digest": manifest.source_digest,
+            "data_version": manifest.version,
+            "base": str(base),
+            "base_identity": identity,
+        }
+        run = _run_card(sources, splits, config, result, trainer.state.log_history)
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float16
         assemble_repo(out, model=model, processor=processor, card=_card(run), dtype=dtype)
         (out / RUN_CARD).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
@@ -576,25 +589,18 @@ def with_lora(model: Any, rank: int) -> Any:
 
 
 def _run_card(
-    data: Any,
-    base: Any,
+    sources: dict[str, str],
     splits: dict[str, Selection],
     config: TrainingConfig,
     result: TrainingResult,
     history: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    from emovid_dataset.location import Location
-
-    manifest = Location.find(data).manifest()
     libraries = ("torch", "transformers", "peft", "accelerate", "datasets", "av", "numpy")
     measured = asdict(result)
     del measured["out"]
     return {
-        "data": str(data),
-        "data_digest": manifest.source_digest,
-        "data_version": manifest.version,
+        **sources,
         "clips": {split: len(clips) for split, clips in splits.items()},
-        "base": str(base),
         "config": asdict(config),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "validation": measured,

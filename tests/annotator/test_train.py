@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 from emovid_dataset.emotions import EMOTIONS
 from emovid_dataset.loading import select
+from emovid_dataset.location import Location
 from emovid_dataset.manifest import Manifest
+from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.annotator.train import (
     RUN_CARD,
@@ -118,7 +121,10 @@ def test_result_is_an_annotator(lora: Path, stickers: list[Path]) -> None:
 def test_run_card_says_how(lora: Path, sticker_build: Path, repo: Path) -> None:
     run = json.loads((lora / RUN_CARD).read_text())
     assert run["data_digest"] == Manifest.read(sticker_build).source_digest
+    assert run["data_location"] == str(sticker_build)
     assert run["base"] == str(repo)
+    assert run["base_identity"] == model_identity(repo, load_annotator(repo, device="cpu"))
+    assert run["base_identity"].startswith(f"{repo.name}@")
     assert run["config"]["seed"] == 0
     assert run["config"]["rank"] == 4
     assert run["versions"]["torch"] == torch.__version__.split("+")[0]
@@ -126,6 +132,33 @@ def test_run_card_says_how(lora: Path, sticker_build: Path, repo: Path) -> None:
         "train": len(select(sticker_build, split="train")),
         "validation": len(select(sticker_build, split="validation")),
     }
+
+
+def test_run_card_names_the_commit_that_was_trained_on(
+    sticker_build: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for the repo a second time gets the commit of a push in between."""
+    first, pushed = "a" * 40, "b" * 40
+    looked_up: list[str | None] = []
+
+    def on_hub(cls: type[Location], name: str, revision: str | None, token: Any) -> Location:
+        looked_up.append(revision)
+        commit = revision or (first if looked_up == [None] else pushed)
+        return cls(f"hf://datasets/{name}@{commit}", token)
+
+    def file(location: Location, path: str) -> str:
+        assert location.root == f"hf://datasets/emovid/EmoVid@{first}"
+        return str(sticker_build / path)
+
+    monkeypatch.setattr(Location, "_on_hub", classmethod(on_hub))
+    monkeypatch.setattr(Location, "_files", lambda location: fsspec.filesystem("file"))
+    monkeypatch.setattr(Location, "_name", file)
+    config = TrainingConfig(epochs=0.1, batch_size=8, rank=2)
+    train_annotator("emovid/EmoVid", repo, tmp_path, config)
+    run = json.loads((tmp_path / RUN_CARD).read_text())
+    assert run["data"] == "emovid/EmoVid"
+    assert run["data_location"] == f"hf://datasets/emovid/EmoVid@{first}"
+    assert run["data_digest"] == Manifest.read(sticker_build).source_digest
 
 
 def test_reported_recall_is_that_of_the_annotator_on_validation(lora: Path, sticker_build: Path) -> None:
