@@ -6,6 +6,7 @@ import functools
 import http.server
 import io
 import json
+import struct
 import subprocess
 import sys
 import threading
@@ -60,6 +61,17 @@ def numbered() -> np.ndarray:
 
 def read_number(frame: np.ndarray) -> int:
     return sum(int(frame[4:12, bit * 12 + 3 : bit * 12 + 9].mean() > 127) << bit for bit in range(8))
+
+
+def rotate(path: Path, degrees: int) -> None:
+    """Write into an MP4 that its pictures are to be turned clockwise, as a phone does."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4
+    at += 4 + (32 if data[at] == 1 else 20) + 16  # version and flags, times and ids, layer and volume
+    one = 1 << 16
+    a, b = {90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, -b, a, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
 
 
 class Choice:
@@ -559,6 +571,36 @@ def test_truncation_is_told_as_in_the_dataset() -> None:
     """The repo carries a copy of that module, since it works where this package is not installed."""
     own = Path(str(pipeline.__file__)).with_name("truncation.py")
     assert own.read_bytes() == Path(str(truncation.__file__)).read_bytes()
+
+
+def test_frames_without_times_are_counted(tmp_path: Path, numbered: np.ndarray) -> None:
+    path = write_video(tmp_path / "a.h264", numbered, bf="3")
+    for indices in ([0, 20, 56], [5], list(range(57))):
+        choose = Choice(indices)
+        assert [read_number(frame) for frame in read_frames(path, choose)] == indices
+        assert choose.totals[-1] == 57
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_packets_that_are_not_kept_are_read_again(
+    tmp_path: Path, numbered: np.ndarray, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / f"a.{suffix}", numbered, bf="3")
+    again = functools.partial(pytest.fail, "everything is decoded")
+    monkeypatch.setattr(pipeline, "_all_frames", again)
+    monkeypatch.setattr(pipeline, "_KEPT_BYTES", path.stat().st_size // 3)
+    for indices in ([0, 20, 56], [9, 10, 11], [56], list(range(57))):
+        assert [read_number(frame) for frame in read_frames(path, Choice(indices))] == indices
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_phones_rotation_is_undone(tmp_path: Path, numbered: np.ndarray, degrees: int) -> None:
+    path = write_video(tmp_path / "a.mp4", numbered)
+    flat = read_frames(path, Choice([0, 30]))
+    rotate(path, degrees)
+    turned = read_frames(path, Choice([0, 30]))
+    for before, after in zip(flat, turned, strict=True):
+        assert np.array_equal(np.rot90(before, -degrees // 90), after)
 
 
 def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> None:
