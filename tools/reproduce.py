@@ -82,6 +82,8 @@ class Settings:
         lora_batch: clips a step.
         t2v_lora_steps: of the T2V LoRA, which has no first frame that tells of the emotion.
         t2v_caption_dropout: share of its samples that keep only the emotion.
+        emotion_dropout: share of the samples without their emotion; emotion guidance goes from these to the
+            others, so that both must be learnt.
         lora_rank: of each LoRA, and its alpha.
         lora_rate: learning rate.
         emoji: at most this many emoji for VAE and bases.
@@ -109,10 +111,11 @@ class Settings:
     i2v: Schedule = field(default_factory=lambda: Schedule(steps=700, batch_size=12, learning_rate=8e-4))
     lora_steps: int = 900
     t2v_lora_steps: int = 2400
-    t2v_caption_dropout: float = 0.3
+    t2v_caption_dropout: float = 0.2
+    emotion_dropout: float = 0.2
     lora_batch: int = 8
     lora_rank: int = 16
-    lora_rate: float = 1e-3
+    lora_rate: float = 2e-3
     emoji: int = 4000
     flow_shift: float = 2.0
     denoising: int = 8
@@ -344,7 +347,7 @@ def _train_lora(run: Run, task: str) -> list[Path]:
         width=SIZE,
         max_frames=FRAMES,
         checkpointing=False,
-        emotion_dropout=0.05,
+        emotion_dropout=run.settings.emotion_dropout,
         caption_dropout=run.settings.t2v_caption_dropout if task == "t2v" else 0.05,
         text_dropout=0.1,
         checkpoint_every=100,
@@ -713,7 +716,7 @@ class Stage:
 
 _MODEL = ("seed", "threads", "size")
 _VIDEOS = ("seed", "threads", "denoising", "guidance")
-_LORA = (*_MODEL, "lora_steps", "lora_batch", "lora_rank", "lora_rate")
+_LORA = (*_MODEL, "lora_steps", "lora_batch", "lora_rank", "lora_rate", "emotion_dropout")
 
 STAGES: dict[str, Stage] = {
     "data": Stage(data, (), ("ratios", "emoji")),

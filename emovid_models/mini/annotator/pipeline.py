@@ -13,14 +13,16 @@ This file and its siblings work alone: a Hub repo carries them beside the weight
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
+import numbers
 import os
 import shutil
 import tempfile
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +35,17 @@ from PIL import Image
 from transformers import Pipeline
 
 from .prompts import CAPTION_QUESTION, EMOTION_QUESTION, EMOTIONS, END_OF_TURN
+from .truncation import is_truncated
 
 VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 """Where a row of a dataset is searched for its video, in this order."""
 
+_NOT_GIVEN: Any = object()
+_CAPTION_TOKENS = 64
 _TIMEOUT = 60  # seconds without a byte
+_KEPT_BYTES = 32 << 20  # of a video's packets between counting and decoding
 _PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
+_OF_DECODERS = (OSError, EOFError, SyntaxError, LookupError, ArithmeticError, MemoryError)
 
 Indices = Callable[[int], Sequence[int]]
 """From the number of a video's frames to the indices that are wanted."""
@@ -48,14 +55,14 @@ class VideoEmotionPipeline(Pipeline):
     """Emotion of videos by scored labels, and captions.
 
     Made by `pipeline("video-emotion", model=..., trust_remote_code=True)`. Options may be given there, or at
-    each call.
+    each call, which then counts; None stands for the default.
 
     Args:
         top_k: how many of the eight emotions to return, the likeliest first; None returns all.
         batch_size: videos that the model sees at once. The next batch is decoded meanwhile.
         num_frames: frames to look at, by default the model's.
         return_caption: whether to write a caption too.
-        max_new_tokens: longest caption, in tokens.
+        max_new_tokens: longest caption, in tokens, by default 64.
     """
 
     model: Any
@@ -70,6 +77,7 @@ class VideoEmotionPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model.eval()
+        _whole_number("batch_size", self._batch_size)
         # The defaults of a generation config may sample; the same video shall get the same caption.
         self._labels = self.processor.encode_labels(EMOTIONS, end=END_OF_TURN)
 
@@ -80,22 +88,23 @@ class VideoEmotionPipeline(Pipeline):
             inputs: one video, or several. A video is a path, an http(s) address, bytes of a file, frames as
                 an array or tensor [T, H, W, C] or [T, C, H, W] (bytes 0..255, or floats 0..1), a list of
                 frames, a row of a dataset that holds one, or a function that returns any of these and is
-                called when it is the video's turn. Several are a list, tuple, `datasets.Dataset`, an array of
-                five dimensions, or any iterator; an iterator is read as results are taken.
+                called when it is the video's turn. Several are a list, a tuple, an array of five dimensions,
+                a dataset with `__getitem__` and `__len__` (its rows are read in the threads that decode), or
+                any iterator; an iterator is read as results are taken.
             **options: see the class.
 
         Returns:
             For a video a list of `{"label", "score"}`, the likeliest first; with `return_caption` a dict
             `{"emotions": that list, "caption": text}`; for a video that cannot be used `{"error": reason}`.
-            For several videos a list of these, in order; for an iterator an iterator of these.
+            For several videos a list of these, in order; for an iterator an iterator of these. A row that a
+            dataset fails to give is such an error too.
 
         Raises:
             ValueError: an option is out of range, or the input is nothing of the above.
+            Exception: what an iterator raised, after the results of all that it gave before.
         """
         options.pop("num_workers", None)
-        batch_size = options.pop("batch_size", None) or self._batch_size or 1
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, not at least 1")
+        batch_size = _whole_number("batch_size", options.pop("batch_size", self._batch_size)) or 1
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         steps = (
             {**self._preprocess_params, **preprocess},
@@ -110,10 +119,10 @@ class VideoEmotionPipeline(Pipeline):
 
     def _sanitize_parameters(
         self,
-        top_k: int | None = None,
-        num_frames: int | None = None,
-        return_caption: bool | None = None,
-        max_new_tokens: int | None = None,
+        top_k: Any = _NOT_GIVEN,
+        num_frames: Any = _NOT_GIVEN,
+        return_caption: Any = _NOT_GIVEN,
+        max_new_tokens: Any = _NOT_GIVEN,
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
@@ -129,11 +138,9 @@ class VideoEmotionPipeline(Pipeline):
             ("num_frames", num_frames, preprocess),
             ("max_new_tokens", max_new_tokens, forward),
         ):
-            if value is not None:
-                if isinstance(value, bool) or int(value) != value or value < 1:
-                    raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
-                step[name] = int(value)
-        if return_caption is not None:
+            if value is not _NOT_GIVEN:
+                step[name] = _whole_number(name, value)
+        if return_caption is not _NOT_GIVEN:
             forward["return_caption"] = bool(return_caption)
         return preprocess, forward, postprocess
 
@@ -148,10 +155,15 @@ class VideoEmotionPipeline(Pipeline):
         threads = max(1, min(batch_size, os.cpu_count() or 1))
         with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
             waiting: deque[Future[dict[str, Any]]] = deque()
+            broken: Exception | None = None
 
             def decode(count: int) -> None:
-                for item in itertools.islice(items, count):
-                    waiting.append(pool.submit(self.preprocess, item, **preprocess))
+                nonlocal broken
+                try:
+                    for item in itertools.islice(items, 0 if broken else count):
+                        waiting.append(pool.submit(self.preprocess, item, **preprocess))
+                except Exception as error:
+                    broken = error
 
             try:
                 decode(2 * batch_size)
@@ -160,6 +172,8 @@ class VideoEmotionPipeline(Pipeline):
                     decode(len(batch))
                     for output in self._forward_or_errors(batch, forward):
                         yield self.postprocess(output, **postprocess)
+                if broken is not None:
+                    raise broken
             finally:
                 for future in waiting:
                     future.cancel()
@@ -195,7 +209,7 @@ class VideoEmotionPipeline(Pipeline):
         return {"pixels": pixels}
 
     def _forward(  # type: ignore[override]
-        self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int = 64
+        self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int | None = None
     ) -> dict[str, Any]:
         pixels = [item["pixels"].to(self.model.device, self.model.dtype) for item in model_inputs["items"]]
         features = self.model.get_video_features(torch.cat(pixels))
@@ -211,7 +225,7 @@ class VideoEmotionPipeline(Pipeline):
                 **prompts,
                 video_features=features,
                 do_sample=False,
-                max_new_tokens=max_new_tokens,
+                max_new_tokens=max_new_tokens or _CAPTION_TOKENS,
                 eos_token_id=self.processor.tokenizer.convert_tokens_to_ids(END_OF_TURN),
                 pad_token_id=self.processor.tokenizer.pad_token_id,
             )
@@ -297,6 +311,15 @@ def read_frames(video: Any, choose: Indices) -> Any:
     )
 
 
+def _whole_number(name: str, value: Any) -> int | None:
+    """An option that is None or at least 1."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
+    return int(value)
+
+
 def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:
     """Whether several videos are given, and the videos."""
     if isinstance(inputs, (np.ndarray, torch.Tensor)):
@@ -309,6 +332,9 @@ def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:
             isinstance(item, Image.Image) or getattr(item, "ndim", 0) == 3 for item in inputs
         )
         return (False, iter([inputs])) if frames else (True, iter(inputs))
+    if hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"):
+        rows = getattr(inputs, "iloc", inputs)  # a pandas series finds by label, its `iloc` by place
+        return True, (functools.partial(rows.__getitem__, place) for place in range(len(inputs)))
     if isinstance(inputs, Iterable):
         return True, iter(inputs)
     raise ValueError(
@@ -341,33 +367,32 @@ def _fetched(url: str) -> Iterator[Path]:
 
 def _read_file(source: Path | bytes, choose: Indices) -> list[Any]:
     name = "the video" if isinstance(source, bytes) else str(source)
-    head = source[:16] if isinstance(source, bytes) else _head(source)
-    if not head:
-        raise ValueError(f"{name} is empty")
-    try:
-        if head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-            return _read_picture(source, choose)
-        with _opened(source) as file:
-            return _read_video(file, choose)
-    except (av.FFmpegError, EOFError, SyntaxError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ValueError(f"{name} cannot be decoded: {reason}") from error
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(16)
+    with _opened(source) as file:
+        head = file.read(16)
+        if not head:
+            raise ValueError(f"{name} is empty")
+        picture = head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        try:
+            if is_truncated(file):
+                raise EOFError("it is truncated: its own sizes say that there is more")
+            file.seek(0)
+            return _read_picture(file, choose) if picture else _read_video(file, choose)
+        except Image.UnidentifiedImageError as error:
+            raise ValueError(f"{name} cannot be decoded: its head is no picture's") from error
+        except (av.FFmpegError, Image.DecompressionBombError, *_OF_DECODERS) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ValueError(f"{name} cannot be decoded: {reason}") from error
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def _opened(source: Path | bytes) -> BinaryIO:
     return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
 
 
-def _read_picture(source: Path | bytes, choose: Indices) -> list[Any]:
+def _read_picture(file: BinaryIO, choose: Indices) -> list[Any]:
     """Frames of an animated picture, or of a still one; transparent parts are left to the processor."""
-    with _opened(source) as file, Image.open(file) as image:
+    with Image.open(file) as image:
         indices = choose(getattr(image, "n_frames", 1))
         frames: dict[int, Image.Image] = {}
         for index in sorted(set(indices)):
@@ -377,82 +402,190 @@ def _read_picture(source: Path | bytes, choose: Indices) -> list[Any]:
 
 
 def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
-    """Frames of a video, in two passes: the packets are counted, then what is needed is decoded.
+    """Frames of a video: the packets are counted, then what is needed is decoded.
 
     Only groups of pictures that hold a wanted frame, or that one refers to, go through the decoder, and only
-    wanted frames are kept, so that an hour of video takes no more memory than a second.
+    wanted frames are kept, so that an hour of video takes no more memory than a second. The packets of a
+    short video are kept from the counting; those of a long one are read once more.
     """
     order: list[tuple[int | None, int]] = []
     keys: list[int | None] = []
+    kept: list[av.Packet] = []
+    count = size = 0
+    frames: dict[int | None, np.ndarray] | None = None
     with av.open(file) as container:
-        for packet in container.demux(_stream(container)):
-            if packet.size == 0 or packet.is_discard:
-                continue
+        stream = _stream(container)
+        for packet in _packets(container, stream):
             if packet.is_keyframe or not keys:
                 keys.append(packet.pts)
-            order.append((packet.pts, len(keys) - 1))
-    if not order:
-        raise ValueError("a video has no frames")
-    times = sorted({time for time, _ in order if time is not None})
-    if len(times) == len(order):
-        indices = choose(len(times))
-        wanted = {times[index] for index in indices}
-        needed = [False] * len(keys)
-        for time, group in order:
-            if time in wanted:
-                needed[group] = True
-                key = keys[group]
-                # A frame shown before its group's key frame also refers to the group before.
-                if group and (key is None or time is None or time < key):
-                    needed[group - 1] = True
-        frames = {
-            frame.pts: _to_array(frame)
-            for frame in _decode(file, lambda group: needed[group])
-            if frame.pts in wanted
-        }
+            if not packet.is_discard:
+                order.append((packet.pts, len(keys) - 1))
+            count += 1
+            size += packet.size
+            if size <= _KEPT_BYTES:
+                kept.append(packet)
+        if not order:
+            raise ValueError("a video has no frames")
+        times = sorted({time for time, _ in order if time is not None})
+        # AVI holds no presentation times: those of reordered frames are FFmpeg's guess.
+        guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
+        if timed := len(times) == len(order) and not guessed:
+            indices = choose(len(times))
+            wanted = {times[index] for index in indices}
+            needed = _needed_groups(order, keys, wanted)
+            if len(kept) == count:
+                frames = _of_groups(_decode(kept, stream.codec_context, needed, wanted), keys, wanted)
+    if timed:
+        if len(kept) < count:
+            frames = _of_groups(_decode_again(file, needed, wanted), keys, wanted)
+        if frames is None:
+            frames = {
+                frame.pts: _to_whole_array(frame, broken)
+                for frame, broken in _marked(_all_frames(file))
+                if frame.pts in wanted
+            }
         if len(frames) == len(wanted):
             return [frames[times[index]] for index in indices]
     # Time stamps are missing or not those of the frames: count the frames themselves.
-    total = sum(1 for _ in _decode(file, lambda group: True))
+    total = sum(1 for _ in _all_frames(file))
     if total == 0:
         raise ValueError("a video has no frames")
     indices = choose(total)
-    kept = {
-        index: _to_array(frame)
-        for index, frame in enumerate(_decode(file, lambda group: True))
-        if index in set(indices)
+    places = set(indices)
+    chosen = {
+        index: _to_whole_array(frame, broken)
+        for index, (frame, broken) in enumerate(_marked(_all_frames(file)))
+        if index in places
     }
-    return [kept[index] for index in indices]
+    return [chosen[index] for index in indices]
+
+
+def _needed_groups(
+    order: Sequence[tuple[int | None, int]], keys: Sequence[int | None], wanted: Container[int | None]
+) -> list[bool]:
+    """Which groups of pictures are decoded.
+
+    Args:
+        order: of each packet that is shown its time and its group.
+        keys: the time of each group's first packet.
+        wanted: times of the frames that are wanted.
+    """
+    needed = [False] * len(keys)
+    for time, group in order:
+        if time in wanted:
+            needed[group] = True
+            key = keys[group]
+            # A frame shown before its group's key frame also refers to the group before.
+            if group and (key is None or time is None or time < key):
+                needed[group - 1] = True
+    return needed
+
+
+def _of_groups(
+    frames: Iterable[tuple[int, av.VideoFrame]], keys: Sequence[int | None], wanted: set[int | None]
+) -> dict[int | None, np.ndarray] | None:
+    """The wanted frames by their times, or None where a group cannot be decoded from its beginning.
+
+    A key frame that is only where a gradual refresh begins needs the frames before it, and is not given out
+    when the decoder starts with it.
+    """
+    found: dict[int | None, np.ndarray] = {}
+    begun = 0
+    for start, frame in frames:
+        key = keys[start]
+        if start != begun and key is not None and frame.pts is not None and frame.pts >= key:
+            if frame.pts != key:
+                return None
+            begun = start
+        if frame.is_corrupt:
+            return None
+        if frame.pts in wanted:
+            found[frame.pts] = _to_array(frame)
+    return found if len(found) == len(wanted) else None
 
 
 def _stream(container: Any) -> Any:
     for stream in container.streams.video:
         if not stream.disposition & stream.disposition.attached_pic:
+            if stream.codec_context is None:
+                raise LookupError("its codec is unknown")
             return stream
     raise ValueError("has no video stream")
 
 
-def _decode(file: BinaryIO, needed: Callable[[int], bool]) -> Iterator[av.VideoFrame]:
+def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
+    """All packets of a stream, those too that an edit list hides: shown frames may refer to hidden ones."""
+    return (packet for packet in container.demux(stream) if packet.size)
+
+
+def _all_frames(file: BinaryIO) -> Iterator[av.VideoFrame]:
     file.seek(0)
     with av.open(file) as container:
         stream = _stream(container)
         context = stream.codec_context
         context.thread_count = 1
-        group, fed = -1, True
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.is_discard:
-                continue
-            if packet.is_keyframe or group < 0:
-                group += 1
-                if fed and group and not needed(group):
-                    yield from context.decode(None)
-                elif not fed and needed(group):
-                    context.flush_buffers()
-                fed = needed(group)
-            if fed:
-                yield from context.decode(packet)
+        for packet in _packets(container, stream):
+            yield from context.decode(packet)
+        yield from context.decode(None)
+
+
+def _decode_again(
+    file: BinaryIO, needed: Sequence[bool], wanted: Container[int | None]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    file.seek(0)
+    with av.open(file) as container:
+        stream = _stream(container)
+        yield from _decode(_packets(container, stream), stream.codec_context, needed, wanted)
+
+
+def _decode(
+    packets: Iterable[av.Packet], context: Any, needed: Sequence[bool], wanted: Container[int | None]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Frames of the needed groups of pictures, each with the group at which the decoder began anew for it.
+
+    Args:
+        packets: all of a stream, in their order.
+        context: its decoder.
+        needed: whether each group of pictures is decoded.
+        wanted: times of the frames that are wanted; of the others those are left out to which none refers.
+    """
+    context.thread_count = 1
+    # dav1d takes `skip_frame` only when it is opened.
+    skips = context.codec.canonical_name != "av1"
+    group, start, fed = -1, 0, True
+    for packet in packets:
+        if packet.is_keyframe or group < 0:
+            group += 1
+            feed = needed[group]
+            if fed and group and not feed:
+                for frame in context.decode(None):
+                    yield start, frame
+            elif not fed and feed:
+                context.flush_buffers()
+                start = group
+            fed = feed
         if fed:
-            yield from context.decode(None)
+            if skips:
+                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
+            for frame in context.decode(packet):
+                yield start, frame
+    if fed:
+        for frame in context.decode(None):
+            yield start, frame
+
+
+def _marked(frames: Iterable[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, bool]]:
+    """Frames, and whether they are damaged or come between a damaged one and the next key frame."""
+    broken = False
+    for frame in frames:
+        broken = frame.is_corrupt or (broken and not frame.key_frame)
+        yield frame, broken
+
+
+def _to_whole_array(frame: av.VideoFrame, broken: bool) -> np.ndarray:
+    if broken:
+        raise ValueError(f"is damaged: the frame at {frame.time} s does not decode whole")
+    return _to_array(frame)
 
 
 def _to_array(frame: av.VideoFrame) -> np.ndarray:
