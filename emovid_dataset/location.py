@@ -179,7 +179,10 @@ class Location:
         except Exception as error:  # aiohttp and httpx raise exceptions of their own, with no common base
             if self.local is not None:
                 raise
-            message = f"{self.name}/{path} cannot be read: {_first_line(error)}"
+            why = _first_line(error)
+            if type(error).__name__ == "GatedRepoError":
+                why = "the repo is gated; ask for it on its page, and use your token (`hf auth login`)"
+            message = f"{self.name}/{path} cannot be read: {why}"
             raise OSError(message) from self._cause(error)
 
     def _cause(self, error: Exception) -> Exception | None:

@@ -1,0 +1,207 @@
+"""A dataset that `emovid push` has published, as its readers meet it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_clients import READ, WRITE, client_environment
+from hub_server import Account, Fault, HubServer, Repo
+from typer.testing import CliRunner
+
+import emovid_dataset
+from emovid_dataset import select
+from emovid_dataset.build import build
+from emovid_dataset.location import Location
+from emovid_models.cli import app
+
+REPO = "emovid/EmoVid"
+STRANGER = "hf_" + "strangerTK" * 3 + "abcd"
+
+
+@pytest.fixture(scope="module")
+def small_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build of four stickers."""
+    folder = tmp_path_factory.mktemp("small")
+    raw = folder / "raw"
+    raw.mkdir()
+    mini = Path(emovid_dataset.__file__).parent / "mini" / "sticker"
+    with (folder / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "emotion", "content_type"])
+        for clip in sorted(mini.glob("*.mp4"))[:4]:
+            shutil.copy(clip, raw)
+            rows.writerow([clip.name, "awe", "sticker"])
+    build(raw, folder / "labels.csv", folder / "out", workers=1)
+    return folder / "out"
+
+
+@pytest.fixture
+def published(
+    empty_hub: HubServer, small_build: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Repo]:
+    """Pushes the build as the command does, and gives its repo."""
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    empty_hub.accounts[STRANGER] = Account("stranger")
+
+    def push(*options: str, repo_id: str = REPO) -> Repo:
+        done = CliRunner().invoke(app, ["push", "dataset", str(small_build), "--repo-id", repo_id, *options])
+        assert done.exit_code == 0, done.output
+        assert WRITE not in done.output
+        return empty_hub.repos["datasets", repo_id]
+
+    return push
+
+
+def hashes(clips: Iterable[bytes]) -> list[str]:
+    return [hashlib.sha256(clip).hexdigest() for clip in clips]
+
+
+@pytest.fixture(scope="module")
+def train(small_build: Path) -> list[str]:
+    """Hashes of the clips to train on, in their order."""
+    return hashes(chosen.video for chosen in select(small_build, split="train"))
+
+
+READ_ALL = """
+import hashlib, json, sys, time
+from datasets import Video, load_dataset
+from huggingface_hub import get_session
+from emovid_dataset import load, select
+
+def stock(repo, **options):
+    rows = load_dataset(repo, "sticker", split="train", streaming=True, **options)
+    return [row["mp4"]["bytes"] for row in rows.cast_column("mp4", Video(decode=False))]
+
+def selected(repo, **options):
+    return [chosen.video for chosen in select(repo, split="train", **options)]
+
+def loaded(repo, **options):
+    return [row["video"]["bytes"] for row in load(repo, "sticker", split="train", **options).to_list()]
+
+time.sleep = lambda seconds: None
+outcomes = []
+for name, repo, options in json.loads(sys.argv[1]):
+    get_session().get(f"{sys.argv[2]}/next")
+    try:
+        found = [hashlib.sha256(clip).hexdigest() for clip in globals()[name](repo, **options)]
+    except OSError as error:
+        print(name, type(error), error)
+        found = str(error)
+    outcomes.append(found)
+print(json.dumps(outcomes))
+"""
+"""Reads one repo after the other; before each it tells the Hub so by asking for a page that is not there."""
+
+Reads = list[tuple[str, str, dict[str, str]]]
+
+
+@pytest.fixture
+def read_all(empty_hub: HubServer, tmp_path: Path) -> Callable[[Reads], list[Any]]:
+    """Runs `READ_ALL` in a process of its own; gives hashes, or the message of an error, for each."""
+
+    def run(wanted: Reads) -> list[Any]:
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ALL, json.dumps(wanted), empty_hub.url],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=client_environment(empty_hub, tmp_path),
+        )
+        print(done.stdout, done.stderr)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert not any(token in done.stdout + done.stderr for token in (STRANGER, READ, WRITE))
+        outcomes = json.loads(done.stdout.splitlines()[-1])
+        assert not any("\n" in found for found in outcomes if isinstance(found, str)), outcomes
+        return list(outcomes)
+
+    return run
+
+
+class TestAccess:
+    def test_only_a_token_of_a_reader_opens_a_private_or_gated_repo(
+        self,
+        empty_hub: HubServer,
+        published: Callable[..., Repo],
+        train: list[str],
+        read_all: Callable[[Reads], list[Any]],
+    ) -> None:
+        made = [
+            published("--private", repo_id="emovid/private"),
+            published("--gated", "manual", repo_id="emovid/manual"),
+            published("--gated", "auto", repo_id="emovid/auto"),
+        ]
+        assert [(repo.private, repo.gated) for repo in made] == [
+            (True, False),
+            (False, "manual"),
+            (False, "auto"),
+        ]
+        wanted: Reads = [
+            (name, repo.id, token)
+            for repo in made
+            for token in ({}, {"token": STRANGER}, {"token": READ})
+            for name in ("stock", "selected", "loaded")
+        ]
+        for (name, repo_id, token), found in zip(wanted, read_all(wanted), strict=True):
+            if token == {"token": READ}:
+                assert found == train, (name, repo_id)
+                continue
+            assert isinstance(found, str) and repo_id in found, (name, found)
+            if name != "stock":
+                reason = "no dataset repo on the Hub that this token may read"
+                assert (reason if repo_id == "emovid/private" else "is gated") in found, (name, found)
+
+    def test_a_revision_is_a_branch_of_its_own(
+        self, published: Callable[..., Repo], read_all: Callable[[Reads], list[Any]], train: list[str]
+    ) -> None:
+        repo = published("--revision", "next", "--tag", "v1-next")
+        assert list(repo.commits[repo.branches["main"]].blobs) == [".gitattributes"]
+        assert repo.tags == {"v1-next": repo.branches["next"]}
+        *found, main = read_all(
+            [
+                ("selected", REPO, {"revision": "next"}),
+                ("stock", REPO, {"revision": "v1-next"}),
+                ("selected", REPO, {}),
+            ]
+        )
+        assert found == [train, train]
+        assert main.startswith("hf://datasets/emovid/EmoVid@") and "is not an EmoVid build" in main
+
+
+class TestAddresses:
+    def test_no_error_shows_the_password_of_an_address(self, empty_hub: HubServer, small_build: Path) -> None:
+        empty_hub.publish("datasets", REPO, small_build)
+        host = empty_hub.url.removeprefix("http://")
+        user = "me:p%40ss@"
+        root = f"http://{user}{host}/datasets/{REPO}/resolve/main"
+        good = Location.find(f"{root}/")
+        manifest = good.manifest()
+        shard = manifest.shards[0].path
+        empty_hub.faults.append(Fault("GET", "/broken", status=500, times=None))
+        locations = [good, Location.find(root.replace("main", "none")), Location(root + "/broken")]
+        failures: list[Callable[[], object]] = [
+            lambda: good.read(shard, 0, 10**9),
+            lambda: good.read("none.txt"),
+            lambda: locations[1].manifest(),
+            lambda: locations[2].manifest(),
+            lambda: Location(f"http://{user}127.0.0.1:9").read("x"),
+            lambda: Location.find(root, revision="main"),
+            lambda: Location.find(f"ftp://{user}127.0.0.1/build"),
+        ]
+        for fail in failures:
+            with pytest.raises((OSError, ValueError)) as caught:
+                fail()
+            shown = "".join(traceback.format_exception(caught.value))
+            assert "127.0.0.1" in str(caught.value) and "\n" not in str(caught.value)
+            assert "p%40ss" not in shown and "p@ss" not in shown, shown
+        assert not any("ss@" in repr(location) for location in locations)
