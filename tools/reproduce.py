@@ -89,7 +89,9 @@ class Settings:
         emoji: at most this many emoji for VAE and bases.
         flow_shift: of the scheduler.
         denoising: steps of a generated video.
-        guidance: by the prompt and by the emotion.
+        guidance: by the prompt.
+        emotion_guidance: by the emotion. Where it equals the guidance by the prompt, the emotion is a word of
+            the text like any other, and the small LoRA says little.
         t2v_prompts: scenes an emotion.
         i2v_videos: videos an emotion, by several seeds a first frame.
         ablation_prompts: scenes an emotion.
@@ -111,15 +113,16 @@ class Settings:
     i2v: Schedule = field(default_factory=lambda: Schedule(steps=700, batch_size=12, learning_rate=8e-4))
     lora_steps: int = 900
     t2v_lora_steps: int = 2400
-    t2v_caption_dropout: float = 0.2
-    emotion_dropout: float = 0.2
+    t2v_caption_dropout: float = 0.3
+    emotion_dropout: float = 0.05
     lora_batch: int = 8
     lora_rank: int = 16
-    lora_rate: float = 2e-3
+    lora_rate: float = 1e-3
     emoji: int = 4000
     flow_shift: float = 2.0
     denoising: int = 8
     guidance: float = 3.0
+    emotion_guidance: float = 6.0
     t2v_prompts: int = 40
     i2v_videos: int = 40
     ablation_prompts: int = 10
@@ -372,6 +375,7 @@ def _options(run: Run, **changes: Any) -> dict[str, Any]:
         "num_frames": FRAMES,
         "num_inference_steps": run.settings.denoising,
         "guidance_scale": run.settings.guidance,
+        "emotion_guidance_scale": run.settings.emotion_guidance,
         **changes,
     }
 
@@ -456,11 +460,12 @@ ABLATION: tuple[tuple[bool, float, float], ...] = (
     (True, 0.0, 0.5),
     (True, 0.0, 1.0),
     (True, 0.0, 1.5),
+    (True, 0.5, 1.0),
     (True, 1.0, 0.5),
     (True, 1.0, 1.0),
     (True, 1.0, 1.5),
 )
-"""LoRA or base, emotion guidance as a multiple of the guidance, intensity."""
+"""LoRA or base, emotion guidance as a share of `Settings.emotion_guidance`, intensity."""
 
 
 def _ablation_name(lora: bool, guidance: float, intensity: float) -> str:
@@ -472,7 +477,7 @@ def ablation(run: Run) -> list[Path]:
     prompts = evaluation.take_per_emotion(evaluation.load_prompts("sticker"), run.settings.ablation_prompts)
     folders = []
     for lora, guidance, intensity in ABLATION:
-        scale = guidance * run.settings.guidance
+        scale = guidance * run.settings.emotion_guidance
         name = _ablation_name(lora, guidance, intensity)
         folders.append(
             _generate(run, "t2v", name, prompts, lora=lora, intensity=intensity, emotion_guidance_scale=scale)
@@ -524,7 +529,7 @@ def judge(run: Run) -> list[Path]:
         record[task] = {**compared[0], "second_judge": compared[1]}
     record["ablation"] = [
         {
-            "emotion_guidance": guidance * run.settings.guidance,
+            "emotion_guidance": guidance * run.settings.emotion_guidance,
             "intensity": intensity,
             "figures": evaluation.to_record(
                 evaluation.score(
@@ -575,7 +580,7 @@ def table(run: Run) -> list[Path]:
             "num_frames": FRAMES,
             "steps": settings.denoising,
             "guidance_scale": settings.guidance,
-            "emotion_guidance_scale": settings.guidance,
+            "emotion_guidance_scale": settings.emotion_guidance,
             "prompts": settings.t2v_prompts,
         },
     }
@@ -715,7 +720,7 @@ class Stage:
 
 
 _MODEL = ("seed", "threads", "size")
-_VIDEOS = ("seed", "threads", "denoising", "guidance")
+_VIDEOS = ("seed", "threads", "denoising", "guidance", "emotion_guidance")
 _LORA = (*_MODEL, "lora_steps", "lora_batch", "lora_rank", "lora_rate", "emotion_dropout")
 
 STAGES: dict[str, Stage] = {
