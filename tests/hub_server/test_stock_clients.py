@@ -15,12 +15,15 @@ import pyarrow.parquet
 import pytest
 from hub_clients import READ, WRITE, Client, client_environment
 from hub_server import Account, HubServer
+from web_pages import serving
 
 import emovid_models
 import emovid_models.metrics.ea_8cls
+from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.video import decode
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.hub import push
-from emovid_models.repos import assemble
+from emovid_models.repos import EXAMPLE_CLIP, assemble
 
 PARTS = (("base", "WAN"), ("lora", "LORA"))
 
@@ -360,6 +363,71 @@ def test_the_annotator_comes_from_the_hub(client: Client) -> None:
         stored = sum(weights.get_tensor(name).size for name in weights.keys())  # noqa: SIM118
     assert found["parameters"] == stored
     assert "NVILA" in found["model"].upper() and "NVILA" in found["processor"].upper()
+
+
+SPACE = """
+import json, sys
+from huggingface_hub import snapshot_download
+# As a Space's machine has it: real files, not links into a cache.
+options = {"repo_type": "space", "revision": "v0.1.0", "local_dir": sys.argv[1]}
+print(json.dumps(snapshot_download("emovid/demo", **options)))
+"""
+
+
+@pytest.mark.browser
+def test_the_space_starts_and_its_three_tabs_work(
+    client: Client, hub: HubServer, stock_python: Path, tmp_path: Path, browser: Any
+) -> None:
+    expect = pytest.importorskip("playwright.sync_api").expect
+    folder = Path(client(SPACE, tmp_path / "space"))
+    models = {
+        f"EMOVID_{part}_{task.upper()}": f"emovid/{task}-{part.lower()}"
+        for task in ("t2v", "i2v")
+        for part in ("BASE", "LORA")
+    }
+    variables = client_environment(hub, tmp_path) | {
+        **models,
+        "EMOVID_ANNOTATOR": "emovid/annotator-mini",
+        "EMOVID_SIZE": "48x32",
+        "EMOVID_FRAMES": "5",
+        "EMOVID_STEPS": "2",
+        "GRADIO_TEMP_DIR": str(tmp_path / "uploads"),
+        "TMPDIR": str(tmp_path),
+    }
+    with serving([str(stock_python), "app.py"], folder, tmp_path / "log.txt", **variables) as address:
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        requested: list[str] = []
+        page.on("request", lambda request: requested.append(request.url))
+        page.goto(address)
+        page.locator(".clip").first.wait_for()
+        expect(page.locator(".count b").first).to_have_text("271", timeout=120_000)
+
+        page.get_by_role("tab", name="Annotate").click()
+        page.locator("#annotate-video input[type=file]").set_input_files(EXAMPLE_CLIP)
+        meters = page.locator("#annotation").get_by_role("meter")
+        expect(meters).to_have_count(8, timeout=120_000)
+        shares = {
+            meter.get_attribute("aria-label"): float(meter.get_attribute("aria-valuenow"))
+            for meter in meters.all()
+        }
+        assert list(shares) == list(EMOTIONS)
+        assert sum(shares.values()) == pytest.approx(100, abs=1e-9)
+
+        page.get_by_role("tab", name="Generate").click()
+        page.get_by_label("Prompt").fill("a cat on a roof")
+        page.get_by_role("radiogroup", name="Emotion").get_by_role("radio", name="fear").click()
+        page.get_by_role("button", name="Generate", exact=True).click()
+        video = page.locator("#generated video")
+        video.wait_for()
+        expect(page.locator("#judged").get_by_role("meter")).to_have_count(8, timeout=120_000)
+        assert decode(page.request.get(video.get_attribute("src")).body()).shape == (5, 32, 48, 3)
+        page.close()
+    assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []
+    # Models and clips came from the Hub, and everything was this project's published repos.
+    read = {exchange.path for exchange in hub.exchanges if exchange.status in (200, 206)}
+    for name in ("datasets/emovid/EmoVid", "emovid/annotator-mini", "emovid/t2v-base", "emovid/t2v-lora"):
+        assert any(f"/{name}/resolve/" in path for path in read), name
 
 
 NODE = """
