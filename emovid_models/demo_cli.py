@@ -16,6 +16,7 @@ GENERATED = {
     "EMOVID_FRAMES": "17",
     "EMOVID_STEPS": "20",
     "EMOVID_GUIDANCE": "3",
+    "EMOVID_EMOTION_GUIDANCE": "6",
 }
 """What the miniature generators make; the page's own defaults are those of Wan2.1."""
 
@@ -46,7 +47,10 @@ def demo(
     size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of a generated video.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames of a generated video, 4k+1.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps at the start.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=1, help="Guidance by prompt and emotion.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=1, help="Guidance by the prompt.")] = None,
+    emotion_guidance: Annotated[
+        float | None, typer.Option(min=1, help="Guidance by the emotion; as --guidance if not given.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is loaded as JSON.")] = False,
 ) -> None:
     """Look at clips, annotate and generate in a browser: the demo Space, served here.
@@ -79,6 +83,7 @@ def demo(
         "EMOVID_FRAMES": frames,
         "EMOVID_STEPS": steps,
         "EMOVID_GUIDANCE": guidance,
+        "EMOVID_EMOTION_GUIDANCE": guidance if emotion_guidance is None else emotion_guidance,
     }
     given = {name: str(value) for name, value in names.items() if value is not None}
     variables = page_variables(given)

@@ -122,6 +122,7 @@ class Generator:
                     num_frames=frames,
                     num_inference_steps=wish.steps,
                     guidance_scale=self._settings.guidance,
+                    emotion_guidance_scale=self._settings.emotion_guidance,
                     generator=torch.Generator().manual_seed(wish.seed),
                     callback_on_step_end=stepped,
                     **options,

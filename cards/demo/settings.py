@@ -37,7 +37,8 @@ class Settings:
         width: of a generated video, pixels.
         frames: of a generated video, 4k+1.
         steps: denoising steps that the slider starts at.
-        guidance: by the prompt, and at intensity 1 by the emotion.
+        guidance: by the prompt.
+        emotion_guidance: by the emotion at intensity 1; that by the prompt if nothing else is said.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class Settings:
     frames: int
     steps: int
     guidance: float
+    emotion_guidance: float
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -88,7 +90,8 @@ class Settings:
             width=int(width),
             frames=_number(environment, "EMOVID_FRAMES", 81),
             steps=_number(environment, "EMOVID_STEPS", 50),
-            guidance=_guidance(get("EMOVID_GUIDANCE", "5")),
+            guidance=_guidance(environment, "EMOVID_GUIDANCE", "5"),
+            emotion_guidance=_guidance(environment, "EMOVID_EMOTION_GUIDANCE", get("EMOVID_GUIDANCE", "5")),
         )
 
 
@@ -108,11 +111,12 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _guidance(text: str) -> float:
+def _guidance(environment: Mapping[str, str], name: str, default: str) -> float:
+    text = environment.get(name, default)
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 1):
-        raise ValueError(f"EMOVID_GUIDANCE is {text!r}, not a number from 1 up")
+        raise ValueError(f"{name} is {text!r}, not a number from 1 up")
     return value

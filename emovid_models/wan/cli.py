@@ -71,7 +71,9 @@ def generate(
     frames: int = typer.Option(None, help="Frames, 4k+1; 16 a second; 81 if not given, mini: 17."),
     steps: int = typer.Option(None, help="Denoising steps; 50 if not given, mini: 8."),
     guidance: float = typer.Option(None, help="Guidance by the prompt; 5 if not given, mini: 3."),
-    emotion_guidance: float = typer.Option(None, help="Guidance by the emotion; as --guidance if not given."),
+    emotion_guidance: float = typer.Option(
+        None, help="Guidance by the emotion; as --guidance if not given, mini: 6."
+    ),
     negative: str = typer.Option(None, help="What the video shall not show."),
     seed: int = typer.Option(0, help="Seed of the noise."),
     offload: bool = typer.Option(False, help="Keep in GPU memory only the part that runs."),
@@ -145,7 +147,7 @@ def generate(
         "num_inference_steps": steps or (8 if mini else 50),
         "guidance_scale": guidance if guidance is not None else (3.0 if mini else 5.0),
         "negative_prompt": negative,
-        "emotion_guidance_scale": emotion_guidance,
+        "emotion_guidance_scale": 6.0 if mini and emotion_guidance is None else emotion_guidance,
     }
     rows = []
     with Progress(len(wanted), unit="videos", title="generating", enabled=not as_json) as progress:

@@ -416,7 +416,7 @@ def test_guidance_goes_from_the_command_to_the_pipeline(
     )
     with pytest.raises(Refused):
         made.generate(wish, lambda step, steps: None)
-    assert asked["guidance_scale"] == 7.5
+    assert (asked["guidance_scale"], asked["emotion_guidance_scale"]) == (7.5, 7.5)
 
 
 @pytest.mark.parametrize("value", ["much", "nan", "inf", "0.5", "-3", ""])
