@@ -476,6 +476,7 @@ def _wan_card(
         frames=settings["num_frames"],
         steps=settings["steps"],
         guidance=settings["guidance_scale"],
+        emotion_guidance=settings.get("emotion_guidance_scale", settings["guidance_scale"]),
         parameters=_rounded(parameters(weights)),
         results=results,
         measured=measured,
@@ -487,7 +488,13 @@ def _wan_card(
 
 _EXAMPLE_CALLS: Mapping[bool, Mapping[str, Any]] = {
     False: {"size": "832x480", "num_frames": 81, "steps": 50, "guidance_scale": 5.0},
-    True: {"size": "64x64", "num_frames": 17, "steps": 8, "guidance_scale": 3.0},
+    True: {
+        "size": "64x64",
+        "num_frames": 17,
+        "steps": 8,
+        "guidance_scale": 3.0,
+        "emotion_guidance_scale": 6.0,
+    },
 }
 """How the examples call Wan2.1, and the miniature, where no result file says how it was called."""
 

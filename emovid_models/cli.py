@@ -39,7 +39,9 @@ def need(extra: str, *modules: str) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ValueError(f"{name} is not installed; run: pip install 'emovid[{extra}]'") from error
+            raise ValueError(
+                f"{name} is not installed; run in a checkout: pip install -e '.[{extra}]'"
+            ) from error
 
 
 def main() -> None:

@@ -82,11 +82,10 @@ def push(
             listed = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files]
             print(json.dumps({"repo_id": repo_id, "repo_type": tree.repo_type, "files": listed}))
         else:
-            print_table(
-                f"{repo_id}, a {tree.repo_type}: nothing was sent",
-                ("file", "bytes", "sha256"),
-                [(file.path, file.size, file.sha256) for file in files],
-            )
+            # Plain lines: a table cuts long names, and this list is to be exact.
+            print(f"{repo_id}, a {tree.repo_type}: nothing was sent")
+            for file in files:
+                print(f"{file.sha256} {file.size:>12} {file.path}")
             print(f"{len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB")
         return
 

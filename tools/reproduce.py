@@ -54,6 +54,7 @@ from emovid_dataset.manifest import write_atomic
 from emovid_dataset.terminal import print_table
 from emovid_dataset.video import decode
 from emovid_models import MINI_ANNOTATOR, evaluation
+from emovid_models.cards import weight_hashes
 from emovid_models.wan.encode import fit, frame_indices
 from emovid_models.wan.generate import load_pipeline
 from emovid_models.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
@@ -687,7 +688,13 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
         )
     result = run.out / "reproduction.json"
     if result.exists():
-        shutil.copyfile(result, target / RESULTS.name)
+        # By these a card knows whose results they are.
+        weights = {
+            name: weight_hashes(target / name, list((target / name).rglob("*.safetensors")))
+            for name in MODELS
+        }
+        found = {**json.loads(result.read_text()), "weights": weights}
+        write_atomic(target / RESULTS.name, (json.dumps(found, indent=1) + "\n").encode())
     size = sum(
         path.stat().st_size for name in MODELS for path in (target / name).rglob("*") if path.is_file()
     )

@@ -531,7 +531,8 @@ def train_annotator(
     if trainer.is_world_process_zero():
         sources = {
             "data": str(data),
-            "data_location": location.root,
+            # The card goes to the Hub with the weights: of a folder only its name.
+            "data_location": location.root if "://" in location.root else Path(location.root).name,
             "data_digest": manifest.source_digest,
             "data_version": manifest.version,
             "base": str(base),

@@ -121,7 +121,7 @@ def test_result_is_an_annotator(lora: Path, stickers: list[Path]) -> None:
 def test_run_card_says_how(lora: Path, sticker_build: Path, repo: Path) -> None:
     run = json.loads((lora / RUN_CARD).read_text())
     assert run["data_digest"] == Manifest.read(sticker_build).source_digest
-    assert run["data_location"] == str(sticker_build)
+    assert run["data_location"] == sticker_build.name
     assert run["base"] == str(repo)
     assert run["base_identity"] == model_identity(repo, load_annotator(repo, device="cpu"))
     assert run["base_identity"].startswith(f"{repo.name}@")

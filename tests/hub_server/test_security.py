@@ -32,8 +32,20 @@ CARDS = Path(__file__).parents[2] / "cards"
 
 HARMLESS = {
     *("__future__", "collections", "collections.abc", "contextlib", "dataclasses", "fractions", "functools"),
-    *("hashlib", "html", "inspect", "io", "itertools", "json", "logging", "math", "operator", "pathlib"),
-    *("random", "re", "secrets", "shutil", "signal", "statistics", "struct", "tempfile", "threading"),
+    *("hashlib", "html", "inspect", "io", "itertools", "json", "logging", "math", "numbers"),
+    *(
+        "operator",
+        "pathlib",
+        "random",
+        "re",
+        "secrets",
+        "shutil",
+        "signal",
+        "statistics",
+        "struct",
+        "tempfile",
+        "threading",
+    ),
     *("typing", "warnings"),
 }
 """Modules of Python itself from which every name may be taken, unless it is forbidden by itself."""
