@@ -431,7 +431,7 @@ def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
         guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
         if timed := len(times) == len(order) and not guessed:
             indices = choose(len(times))
-            wanted = {times[index] for index in indices}
+            wanted: set[int | None] = {times[index] for index in indices}
             needed = _needed_groups(order, keys, wanted)
             if len(kept) == count:
                 frames = _of_groups(_decode(kept, stream.codec_context, needed, wanted), keys, wanted)
