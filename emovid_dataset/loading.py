@@ -251,13 +251,13 @@ class Selection(Sequence[SelectedClip]):
                     future.cancel()
 
     def __repr__(self) -> str:
-        return f"Selection of {len(self)} clips in {self._location.root}"
+        return f"Selection of {len(self)} clips in {self._location.name}"
 
     def _read(self, member: _Member) -> SelectedClip:
         video = self._location.read(member.shard, member.offset, member.offset + member.size)
         if hashlib.sha256(video).hexdigest() != member.clip.sha256:
             raise OSError(
-                f"{member.clip.id} in {self._location.url(member.shard)} differs from its sha256; "
+                f"{member.clip.id} in {self._location.shown(member.shard)} differs from its sha256; "
                 "the shard is damaged or of another build"
             )
         return SelectedClip(member.clip, member.split, video)
@@ -413,7 +413,7 @@ def _on_arc(hue: float, start: float, end: float) -> bool:
 def _check_config(config: str, manifest: Manifest, location: Location, *, also: Sequence[str] = ()) -> None:
     allowed = (*manifest.configs(), *also)
     if config not in allowed:
-        raise ValueError(f"config is {config!r}; {location.root} has: {', '.join(allowed)}")
+        raise ValueError(f"config is {config!r}; {location.name} has: {', '.join(allowed)}")
 
 
 def _check_split(split: str | None, manifest: Manifest, config: str) -> None:

@@ -38,6 +38,10 @@ class Location:
         """The root as it may be shown: without user and password."""
         return without_credentials(self.root)
 
+    def shown(self, path: str) -> str:
+        """The address of a file below the root as it may be shown, see `name`."""
+        return without_credentials(self.url(path))
+
     @classmethod
     def find(
         cls,

@@ -284,11 +284,11 @@ def measure(
     expected = sum(shard.samples for shard in manifest.shards)
     if listed != expected:
         raise ValueError(
-            f"{location.root}: its metadata lists {listed} clips and its manifest {expected}; "
+            f"{location.name}: its metadata lists {listed} clips and its manifest {expected}; "
             "`emovid verify` says what is wrong"
         )
     if not expected:
-        raise ValueError(f"{location.root} holds no clips, so there is nothing to measure")
+        raise ValueError(f"{location.name} holds no clips, so there is nothing to measure")
     return Statistics(
         name=location.root.rpartition("/")[2].partition("@")[0],
         manifest=manifest,
@@ -336,7 +336,7 @@ class _Columns:
                     columns._add(content_type, split, parquet.read_table(io.BytesIO(data), columns=wanted))
                 except (KeyError, ValueError) as error:
                     reason = str(error).partition("\n")[0]
-                    raise ValueError(f"{location.url(path)} is no metadata of clips: {reason}") from error
+                    raise ValueError(f"{location.shown(path)} is no metadata of clips: {reason}") from error
         return columns
 
     def _add(self, content_type: str, split: str, table: pyarrow.Table) -> None:
@@ -419,7 +419,7 @@ def _refusals(location: Location, manifest: Manifest) -> Iterator[Refusal]:
             yield Refusal(row.get("row"), str(row["path"]), str(row["reason"]))
         except (ValueError, KeyError, AttributeError) as error:
             raise ValueError(
-                f"{location.url(REJECTED_NAME)}, line {number}, is no refusal: {line}"
+                f"{location.shown(REJECTED_NAME)}, line {number}, is no refusal: {line}"
             ) from error
 
 

@@ -152,7 +152,7 @@ class ClipStream(IterableDataset):
     def _raw_samples(self, shards: Sequence[ShardRecord]) -> Iterator[dict[str, Any]]:
         for shard in shards:
             with self.location.open(shard.path) as file:
-                url = self.location.url(shard.path)
+                url = self.location.shown(shard.path)
                 count = 0
                 for sample in group_by_keys({**member, "__url__": url} for member in tar_file_iterator(file)):
                     count += 1

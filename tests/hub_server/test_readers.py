@@ -201,6 +201,8 @@ class TestAddresses:
             lambda: Location(f"http://{user}127.0.0.1:9").read("x"),
             lambda: Location.find(root, revision="main"),
             lambda: Location.find(f"ftp://{user}127.0.0.1/build"),
+            lambda: emovid_dataset.load(f"{root}/", "none"),
+            lambda: emovid_dataset.stream(f"{root}/", "none"),
         ]
         for fail in failures:
             with pytest.raises((OSError, ValueError)) as caught:
@@ -209,6 +211,7 @@ class TestAddresses:
             assert "127.0.0.1" in str(caught.value) and "\n" not in str(caught.value)
             assert "p%40ss" not in shown and "p@ss" not in shown, shown
         assert not any("ss@" in repr(location) for location in locations)
+        assert "ss@" not in repr(emovid_dataset.select(f"{root}/", limit=1))
 
 
 FAULTS: dict[str, dict[str, Any]] = {
