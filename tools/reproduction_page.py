@@ -34,6 +34,7 @@ NOTES = ROOT / "docs" / "reproduction_notes.md"
 IMAGES = ROOT / "docs" / "images"
 
 TASKS = {"t2v": "Text to video", "i2v": "Image to video"}
+CONTROL = "base that is not told of the emotion"
 MODELS = {"base": "base", "lora": "LoRA"}
 SHEET_FRAMES = 4
 """Frames of a video that stand side by side on a sheet."""
@@ -186,6 +187,8 @@ def main_table(result: Mapping[str, Any]) -> str:
     for task, title in TASKS.items():
         if task in result:
             rows += [figures_row(f"{title}, {MODELS[model]}", result[task][model]) for model in MODELS]
+            if "control" in result[task]:
+                rows.append(figures_row(f"{title}, {CONTROL}", result[task]["control"]["base"]))
     if "held_out" in result.get("judge", {}):
         rows.append(figures_row("real clips, what the judge reaches", result["judge"]["held_out"]))
     for task, title in TASKS.items():
@@ -260,9 +263,13 @@ def second_text(result: Mapping[str, Any]) -> str:
         if second is None:
             continue
         rows = "\n".join(figures_row(f"{title}, {MODELS[model]}", second[model]) for model in MODELS)
+        if "control" in second:
+            rows += "\n" + figures_row(f"{title}, {CONTROL}", second["control"]["base"])
         first, other = direction(result[task]), direction(second)
         agree = "Both judges see" if first == other else f"The annotator sees {first} ahead, the second judge"
         blocks.append(f"{HEAD}\n{rows}\n\n{comparison_text(title, second)} {agree} {other} ahead.")
+        if "control" in second:
+            blocks.append(comparison_text(f"{title}, {CONTROL}", second["control"]))
     return "\n\n".join(blocks) or "No second judge's figures are recorded."
 
 
@@ -292,7 +299,12 @@ def ablation_text(rows: Sequence[Mapping[str, Any]]) -> str:
     if base is None or not zero:
         return ""
     same = all(value == base for value in zero)
-    return "\n\nAt intensity 0 the LoRA's score is " + ("the base's." if same else "not the base's.")
+    text = "\n\nAt intensity 0 the LoRA's score is " + ("the base's." if same else "not the base's.")
+    if any(row.get("emotion_guidance") == 0 and not row.get("base") for row in rows):
+        text += (
+            " Without emotion guidance the emotion's text is left out, and the LoRA sees the plain prompt."
+        )
+    return text
 
 
 def stages_table(stages: Mapping[str, Mapping[str, Any]]) -> str:
@@ -330,6 +342,13 @@ def learned(result: Mapping[str, Any]) -> str:
             verdict += (
                 f"; the annotator sees {direction(comparison)} ahead, the second judge {direction(second)} "
                 f"(p = {probability(second['mcnemar_p'])})"
+            )
+        if "control" in comparison:
+            control = comparison["control"]
+            verdict += (
+                f". Beside the base that is not told of the emotion, {direction(control)} is ahead "
+                f"(p = {probability(control['mcnemar_p'])}"
+                f"{'' if is_above(control['lora'], control['base']) else '; the intervals overlap'})"
             )
         lines.append(f"- {title}: {verdict}.")
     return "\n".join(lines)
@@ -400,13 +419,18 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         "emotion. Base and LoRA get the same prompt, emotion, noise and settings; an annotator says which "
         "emotion each video shows. EA-8cls is the share of videos that show the emotion asked for, "
         "EA-2cls the share that show its valence; a video that cannot be judged counts as wrong. `emovid "
-        "evaluate` is the same code for any generator.",
+        "evaluate` is the same code for any generator. A third row is a control: the base once more with the "
+        "plain prompt, since words for moods that it has never seen spoil what a base makes.",
         "## The judges",
         judge_text(result),
         "## The table",
         main_table(result),
     ]
-    parts += [comparison_text(title, result[task]) for task, title in TASKS.items() if task in result]
+    for task, title in TASKS.items():
+        if task in result:
+            parts.append(comparison_text(title, result[task]))
+            if "control" in result[task]:
+                parts.append(comparison_text(f"{title}, {CONTROL}", result[task]["control"]))
     if "source" in result.get("paper", {}):
         parts.append(f"The paper's rows: {result['paper']['source']}. They are not comparable in size.")
     for task, title in TASKS.items():

@@ -438,7 +438,8 @@ def test_the_command_of_the_readme_generates_with_the_lora_that_ships(
         expect(page.locator("#message")).to_contain_text("awe at intensity 1, seed 0")
         assert any(path.is_file() for path in (tmp_path / "uploads").rglob("*"))
     assert difference(plain, conditioned) > 0.5
-    shipped = {"height": 64, "width": 64, "num_frames": 17, "guidance_scale": 3.0}
+    size = {"height": 64, "width": 64, "num_frames": 17}
+    shipped = {**size, "guidance_scale": 3.0, "emotion_guidance_scale": 6.0}
     with_lora = expected(MINI_WAN_T2V, tmp_path, "awe", lora=MINI_LORA_T2V, **shipped)
     without = expected(MINI_WAN_T2V, tmp_path, "awe", **shipped)
     assert difference(conditioned, with_lora) < min(0.5, difference(conditioned, without))

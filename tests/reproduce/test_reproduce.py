@@ -57,7 +57,7 @@ def test_a_stage_is_done_until_its_settings_or_inputs_change(first: Run) -> None
     assert all(reproduce.is_done(first, name) for name in STAGES)
     other = Run(replace(TINY, denoising=3), first.out)
     undone = [name for name in STAGES if not reproduce.is_done(other, name)]
-    assert undone == ["generate-t2v", "generate-i2v", "ablation"]
+    assert undone == ["generate-t2v", "generate-i2v", "controls", "ablation"]
 
 
 def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run, tmp_path: Path) -> None:
