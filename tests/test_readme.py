@@ -160,3 +160,24 @@ def test_the_make_targets_exist() -> None:
     for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
         made = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
         assert made.returncode == 0, made.stderr
+
+
+def test_the_package_installs_as_the_readme_says(tmp_path: Path) -> None:
+    """By pip itself, short of the last step: every extra is there, and what it needs is to be had."""
+    sources = tmp_path / "emovid"
+    skip = shutil.ignore_patterns(".*", "out", "mini", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(ROOT, sources, ignore=skip)
+    lines = [line for line in "\n".join(blocks("bash")).splitlines() if line.startswith("pip install ")]
+    lines += re.findall(r"`(pip install [^`]+)`", README)
+    assert len(lines) == 4
+    for line in lines:
+        command = [sys.executable, "-m", *shlex.split(line, comments=True), "--dry-run"]
+        done = subprocess.run(
+            [*command, "--no-build-isolation", "--disable-pip-version-check"],
+            capture_output=True,
+            text=True,
+            cwd=sources,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "does not provide the extra" not in done.stdout + done.stderr
+        assert re.search(r"Would install .*emovid", done.stdout), done.stdout
