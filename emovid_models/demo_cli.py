@@ -14,7 +14,7 @@ import typer
 GENERATED = {
     "EMOVID_SIZE": "64x64",
     "EMOVID_FRAMES": "17",
-    "EMOVID_STEPS": "20",
+    "EMOVID_STEPS": "8",
     "EMOVID_GUIDANCE": "3",
     "EMOVID_EMOTION_GUIDANCE": "6",
 }
