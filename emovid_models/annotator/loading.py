@@ -16,6 +16,7 @@ from emovid_models.annotator.pipeline import VideoEmotionPipeline
 from emovid_models.nvila import (
     AUTO_MAP,
     REMOTE_CODE,
+    NVILALiteConfig,
     NVILALiteForConditionalGeneration,
     NVILALiteProcessor,
 )
@@ -60,6 +61,10 @@ def load_annotator(
     if dtype is None:
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     try:
+        # Before anything is built: another model's settings would be filled up to those of 2 billion weights.
+        kind = NVILALiteConfig.get_config_dict(model, revision=revision)[0].get("model_type")
+        if kind != NVILALiteConfig.model_type:
+            raise ValueError(f"it is of type {kind!r}, and an annotator of {NVILALiteConfig.model_type!r}")
         processor = NVILALiteProcessor.from_pretrained(model, revision=revision)
         network = NVILALiteForConditionalGeneration.from_pretrained(model, revision=revision, dtype=dtype)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:

@@ -422,7 +422,7 @@ def test_another_kind_of_model(tmp_path: Path) -> None:
     BertModel(BertConfig(**sizes)).save_pretrained(tmp_path / "bert")
     for name in ("qwen2", "bert"):
         assert (tmp_path / name / "model.safetensors").is_file()
-        check_refusal(tmp_path / name)
+        check_refusal(tmp_path / name, name, "nvila_lite")
 
 
 def test_repo_without_weights(repo: Path, tmp_path: Path) -> None:
