@@ -15,9 +15,9 @@ of them down alike:
 An answer that names no emotion, or several, cannot be parsed. Where it can, it is compared with the likeliest
 label.
 
-All ways look at the video and read the prompt, once. An answer that is one label takes one more step or two, so
-that scoring labels instead gains little on a small model; it gains with every word more that an answer has, and it
-never fails to parse.
+All ways look at the video and read the prompt once. An answer that is one label takes one more step or two,
+so that scoring labels instead gains little on a small model. It gains with every word more that an answer
+has, and it never fails to parse.
 """
 
 from __future__ import annotations
