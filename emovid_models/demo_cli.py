@@ -17,6 +17,7 @@ GENERATED = {
     "EMOVID_STEPS": "8",
     "EMOVID_GUIDANCE": "3",
     "EMOVID_EMOTION_GUIDANCE": "6",
+    "EMOVID_STYLE": "sticker",
 }
 """What the miniature generators make; the page's own defaults are those of Wan2.1."""
 

@@ -309,7 +309,9 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
                 # Gradio's own opens the picture, and a broken one would be an error without words. That
                 # the path is an upload's is checked before.
                 image.preprocess = lambda data: data and data.path  # type: ignore[method-assign]
-                style = gr.Radio(["any", *CONTENT_TYPES], value="any", label="Style", elem_classes="chips")
+                style = gr.Radio(
+                    ["any", *CONTENT_TYPES], value=settings.style, label="Style", elem_classes="chips"
+                )
                 steps = gr.Slider(1, max(60, settings.steps), settings.steps, step=1, label="Steps")
                 with gr.Row(elem_classes="seed"):
                     seed = gr.Number(

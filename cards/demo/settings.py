@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from emotions import CONTENT_TYPES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings:
@@ -39,6 +41,7 @@ class Settings:
         steps: denoising steps that the slider starts at.
         guidance: by the prompt.
         emotion_guidance: by the emotion at intensity 1; that by the prompt if nothing else is said.
+        style: content type that is chosen at first, or "any".
     """
 
     dataset: str
@@ -51,6 +54,7 @@ class Settings:
     steps: int
     guidance: float
     emotion_guidance: float
+    style: str
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -73,6 +77,9 @@ class Settings:
         width, _, height = size.partition("x")
         if not (width.isdecimal() and height.isdecimal()):
             raise ValueError(f"EMOVID_SIZE is {size!r}, not of the form WIDTHxHEIGHT, such as 832x480")
+        style = get("EMOVID_STYLE", "any")
+        if style not in ("any", *CONTENT_TYPES):
+            raise ValueError(f"EMOVID_STYLE is {style!r}; allowed: any, {', '.join(CONTENT_TYPES)}")
         return cls(
             dataset=get("EMOVID_DATASET", "emovid/EmoVid"),
             annotator=get("EMOVID_ANNOTATOR", "emovid/annotator"),
@@ -92,6 +99,7 @@ class Settings:
             steps=_number(environment, "EMOVID_STEPS", 50),
             guidance=_guidance(environment, "EMOVID_GUIDANCE", "5"),
             emotion_guidance=_guidance(environment, "EMOVID_EMOTION_GUIDANCE", get("EMOVID_GUIDANCE", "5")),
+            style=style,
         )
 
 

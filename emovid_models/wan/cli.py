@@ -60,7 +60,7 @@ def generate(
     prompts: Path = typer.Option(None, help='JSON list of {"prompt", "emotion", "intensity", "image", ...}.'),
     emotion: str = typer.Option(None, help="One of the eight emotions, or a blend: awe=0.7,fear=0.3."),
     intensity: float = typer.Option(1.0, help="0 is the base model, 1 as trained, more is more."),
-    content_type: str = typer.Option(None, help="cartoon, movie or sticker."),
+    content_type: str = typer.Option(None, help="cartoon, movie or sticker; mini: sticker."),
     image: Path = typer.Option(None, help="First image, for an image-to-video model."),
     model: str = typer.Option(
         "mini", help="Base: a folder or a Hub repo in the layout of diffusers; mini is the one that ships."
@@ -114,7 +114,7 @@ def generate(
                 prompt=prompt,
                 emotion=parse_emotion_option(emotion),
                 intensity=intensity,
-                content_type=content_type,
+                content_type=content_type or ("sticker" if model == "mini" else None),
                 image=str(image) if image is not None else None,
                 seed=seed,
                 out=str(out),

@@ -419,6 +419,13 @@ def test_guidance_goes_from_the_command_to_the_pipeline(
     assert (asked["guidance_scale"], asked["emotion_guidance_scale"]) == (7.5, 7.5)
 
 
+def test_the_miniatures_start_with_the_style_that_they_know() -> None:
+    assert settings.Settings.read(page_variables({})).style == "sticker"
+    assert settings.Settings.read({}).style == "any"
+    with pytest.raises(ValueError, match="EMOVID_STYLE is 'film'; allowed: any, cartoon, movie, sticker"):
+        settings.Settings.read({"EMOVID_STYLE": "film"})
+
+
 @pytest.mark.parametrize("value", ["much", "nan", "inf", "0.5", "-3", ""])
 def test_guidance_that_is_no_number_from_one_up_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match=r"EMOVID_GUIDANCE is '.*', not a number from 1 up"):

@@ -439,7 +439,7 @@ def test_the_command_of_the_readme_generates_with_the_lora_that_ships(
         assert any(path.is_file() for path in (tmp_path / "uploads").rglob("*"))
     assert difference(plain, conditioned) > 0.5
     size = {"height": 64, "width": 64, "num_frames": 17}
-    shipped = {**size, "guidance_scale": 3.0, "emotion_guidance_scale": 6.0}
+    shipped = {**size, "guidance_scale": 3.0, "emotion_guidance_scale": 6.0, "content_type": "sticker"}
     with_lora = expected(MINI_WAN_T2V, tmp_path, "awe", lora=MINI_LORA_T2V, **shipped)
     without = expected(MINI_WAN_T2V, tmp_path, "awe", **shipped)
     assert difference(conditioned, with_lora) < min(0.5, difference(conditioned, without))

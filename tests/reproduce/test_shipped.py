@@ -81,3 +81,11 @@ def test_the_command_line_generates_with_them_unasked(
     assert done.exit_code == 0
     info = probe(tmp_path / "emovid.mp4")
     assert (info.width, info.height, info.num_frames) == (64, 64, 17)
+    told = CliRunner().invoke(app, [*command, "--content-type", "sticker", "--out", "told.mp4"])
+    assert told.exit_code == 0
+    assert (tmp_path / "told.mp4").read_bytes() == (tmp_path / "emovid.mp4").read_bytes(), (
+        "they know stickers"
+    )
+    told = CliRunner().invoke(app, [*command, "--content-type", "movie", "--out", "movie.mp4"])
+    assert told.exit_code == 0
+    assert (tmp_path / "movie.mp4").read_bytes() != (tmp_path / "emovid.mp4").read_bytes()
