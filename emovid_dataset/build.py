@@ -422,7 +422,9 @@ class _Pool:
             RuntimeError: the calling script runs its build anew in every process that it starts.
         """
         try:
-            self._executor.submit(os.getpid).result()
+            with _without_ctrl_c():
+                started = self._executor.submit(os.getpid)
+            started.result()
         except BrokenProcessPool as error:
             raise RuntimeError(
                 'processes do not start; a script must call this under `if __name__ == "__main__":`'

@@ -80,7 +80,9 @@ def playing(video: Any) -> dict[str, float]:
           const start = video.currentTime;
           for (let i = 0; i < 200 && video.currentTime === start; i++)
             await new Promise((resolve) => setTimeout(resolve, 50));
-          return { moved: video.currentTime - start, duration: video.duration, width: video.videoWidth };
+          // A short clip may have begun anew.
+          const moved = Math.abs(video.currentTime - start);
+          return { moved, duration: video.duration, width: video.videoWidth };
         }"""
     )
 
