@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -377,9 +378,12 @@ def test_a_killed_worker_costs_nothing(raw: Path, undisturbed: Path, tmp_path: P
     while not (out / ".build/prepared.jsonl").exists() and process.poll() is None:
         time.sleep(0.01)
     time.sleep(draw.uniform(1.0, 2.0))
-    workers = [
-        child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())
-    ]
+    workers = []
+    for child in psutil.Process(process.pid).children():
+        # One that has just ended has no command line.
+        with contextlib.suppress(psutil.ZombieProcess):
+            if "spawn_main" in " ".join(child.cmdline()):
+                workers.append(child)
     if workers:
         workers[0].kill()
     _, errors = process.communicate(timeout=120)
