@@ -367,8 +367,7 @@ class _Pool:
             try:
                 while len(running) < self.workers * _IN_FLIGHT:
                     task = next(waiting)
-                    with _without_ctrl_c():
-                        running[self._executor.submit(function, task)] = task
+                    running[_submit(self._executor, function, task)] = task
             except StopIteration:
                 pass
             except BrokenProcessPool:
@@ -401,9 +400,7 @@ class _Pool:
         try:
             for task in tasks:
                 try:
-                    with _without_ctrl_c():
-                        future = executor.submit(function, task)
-                    yield task, future.result()
+                    yield task, _submit(executor, function, task).result()
                 except BrokenProcessPool as error:
                     executor.shutdown(wait=False)
                     executor = self._start(1)
@@ -422,9 +419,7 @@ class _Pool:
             RuntimeError: the calling script runs its build anew in every process that it starts.
         """
         try:
-            with _without_ctrl_c():
-                started = self._executor.submit(os.getpid)
-            started.result()
+            _submit(self._executor, os.getpid).result()
         except BrokenProcessPool as error:
             raise RuntimeError(
                 'processes do not start; a script must call this under `if __name__ == "__main__":`'
@@ -442,6 +437,14 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _submit(
+    executor: ProcessPoolExecutor, function: Callable[..., Result], *arguments: Any
+) -> Future[Result]:
+    """Submit; a process that this starts never sees Ctrl-C."""
+    with _without_ctrl_c():
+        return executor.submit(function, *arguments)
 
 
 @contextmanager
