@@ -273,8 +273,8 @@ def train_vae(
     """Train the VAE in two rounds, then set its latents' statistics.
 
     The first round goes from single frames over pieces of 5 and 9 to whole clips: the decoder hands what it
-    knows from frame to frame, and without whole clips in its training it loses 12 dB between the first frame
-    and the seventeenth. It ends with a VAE that repeats the first frame, whatever moves. The second round
+    knows from frame to frame, and without whole clips in its training it fades from the first frame to the
+    last. It ends with a VAE that repeats the first frame, whatever moves. The second round
     therefore shows, every other step, another clip in each latent's frames, so that each latent must say
     what is to be seen; in between, on clips as they are, what changes from frame to frame counts.
 
