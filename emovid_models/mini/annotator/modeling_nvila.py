@@ -430,8 +430,8 @@ class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixi
     ) -> torch.Tensor:
         """Log-likelihood of each label as the continuation of each prompt.
 
-        Video and prompt are run once; their keys and values are then shared by all labels, which run in one
-        batch. Run under `torch.inference_mode()` unless gradients are wanted.
+        Video and prompt are run once; their keys and values are then shared by all labels, which run
+        together in a second pass. Run under `torch.inference_mode()` unless gradients are wanted.
 
         Args:
             label_ids: token ids of the labels, at least one a label; the same labels for every prompt.
@@ -467,31 +467,71 @@ class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixi
         hidden = prefix.last_hidden_state[torch.arange(batch, device=device), last]
         first = self._logits(hidden).float().log_softmax(-1)
 
-        longest = max(lengths)
-        labels = torch.zeros(len(lengths), longest, dtype=torch.long)
-        mask = torch.zeros(len(lengths), longest, dtype=attention_mask.dtype)
-        for row, ids in enumerate(label_ids):
-            labels[row, : len(ids)] = torch.as_tensor(ids)
-            mask[row, : len(ids)] = 1
-        labels, mask = labels.to(device), mask.to(device)
-        scores = first[:, labels[:, 0]]
-        if longest > 1:
-            cache = prefix.past_key_values
-            cache.batch_repeat_interleave(len(lengths))
-            steps = mask[:, :-1].repeat(batch, 1)
-            start = attention_mask.sum(-1, keepdim=True).repeat_interleave(len(lengths), 0)
-            outputs = self.model(
-                input_ids=labels[:, :-1].repeat(batch, 1),
-                attention_mask=torch.cat([attention_mask.repeat_interleave(len(lengths), 0), steps], dim=1),
-                position_ids=start + torch.arange(longest - 1, device=device),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            log_probs = self._logits(outputs.last_hidden_state).float().log_softmax(-1)
-            targets = labels[:, 1:].repeat(batch, 1).unsqueeze(-1)
-            rest = (log_probs.gather(-1, targets).squeeze(-1) * mask[:, 1:].repeat(batch, 1)).sum(-1)
-            scores = scores + rest.view(batch, len(lengths))
-        return scores / mask.sum(-1) if length_normalized else scores
+        label_ids = [[int(token) for token in ids] for ids in label_ids]
+        scores = first[:, [ids[0] for ids in label_ids]]
+        counts = torch.tensor(lengths, device=device)
+        if counts.max() > 1:
+            run = self._run_tree if self._reads_any_mask else self._run_rows
+            hidden = run(label_ids, prefix.past_key_values, attention_mask)
+            targets = torch.tensor([token for ids in label_ids for token in ids[1:]], device=device)
+            owners = torch.repeat_interleave(torch.arange(len(lengths), device=device), counts - 1)
+            log_probs = self._logits(hidden).float().log_softmax(-1)
+            found = log_probs[:, torch.arange(len(targets), device=device), targets]
+            scores = scores.index_add(1, owners, found)
+        return scores / counts if length_normalized else scores
+
+    @property
+    def _reads_any_mask(self) -> bool:
+        return self.config.text_config._attn_implementation in ("eager", "sdpa")
+
+    def _run_tree(
+        self, label_ids: Sequence[Sequence[int]], cache: Cache, attention_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Last states at all tokens of all labels but the last ones, [batch, tokens, hidden size].
+
+        The labels stand one behind the other, and each token sees its own label and the prompt, so that keys
+        and values of the prompt need not be repeated.
+        """
+        device = attention_mask.device
+        ids = [token for label in label_ids for token in label[:-1]]
+        places = [place for label in label_ids for place in range(len(label) - 1)]
+        owners = [row for row, label in enumerate(label_ids) for _ in label[:-1]]
+        owner, place = torch.tensor(owners, device=device), torch.tensor(places, device=device)
+        own = (owner.unsqueeze(1) == owner) & (place.unsqueeze(1) >= place)
+        batch, count = attention_mask.shape[0], len(ids)
+        seen = torch.cat(
+            [attention_mask.bool().unsqueeze(1).expand(-1, count, -1), own.expand(batch, -1, -1)], dim=-1
+        )
+        bias = torch.zeros(seen.shape, dtype=self.dtype, device=device)
+        return self.model(
+            input_ids=torch.tensor([ids], device=device).expand(batch, -1),
+            attention_mask=bias.masked_fill(~seen, torch.finfo(self.dtype).min).unsqueeze(1),
+            position_ids=attention_mask.sum(-1, keepdim=True) + place,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def _run_rows(
+        self, label_ids: Sequence[Sequence[int]], cache: Cache, attention_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """As `_run_tree`, for attention that knows no masks but padding: each label is a row of the batch."""
+        device, count = attention_mask.device, len(label_ids)
+        batch, longest = attention_mask.shape[0], max(map(len, label_ids)) - 1
+        ids = torch.zeros(count, longest, dtype=torch.long, device=device)
+        mask = torch.zeros(count, longest, dtype=attention_mask.dtype, device=device)
+        for row, label in enumerate(label_ids):
+            ids[row, : len(label) - 1] = torch.as_tensor(label[:-1])
+            mask[row, : len(label) - 1] = 1
+        cache.batch_repeat_interleave(count)
+        repeated = attention_mask.repeat_interleave(count, 0)
+        hidden = self.model(
+            input_ids=ids.repeat(batch, 1),
+            attention_mask=torch.cat([repeated, mask.repeat(batch, 1)], dim=1),
+            position_ids=repeated.sum(-1, keepdim=True) + torch.arange(longest, device=device),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        return hidden.unflatten(0, (batch, count))[:, mask.bool()]
 
 
 def _positions(attention_mask: torch.Tensor) -> torch.Tensor:
