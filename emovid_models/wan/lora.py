@@ -111,7 +111,7 @@ def write_lora(
 def write_safetensors(
     path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors to a file that is either complete or absent.
+    """Write tensors to a file that is either complete or absent; the same contents give the same bytes.
 
     Args:
         path: the file.
@@ -122,7 +122,7 @@ def write_safetensors(
         OSError: it could not be written; what stood at `path` before still stands there.
     """
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = serialize(stored, {**(header or {}), "format": "pt"})
+    data = _in_order(serialize(stored, {**(header or {}), "format": "pt"}))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -134,6 +134,16 @@ def write_safetensors(
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file, the strings of its header sorted: the library orders them at random."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_header(path: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ import torch
 from diffusers import WanImageToVideoPipeline, WanPipeline, WanTransformer3DModel
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors import safe_open
+from safetensors.torch import load_file
 from wan_tiny import i2v_components, t2v_components, tiny_transformer
 
 from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
@@ -27,6 +28,7 @@ from emovid_models.wan.lora import (
     read_header,
     target_names,
     write_lora,
+    write_safetensors,
 )
 
 FACTS = LoraFacts(wording="1", task="t2v", base="tiny", dataset_revision="0" * 64, steps=7, version="0.1.0")
@@ -183,6 +185,21 @@ def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
     torch.save({"transformer.blocks.0.attn1.to_q.lora_A.weight": torch.zeros(4, 24)}, tmp_path / "lora.bin")
     with pytest.raises(ValueError, match="no safetensors file"):
         EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path, weight_name="lora.bin")
+
+
+def test_the_same_contents_give_the_same_bytes(tmp_path: Path) -> None:
+    tensors = {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.bfloat16)}
+    header = {letter: f'{letter} "\u00e4"' for letter in "hgfedcba"}
+    written = set()
+    for number in range(5):
+        path = tmp_path / f"{number}.safetensors"
+        write_safetensors(path, tensors, header)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    assert read_header(path) == {**header, "format": "pt"}
+    read = load_file(path)
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensors[name]) for name in tensors)
 
 
 def test_a_save_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
