@@ -113,6 +113,8 @@ ANSWER_UNITS = 512
 """Units that the last layer's MLP gets for telling emotions."""
 ANSWER_STEPS = 2500
 ANSWER_SCALE = 4.0
+ANSWER_LEAD = 6.0
+"""Nats by which the labels together are to lead over all other tokens where an answer begins."""
 TEXT_WIDTH = 192
 TEXT_LAYERS = 2
 VOCABULARY = 1200
@@ -1092,7 +1094,7 @@ def fit_answers(
     """Teach the added units of the last MLP to answer as the regression does.
 
     They see states of the training side's stickers, of emoji without a label, and mixtures of two states;
-    where no answer about emotion begins they are to say nothing.
+    where no answer about emotion begins they are to say nothing, and where one does, a label is to come.
 
     Args:
         model: from `widen`; changed in place.
@@ -1108,7 +1110,8 @@ def fit_answers(
     random = torch.Generator().manual_seed(seed)
     directions = set_directions_aside(model, labels)
     layer, norm = last_layer(model), model.model.language_model.norm
-    mlp, rows = layer.mlp, model.lm_head.weight[list(labels)].detach()
+    mlp, head = layer.mlp, model.lm_head.weight.detach()
+    named = torch.tensor(labels)
     first = mlp.gate_proj.weight.shape[0] - ANSWER_UNITS
     torch.manual_seed(seed)
     gate, up = (nn.Parameter(torch.randn(ANSWER_UNITS, TEXT_WIDTH) / TEXT_WIDTH**0.5) for _ in range(2))
@@ -1136,9 +1139,12 @@ def fit_answers(
                 elsewhere[torch.randint(len(elsewhere), (256,), generator=random)]
             )
         said = F.silu(read @ gate.T) * (read @ up.T) @ down.T
-        logits = norm(left + said @ directions) @ rows.T
-        logits = logits - logits.mean(-1, keepdim=True)
-        loss = F.mse_loss(logits, wanted)
+        final = norm(left + said @ directions)
+        logits = final @ head[named].T
+        loss = F.mse_loss(logits - logits.mean(-1, keepdim=True), wanted)
+        others = (final[::3] @ head.T).index_fill(1, named, -math.inf).logsumexp(-1)
+        lead = logits[::3].logsumexp(-1) - others
+        loss = loss + 0.1 * F.relu(ANSWER_LEAD - lead).square().mean()
         loss = loss + 0.1 * (F.silu(quiet @ gate.T) * (quiet @ up.T) @ down.T).square().mean()
         _step(optimizer, loss)
     with torch.no_grad():

@@ -17,6 +17,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 from emovid_dataset.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.loading import PIPELINE_CODE, load_annotator
+from emovid_models.annotator.pipeline import read_frames
+from emovid_models.annotator.prompts import EMOTION_QUESTION
 from emovid_models.nvila import REMOTE_CODE
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +84,26 @@ def test_knows_the_stickers_that_it_was_trained_on() -> None:
 def test_writes_captions() -> None:
     result = load_annotator(MINI_ANNOTATOR, device="cpu")(labelled("sticker")[5][0], return_caption=True)
     assert result["caption"].startswith("An animated sticker of ")
+
+
+def test_asked_for_the_emotion_it_writes_the_likeliest_label() -> None:
+    annotate = load_annotator(MINI_ANNOTATOR, device="cpu")
+    processor, model = annotate.processor, annotate.model
+    paths = [path for path, _ in labelled("sticker")[::4]]
+    videos = [
+        read_frames(path, lambda n: processor.sample_indices(n, processor.num_frames)) for path in paths
+    ]
+    inputs = processor(
+        text=[processor.build_prompt(EMOTION_QUESTION)] * len(paths),
+        videos=videos,
+        do_sample_frames=False,
+        padding_side="left",
+    )
+    written = model.generate(**inputs, do_sample=False, max_new_tokens=4)[:, inputs["input_ids"].shape[1] :]
+    answers = processor.tokenizer.batch_decode(written, skip_special_tokens=True)
+    likeliest = [result[0]["label"] for result in annotate(paths, batch_size=len(paths), top_k=1)]
+    agreeing = sum(answer == label for answer, label in zip(answers, likeliest, strict=True))
+    assert agreeing >= 0.95 * len(paths), answers
 
 
 def test_cartoon_figures_are_reproduced(figures: dict[str, Any]) -> None:
