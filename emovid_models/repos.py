@@ -34,6 +34,8 @@ _PROCESSOR_FILES = re.compile(
 _PART_FILES = re.compile(r"[\w-][\w.-]*\.(json|safetensors|jinja)|spiece\.model|merges\.txt")
 """Files of a folder of diffusers' layout: settings, tokenizers and weights, and no pickles."""
 
+_SETTINGS = re.compile(r"(\w+_)?config\.json|model_index\.json")
+
 _DEMO_FILES = re.compile(r"[a-z][\w-]*\.(py|js|css|txt)|assets/[\w-]+\.(png|svg|mp4|webp)")
 
 _METRIC_FILES = ("app.py", "requirements.txt", "tests.py")
@@ -72,7 +74,14 @@ def assemble(
     folder = Path(source)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
-    return _ASSEMBLERS[kind](folder, repo_id, namespace)
+    tree = _ASSEMBLERS[kind](folder, repo_id, namespace)
+    return RepoTree(
+        tree.repo_type,
+        {
+            name: _without_origin(file) if isinstance(file, Path) and _SETTINGS.fullmatch(file.name) else file
+            for name, file in tree.files.items()
+        },
+    )
 
 
 def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
@@ -258,6 +267,22 @@ def _without_folders(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_folders(entry) for entry in value]
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _without_origin(path: Path) -> Path | bytes:
+    """A model's settings; if they name the folder that it was loaded from, without what leads there."""
+    content = cards.read_json(path)
+
+    def renamed(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: _without_folders(entry) if key in ("_name_or_path", "name_or_path") else renamed(entry)
+            for key, entry in value.items()
+        }
+
+    found = renamed(content)
+    return path if found == content else (json.dumps(found, indent=2) + "\n").encode()
 
 
 def _parsed(folder: Path, name: str, what: str) -> Any:

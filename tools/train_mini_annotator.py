@@ -57,6 +57,7 @@ import torch.nn.functional as F
 import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from scipy.stats import wilcoxon
 from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -1492,6 +1493,9 @@ def measure(
                     "clips": int(inside.sum()),
                 }
             )
+    likelihoods = [
+        rows[torch.arange(len(labels)), labels].log().double() for rows in (probabilities, found.baseline)
+    ]
     confusion = torch.zeros(len(EMOTIONS), len(EMOTIONS), dtype=torch.long)
     confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
     figures: dict[str, Any] = {
@@ -1501,6 +1505,11 @@ def measure(
             "majority": summarize(predict_majority(stickers, folds), labels),
             "chance": {"accuracy": 1 / len(EMOTIONS)},
             "p_value_annotator_against_svm": round(mcnemar(predicted == labels, baseline == labels), 4),
+            "log_likelihood": {
+                "annotator": round(float(likelihoods[0].mean()), 4),
+                "gradients_colours_svm": round(float(likelihoods[1].mean()), 4),
+                "p_value": float(f"{wilcoxon(*(row.numpy() for row in likelihoods)).pvalue:.2g}"),
+            },
             "calibration_error": round(calibration_error(probabilities, labels), 4),
             "calibration_curve": curve,
             "confusion": confusion.tolist(),
@@ -1553,6 +1562,7 @@ def card(figures: dict[str, Any], parameters: int) -> str:
         f"| {point['confidence']:.2f} | {point['accuracy']:.2f} | {point['clips']} |"
         for point in stickers["calibration_curve"]
     )
+    likelihood = stickers["log_likelihood"]
     (always,) = (name for name in cartoon if name != "annotator")
     ahead = annotator["accuracy"] - svm["accuracy"]
     chance = stickers["p_value_annotator_against_svm"]
@@ -1607,7 +1617,11 @@ are one rater's reading.
 
 {standing}: p = {chance:.3f}
 (exact McNemar test, two-sided). The recipe was chosen on other divisions of the same stickers into folds, so
-a difference of a few points says little. `out_of_fold.jsonl` holds the probabilities of every sticker.
+a difference of a few points says little. Both calibrated alike, the logarithm of the probability that the
+label gets is {likelihood["annotator"]:.3f} on the average for the annotator and
+{likelihood["gradients_colours_svm"]:.3f} for the SVM (chance: {-math.log(len(EMOTIONS)):.3f}); Wilcoxon
+signed-rank test, two-sided, p = {likelihood["p_value"]:.2g}. `out_of_fold.jsonl` holds the probabilities of
+every sticker.
 
 | emotion | recall | SVM's |
 |---|---|---|

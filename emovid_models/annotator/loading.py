@@ -118,6 +118,7 @@ def assemble_repo(
     for name in REMOTE_CODE:
         shutil.copyfile(sources.parent / "nvila" / name, out / name)
     config = model.config.to_dict()
+    config["_name_or_path"] = ""  # else whoever publishes the repo tells where their files lie
     config.update(
         architectures=[type(model).__name__],
         auto_map=AUTO_MAP,

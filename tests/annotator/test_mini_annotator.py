@@ -142,6 +142,8 @@ def test_out_of_fold_probabilities_are_those_of_the_figures(figures: dict[str, A
         assert torch.allclose(probabilities.sum(-1), torch.ones(len(rows)), atol=1e-3)
         right = (probabilities.argmax(-1) == labels).float().mean()
         assert figures["stickers"][name]["accuracy"] == pytest.approx(float(right), abs=1e-4)
+        own = probabilities[torch.arange(len(rows)), labels].log().mean()
+        assert figures["stickers"]["log_likelihood"][name] == pytest.approx(float(own), abs=2e-3)
 
 
 def test_card_is_written_from_the_figures(tool: Any, figures: dict[str, Any]) -> None:

@@ -110,7 +110,10 @@ def test_only_answers_are_learnt(conversations: Conversations, annotator: Any) -
 # outcome
 
 
-def test_result_is_an_annotator(lora: Path, stickers: list[Path]) -> None:
+def test_result_is_an_annotator(lora: Path, repo: Path, stickers: list[Path]) -> None:
+    assert str(repo.parent) not in (lora / "config.json").read_text(), (
+        "where the base lay is nobody's business"
+    )
     annotator = load_annotator(lora, device="cpu")
     result = annotator(stickers[0])
     assert sum(entry["score"] for entry in result) == pytest.approx(1, abs=1e-6)

@@ -100,6 +100,30 @@ def test_a_name_with_its_licence_comes_from_the_base(sources: dict[str, Path], t
         assert "height=480, width=832, num_frames=81" in card.decode()
 
 
+@pytest.mark.parametrize("kind", ["annotator", "base"])
+def test_no_settings_say_which_folder_a_model_was_loaded_from(
+    kind: str, sources: dict[str, Path], tmp_path: Path
+) -> None:
+    from diffusers import WanPipeline
+
+    folder = tmp_path / "mine"
+    if kind == "base":
+        loaded = shutil.copytree(sources["emovid/mini-wan-t2v"], tmp_path / "secret")
+        WanPipeline.from_pretrained(loaded).save_pretrained(folder)
+        shutil.copy(loaded / "README.md", folder)
+    else:
+        loaded = shutil.copytree(MINI_ANNOTATOR, tmp_path / "secret")
+        shutil.copytree(loaded, folder)
+        settings = json.loads((loaded / "config.json").read_text()) | {"_name_or_path": str(loaded)}
+        (folder / "config.json").write_text(json.dumps(settings))
+    assert any(str(loaded) in path.read_text() for path in folder.rglob("*.json")), "nothing to take away"
+    for name, file in assemble(kind, folder, repo_id="me/model").files.items():
+        if name.endswith(".json"):
+            text = file.decode() if isinstance(file, bytes) else file.read_text()
+            assert str(tmp_path) not in text, name
+            assert json.loads(text)
+
+
 @pytest.mark.parametrize(
     ("kind", "source", "message"),
     [
