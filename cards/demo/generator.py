@@ -224,7 +224,7 @@ def read_image(path: Path, height: int, width: int) -> Any:
 
 
 def write_video(path: Path, pictures: Any) -> None:
-    """Write an MP4 that every browser plays (H.264, yuv420p, faststart).
+    """Write an MP4 that every browser plays (H.264, yuv420p, faststart); the same pictures, the same bytes.
 
     Args:
         path: the file.
@@ -234,8 +234,10 @@ def write_video(path: Path, pictures: Any) -> None:
     import numpy as np
 
     pixels = (np.asarray(pictures).clip(0, 1) * 255).round().astype(np.uint8)
+    # The number of threads changes the bytes, and so does AVX-512 now and then on some processors.
+    options = {"crf": "16", "threads": "1", "x264-params": "asm=avx2"}
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as file:
-        stream = file.add_stream("libx264", rate=Fraction(FPS), options={"crf": "16"})
+        stream = file.add_stream("libx264", rate=Fraction(FPS), options=options)
         stream.height, stream.width = pixels.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for picture in pixels:

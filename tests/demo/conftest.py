@@ -1,5 +1,5 @@
 """Fixtures of the demo's tests; they live in a module whose name no other folder has."""
 
-from demo_space import bases, opened
+from demo_space import opened
 
-__all__ = ["bases", "opened"]
+__all__ = ["opened"]

@@ -33,28 +33,6 @@ def serving(command: list[str], log: Path, **variables: str) -> AbstractContextM
     )
 
 
-@pytest.fixture(scope="session")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Wan at tiny size with random weights, for both tasks."""
-    pytest.importorskip("diffusers")
-    import torch
-    from diffusers import WanImageToVideoPipeline, WanPipeline
-    from wan_tiny import i2v_components, t2v_components
-
-    folder = tmp_path_factory.mktemp("bases")
-    kinds: dict[str, Any] = {
-        "t2v": WanPipeline(**t2v_components()),
-        "i2v": WanImageToVideoPipeline(**i2v_components()),
-    }
-    for task, pipe in kinds.items():
-        # A random text hardly shows in random pictures; here it does.
-        with torch.no_grad():
-            for block in pipe.transformer.blocks:
-                block.attn2.to_out[0].weight.mul_(200)
-        pipe.save_pretrained(folder / task)
-    return {task: folder / task for task in ("t2v", "i2v")}
-
-
 @pytest.fixture
 def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens pages; each keeps the addresses that it asked for in `requested`."""

@@ -23,7 +23,7 @@ from PIL import Image
 from emovid_dataset import select
 from emovid_dataset.emotions import EMOTIONS
 from emovid_dataset.video import decode
-from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_T2V
+from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 
 pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -36,16 +36,19 @@ SMILE = MINI / "sticker" / "1f602.mp4"
 SIZE = {"height": 32, "width": 48, "num_frames": 9}
 STEPS = 3
 PROMPT = "a cat on a roof"
+SAME = 2.5
+"""H.264 makes up to this of the last bits of a float that two machines, or two runs, may sum otherwise.
+
+Measured on the shipped models: up to 2.0 for latents changed by 0.001, 5.8 and more for another emotion.
+"""
 
 
 @pytest.fixture(scope="module")
-def address(
-    browser: Any, mini_build: Path, bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def address(browser: Any, mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page of `emovid demo --serve` on the miniature dataset and annotator."""
     command = [
         *(sys.executable, "-m", "emovid_models.cli", "demo", "--serve", "--dataset", str(mini_build)),
-        *("--base-t2v", str(bases["t2v"]), "--base-i2v", str(bases["i2v"])),
+        *("--base-t2v", str(MINI_WAN_T2V), "--base-i2v", str(MINI_WAN_I2V)),
         *("--size", "48x32", "--frames", "9", "--steps", str(STEPS)),
     ]
     with serving(command, tmp_path_factory.mktemp("demo") / "log.txt") as url:
@@ -251,7 +254,7 @@ def difference(first: bytes, second: bytes) -> float:
     return float(np.abs(decode(first).astype(float) - decode(second)).mean())
 
 
-def test_the_wheel_decides_what_is_generated(page: Any, bases: dict[str, Path], tmp_path: Path) -> None:
+def test_the_wheel_decides_what_is_generated(page: Any, tmp_path: Path) -> None:
     tab(page, "Generate")
     page.get_by_label("Prompt").fill(PROMPT)
     page.get_by_label("number input for Intensity").fill("2")
@@ -276,11 +279,11 @@ def test_the_wheel_decides_what_is_generated(page: Any, bases: dict[str, Path], 
 
     made = {"fear": fear, "amusement": amusement}
     for name, video in made.items():
-        assert difference(video, expected(bases["t2v"], tmp_path, name, intensity=2.0)) < 0.5
-    assert difference(fear, amusement) > 2
+        assert difference(video, expected(MINI_WAN_T2V, tmp_path, name, intensity=2.0)) < SAME
+    assert difference(fear, amusement) > 2 * SAME
 
 
-def test_a_first_frame_makes_it_image_to_video(page: Any, bases: dict[str, Path], tmp_path: Path) -> None:
+def test_a_first_frame_makes_it_image_to_video(page: Any, tmp_path: Path) -> None:
     picture = tmp_path / "first.png"
     pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     Image.fromarray(pixels).resize((96, 64), Image.Resampling.BILINEAR).save(picture)
@@ -292,8 +295,8 @@ def test_a_first_frame_makes_it_image_to_video(page: Any, bases: dict[str, Path]
     video = generated(page)
     image = Image.open(picture).resize((48, 32), Image.Resampling.BICUBIC)
     mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    assert difference(video, expected(bases["i2v"], tmp_path, "awe", image=image)) < 0.5
-    assert difference(video, expected(bases["i2v"], tmp_path, "awe", image=mirrored)) > 2
+    assert difference(video, expected(MINI_WAN_I2V, tmp_path, "awe", image=image)) < SAME
+    assert difference(video, expected(MINI_WAN_I2V, tmp_path, "awe", image=mirrored)) > 2 * SAME
 
 
 def test_an_empty_prompt_and_a_broken_picture_are_messages(page: Any, tmp_path: Path) -> None:
@@ -346,15 +349,13 @@ def test_it_fits_a_phone_and_asks_no_other_host(opened: Callable[..., Any], addr
 
 
 @pytest.fixture(scope="module")
-def broken_address(
-    browser: Any, mini_build: Path, bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
+def broken_address(browser: Any, mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page on a build whose shards of stickers are damaged, and a base whose weights are cut short."""
     folder = tmp_path_factory.mktemp("broken")
     shutil.copytree(mini_build, folder / "clips")
     for shard in (folder / "clips" / "data" / "sticker").glob("*.tar"):
         shard.write_bytes(b"\xff" * shard.stat().st_size)
-    shutil.copytree(bases["t2v"], folder / "base")
+    shutil.copytree(MINI_WAN_T2V, folder / "base")
     weights = folder / "base" / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     command = [
@@ -439,12 +440,13 @@ def test_the_command_of_the_readme_generates_with_the_lora_that_ships(
         conditioned = generated(page, source)
         expect(page.locator("#message")).to_contain_text("awe at intensity 1, seed 0")
         assert any(path.is_file() for path in (tmp_path / "uploads").rglob("*"))
-    assert difference(plain, conditioned) > 0.5
+    assert difference(plain, conditioned) > 2 * SAME
     size = {"height": 64, "width": 64, "num_frames": 17}
     shipped = {**size, "guidance_scale": 3.0, "emotion_guidance_scale": 6.0, "content_type": "sticker"}
     with_lora = expected(MINI_WAN_T2V, tmp_path, "awe", lora=MINI_LORA_T2V, **shipped)
     without = expected(MINI_WAN_T2V, tmp_path, "awe", **shipped)
-    assert difference(conditioned, with_lora) < min(0.5, difference(conditioned, without))
+    assert difference(conditioned, with_lora) < SAME
+    assert difference(conditioned, without) > 2 * SAME
     # Nothing of its visitors stays when the server has ended, though a page is open.
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
     assert list(tmp_path.glob("emovid-*")) == []
