@@ -19,6 +19,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from emovid_dataset.card import CITATION
 from emovid_dataset.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.records import EVALUATION, FIGURES, OUT_OF_FOLD, REPRODUCTION, RUN_CARD
 
 CARDS = next(
     folder
@@ -35,21 +36,6 @@ LICENCES = (
 
 OWNER = "emovid"
 """Who owns the repos that names in files mean, until somebody else publishes them."""
-
-RUN_CARD = "training.json"
-"""File of a trained folder that says how it was trained."""
-
-REPRODUCTION = "reproduction.json"
-"""File in a LoRA's or base's folder, or beside it, that holds what was measured on the miniatures' videos."""
-
-EVALUATION = "evaluation.json"
-"""File in a LoRA's or base's folder in which `emovid evaluate --base` wrote what it measured of it."""
-
-FIGURES = "figures.json"
-"""File of an annotator's folder that holds what was measured."""
-
-OUT_OF_FOLD = "out_of_fold.jsonl"
-"""File of an annotator's folder that holds the answers of a cross-validation, a line a clip."""
 
 
 def render(template: str, /, **values: Any) -> str:

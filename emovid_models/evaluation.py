@@ -32,6 +32,7 @@ from emovid_dataset.manifest import write_atomic
 from emovid_dataset.terminal import Progress
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.annotate import Annotation, Item, annotate, find_items, model_identity
+from emovid_models.records import folder_identity
 
 if TYPE_CHECKING:
     from emovid_models.wan.generate import Prompt as Order
@@ -376,13 +377,7 @@ def generator_identity(base: str | os.PathLike[str], pipe: Any, lora: str | os.P
     """
     folder = Path(base)
     if folder.is_dir():
-        digest = hashlib.sha256()
-        for path in sorted([*folder.rglob("*.json"), *folder.rglob("*.safetensors")]):
-            digest.update(path.relative_to(folder).as_posix().encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        name = f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
+        name = folder_identity(folder, [*folder.rglob("*.json"), *folder.rglob("*.safetensors")])
     else:
         name = f"{base}@{getattr(pipe.text_encoder.config, '_commit_hash', None)}"
     if lora is None:

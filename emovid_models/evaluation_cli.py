@@ -11,9 +11,7 @@ import typer
 from emovid_dataset.manifest import write_atomic
 from emovid_dataset.terminal import print_table
 from emovid_models import MINI_ANNOTATOR
-
-RESULT_NAME = "evaluation.json"
-"""The result file in the output folder: figures, comparison, and every judgement."""
+from emovid_models.records import EVALUATION
 
 _NOTE = (
     "Judged by the miniature annotator, which is for trying things out: the figures show that the protocol "
@@ -192,9 +190,9 @@ def evaluate(
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
     whole = {**result, "judgements": {name: protocol.to_record(found) for name, found in judged.items()}}
-    write_atomic(out / RESULT_NAME, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    write_atomic(out / EVALUATION, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
-        print(json.dumps({"out": str(out / RESULT_NAME), **result}))
+        print(json.dumps({"out": str(out / EVALUATION), **result}))
     else:
         for video in failed:
             print(f"{video.file}: {video.error}")

@@ -20,6 +20,7 @@ from emovid_dataset.card import REPO
 from emovid_dataset.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, Manifest, metadata_path
 from emovid_models import cards
 from emovid_models.hub import RepoTree
+from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
 
 Files = dict[str, Path | bytes]
 
@@ -132,7 +133,7 @@ def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
             **{path.name: path for path in folder.iterdir() if _PROCESSOR_FILES.fullmatch(path.name)},
             **code,
             **_results(folder),
-            **{name: folder / name for name in [cards.OUT_OF_FOLD] if (folder / name).is_file()},
+            **{name: folder / name for name in [OUT_OF_FOLD] if (folder / name).is_file()},
             cards.EXAMPLE: EXAMPLE_CLIP,
             CARD_NAME: card.encode(),
         },
@@ -249,7 +250,7 @@ def _safetensors(files: Files) -> list[Path]:
 def _results(folder: Path) -> Files:
     """The run card and the figures, as far as they are there, without the machine's paths in them."""
     files: Files = {}
-    for name in (cards.RUN_CARD, cards.FIGURES):
+    for name in (RUN_CARD, FIGURES):
         content = cards.read_json(folder / name)
         if content is not None:
             files[name] = (json.dumps(_without_folders(content), indent=1) + "\n").encode()

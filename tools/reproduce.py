@@ -55,6 +55,7 @@ from emovid_dataset.terminal import print_table
 from emovid_dataset.video import decode
 from emovid_models import MINI_ANNOTATOR, evaluation
 from emovid_models.cards import weight_hashes
+from emovid_models.records import REPRODUCTION, RUN_CARD
 from emovid_models.wan.encode import fit, frame_indices
 from emovid_models.wan.generate import load_pipeline
 from emovid_models.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
@@ -62,7 +63,7 @@ from emovid_models.wan.train_lora import LoraSettings, train_lora
 
 PACKAGE = Path(evaluation.__file__).parent
 SHIPPED = PACKAGE / "mini"
-RESULTS = SHIPPED / "reproduction.json"
+RESULTS = SHIPPED / REPRODUCTION
 MODELS = ("wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v")
 
 
@@ -603,7 +604,7 @@ def table(run: Run) -> list[Path]:
             "prompts": settings.t2v_prompts,
         },
     }
-    path = run.out / "reproduction.json"
+    path = run.out / REPRODUCTION
     write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
     write_atomic(run.out / "table.json", json.dumps(table_rows(result)).encode())
     print_table("EA-8cls and EA-2cls", TABLE_COLUMNS, table_rows(result))
@@ -711,13 +712,13 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
         }
         if kind == "lora":
             card["base"] = f"emovid/mini-wan-{task}"
-        (folder / "training.json").write_text(json.dumps(card, indent=1) + "\n")
+        (folder / RUN_CARD).write_text(json.dumps(card, indent=1) + "\n")
         base = f"base_model: emovid/mini-wan-{task}\n" if kind == "lora" else ""
         title = f"Miniature {'emotion LoRA' if kind == 'lora' else 'Wan2.1'}, {task.upper()}"
         (folder / "README.md").write_text(
             _CARD.format(base=base, title=title, text=_TEXTS[name], seed=run.settings.seed)
         )
-    result = run.out / "reproduction.json"
+    result = run.out / REPRODUCTION
     if result.exists():
         # By these a card knows whose results they are.
         weights = {
@@ -917,7 +918,7 @@ def main(
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
     if stage in ("all", "table"):
-        result = json.loads((run.out / "reproduction.json").read_text())
+        result = json.loads((run.out / REPRODUCTION).read_text())
         print_table("EA-8cls and EA-2cls", TABLE_COLUMNS, table_rows(result))
 
 

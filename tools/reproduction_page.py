@@ -26,6 +26,7 @@ from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.pipeline import read_frames
 from emovid_models.evaluation import INTENDED_NAME, Intended, read_intended, score_confusion, to_record
 from emovid_models.nvila import NVILALiteProcessor
+from emovid_models.records import FIGURES
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "emovid_models" / "mini" / "reproduction.json"
@@ -380,7 +381,7 @@ def add_judge_figures(result: Mapping[str, Any], annotator: Path = MINI_ANNOTATO
         The result, with the figures if they are this judge's.
     """
     judge = dict(result.get("judge", {}))
-    own = annotator / "figures.json"
+    own = annotator / FIGURES
     if "held_out" in judge or not own.is_file() or judge.get("identity") != model_identity(annotator, None):
         return dict(result)
     counts = json.loads(own.read_text(encoding="utf-8"))["stickers"]["confusion"]

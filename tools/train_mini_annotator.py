@@ -85,6 +85,7 @@ from emovid_models.nvila import (
     NVILALiteForConditionalGeneration,
     NVILALiteProcessor,
 )
+from emovid_models.records import FIGURES, OUT_OF_FOLD
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from make_mini import MINI, cache_folder, read_stickers, reserved_assets, training_emoji
@@ -1694,7 +1695,7 @@ def write(
     measured = measure(captioner, found, model)
     parameters = sum(value.numel() for value in model.parameters())
     assemble_repo(out, model=model, processor=captioner.processor, card=card(measured, parameters))
-    (out / "figures.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    (out / FIGURES).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     rows = [
         {
             "path": path,
@@ -1711,7 +1712,7 @@ def write(
         )
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (out / "out_of_fold.jsonl").write_text(lines, encoding="utf-8")
+    (out / OUT_OF_FOLD).write_text(lines, encoding="utf-8")
     entries = measured["stickers"]
     names = ("annotator", "gradients_colours_svm", "majority")
     table: list[list[object]] = [

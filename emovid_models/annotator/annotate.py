@@ -8,6 +8,7 @@ end, under a temporary name, and renamed.
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
@@ -35,6 +36,7 @@ from emovid_dataset.manifest import (
 from emovid_dataset.shards import PlannedClip, ShardPlan, read_samples, write_metadata, write_shard
 from emovid_dataset.terminal import Progress
 from emovid_dataset.video import SUFFIXES
+from emovid_models.records import folder_identity
 
 if TYPE_CHECKING:
     from emovid_models.annotator.pipeline import VideoEmotionPipeline
@@ -211,17 +213,12 @@ def _read_list(path: Path) -> Iterator[str]:
 
 
 def model_identity(model: str | os.PathLike[str], annotator: VideoEmotionPipeline) -> str:
-    """Names a model so that another one's results are told apart: its commit, or a digest of its files."""
+    """Names a model, to tell its results from another's: its commit, or a digest of what it answers with."""
     folder = Path(model)
     if not folder.is_dir():
         return f"{model}@{getattr(annotator.model.config, '_commit_hash', None)}"
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.json"), *folder.glob("*.safetensors")]):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
+    files = [path for kind in ("*.json", "*.jinja", "*.safetensors") for path in folder.glob(kind)]
+    return folder_identity(folder, files)
 
 
 def annotate(
@@ -252,46 +249,42 @@ def annotate(
         `AnnotationReport`. Videos that failed in an earlier run are tried again.
 
     Raises:
-        ValueError: the file, or the journal of an interrupted run, is of another model or other settings.
+        ValueError: the file, or the journal of an interrupted run, is of another model or other settings, or
+            another process is writing it.
         OSError: the file cannot be written.
     """
     out = Path(out)
     settings = json.dumps({"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True)
-    journal = out.with_name(out.name + ".journal")
-    earlier = {item.key: item for item in read_annotations(out, settings)} if out.exists() else {}
-    earlier.update({item.key: item for item in _read_journal(journal, settings)})
-    versions = {item.key: item.version for item in items}
-    done = {
-        key: result
-        for key, result in earlier.items()
-        if key in versions and result.error is None and result.version == versions[key]
-    }
-    todo = [item for item in items if item.key not in done]
-    reused = len(items) - len(todo)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        _append(journal, settings) as log,
-        Progress(len(items), unit="videos", title="Annotating", enabled=progress) as bar,
-    ):
-        bar.update(reused)
-        results = annotator(
-            (item.open for item in todo),
-            batch_size=batch_size,
-            num_frames=num_frames,
-            return_caption=caption,
-        )
-        for count, (item, result) in enumerate(zip(todo, results, strict=True), 1):
-            annotation = _annotation(item, result)
-            done[item.key] = annotation
-            log.write(json.dumps(asdict(annotation)) + "\n")
-            if count % batch_size == 0 or count == len(todo):
-                log.flush()
-                os.fsync(log.fileno())
-            bar.update()
-    kept = [result for key, result in earlier.items() if key not in versions]
-    annotations = tuple(done[item.key] for item in items)
-    _write_table(out, [*kept, *annotations], settings)
-    journal.unlink(missing_ok=True)
+    with _Journal(out.with_name(out.name + ".journal"), settings) as journal:
+        earlier = {item.key: item for item in read_annotations(out, settings)} if out.exists() else {}
+        earlier.update({item.key: item for item in journal.read()})
+        versions = {item.key: item.version for item in items}
+        done = {
+            key: result
+            for key, result in earlier.items()
+            if key in versions and result.error is None and result.version == versions[key]
+        }
+        todo = [item for item in items if item.key not in done]
+        reused = len(items) - len(todo)
+        with Progress(len(items), unit="videos", title="Annotating", enabled=progress) as bar:
+            bar.update(reused)
+            results = annotator(
+                (item.open for item in todo),
+                batch_size=batch_size,
+                num_frames=num_frames,
+                return_caption=caption,
+            )
+            for count, (item, result) in enumerate(zip(todo, results, strict=True), 1):
+                done[item.key] = _annotation(item, result)
+                journal.write(done[item.key])
+                if count % batch_size == 0 or count == len(todo):
+                    journal.sync()
+                bar.update()
+        kept = [result for key, result in earlier.items() if key not in versions]
+        annotations = tuple(done[item.key] for item in items)
+        _write_table(out, [*kept, *annotations], settings)
+        journal.remove()
     return AnnotationReport(annotations, reused)
 
 
@@ -306,23 +299,66 @@ def _annotation(item: Item, result: Any) -> Annotation:
     return Annotation(item.key, item.version, result[0]["label"], scores, caption, None)
 
 
-def _append(journal: Path, settings: str) -> Any:
-    """The journal, opened so that a half-written last line is dropped and the settings stand first."""
-    kept = journal.read_bytes() if journal.exists() else b""
-    kept = kept[: kept.rfind(b"\n") + 1] or (settings + "\n").encode()
-    write_atomic(journal, kept)
-    return journal.open("a", encoding="utf-8")
+class _Journal:
+    """Results on their way into the output, a line each below the settings; one run at a time holds it.
 
+    The lock goes with the process. A journal to which nothing was written is taken away.
+    """
 
-def _read_journal(journal: Path, settings: str) -> Iterator[Annotation]:
-    if not journal.exists():
-        return
-    text = journal.read_bytes()
-    lines = text[: text.rfind(b"\n") + 1].decode().split("\n")[:-1]
-    if lines:
-        _check_settings(journal, lines[0], settings)
-    for line in lines[1:]:
-        yield _from_row(json.loads(line))
+    def __init__(self, path: Path, settings: str) -> None:
+        self.path, self.settings = path, settings
+
+    def __enter__(self) -> _Journal:
+        while True:
+            self._file = self.path.open("a+b")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                    return self
+            except BlockingIOError as error:
+                self._file.close()
+                raise ValueError(
+                    f"{self.path.with_suffix('')} is being written by another process; choose another --out"
+                ) from error
+            except FileNotFoundError:
+                pass
+            # The run that held it has finished meanwhile and taken it away.
+            self._file.close()
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+        if not os.fstat(self._file.fileno()).st_size:
+            self.remove()
+        self._file.close()
+
+    def read(self) -> Iterator[Annotation]:
+        """What an interrupted run left; a half-written last line is dropped.
+
+        Raises:
+            ValueError: it was written with other settings.
+        """
+        self._file.seek(0)
+        text = self._file.read()
+        text = text[: text.rfind(b"\n") + 1]
+        self._file.truncate(len(text))
+        lines = text.decode().split("\n")[:-1]
+        if lines:
+            _check_settings(self.path, lines[0], self.settings)
+        else:
+            self._file.write(self.settings.encode() + b"\n")
+        for line in lines[1:]:
+            yield _from_row(json.loads(line))
+
+    def write(self, annotation: Annotation) -> None:
+        self._file.write(json.dumps(asdict(annotation)).encode() + b"\n")
+
+    def sync(self) -> None:
+        """Have it on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
 
 
 def _from_row(row: Mapping[str, Any]) -> Annotation:

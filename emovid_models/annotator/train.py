@@ -45,12 +45,10 @@ from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 from emovid_models.nvila import NVILALiteProcessor
+from emovid_models.records import RUN_CARD
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Modules that get an adapter; the projector is small and is trained whole."""
-
-RUN_CARD = "training.json"
-"""File of an annotator's folder that says how it was trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

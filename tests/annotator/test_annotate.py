@@ -17,6 +17,7 @@ from emovid_dataset.build import verify
 from emovid_dataset.emotions import EMOTIONS, valence
 from emovid_dataset.loading import select
 from emovid_dataset.location import Location
+from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
 from emovid_models.annotator import cli
 from emovid_models.annotator.loading import load_annotator
@@ -95,6 +96,24 @@ def test_interrupted_run_goes_on_and_gives_the_same(annotator: Any, folder: Path
     assert work.read_annotations(out) == work.read_annotations(undisturbed)
 
 
+def test_two_runs_do_not_write_one_file(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
+    items, out = [work.find_items(path)[0] for path in stickers[:3]], tmp_path / "a.parquet"
+
+    class Beside(Counting):
+        """Starts a second run while the first one is at work."""
+
+        def __call__(self, videos: Any, **options: Any) -> Any:
+            for result in super().__call__(videos, **options):
+                with pytest.raises(ValueError, match=r"a.parquet is being written by another process"):
+                    work.annotate(items, annotator, out, identity="m")
+                yield result
+
+    first = work.annotate(items, Beside(annotator), out, identity="m", batch_size=1)
+    assert work.read_annotations(out) == list(first.annotations)
+    assert work.annotate(items, annotator, out, identity="m").reused == 3, "the lock went with the run"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
 class Captions:
     """An annotator that has one answer, with a caption, and stops after some."""
 
@@ -171,6 +190,31 @@ def test_another_models_results_are_not_taken(annotator: Any, stickers: list[Pat
         work.annotate(items, annotator, out, identity="two")
     with pytest.raises(ValueError, match="choose another --out"):
         work.annotate(items, annotator, out, identity="one", num_frames=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "another"),
+    [
+        ("figures.json", False),
+        ("training.json", False),
+        ("README.md", False),
+        ("out_of_fold.jsonl", False),
+        ("config.json", True),
+        ("tokenizer.json", True),
+        ("chat_template.jinja", True),
+        ("model.safetensors", True),
+    ],
+)
+def test_a_model_is_named_by_what_it_answers_with(
+    annotator: Any, tmp_path: Path, name: str, another: bool
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(MINI_ANNOTATOR, folder)
+    before = work.model_identity(folder, annotator)
+    assert before.startswith("model@")
+    with (folder / name).open("ab") as file:
+        file.write(b" ")
+    assert (work.model_identity(folder, annotator) != before) == another
 
 
 def test_lists(stickers: list[Path], tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from emovid_dataset.manifest import Manifest
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.annotator.train import (
-    RUN_CARD,
     Collator,
     Conversations,
     TrainingConfig,
@@ -33,6 +32,7 @@ from emovid_models.annotator.train import (
     macro_recall,
     train_annotator,
 )
+from emovid_models.records import RUN_CARD
 
 
 @pytest.fixture(scope="module")
