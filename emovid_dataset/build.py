@@ -17,7 +17,6 @@ What is under way stands in `.build/` inside the output folder, and goes when th
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -40,6 +39,7 @@ from emovid_dataset import __version__
 from emovid_dataset.clip import Clip
 from emovid_dataset.corpus import Label, Rejection, printable, read_labels, unlabelled
 from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.locks import hold
 from emovid_dataset.manifest import (
     CARD_NAME,
     DATA_FOLDER,
@@ -330,8 +330,8 @@ def _lock(work: Path) -> Iterator[None]:
     """Only one build at a time writes a folder; the lock goes with the process."""
     with (work / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            hold(file)
+        except BlockingIOError as error:
             raise ValueError(f"out {work.parent} is being built by another process") from error
         for stale in work.parent.rglob(".*.tmp"):
             stale.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ end, under a temporary name, and renamed.
 from __future__ import annotations
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
@@ -23,6 +22,7 @@ from emovid_dataset.clip import Clip
 from emovid_dataset.corpus import printable
 from emovid_dataset.emotions import EMOTIONS, valence
 from emovid_dataset.loading import select
+from emovid_dataset.locks import hold
 from emovid_dataset.manifest import (
     CARD_NAME,
     DATA_FOLDER,
@@ -312,7 +312,7 @@ class _Journal:
         while True:
             self._file = self.path.open("a+b")
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                hold(self._file)
                 if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
                     return self
             except BlockingIOError as error:

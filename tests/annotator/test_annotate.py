@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -112,6 +113,18 @@ def test_two_runs_do_not_write_one_file(annotator: Any, stickers: list[Path], tm
     assert work.read_annotations(out) == list(first.annotations)
     assert work.annotate(items, annotator, out, identity="m").reused == 3, "the lock went with the run"
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_a_file_system_without_locks(
+    annotator: Any, stickers: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    items, out = work.find_items(stickers[0]), tmp_path / "a.parquet"
+    assert len(work.annotate(items, annotator, out, identity="m").annotations) == 1
+    assert len(work.read_annotations(out)) == 1
 
 
 class Captions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -409,6 +410,15 @@ def test_two_builds_of_one_folder_at_once_are_refused(raw: Path, tmp_path: Path)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert verify(out, workers=1) == []
+
+
+def test_a_file_system_without_locks(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    build(raw, raw / "labels.csv", tmp_path / "out", workers=1, shard_size=60_000)
+    assert verify(tmp_path / "out", workers=1) == []
 
 
 def crash_on_seven(task: int) -> int:
