@@ -5,6 +5,7 @@
 
     python tools/train_mini_annotator.py train      # all steps, cross-validation, folder and card
     python tools/train_mini_annotator.py figures    # cross-validation and card again, weights as they are
+    python tools/train_mini_annotator.py add-run F  # put the figures of another whole run, in F, beside them
 
 Six steps, all from scratch:
 
@@ -1467,6 +1468,10 @@ def predict_out_of_fold(stickers: Clips, scores: torch.Tensor) -> OutOfFold:
     return OutOfFold(annotator, baseline)
 
 
+_RUN = "annotator_run_"
+"""Names of other runs in the figures begin so; the first one's is "annotator"."""
+
+
 def measure(
     captioner: Captioner, found: OutOfFold, final: NVILALiteForConditionalGeneration
 ) -> dict[str, Any]:
@@ -1551,6 +1556,16 @@ def card(figures: dict[str, Any], parameters: int) -> str:
         )
 
     annotator, svm = stickers["annotator"], stickers["gradients_colours_svm"]
+    runs = {name: entry for name, entry in stickers.items() if name.startswith(_RUN)}
+    others = "".join(row("another run", entry) + "\n" for entry in runs.values())
+    spread = ""
+    if runs:
+        against = " and ".join(f"{entry['p_value_against_svm']:.3f}" for entry in runs.values())
+        spread = (
+            "\nAnother run is the whole command once more, from nothing, with the same settings and seeds\n"
+            "on another machine: so far apart are two annotators of this recipe. The weights here are the\n"
+            f"first run's. Against the SVM another run gets p = {against}.\n"
+        )
     head = "| | accuracy | 95 % interval | macro recall | valence |\n|---|---|---|---|---|"
     recalls = "\n".join(
         f"| {name} | {annotator['recall'][name]:.2f} | {svm['recall'][name]:.2f} |" for name in EMOTIONS
@@ -1612,7 +1627,7 @@ are one rater's reading.
 
 {head}
 {row("annotator", annotator)}
-{row("gradients, colours, SVM", svm)}
+{others}{row("gradients, colours, SVM", svm)}
 {row("commonest emotion", stickers["majority"])}
 | chance | {stickers["chance"]["accuracy"]:.3f} | | | |
 
@@ -1623,7 +1638,7 @@ label gets is {likelihood["annotator"]:.3f} on the average for the annotator and
 {likelihood["gradients_colours_svm"]:.3f} for the SVM (chance: {-math.log(len(EMOTIONS)):.3f}); Wilcoxon
 signed-rank test, two-sided, p = {likelihood["p_value"]:.2g}. `out_of_fold.jsonl` holds the probabilities of
 every sticker.
-
+{spread}
 | emotion | recall | SVM's |
 |---|---|---|
 {recalls}
@@ -1684,6 +1699,34 @@ def figures(
     captioner = read_captioner()
     scores, _ = cross_validate(captioner, read_clips(captioner.processor))
     write(captioner, load_annotator(out, device="cpu").model, scores, out)
+
+
+@app.command()
+def add_run(
+    run: Path = typer.Argument(help="Folder that `train --out` wrote, with the same settings."),
+    out: Path = typer.Option(MINI_ANNOTATOR, help="Folder of the trained annotator."),
+) -> None:
+    """Put another whole run's figures of the stickers beside this one's; weights and answers stay.
+
+    Refuses a run with other settings, and this one itself.
+    """
+    ours, theirs = (json.loads((folder / FIGURES).read_text(encoding="utf-8")) for folder in (out, run))
+    same = [{**found["settings"], "versions": None} for found in (ours, theirs)]
+    if same[0] != same[1]:
+        raise typer.BadParameter(f"{run} was trained with other settings than {out}")
+    weights = [load_file(folder / "model.safetensors") for folder in (out, run)]
+    if all(value.equal(weights[1][name]) for name, value in weights[0].items()):
+        raise typer.BadParameter(f"{run} holds the weights of {out}: no other run")
+    stickers = ours["stickers"]
+    number = 2 + sum(name.startswith(_RUN) for name in stickers)
+    entry = theirs["stickers"]
+    stickers[f"{_RUN}{number}"] = {
+        **entry["annotator"],
+        "p_value_against_svm": entry["p_value_annotator_against_svm"],
+    }
+    parameters = sum(value.numel() for value in weights[0].values())
+    (out / "README.md").write_text(card(ours, parameters), encoding="utf-8")
+    (out / FIGURES).write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
 
 
 def write(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 import torch
 from annotator_tiny import MINI
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
+from typer.testing import CliRunner
 
 from emovid_dataset.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
@@ -150,6 +153,46 @@ def test_card_is_written_from_the_figures(tool: Any, figures: dict[str, Any]) ->
     model = load_annotator(MINI_ANNOTATOR, device="cpu").model
     parameters = sum(value.numel() for value in model.parameters())
     assert (MINI_ANNOTATOR / "README.md").read_text() == tool.card(figures, parameters)
+
+
+def test_another_whole_run_stands_beside_the_one_that_ships(tool: Any, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        shutil.copytree(MINI_ANNOTATOR, folder)
+        path = folder / "figures.json"
+        figures = json.loads(path.read_text())
+        figures["stickers"].pop("annotator_run_2", None)
+        path.write_text(json.dumps(figures))
+    ask = ["add-run", str(theirs), "--out", str(ours)]
+
+    def refusal() -> str:
+        result = CliRunner().invoke(tool.app, ask)
+        assert result.exit_code == 2, result.output
+        return " ".join(result.output.replace("│", " ").split())
+
+    assert "no other run" in refusal()
+
+    weights = load_file(theirs / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, theirs / "model.safetensors")
+    figures["settings"]["seed"] += 1
+    (theirs / "figures.json").write_text(json.dumps(figures))
+    assert "trained with other settings" in refusal()
+
+    figures["settings"]["seed"] -= 1
+    figures["settings"]["versions"]["torch"] = "another"
+    figures["stickers"]["annotator"]["accuracy"] = 0.2345
+    figures["stickers"]["p_value_annotator_against_svm"] = 0.9876
+    (theirs / "figures.json").write_text(json.dumps(figures))
+    before = json.loads((ours / "figures.json").read_text())
+    for number in (2, 3):
+        assert CliRunner().invoke(tool.app, ask).exit_code == 0
+        found = json.loads((ours / "figures.json").read_text())
+        added = found["stickers"][f"annotator_run_{number}"]
+        assert (added["accuracy"], added["p_value_against_svm"]) == (0.2345, 0.9876)
+    assert {**found, "stickers": {name: found["stickers"][name] for name in before["stickers"]}} == before
+    card = (ours / "README.md").read_text()
+    assert card.count("| another run | 0.234 |") == 2 and "another run gets p = 0.988 and 0.988." in card
+    assert (ours / "model.safetensors").read_bytes() == (MINI_ANNOTATOR / "model.safetensors").read_bytes()
 
 
 # leaks
