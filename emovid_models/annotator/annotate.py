@@ -326,10 +326,10 @@ class _Journal:
             self._file.close()
 
     def __exit__(self, *_: object) -> None:
-        self._file.flush()
-        if not os.fstat(self._file.fileno()).st_size:
-            self.remove()
-        self._file.close()
+        with self._file:
+            self._file.flush()
+            if not os.fstat(self._file.fileno()).st_size:
+                self.remove()
 
     def read(self) -> Iterator[Annotation]:
         """What an interrupted run left; a half-written last line is dropped.

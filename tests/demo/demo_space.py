@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 import web_pages
 
-TESTS = Path(__file__).parents[1]
-DEMO = TESTS.parent / "cards" / "demo"
-for folder in (TESTS / "wan", DEMO):
-    sys.path.append(str(folder))
+DEMO = Path(__file__).parents[2] / "cards" / "demo"
+sys.path.append(str(DEMO))
 
 
 def serving(command: list[str], log: Path, **variables: str) -> AbstractContextManager[str]:
