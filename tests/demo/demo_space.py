@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import web_pages
 
-DEMO = Path(__file__).parents[2] / "cards" / "demo"
+TESTS = Path(__file__).parents[1]
+DEMO = TESTS.parent / "cards" / "demo"
 sys.path.append(str(DEMO))
 
 
