@@ -60,7 +60,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Look", id="look"):
-                grid, opened = _look(page, library)
+                grid = _look(page, library)
             with gr.Tab("Annotate", id="annotate"):
                 video, annotation = _annotate(annotator)
             with gr.Tab("Generate", id="generate"):
@@ -94,12 +94,6 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
             show_progress="hidden",
             api_visibility="private",
         )
-        opened.then(
-            lambda: _load_soon(annotator, generator),
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
     return page, library
 
 
@@ -108,8 +102,8 @@ def _html(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, **options)
 
 
-def _look(page: gr.Blocks, library: Library) -> tuple[Any, Any]:
-    """The tab; returns its grid, which can ask for an annotation, and the event of the page being filled."""
+def _look(page: gr.Blocks, library: Library) -> Any:
+    """The tab; returns its grid, which can ask for an annotation."""
     with gr.Row(equal_height=False):
         with (
             gr.Column(scale=1, min_width=290, elem_classes="sheet"),
@@ -151,18 +145,18 @@ def _look(page: gr.Blocks, library: Library) -> tuple[Any, Any]:
     def anew(*values: Any) -> Any:
         return _clips(library, 0, *values)
 
-    opened = page.load(anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden")
     page.load(
         None, js="() => { if (innerWidth < 860) document.querySelector('#filters .label-wrap')?.click() }"
     )
-    gr.on([control.change for control in chosen], anew, chosen, shown, api_visibility="private", **quick)
+    # One event, so that the last answer is that to the last wish: the page's first one may be slow.
+    wishes = [page.load, *(control.change for control in chosen)]
+    gr.on(wishes, anew, chosen, shown, api_visibility="private", **quick)
     back.click(turn(-1), [number, *chosen], shown, api_visibility="private", **quick)
     forth.click(turn(1), [number, *chosen], shown, api_visibility="private", **quick)
     whole: list[Any] = [[], [], [0, 1], list(COLORFULNESS), list(HUE), "", next(iter(ORDERS))]
-    reset.click(lambda: whole, None, chosen, api_visibility="private", **quick).then(
-        anew, chosen, shown, api_visibility="private", queue=False, show_progress="hidden"
-    )
-    return results, opened
+    # One answer: a second one for the clips could come after that to what is chosen meanwhile.
+    reset.click(lambda: (*whole, *anew(*whole)), None, [*chosen, *shown], api_visibility="private", **quick)
+    return results
 
 
 def _clips(

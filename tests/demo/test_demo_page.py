@@ -388,6 +388,7 @@ def test_a_damaged_shard_is_a_message_wherever_its_clips_are(
     # Whole clips play after it as if nothing had been.
     tab(page, "Look")
     page.get_by_role("button", name="Reset").click()
+    expect_count(page, len(select(mini_build)))
     page.get_by_label("cartoon", exact=True).check()
     expect_count(page, len(select(mini_build, content_type="cartoon")))
     expect(page.locator(".clip .unreadable").first).to_be_hidden()
