@@ -7,10 +7,10 @@ from typing import IO, Any
 
 
 def hold(file: IO[Any]) -> None:
-    """Lock a file until it is closed. Where the file system has no locks, as some of clusters, none is held.
+    """Lock a file until it is closed. Where the file system has no locks, none is held.
 
     Args:
-        file: open, on any mode.
+        file: open, in any mode.
 
     Raises:
         BlockingIOError: somebody else holds it.

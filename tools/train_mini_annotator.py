@@ -1703,7 +1703,9 @@ def figures(
 
 @app.command()
 def add_run(
-    run: Path = typer.Argument(help="Folder that `train --out` wrote, with the same settings."),
+    run: Path = typer.Argument(
+        exists=True, file_okay=False, help="Folder that `train --out` wrote, with the same settings."
+    ),
     out: Path = typer.Option(MINI_ANNOTATOR, help="Folder of the trained annotator."),
 ) -> None:
     """Put another whole run's figures of the stickers beside this one's; weights and answers stay.

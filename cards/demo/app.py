@@ -412,7 +412,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
 
 
 def _load_soon(annotator: Annotator, generator: Generator) -> None:
-    """Load the models behind the page that is shown already; what fails here fails again when it is used."""
+    """Load the models while the page is looked at; what fails here fails again when it is used."""
 
     def load() -> None:
         try:
