@@ -32,15 +32,16 @@ from typing import Any
 
 import torch
 
-from emovid_dataset import video
-from emovid_dataset.emotions import EMOTIONS
+import emovid_dataset
+from emovid_dataset.media import video
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.annotate import find_items
 from emovid_models.annotator.loading import load_annotator
-from emovid_models.annotator.prompts import EMOTION_QUESTION, END_OF_TURN
+from emovid_models.remote.annotator.prompts import EMOTION_QUESTION, END_OF_TURN
 
-MINI_STICKERS = Path(video.__file__).parent / "mini" / "sticker"
+MINI_STICKERS = Path(emovid_dataset.__file__).parent / "mini" / "sticker"
 NAMES = re.compile("|".join(EMOTIONS))
 
 

@@ -8,7 +8,7 @@ other bytes (a `free` box with a number at the end). All three do the same files
 processes of one thread each, in turns over parts of the files, so that a busy machine slows all of them down:
 
 - decode: PyAV decodes every frame and drops it
-- emovid: `emovid_dataset.build.build`, from the labels to the finished folder
+- emovid: `emovid_dataset.builder.build.build`, from the labels to the finished folder
 - plain: webdataset's ShardWriter, OpenCV's attributes on every frame
 
 Memory is the largest sum of the resident sets of all processes of a build of 200 and of all clips.
@@ -38,8 +38,8 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from make_mini import cache_folder, film_path
 
-from emovid_dataset.build import build
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.builder.build import build
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
 
 SECONDS, WIDTH, HEIGHT = 5, 854, 480

@@ -221,9 +221,9 @@ def wan_training(pipe: Any, size: WanSize, device: torch.device, dtype: torch.dt
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
 
+    from emovid_models.remote.wan.lora import TARGET_MODULES
     from emovid_models.wan.cache import Sample
     from emovid_models.wan.encode import BaseOutline, Encoders
-    from emovid_models.wan.lora import TARGET_MODULES
     from emovid_models.wan.train_lora import Draw, flow_matching_loss
 
     transformer, parts = pipe.transformer, dict(pipe.components)

@@ -37,9 +37,9 @@ from datasets import load_dataset
 from torch.utils.data import DataLoader
 
 import emovid_dataset
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.media.video import Reader, uniform_indices
+from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.terminal import print_table
-from emovid_dataset.video import Reader, uniform_indices
 
 FRAMES, SIZE = 16, 224
 

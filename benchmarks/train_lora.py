@@ -175,7 +175,7 @@ def main() -> None:
         folder = Path(name)
         data = arguments.data
         if data is None:
-            from emovid_dataset.build import build
+            from emovid_dataset.builder.build import build
 
             data = folder / "mini"
             build(MINI, MINI / "labels.csv", data)

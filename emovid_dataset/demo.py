@@ -8,8 +8,8 @@ from pathlib import Path
 from datasets import Video, load_dataset
 
 import emovid_dataset
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest
 
 
 def main(folder: Path) -> None:

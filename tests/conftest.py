@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from web_pages import ARGUMENTS, CHROMIUM
 
-from emovid_dataset.build import build
+from emovid_dataset.builder.build import build
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets its background jobs ignore Ctrl-C, and what they start would inherit that.

@@ -22,7 +22,7 @@ import pytest
 from typer.testing import CliRunner
 
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.cli import app
+from emovid_models.cli.main import app
 from emovid_models.metrics import ea_8cls
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ LESS = {
 
 RUN = """
 import json, sys
-from emovid_models.cli import app
+from emovid_models.cli.main import app
 for command in json.loads(sys.argv[1]):
     print("$ emovid", *command, flush=True)
     app(command, standalone_mode=False)

@@ -38,7 +38,7 @@ import typer
 from av.video.frame import PictureType
 from PIL import Image
 
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress, print_table
 
 ROOT = Path(__file__).resolve().parent.parent

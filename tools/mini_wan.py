@@ -38,7 +38,7 @@ from PIL import Image
 from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
 from emovid_dataset.terminal import Progress
-from emovid_models.wan.conditioning import MOODS, STYLES, conditioning_text
+from emovid_models.remote.wan.conditioning import MOODS, STYLES, conditioning_text
 from emovid_models.wan.encode import TEXT_LENGTH, fit, frame_indices, transformer_input
 from emovid_models.wan.train_lora import TIMESTEPS, shifted
 

@@ -47,21 +47,23 @@ from make_mini import MINI, emoji_folder, read_stickers, reserved_assets, traini
 from mini_captions import caption_of, subject_of
 from mini_wan import FRAMES, SIZE, EmojiClips, Schedule, WanSize
 
-from emovid_dataset.build import build
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.loading import select
-from emovid_dataset.manifest import write_atomic
+import emovid_models
+from emovid_dataset.builder.build import build
+from emovid_dataset.media.video import decode
+from emovid_dataset.read.loading import select
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import write_atomic
 from emovid_dataset.terminal import print_table
-from emovid_dataset.video import decode
-from emovid_models import MINI_ANNOTATOR, evaluation
-from emovid_models.cards import weight_hashes
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.evaluation import protocol as evaluation
+from emovid_models.publish.cards import weight_hashes
 from emovid_models.records import REPRODUCTION, RUN_CARD
+from emovid_models.remote.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
 from emovid_models.wan.encode import fit, frame_indices
 from emovid_models.wan.generate import load_pipeline
-from emovid_models.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
 from emovid_models.wan.train_lora import LoraSettings, train_lora
 
-PACKAGE = Path(evaluation.__file__).parent
+PACKAGE = Path(emovid_models.__file__).parent
 SHIPPED = PACKAGE / "mini"
 RESULTS = SHIPPED / REPRODUCTION
 MODELS = ("wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v")

@@ -20,13 +20,19 @@ import numpy as np
 import typer
 from PIL import Image, ImageDraw, ImageFont
 
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.annotate import model_identity
-from emovid_models.annotator.pipeline import read_frames
-from emovid_models.evaluation import INTENDED_NAME, Intended, read_intended, score_confusion, to_record
+from emovid_models.evaluation.protocol import (
+    INTENDED_NAME,
+    Intended,
+    read_intended,
+    score_confusion,
+    to_record,
+)
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import FIGURES
+from emovid_models.remote.annotator.pipeline import read_frames
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "emovid_models" / "mini" / "reproduction.json"

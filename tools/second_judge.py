@@ -23,10 +23,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models.annotator.pipeline import read_frames
-from emovid_models.evaluation import Judge
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.evaluation.protocol import Judge
 from emovid_models.nvila import NVILALiteProcessor
+from emovid_models.remote.annotator.pipeline import read_frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from train_mini_annotator import NUM_FRAMES, PICTURE_SIZE, gradients_and_colours

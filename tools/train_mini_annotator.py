@@ -74,12 +74,10 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress, print_table
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.loading import assemble_repo, load_annotator
-from emovid_models.annotator.pipeline import read_frames
-from emovid_models.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 from emovid_models.annotator.train import calibration_error, fit_temperature, macro_recall
 from emovid_models.nvila import (
     NVILALiteConfig,
@@ -87,6 +85,8 @@ from emovid_models.nvila import (
     NVILALiteProcessor,
 )
 from emovid_models.records import FIGURES, OUT_OF_FOLD
+from emovid_models.remote.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from make_mini import MINI, cache_folder, read_stickers, reserved_assets, training_emoji

@@ -21,9 +21,10 @@ import torch
 import typer
 from diffusers import AutoencoderKLWan
 
-from emovid_dataset.loading import select
-from emovid_dataset.manifest import write_atomic
-from emovid_models import MINI_ANNOTATOR, evaluation
+from emovid_dataset.read.loading import select
+from emovid_dataset.schema.manifest import write_atomic
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.evaluation import protocol as evaluation
 from emovid_models.wan.generate import write_video
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -18,12 +18,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emovid_dataset.clip import Clip
-from emovid_dataset.corpus import printable
-from emovid_dataset.emotions import EMOTIONS, valence
-from emovid_dataset.loading import select
+from emovid_dataset.builder.shards import PlannedClip, ShardPlan, read_samples, write_metadata, write_shard
+from emovid_dataset.builder.sheet import printable
 from emovid_dataset.locks import hold
-from emovid_dataset.manifest import (
+from emovid_dataset.media.video import SUFFIXES
+from emovid_dataset.read.loading import select
+from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.emotions import EMOTIONS, valence
+from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DATA_FOLDER,
     INFO_NAME,
@@ -33,13 +35,11 @@ from emovid_dataset.manifest import (
     Manifest,
     write_atomic,
 )
-from emovid_dataset.shards import PlannedClip, ShardPlan, read_samples, write_metadata, write_shard
 from emovid_dataset.terminal import Progress
-from emovid_dataset.video import SUFFIXES
 from emovid_models.records import folder_identity
 
 if TYPE_CHECKING:
-    from emovid_models.annotator.pipeline import VideoEmotionPipeline
+    from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
 
 _SETTINGS = b"emovid_annotation"
 _UNFINISHED = ".relabelling"
@@ -492,7 +492,7 @@ def relabel_build(
         settings_digest=settings,
         complete=False,
     )
-    from emovid_dataset.card import info_json, render_card
+    from emovid_dataset.report.card import info_json, render_card
 
     write_atomic(out / INFO_NAME, info_json(manifest).encode())
     write_atomic(out / CARD_NAME, render_card(manifest, out).encode())

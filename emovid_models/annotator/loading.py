@@ -12,20 +12,17 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from emovid_models.annotator.pipeline import VideoEmotionPipeline
 from emovid_models.nvila import (
     AUTO_MAP,
-    REMOTE_CODE,
     NVILALiteConfig,
     NVILALiteForConditionalGeneration,
     NVILALiteProcessor,
 )
+from emovid_models.remote.annotator import CODE
+from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
 
 TASK = "video-emotion"
 """The pipeline's name."""
-
-PIPELINE_CODE = ("pipeline.py", "prompts.py", "truncation.py")
-"""Files of this folder that work alone, beside those of `nvila.REMOTE_CODE`."""
 
 
 def load_annotator(
@@ -112,11 +109,8 @@ def assemble_repo(
     model.generation_config.save_pretrained(out)
     processor.save_pretrained(out)
     _add(out / "processor_config.json", auto_map={"AutoProcessor": AUTO_MAP["AutoProcessor"]})
-    sources = Path(__file__).parent
-    for name in PIPELINE_CODE:
-        shutil.copyfile(sources / name, out / name)
-    for name in REMOTE_CODE:
-        shutil.copyfile(sources.parent / "nvila" / name, out / name)
+    for name, path in CODE.items():
+        shutil.copyfile(path, out / name)
     config = model.config.to_dict()
     config["_name_or_path"] = ""  # else whoever publishes the repo tells where their files lie
     config.update(

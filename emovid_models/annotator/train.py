@@ -37,15 +37,15 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from emovid_dataset import video as clips_video
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.loading import Selection, select
-from emovid_dataset.location import Location
+from emovid_dataset.media import video as clips_video
+from emovid_dataset.read.loading import Selection, select
+from emovid_dataset.read.location import Location
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import assemble_repo, load_annotator
-from emovid_models.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import RUN_CARD
+from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Modules that get an adapter; the projector is small and is trained whole."""

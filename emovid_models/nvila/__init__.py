@@ -18,9 +18,9 @@ from transformers import (
     AutoProcessor,
 )
 
-from .configuration_nvila import NVILALiteConfig
-from .modeling_nvila import NVILALiteForConditionalGeneration, NVILALiteModel
-from .processing_nvila import NVILALiteProcessor
+from emovid_models.remote.annotator.configuration_nvila import NVILALiteConfig
+from emovid_models.remote.annotator.modeling_nvila import NVILALiteForConditionalGeneration, NVILALiteModel
+from emovid_models.remote.annotator.processing_nvila import NVILALiteProcessor
 
 AUTO_MAP = {
     "AutoConfig": "configuration_nvila.NVILALiteConfig",
@@ -32,7 +32,7 @@ AUTO_MAP = {
 """`auto_map` of a repo's config.json that carries `REMOTE_CODE`."""
 
 REMOTE_CODE = ("configuration_nvila.py", "modeling_nvila.py", "processing_nvila.py")
-"""Files of this folder that work alone, beside the weights of a repo."""
+"""Files of `emovid_models.remote.annotator` that a converted base carries."""
 
 AutoConfig.register(NVILALiteConfig.model_type, NVILALiteConfig)
 for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText):

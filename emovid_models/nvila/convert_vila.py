@@ -196,8 +196,9 @@ def convert(source: Path, out: Path) -> None:
     """
     from transformers import GenerationConfig
 
-    from . import AUTO_MAP, REMOTE_CODE
-    from .processing_nvila import NVILALiteProcessor
+    from emovid_models.nvila import AUTO_MAP, REMOTE_CODE
+    from emovid_models.remote.annotator import CODE
+    from emovid_models.remote.annotator.processing_nvila import NVILALiteProcessor
 
     settings = _read_json(source / "config.json")
     parts = {part: _part_settings(source, part, settings) for part in _PREFIXES}
@@ -246,7 +247,7 @@ def convert(source: Path, out: Path) -> None:
     generation.pad_token_id = tokenizer.pad_token_id
     generation.save_pretrained(out)
     for name in REMOTE_CODE:
-        shutil.copy(Path(__file__).parent / name, out / name)
+        shutil.copy(CODE[name], out / name)
     for name in LICENCE_FILES:
         if (source / name).is_file():
             shutil.copy(source / name, out / name)
@@ -267,8 +268,8 @@ def convert_back(source: Path, out: Path) -> None:
     """
     from transformers import GenerationConfig
 
-    from .configuration_nvila import NVILALiteConfig
-    from .processing_nvila import NVILALiteProcessor
+    from emovid_models.remote.annotator.configuration_nvila import NVILALiteConfig
+    from emovid_models.remote.annotator.processing_nvila import NVILALiteProcessor
 
     if _read_json(source / "config.json").get("model_type") != NVILALiteConfig.model_type:
         raise ValueError(f"{source} has another model_type than {NVILALiteConfig.model_type!r}")
@@ -388,7 +389,7 @@ def _our_config(
 ) -> Any:
     from transformers import Qwen2Config, SiglipVisionConfig
 
-    from .configuration_nvila import NVILALiteConfig
+    from emovid_models.remote.annotator.configuration_nvila import NVILALiteConfig
 
     for part, expected in (("llm", "qwen2"), ("vision_tower", "siglip_vision_model")):
         kind = parts[part].get("model_type")
@@ -469,7 +470,7 @@ def _save_tokenizer(tokenizer: Any, folder: Path, rows: int) -> None:
 
 
 def _chat_template(source: Path, settings: dict[str, Any], tokenizer: Any) -> str:
-    from .processing_nvila import CHAT_TEMPLATE
+    from emovid_models.remote.annotator.processing_nvila import CHAT_TEMPLATE
 
     name = settings.get("chat_template")
     if name is None:
@@ -493,7 +494,7 @@ def _check_weights(config: Any, tensors: dict[str, StoredTensor]) -> None:
     """Compare names and shapes with those of the model that the configuration describes."""
     import torch
 
-    from .modeling_nvila import NVILALiteForConditionalGeneration
+    from emovid_models.remote.annotator.modeling_nvila import NVILALiteForConditionalGeneration
 
     with torch.device("meta"):
         model = NVILALiteForConditionalGeneration(config)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emovid_models.wan.conditioning import WORDING_VERSION, conditioning_text
+from emovid_models.remote.wan.conditioning import WORDING_VERSION, conditioning_text
 
 if TYPE_CHECKING:
-    from emovid_models.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
-    from emovid_models.wan.pipeline_t2v import EmoVidWanPipeline
+    from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
+    from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
 
 PIPELINE_FILES: dict[str, dict[str, str]] = {
     task: {
@@ -31,11 +31,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # diffusers takes seconds to import; the conditioning text needs none of it.
     if name == "EmoVidWanPipeline":
-        from emovid_models.wan.pipeline_t2v import EmoVidWanPipeline
+        from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
 
         return EmoVidWanPipeline
     if name == "EmoVidWanImageToVideoPipeline":
-        from emovid_models.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
+        from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
 
         return EmoVidWanImageToVideoPipeline
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

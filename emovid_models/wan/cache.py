@@ -21,10 +21,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from emovid_dataset.clip import Clip
-from emovid_dataset.loading import Selection
+from emovid_dataset.media.video import decode
+from emovid_dataset.read.loading import Selection
+from emovid_dataset.schema.clip import Clip
 from emovid_dataset.terminal import print_table
-from emovid_dataset.video import decode
+from emovid_models.remote.wan.inputs import check_frames, check_size
+from emovid_models.remote.wan.lora import read_header, target_names, write_safetensors
 from emovid_models.wan.encode import (
     FPS,
     STORED,
@@ -37,8 +39,6 @@ from emovid_models.wan.encode import (
     frame_indices,
     text_variants,
 )
-from emovid_models.wan.inputs import check_frames, check_size
-from emovid_models.wan.lora import read_header, target_names, write_safetensors
 
 FRAMES = (1, 5, 9, 13, 17, 25, 33, 49, 65, 81)
 """Lengths of the buckets; each clip takes the longest that it fills."""

@@ -27,8 +27,8 @@ from packaging import version
 from PIL import Image
 from transformers import AutoTokenizer, CLIPVisionConfig
 
-from emovid_models.wan.conditioning import conditioning_text
-from emovid_models.wan.inputs import check_vae
+from emovid_models.remote.wan.conditioning import conditioning_text
+from emovid_models.remote.wan.inputs import check_vae
 
 TASKS = ("t2v", "i2v")
 """Text to video, image to video."""

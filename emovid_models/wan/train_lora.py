@@ -32,9 +32,22 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from emovid_dataset import __version__
-from emovid_dataset.loading import Selection, select
-from emovid_dataset.location import Location
+from emovid_dataset.read.loading import Selection, select
+from emovid_dataset.read.location import Location
 from emovid_dataset.terminal import Progress
+from emovid_models.remote.wan.conditioning import MOODS, WORDING_VERSION, conditioning_text
+from emovid_models.remote.wan.inputs import is_out_of_memory
+from emovid_models.remote.wan.lora import (
+    TARGET_MODULES,
+    WEIGHT_NAME,
+    LoraFacts,
+    adapter_tensors,
+    export_comfyui,
+    read_facts,
+    read_header,
+    write_lora,
+    write_safetensors,
+)
 from emovid_models.wan.cache import (
     CachePlan,
     EncodedOnTheFly,
@@ -47,7 +60,6 @@ from emovid_models.wan.cache import (
     plan_cache,
     print_plan,
 )
-from emovid_models.wan.conditioning import MOODS, WORDING_VERSION, conditioning_text
 from emovid_models.wan.encode import (
     TASKS,
     VARIANTS,
@@ -59,18 +71,6 @@ from emovid_models.wan.encode import (
     transformer_input,
 )
 from emovid_models.wan.generate import write_video
-from emovid_models.wan.inputs import is_out_of_memory
-from emovid_models.wan.lora import (
-    TARGET_MODULES,
-    WEIGHT_NAME,
-    LoraFacts,
-    adapter_tensors,
-    export_comfyui,
-    read_facts,
-    read_header,
-    write_lora,
-    write_safetensors,
-)
 
 COMFYUI_NAME = "comfyui_lora_weights.safetensors"
 CHECKPOINTS = "checkpoints"

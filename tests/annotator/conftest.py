@@ -42,7 +42,7 @@ def stickers() -> list[Path]:
 @pytest.fixture(scope="session")
 def sticker_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build of forty real stickers."""
-    from emovid_dataset.build import build
+    from emovid_dataset.builder.build import build
 
     folder = tmp_path_factory.mktemp("build")
     with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:

@@ -14,14 +14,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from emovid_dataset.build import verify
-from emovid_dataset.emotions import EMOTIONS, valence
-from emovid_dataset.loading import select
-from emovid_dataset.location import Location
+from emovid_dataset.builder.build import verify
+from emovid_dataset.read.loading import select
+from emovid_dataset.read.location import Location
+from emovid_dataset.schema.emotions import EMOTIONS, valence
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
-from emovid_models.annotator import cli
 from emovid_models.annotator.loading import load_annotator
+from emovid_models.cli import annotate as cli
 
 
 @pytest.fixture

@@ -25,10 +25,11 @@ from annotator_tiny import MINI
 from PIL import Image
 from transformers.pipelines.pt_utils import KeyDataset
 
-from emovid_dataset import truncation, video
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models.annotator import pipeline, prompts
-from emovid_models.annotator.pipeline import read_frames
+from emovid_dataset.media import video
+from emovid_dataset.media.portable import truncation
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.remote.annotator import pipeline, prompts
+from emovid_models.remote.annotator.pipeline import read_frames
 
 
 def as_scores(result: Any) -> np.ndarray:
@@ -618,7 +619,7 @@ def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> Non
         container.mux(stream.encode())
     script = """
 import resource, sys
-from emovid_models.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.pipeline import read_frames
 read_frames(sys.argv[2], lambda total: [0])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 seen = []

@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 from typer.testing import CliRunner
 
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.loading import PIPELINE_CODE, load_annotator
-from emovid_models.annotator.pipeline import read_frames
-from emovid_models.annotator.prompts import EMOTION_QUESTION
 from emovid_models.nvila import REMOTE_CODE
+from emovid_models.remote.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.prompts import EMOTION_QUESTION
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.loading import select
-from emovid_dataset.location import Location
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.read.loading import select
+from emovid_dataset.read.location import Location
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.annotator.train import (

@@ -11,9 +11,9 @@ import pytest
 from card_sources import KINDS, RESULTS, TESTS, Card, write_results
 
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.hub import RepoTree
 from emovid_models.metrics import ea_8cls
-from emovid_models.repos import assemble
+from emovid_models.publish.repos import assemble
+from emovid_models.publish.upload import RepoTree
 
 sys.path += [str(TESTS / "hub_server"), str(TESTS / "wan")]
 
@@ -25,7 +25,7 @@ def sources(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     from peft import LoraConfig
     from wan_tiny import i2v_components, t2v_components
 
-    from emovid_models.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, write_lora
 
     root = tmp_path_factory.mktemp("sources")
     for task, kind, components in (

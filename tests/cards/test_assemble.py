@@ -14,10 +14,10 @@ import pytest
 from card_sources import KINDS, TESTS
 from huggingface_hub import ModelCard
 
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.hub import RepoTree, check_tree
-from emovid_models.repos import assemble
+from emovid_models.publish.repos import assemble
+from emovid_models.publish.upload import RepoTree, check_tree
 from emovid_models.wan import PIPELINE_FILES
 
 
@@ -81,7 +81,7 @@ def test_weights_in_parts_go_with_their_index(tmp_path: Path) -> None:
 def test_a_name_with_its_licence_comes_from_the_base(sources: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    from emovid_models.wan.lora import FACTS_KEY, read_header, write_safetensors
+    from emovid_models.remote.wan.lora import FACTS_KEY, read_header, write_safetensors
 
     source = sources["emovid/mini-lora-t2v"] / "pytorch_lora_weights.safetensors"
     header = read_header(source)
@@ -197,8 +197,9 @@ def test_the_wheel_holds_the_cards_and_assembles_from_them(tmp_path: Path) -> No
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
 sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f)]
-from emovid_models import cards, MINI_ANNOTATOR
-from emovid_models.repos import assemble
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.publish import cards
+from emovid_models.publish.repos import assemble
 assert str(cards.CARDS).startswith({str(tmp_path)!r}), cards.CARDS
 assert str(MINI_ANNOTATOR).startswith({str(tmp_path)!r}), MINI_ANNOTATOR
 for kind, source in (("annotator", MINI_ANNOTATOR), ("demo", cards.CARDS / "demo")):

@@ -20,7 +20,7 @@ from card_sources import FENCE, KINDS, Card
 from hub_clients import client_environment
 from PIL import Image
 
-from emovid_models.repos import EXAMPLE_CLIP
+from emovid_models.publish.repos import EXAMPLE_CLIP
 
 WITHOUT_THIS_PACKAGE = """
 import sys
@@ -49,7 +49,7 @@ print(json.dumps(found))
 
 COMMANDS = """
 import json, sys
-from emovid_models.cli import app
+from emovid_models.cli.main import app
 for command in json.loads(sys.argv[1]):
     app(command, standalone_mode=False)
 """
@@ -167,7 +167,7 @@ def test_the_commands_run(cards: dict[str, Card], run: Run, tmp_path: Path) -> N
 def test_the_demos_command_exists(cards: dict[str, Card]) -> None:
     from typer.testing import CliRunner
 
-    from emovid_models.cli import app
+    from emovid_models.cli.main import app
 
     (block,) = cards["emovid/demo"].blocks("bash")
     program, command, *options = shlex.split(block)

@@ -17,11 +17,11 @@ import yaml
 from card_sources import FENCE, KINDS, RESULTS, TRAINING, Card, figures, write_results
 from huggingface_hub import DatasetCard, ModelCard, SpaceCard
 
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.cards import weight_hashes
-from emovid_models.hub import RepoTree
-from emovid_models.repos import assemble
+from emovid_models.publish.cards import weight_hashes
+from emovid_models.publish.repos import assemble
+from emovid_models.publish.upload import RepoTree
 
 MODELS = [name for name, kind in KINDS.items() if kind in ("annotator", "base", "lora")]
 STRUCTURAL = {"95", "2023"}
@@ -173,7 +173,7 @@ def test_all_links_of_the_metrics_card_lead_to_the_owners_repos(sources: dict[st
 def test_the_annotators_numbers_are_those_of_its_files(cards: dict[str, Card]) -> None:
     found = json.loads((MINI_ANNOTATOR / "figures.json").read_text())
     config = json.loads((MINI_ANNOTATOR / "config.json").read_text())
-    from emovid_models.cards import parameters
+    from emovid_models.publish.cards import parameters
 
     size = parameters([MINI_ANNOTATOR / "model.safetensors"]) / 1e6
     values = [*leaves(found), config["num_frames"], size]
@@ -222,7 +222,7 @@ def test_a_fine_tuned_annotator_carries_its_bases_name_and_licence(tmp_path: Pat
 def test_a_generators_numbers_are_those_of_the_results(
     sources: dict[str, Path], cards: dict[str, Card], name: str, tmp_path: Path
 ) -> None:
-    from emovid_models.cards import parameters
+    from emovid_models.publish.cards import parameters
 
     folder, task = sources[name], name.rpartition("-")[2]
     size = parameters(sorted(folder.rglob("*.safetensors"))) / 1e3
@@ -278,7 +278,7 @@ def evaluated(folder: Path, which: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["emovid/mini-lora-i2v", "emovid/mini-wan-t2v"])
 def test_a_models_own_evaluation_is_shown(sources: dict[str, Path], name: str, tmp_path: Path) -> None:
-    from emovid_models.cards import parameters
+    from emovid_models.publish.cards import parameters
 
     folder = shutil.copytree(sources[name].parent, tmp_path / "models") / sources[name].name
     which, task = KINDS[name], name.rpartition("-")[2]
@@ -326,7 +326,7 @@ def test_a_stranger_beside_a_result_file_gets_none_of_its_figures(
 def test_what_the_command_measured_of_a_lora_is_on_its_card(sources: dict[str, Path], tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from emovid_models.cli import app
+    from emovid_models.cli.main import app
 
     root = shutil.copytree(sources["emovid/mini-lora-t2v"].parent, tmp_path / "models")
     base, lora = root / "wan-t2v", root / "lora-t2v"
@@ -433,7 +433,7 @@ def test_no_token_and_no_folder_of_this_machine_is_in_a_card(
 
 @pytest.mark.parametrize("name", ["wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v"])
 def test_the_miniatures_that_ship_have_cards_of_their_own_results(name: str) -> None:
-    from emovid_models.cards import parameters
+    from emovid_models.publish.cards import parameters
 
     folder = MINI_ANNOTATOR.parent / name
     if not folder.is_dir():

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from video_files import MINI, numbered_frames, write_video
 
-from emovid_dataset.attributes import Attributes, attributes, brightness, colorfulness, hue
-from emovid_dataset.video import Reader, sample_for_attributes, transcode, uniform_indices
+from emovid_dataset.media.attributes import Attributes, attributes, brightness, colorfulness, hue
+from emovid_dataset.media.video import Reader, sample_for_attributes, transcode, uniform_indices
 
 
 def reference(frames: list[np.ndarray]) -> tuple[float, float, float | None]:

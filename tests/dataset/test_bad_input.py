@@ -27,9 +27,9 @@ from video_files import (
     write_video,
 )
 
-from emovid_dataset.build import build, verify
-from emovid_dataset.clip import Clip
-from emovid_dataset.video import decode
+from emovid_dataset.builder.build import build, verify
+from emovid_dataset.media.video import decode
+from emovid_dataset.schema.clip import Clip
 
 FRAMES = 96
 

@@ -34,11 +34,11 @@ from video_files import (
     write_video,
 )
 
-from emovid_dataset.build import _Pool, build, verify
-from emovid_dataset.clip import KEYS, Clip
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.manifest import Manifest
-from emovid_dataset.video import decode, probe
+from emovid_dataset.builder.build import _Pool, build, verify
+from emovid_dataset.media.video import decode, probe
+from emovid_dataset.schema.clip import KEYS, Clip
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest
 
 
 @pytest.fixture(scope="module")

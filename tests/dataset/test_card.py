@@ -16,10 +16,10 @@ import pytest
 from datasets import ClassLabel, Video, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 
-from emovid_dataset.card import info_json, render_card
-from emovid_dataset.clip import CONTENT_TYPES, SPLITS, json_features
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.manifest import Manifest, metadata_path
+from emovid_dataset.report.card import info_json, render_card
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, json_features
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest, metadata_path
 
 
 def members(shard: Path) -> list[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from video_files import sticker, write_sheet
 
-from emovid_dataset.cli import parse_size
+from emovid_dataset.cli.dataset import parse_size
 
 
 def emovid(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from video_files import sticker
 
-from emovid_dataset.corpus import COLUMNS, Label, Rejection, read_labels, unlabelled
+from emovid_dataset.builder.sheet import COLUMNS, Label, Rejection, read_labels, unlabelled
 
 FULL = {
     "path": "sticker/a.mp4",

@@ -14,9 +14,9 @@ from PIL import Image
 from pyarrow import parquet
 from video_files import MINI, full_decode, noise, numbered_frames, remux, write_sheet, write_video
 
-from emovid_dataset.build import build, verify
-from emovid_dataset.manifest import Manifest
-from emovid_dataset.video import decode
+from emovid_dataset.builder.build import build, verify
+from emovid_dataset.media.video import decode
+from emovid_dataset.schema.manifest import Manifest
 
 FILES = 360
 SEED = 101

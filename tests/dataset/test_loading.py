@@ -28,11 +28,12 @@ from datasets import Dataset, IterableDataset
 from torch.utils.data import DataLoader, get_worker_info
 
 import emovid_dataset
-from emovid_dataset import load, select, stream, streaming
-from emovid_dataset.clip import CONTENT_TYPES, KEYS, SPLITS, Clip, flat_features
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.manifest import Manifest
-from emovid_dataset.video import VideoError, uniform_indices
+from emovid_dataset import load, select, stream
+from emovid_dataset.media.video import VideoError, uniform_indices
+from emovid_dataset.read import stream as streaming
+from emovid_dataset.schema.clip import CONTENT_TYPES, KEYS, SPLITS, Clip, flat_features
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest
 
 
 def samples(folder: Path, config: str = "all", split: str = "*") -> dict[str, tuple[Clip, bytes]]:

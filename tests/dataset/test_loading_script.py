@@ -15,9 +15,9 @@ import pytest
 from datasets import load_dataset
 
 import loading_script
-from emovid_dataset.clip import CONTENT_TYPES, SPLITS, flat_features
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.manifest import FORMAT, MANIFEST_NAME, Manifest
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, flat_features
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import FORMAT, MANIFEST_NAME, Manifest
 
 SCRIPT = Path(loading_script.__file__)
 

@@ -25,8 +25,8 @@ import PIL
 import pytest
 from PIL import Image
 
-from emovid_dataset.clip import CONTENT_TYPES
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.schema.clip import CONTENT_TYPES
+from emovid_dataset.schema.emotions import EMOTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = ROOT / "emovid_dataset" / "mini"

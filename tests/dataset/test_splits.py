@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emovid_dataset.clip import SPLITS
-from emovid_dataset.splits import DEFAULT_RATIOS, parse_ratios, split_groups
+from emovid_dataset.builder.splits import DEFAULT_RATIOS, parse_ratios, split_groups
+from emovid_dataset.schema.clip import SPLITS
 
 CLIPS = st.lists(
     st.tuples(st.sampled_from([f"g{i}" for i in range(30)]), st.sampled_from(["a", "b", "c"])),

@@ -25,14 +25,14 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from typer.testing import CliRunner
 from web_pages import needs_chromium
 
-from emovid_dataset.build import build
-from emovid_dataset.cli import app
-from emovid_dataset.clip import SPLITS
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.manifest import Manifest
-from emovid_dataset.report import PALETTE, contact_sheets, draw_clips, ridge, rose, write_report
-from emovid_dataset.stats import HUE_SECTORS, Distribution, Hues, Statistics, measure
-from emovid_dataset.video import decode
+from emovid_dataset.builder.build import build
+from emovid_dataset.cli.dataset import app
+from emovid_dataset.media.video import decode
+from emovid_dataset.report.page import PALETTE, contact_sheets, draw_clips, ridge, rose, write_report
+from emovid_dataset.report.stats import HUE_SECTORS, Distribution, Hues, Statistics, measure
+from emovid_dataset.schema.clip import SPLITS
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 SCRIPT = "<script>document.title='taken'</script>"

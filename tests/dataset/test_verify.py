@@ -17,9 +17,9 @@ import pytest
 from pyarrow import parquet
 from video_files import sticker, write_sheet
 
-from emovid_dataset import build as building
-from emovid_dataset.build import build, verify
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.builder import build as building
+from emovid_dataset.builder.build import build, verify
+from emovid_dataset.schema.manifest import Manifest
 
 
 @pytest.fixture(scope="module")

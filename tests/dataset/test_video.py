@@ -30,8 +30,8 @@ from video_files import (
     write_video,
 )
 
-from emovid_dataset.truncation import is_truncated
-from emovid_dataset.video import Reader, VideoError, decode, probe, transcode, uniform_indices
+from emovid_dataset.media.portable.truncation import is_truncated
+from emovid_dataset.media.video import Reader, VideoError, decode, probe, transcode, uniform_indices
 
 COUNT = 96
 

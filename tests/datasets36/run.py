@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from emovid_dataset.build import build
+from emovid_dataset.builder.build import build
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = ROOT / "emovid_dataset" / "mini"

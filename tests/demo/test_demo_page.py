@@ -21,8 +21,8 @@ from markup import UNREADABLE
 from PIL import Image
 
 from emovid_dataset import select
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.video import decode
+from emovid_dataset.media.video import decode
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 
 pytest.importorskip("gradio")
@@ -415,7 +415,7 @@ def test_the_command_of_the_readme_generates_with_the_lora_that_ships(
     (tmp_path / "hf").mkdir()
     # The command does the same when it starts; here the page is waited for with a limit.
     made = subprocess.run(
-        [sys.executable, "-c", "from emovid_models.demo_cli import miniature; miniature(progress=False)"],
+        [sys.executable, "-c", "from emovid_models.cli.demo import miniature; miniature(progress=False)"],
         env=os.environ | own,
         capture_output=True,
         text=True,

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models import evaluation as protocol
-from emovid_models.evaluation import INTENDED_NAME, Intended, Judge, Judged, Judgement
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.evaluation import protocol
+from emovid_models.evaluation.protocol import INTENDED_NAME, Intended, Judge, Judged, Judgement
 from emovid_models.metrics.ea_8cls import ea_8cls
 
 
@@ -107,7 +107,7 @@ def test_a_video_that_the_table_does_not_name_is_left_out(videos: Path, judge: J
 
 
 def test_real_clips_of_a_build(mini_build: Path, judge: Judge, tmp_path: Path) -> None:
-    from emovid_dataset.loading import select
+    from emovid_dataset.read.loading import select
 
     judged = protocol.judge_clips(mini_build, judge, content_type="sticker", out=tmp_path / "real")
     clips = select(mini_build, split="test", content_type="sticker").clips

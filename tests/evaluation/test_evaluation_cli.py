@@ -12,10 +12,10 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models import evaluation as protocol
-from emovid_models.cli import app
-from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.cli.main import app
+from emovid_models.evaluation import protocol
+from emovid_models.evaluation.protocol import GENERATION_NAME, INTENDED_NAME
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
 from wan_tiny import i2v_components, t2v_components
@@ -217,7 +217,7 @@ def test_wrong_use_is_said_in_one_line(videos: Path, tmp_path: Path, prompts: Pa
 
 
 def test_program_says_it_and_exits_with_2(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from emovid_models.cli import main
+    from emovid_models.cli.main import main
 
     (videos / INTENDED_NAME).write_text("file,emotion\na.mp4,joy\n")
     monkeypatch.setattr(sys, "argv", ["emovid", "evaluate", "--videos", str(videos)])

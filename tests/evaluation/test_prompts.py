@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from emovid_dataset.clip import CONTENT_TYPES
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models import evaluation as protocol
-from emovid_models.wan.conditioning import MOODS
+from emovid_dataset.schema.clip import CONTENT_TYPES
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.evaluation import protocol
+from emovid_models.remote.wan.conditioning import MOODS
 
 WORDS = [
     word

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from emovid_dataset.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
-from emovid_models import evaluation as protocol
-from emovid_models.evaluation import INTENDED_NAME, Intended, Judge
+from emovid_models.evaluation import protocol
+from emovid_models.evaluation.protocol import INTENDED_NAME, Intended, Judge
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models import evaluation as protocol
-from emovid_models.evaluation import INTENDED_NAME
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.evaluation import protocol
+from emovid_models.evaluation.protocol import INTENDED_NAME
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 

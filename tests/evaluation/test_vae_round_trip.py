@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from emovid_dataset.loading import select
-from emovid_models import evaluation as protocol
-from emovid_models.evaluation import Judge
+from emovid_dataset.read.loading import select
+from emovid_models.evaluation import protocol
+from emovid_models.evaluation.protocol import Judge
 
 
 def test_round_trip(tool: Any, mini_build: Path, judge: Judge) -> None:

@@ -13,7 +13,7 @@ import pytest
 from hub_clients import Client
 from hub_server import HubServer, reading
 
-from emovid_dataset.manifest import Manifest
+from emovid_dataset.schema.manifest import Manifest
 
 
 @pytest.fixture(scope="module")

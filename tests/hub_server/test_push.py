@@ -21,8 +21,8 @@ from hub_clients import READ, WRITE
 from hub_server import Fault, HubServer, Repo
 from push_process import push_files
 
-from emovid_models.hub import RepoTree, check_tree, plan_commits, push
-from emovid_models.repos import assemble
+from emovid_models.publish.repos import assemble
+from emovid_models.publish.upload import RepoTree, check_tree, plan_commits, push
 
 REPO = "emovid/EmoVid"
 NEXT = b"---\nlicense: mit\n---\n# Next\n"
@@ -683,7 +683,7 @@ class TestCommand:
     def run(self, empty_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> Any:
         from typer.testing import CliRunner
 
-        from emovid_models.cli import app
+        from emovid_models.cli.main import app
 
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
         monkeypatch.setenv("HF_TOKEN", WRITE)
@@ -730,7 +730,8 @@ class TestDamagedWeights:
         capsys: pytest.CaptureFixture[str],
         kind: str,
     ) -> None:
-        from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_T2V, cli
+        from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_T2V
+        from emovid_models.cli import main as cli
 
         source, name = {
             "annotator": (MINI_ANNOTATOR, "model.safetensors"),

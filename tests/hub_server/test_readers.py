@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 import emovid_dataset
 from emovid_dataset import select
-from emovid_dataset.build import build
-from emovid_dataset.location import Location
-from emovid_models.cli import app
+from emovid_dataset.builder.build import build
+from emovid_dataset.read.location import Location
+from emovid_models.cli.main import app
 
 REPO = "emovid/EmoVid"
 STRANGER = "hf_" + "strangerTK" * 3 + "abcd"

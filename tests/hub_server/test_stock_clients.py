@@ -19,17 +19,17 @@ from web_pages import serving
 
 import emovid_models
 import emovid_models.metrics.ea_8cls
-from emovid_dataset.emotions import EMOTIONS
-from emovid_dataset.video import decode
+from emovid_dataset.media.video import decode
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.hub import push
-from emovid_models.repos import EXAMPLE_CLIP, assemble
+from emovid_models.publish.repos import EXAMPLE_CLIP, assemble
+from emovid_models.publish.upload import push
 
 PARTS = (("base", "WAN"), ("lora", "LORA"))
 
 PUSH = """
 import json, sys
-from emovid_models.cli import app
+from emovid_models.cli.main import app
 for command in json.loads(sys.argv[1]):
     app(["push", *command], standalone_mode=False)
 """
@@ -44,7 +44,7 @@ def wan_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from peft import LoraConfig
     from wan_tiny import i2v_components, t2v_components
 
-    from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
 
     root = tmp_path_factory.mktemp("wan")
     for task, components, pipeline in (
@@ -298,7 +298,7 @@ def check_wan(client: Client, prefix: str, weights_file: Path) -> None:
     """Generate with both pipelines, and compare the LoRA in the stock pipeline with its file."""
     from safetensors.torch import load_file
 
-    from emovid_models.wan.lora import ADAPTER_KEY, read_header
+    from emovid_models.remote.wan.lora import ADAPTER_KEY, read_header
 
     made = client(DIFFUSERS, prefix)
     weights = load_file(weights_file)
@@ -504,7 +504,7 @@ def test_a_dry_run_prints_every_file_and_needs_no_network(mini_build: Path, tmp_
 import socket, sys
 def refuse(*arguments): raise AssertionError("a dry run connects to nothing")
 socket.socket.connect = refuse
-from emovid_models.cli import app
+from emovid_models.cli.main import app
 app(["push", "dataset", sys.argv[1], "--repo-id", "me/clips", "--dry-run", "--json"])
 """
     done = subprocess.run(

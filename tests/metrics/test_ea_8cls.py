@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from emovid_dataset import emotions
+from emovid_dataset.schema import emotions
 from emovid_models.metrics.ea_8cls import ea_8cls
 from emovid_models.metrics.ea_8cls.ea_8cls import compare, mcnemar_p, score, wilson_interval
 

@@ -21,8 +21,8 @@ from make_mini import cache_folder, read_stickers, reserved_assets
 from mini_wan import EmojiClips
 from reproduce import STAGES, TINY, Run
 
-from emovid_dataset.loading import select
-from emovid_models.wan.lora import WEIGHT_NAME
+from emovid_dataset.read.loading import select
+from emovid_models.remote.wan.lora import WEIGHT_NAME
 
 pytestmark = pytest.mark.skipif(
     not (cache_folder() / "fluent-emoji-anim-1.0.0").is_dir(), reason="make sources fetches the emoji"

@@ -13,11 +13,11 @@ from diffusers import WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from typer.testing import CliRunner
 
-from emovid_dataset.video import probe
+from emovid_dataset.media.video import probe
 from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
-from emovid_models.cli import app
+from emovid_models.cli.main import app
+from emovid_models.remote.wan.lora import read_facts
 from emovid_models.wan.generate import load_pipeline
-from emovid_models.wan.lora import read_facts
 
 FOLDERS = (MINI_WAN_T2V, MINI_WAN_I2V, MINI_LORA_T2V, MINI_LORA_I2V)
 SIZE = {"height": 64, "width": 64, "num_frames": 17, "num_inference_steps": 2, "output_type": "np"}

@@ -14,9 +14,9 @@ from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from safetensors.torch import load, load_file
 
-from emovid_dataset.clip import Clip
-from emovid_dataset.loading import Selection, select
-from emovid_dataset.video import decode
+from emovid_dataset.media.video import decode
+from emovid_dataset.read.loading import Selection, select
+from emovid_dataset.schema.clip import Clip
 from emovid_models.wan.cache import (
     CachePlan,
     EncodedOnTheFly,

@@ -13,10 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 from wan_tiny import tiny_transformer
 
-from emovid_dataset.video import decode, probe
-from emovid_models.wan.cli import parse_emotion_option, parse_size, register
+from emovid_dataset.media.video import decode, probe
+from emovid_models.cli.wan import parse_emotion_option, parse_size, register
+from emovid_models.remote.wan.lora import WEIGHT_NAME
 from emovid_models.wan.generate import read_image, read_prompts, write_video
-from emovid_models.wan.lora import WEIGHT_NAME
 
 SMALL = ("--size", "48x32", "--frames", "5", "--steps", "1")
 
@@ -137,7 +137,7 @@ def test_a_lora_that_does_not_fit_and_a_wrong_model_are_refused(
 ) -> None:
     from peft import LoraConfig
 
-    from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
 
     other = tiny_transformer(num_layers=3)
     other.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from PIL import Image
 from wan_tiny import tiny_vae
 
-from emovid_dataset.clip import CONTENT_TYPES
-from emovid_dataset.emotions import EMOTIONS
-from emovid_models.wan.conditioning import (
+from emovid_dataset.schema.clip import CONTENT_TYPES
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.remote.wan.conditioning import (
     MOODS,
     STYLES,
     WORDING_VERSION,
     conditioning_text,
     emotion_weights,
 )
+from emovid_models.remote.wan.inputs import check_frames, check_image, check_prompt, check_size, check_vae
 from emovid_models.wan.encode import text_variants
-from emovid_models.wan.inputs import check_frames, check_image, check_prompt, check_size, check_vae
 
 
 def test_names_are_those_of_the_dataset_in_its_order() -> None:

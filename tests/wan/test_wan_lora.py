@@ -17,8 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from wan_tiny import i2v_components, t2v_components, tiny_transformer
 
-from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
-from emovid_models.wan.lora import (
+from emovid_models.remote.wan.lora import (
     ADAPTER_KEY,
     TARGET_MODULES,
     WEIGHT_NAME,
@@ -30,6 +29,7 @@ from emovid_models.wan.lora import (
     write_lora,
     write_safetensors,
 )
+from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
 
 FACTS = LoraFacts(wording="1", task="t2v", base="tiny", dataset_revision="0" * 64, steps=7, version="0.1.0")
 
@@ -210,7 +210,7 @@ def test_a_save_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
     code = (
         "import resource, sys, torch\n"
         "from pathlib import Path\n"
-        "from emovid_models.wan.lora import write_safetensors\n"
+        "from emovid_models.remote.wan.lora import write_safetensors\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "write_safetensors(Path(sys.argv[1]), {'a': torch.zeros(10**6)})\n"
     )

@@ -23,14 +23,15 @@ from peft import LoraConfig
 from PIL import Image
 from wan_tiny import CAPTION, i2v_components, t2v_components, tiny_vae
 
+import emovid_models.remote.wan
 import emovid_models.wan
+from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
 from emovid_models.wan import (
     PIPELINE_FILES,
     EmoVidWanImageToVideoPipeline,
     EmoVidWanPipeline,
     conditioning_text,
 )
-from emovid_models.wan.lora import TARGET_MODULES, LoraFacts, write_lora
 
 CALL: dict[str, Any] = {
     "height": 32,
@@ -318,7 +319,7 @@ print(made)
 def test_as_remote_code_both_work_in_one_process_without_this_package(
     t2v_base: Path, i2v_base: Path, t2v_lora: Path, tmp_path: Path
 ) -> None:
-    source = Path(emovid_models.wan.__file__).parent
+    source = Path(emovid_models.remote.wan.__file__).parent
     for task in ("t2v", "i2v"):
         (tmp_path / task).mkdir()
         for name, file in PIPELINE_FILES[task].items():

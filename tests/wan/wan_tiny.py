@@ -19,7 +19,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from emovid_models.wan.conditioning import MOODS, STYLES, conditioning_text
+from emovid_models.remote.wan.conditioning import MOODS, STYLES, conditioning_text
 
 Z_DIM = 4
 CAPTION = "a cat on a roof"

@@ -1,0 +1,329 @@
+"""A raw folder and its label sheet: which clips there are, and what was refused and why."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emovid_dataset.media.video import SUFFIXES
+from emovid_dataset.schema.clip import CONTENT_TYPES, EMOTION_SOURCES
+from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
+
+COLUMNS = (
+    "path",
+    "emotion",
+    "content_type",
+    "caption",
+    "group",
+    "license",
+    "source",
+    "start",
+    "end",
+    "emotion_source",
+    "emotion_scores",
+)
+"""Columns that a label sheet may have; `path` and `emotion` it must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One accepted row of a label sheet.
+
+    Attributes:
+        row: number of the row, 1 for the first one after the header.
+        path: of the file below the raw folder, with slashes.
+        emotion: index 0..7.
+        content_type: "cartoon", "movie" or "sticker".
+        caption: may be empty.
+        group: None when the sheet gives none.
+        license: None when the sheet gives none.
+        source: None when the sheet gives none.
+        start: seconds, None for a whole file.
+        end: seconds, None for a whole file.
+        emotion_source: "human" or "model".
+        emotion_scores: eight probabilities or None.
+    """
+
+    row: int
+    path: str
+    emotion: int
+    content_type: str
+    caption: str
+    group: str | None
+    license: str | None
+    source: str | None
+    start: float | None
+    end: float | None
+    emotion_source: str
+    emotion_scores: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rejection:
+    """A row or file that is refused.
+
+    Attributes:
+        row: number of the row in the label sheet, 1 for the first one after the header.
+        path: as the sheet gives it.
+        reason: one line.
+    """
+
+    row: int
+    path: str
+    reason: str
+
+
+def read_labels(sheet: Path, raw: Path) -> tuple[list[Label], list[Rejection]]:
+    """Read a label sheet and look every file up.
+
+    Args:
+        sheet: CSV, JSON Lines (.jsonl, .ndjson) or Parquet, by its suffix. UTF-8, with or without a
+            byte-order mark, any line ends.
+        raw: the folder that the paths are relative to.
+
+    Returns:
+        The accepted rows and the refused ones, both in the sheet's order.
+
+    Raises:
+        FileNotFoundError: there is no such sheet or folder.
+        ValueError: the sheet cannot be read, or has no column `path` or `emotion`.
+    """
+    if not raw.is_dir():
+        raise FileNotFoundError(f"raw folder {raw} does not exist")
+    if not sheet.is_file():
+        raise FileNotFoundError(f"label sheet {sheet} does not exist")
+    root = raw.resolve()
+    labels: list[Label] = []
+    rejections: list[Rejection] = []
+    seen: dict[tuple[str, float | None, float | None], int] = {}
+    for number, values in enumerate(_rows(sheet), start=1):
+        try:
+            label = _parse(number, values, root)
+            key = (label.path, label.start, label.end)
+            if key in seen:
+                raise ValueError(f"is a duplicate of row {seen[key]}")
+            seen[key] = number
+            labels.append(label)
+        except ValueError as error:
+            path = printable(str(values.get("path") or ""))
+            rejections.append(Rejection(number, path, printable(str(error))))
+    return labels, rejections
+
+
+def unlabelled(raw: Path, labels: list[Label], rejections: list[Rejection]) -> list[str]:
+    """Video files below the raw folder that no row of the sheet names, sorted."""
+    named = {label.path for label in labels} | {rejection.path for rejection in rejections}
+    found: list[str] = []
+    for folder, folders, files in os.walk(raw):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if Path(name).suffix.lower() in SUFFIXES:
+                path = Path(folder, name).relative_to(raw).as_posix()
+                if path not in named:
+                    found.append(printable(path))
+    return sorted(found)
+
+
+def printable(text: str) -> str:
+    """One line of valid Unicode: what is not, such as a file name's stray bytes, becomes escapes.
+
+    >>> printable("a\\udcffb\\nc")
+    'a\\\\udcffb\\\\nc'
+    """
+    encoded = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in encoded)
+
+
+def _rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
+    suffix = sheet.suffix.lower()
+    if suffix == ".csv":
+        yield from _csv_rows(sheet)
+    elif suffix in (".jsonl", ".ndjson"):
+        yield from _json_rows(sheet)
+    elif suffix == ".parquet":
+        yield from _parquet_rows(sheet)
+    else:
+        raise ValueError(f"labels {str(sheet)!r} must end in .csv, .jsonl, .ndjson or .parquet")
+
+
+def _check_columns(sheet: Path, columns: list[str]) -> None:
+    missing = [name for name in ("path", "emotion") if name not in columns]
+    if missing:
+        raise ValueError(f"label sheet {sheet} has no column {' and '.join(missing)}; it has: {columns}")
+
+
+def _csv_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            reader = csv.DictReader(file, strict=True)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            _check_columns(sheet, columns)
+            for row in reader:
+                extra = row.pop(None, None)
+                yield {**row, "_extra": extra} if extra else row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"label sheet {sheet} is not a UTF-8 CSV file: {error}") from error
+
+
+def _json_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
+    with sheet.open(encoding="utf-8-sig") as file:
+        first = True
+        try:
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise ValueError(f"label sheet {sheet} line {number} is not an object")
+                if first:
+                    _check_columns(sheet, list(row))
+                    first = False
+                yield row
+        except UnicodeDecodeError as error:
+            raise ValueError(f"label sheet {sheet} is not UTF-8: {error}") from error
+        except json.JSONDecodeError as error:
+            raise ValueError(f"label sheet {sheet} line {number} is not JSON: {error}") from error
+    if first:
+        raise ValueError(f"label sheet {sheet} is empty")
+
+
+def _parquet_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(sheet)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise ValueError(f"label sheet {sheet} is not a Parquet file: {error}") from error
+    with file:
+        columns = file.schema_arrow.names
+        _check_columns(sheet, columns)
+        for batch in file.iter_batches(batch_size=1024, columns=[c for c in columns if c in COLUMNS]):
+            yield from batch.to_pylist()
+
+
+def _parse(row: int, values: Mapping[str, Any], root: Path) -> Label:
+    if values.get("_extra"):
+        raise ValueError(f"has more cells than the header: {values['_extra']}")
+    path = _text(values, "path")
+    if not path:
+        raise ValueError("has no path")
+    relative = _inside(root, path)
+    emotion = values.get("emotion")
+    if emotion is None or (isinstance(emotion, str) and not emotion.strip()):
+        raise ValueError("has no emotion")
+    label = parse_emotion(emotion)
+    content_type = (_text(values, "content_type") or _top_folder(relative) or "").lower()
+    if content_type not in CONTENT_TYPES:
+        raise ValueError(
+            f"content_type {content_type!r} is unknown; allowed: {', '.join(CONTENT_TYPES)}, "
+            "in the column content_type or as the top folder"
+        )
+    start, end = _seconds(values, "start"), _seconds(values, "end")
+    if (start is None) != (end is None):
+        raise ValueError(f"start is {start} but end is {end}: a segment needs both")
+    if start is not None and end is not None:
+        if start < 0:
+            raise ValueError(f"start {start} is below 0")
+        if end <= start:
+            raise ValueError(f"the segment ends at {end} s, not after it starts at {start} s")
+    source = _text(values, "emotion_source") or "human"
+    if source not in EMOTION_SOURCES:
+        raise ValueError(f"emotion_source {source!r} is unknown; allowed: {', '.join(EMOTION_SOURCES)}")
+    return Label(
+        row=row,
+        path=relative,
+        emotion=label,
+        content_type=content_type,
+        caption=_text(values, "caption") or "",
+        group=_text(values, "group"),
+        license=_text(values, "license"),
+        source=_text(values, "source"),
+        start=start,
+        end=end,
+        emotion_source=source,
+        emotion_scores=_scores(values.get("emotion_scores")),
+    )
+
+
+def _text(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    text = " ".join(str(value).split()) if name == "caption" else str(value).strip()
+    if "\0" in text:
+        raise ValueError(f"{name} holds a zero character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} {text!r} is not valid Unicode") from None
+    return text or None
+
+
+def _top_folder(path: str) -> str | None:
+    first, slash, _ = path.partition("/")
+    return first if slash else None
+
+
+def _inside(root: Path, path: str) -> str:
+    """The file's path below the root with slashes; refuses whatever leads outside, links too."""
+    # the dots go first, so that what is checked is what is opened, whatever links do
+    joined = Path(os.path.normpath(root / path.replace("\\", "/")))
+    try:
+        resolved = joined.resolve()
+        relative = joined.relative_to(root)
+        resolved.relative_to(root)
+    except (ValueError, OSError, RuntimeError):
+        raise ValueError("lies outside the raw folder") from None
+    try:
+        if resolved.is_dir():
+            raise ValueError("is a folder")
+        if not resolved.exists():
+            raise ValueError("does not exist")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    if not resolved.is_file():
+        raise ValueError("is no regular file")
+    if relative.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"has the ending {relative.suffix!r}; allowed: {', '.join(sorted(SUFFIXES))}")
+    return relative.as_posix()
+
+
+def _seconds(values: Mapping[str, Any], name: str) -> float | None:
+    value = values.get(name)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{name} {value!r} is not a number of seconds") from None
+    if math.isnan(seconds) and not isinstance(value, str):
+        return None  # an empty cell of a Parquet column of floats
+    if not math.isfinite(seconds):
+        raise ValueError(f"{name} {value!r} is not a number of seconds")
+    return seconds
+
+
+def _scores(value: Any) -> tuple[float, ...] | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(f"emotion_scores {value!r} is not a JSON list") from None
+    try:
+        scores = tuple(float(score) for score in value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"emotion_scores {value!r} is not a list of numbers") from None
+    inside = all(0 <= score <= 1 for score in scores)
+    if len(scores) != len(EMOTIONS) or not inside or abs(sum(scores) - 1) > 1e-3:
+        raise ValueError(f"emotion_scores {value!r} is not eight probabilities that sum to 1")
+    return scores

@@ -1,0 +1,1 @@
+"""Everything PyAV: reading, cutting, encoding and measuring video."""

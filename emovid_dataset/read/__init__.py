@@ -1,0 +1,1 @@
+"""Ways to the clips of a build: load, stream, select."""

@@ -1,0 +1,1 @@
+"""What is shown of a build: statistics, the HTML page, the dataset card."""

@@ -1,0 +1,320 @@
+"""The dataset card with its typed YAML, and timm's `_info.json`: both from the manifest, never by hand.
+
+With the card `load_dataset(DIR, config)` knows every type in advance and infers nothing, on every version
+of `datasets` from 3.6 on and without remote code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, json_features
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import DATA_FOLDER, Manifest, ShardRecord, metadata_path
+
+REPO = "emovid/EmoVid"
+"""The Hub repo that the card's examples name."""
+
+CITATION = """\
+@inproceedings{qiu2026emovid,
+  title     = {EmoVid: A Multimodal Emotion Video Dataset for Emotion-Centric Video Understanding
+               and Generation},
+  author    = {Qiu, Zongyang and Wang, Bingyuan and Chen, Xingbei and He, Yingqing and Wang, Zeyu},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  year      = {2026},
+  note      = {arXiv:2511.11002}
+}"""
+"""The paper that this software implements, as BibTeX."""
+
+GATE: dict[str, Any] = {
+    "extra_gated_heading": "Terms of use",
+    "extra_gated_prompt": (
+        "Emotion labels are perceptions: what a viewer or a model saw in a clip, not the state of any "
+        "person. You agree not to judge the inner state of a person by them, to keep to the licence of each "
+        "clip (its field `license`), and to delete from your copies what is removed here."
+    ),
+    "extra_gated_fields": {
+        "Name": "text",
+        "Affiliation": "text",
+        "Intended use": {"type": "select", "options": ["Research", "Education", "Creative work", "Other"]},
+        "I agree to these terms": "checkbox",
+    },
+    "extra_gated_button_content": "Agree and ask for access",
+}
+"""What the Hub asks of a reader where the owner has gated the repo; elsewhere it shows none of it."""
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+_MEANINGS = {
+    "id": "content type and the hash of the source, the sample's key",
+    "content_type": "cartoon, movie or sticker",
+    "emotion": "name of the emotion",
+    "valence": "0 positive, 1 negative",
+    "emotion_source": "who gave the label: human or model",
+    "emotion_scores": "eight probabilities in the order of the emotions",
+    "caption": "what is shown",
+    "brightness": "0 to 1, see below",
+    "colorfulness": "0 to about 1.5, see below",
+    "hue": "degrees, see below",
+    "width": "pixels",
+    "height": "pixels",
+    "fps": "mean frames per second",
+    "num_frames": "frames that the MP4 decodes to",
+    "duration": "seconds",
+    "has_audio": "whether the MP4 has sound",
+    "source": "where the clip came from",
+    "group": "clips of one group are on one side of the splits",
+    "license": "licence of the clip",
+    "start": "first second in the source film, null for a whole file",
+    "end": "last second in the source film, null for a whole file",
+    "sha256": "of the MP4's bytes",
+}
+
+
+def render_card(
+    manifest: Manifest, folder: str | os.PathLike[str], *, notes: Sequence[str] = (), repo: str = REPO
+) -> str:
+    """Write the text of the dataset's README.md.
+
+    Args:
+        manifest: of the finished build.
+        folder: the build; its metadata is read for the counts.
+        notes: sentences about this corpus that a reader must know first, one bullet each.
+        repo: the Hub repo that the examples name.
+
+    Returns:
+        YAML front matter with configs, features and splits, then Markdown.
+
+    Raises:
+        ValueError: the manifest has no clips, so no config could be loaded.
+        FileNotFoundError: a metadata file is missing.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    if not manifest.shards:
+        raise ValueError("the build holds no clips, so there is nothing to write a card about")
+    rows = _metadata(manifest, Path(folder))
+    example = manifest.configs()[-1]
+    example_split = next(iter(manifest.splits(example)))
+    people = sum(row["emotion_source"] == "human" for row in rows)
+    environment = Environment(
+        loader=PackageLoader("emovid_dataset.report"), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template("card.md.jinja").render(
+        manifest=manifest,
+        yaml=front_matter(manifest),
+        notes=[_line(note) for note in notes],
+        repo=repo,
+        configs=[f"`{name}`" for name in manifest.configs()],
+        example=example,
+        example_split=example_split,
+        example_emotion=next(row["emotion"] for row in rows if row["content_type"] == example),
+        clips=f"{len(rows):,}",
+        duration=_duration(sum(row["duration"] for row in rows)),
+        size=_size(sum(shard.size for shard in manifest.shards)),
+        shards=len(manifest.shards),
+        audible=f"{sum(row['has_audio'] for row in rows):,}",
+        emotions=EMOTIONS,
+        counts=_counts(rows),
+        ratios=" / ".join(f"{ratio:.0%}" for ratio in manifest.split_ratios),
+        fields=[(f"`{name}`", _type_name(kind), _MEANINGS[name]) for name, kind in json_features().items()],
+        label_source=_label_source(people, len(rows) - people),
+        label_counts=f"By the label file {people:,} are from people and {len(rows) - people:,} from a model.",
+        licenses=[
+            (_cell(name or "not stated"), f"{count:,}")
+            for name, count in sorted(Counter(row["license"] for row in rows).items(), key=_most_first)
+        ],
+        refused=(
+            "nothing was refused"
+            if manifest.rejected == 0
+            else f"{manifest.rejected:,} rows and files were refused"
+        ),
+        balance=[_most_and_least(rows, key) for key in ("emotion", "content_type")],
+        citation=CITATION,
+    )
+
+
+def front_matter(manifest: Manifest) -> str:
+    """The card's YAML: configs with their files, and for each the typed features and the split sizes.
+
+    The names are those that every version of `datasets` from 3.6 on reads: a list is a `sequence`, which
+    newer versions still understand, while older ones do not know `list`.
+    """
+    import yaml
+
+    configs: list[dict[str, Any]] = []
+    infos: list[dict[str, Any]] = []
+    for name in manifest.configs():
+        splits = manifest.splits(name)
+        pattern = "*" if name == "all" else name
+        configs.append(
+            {
+                "config_name": name,
+                **({"default": True} if name == "all" else {}),
+                "data_files": [
+                    {"split": split, "path": f"{DATA_FOLDER}/{pattern}/{split}-*.tar"} for split in splits
+                ],
+            }
+        )
+        total = sum(split["bytes"] for split in splits.values())
+        infos.append(
+            {
+                "config_name": name,
+                "features": _features(),
+                "splits": [
+                    {"name": split, "num_bytes": count["bytes"], "num_examples": count["samples"]}
+                    for split, count in splits.items()
+                ],
+                "download_size": total,
+                "dataset_size": total,
+            }
+        )
+    clips = sum(shard.samples for shard in manifest.shards)
+    card = {
+        "pretty_name": "EmoVid",
+        "language": ["en"],
+        "license": "other",
+        "license_name": "per-clip",
+        "task_categories": ["video-classification", "text-to-video", "image-to-video"],
+        "size_categories": [next((name for limit, name in _SIZES if clips < limit), "1M<n<10M")],
+        "tags": ["emotion", "affective-computing", "emotion-recognition", "video", "webdataset"],
+        **GATE,
+        "configs": configs,
+        "dataset_info": infos,
+    }
+    # Without a width limit no value is folded, so that two builds' cards differ line by line.
+    return yaml.dump(card, Dumper=_plain_dumper(), sort_keys=False, allow_unicode=True, width=1 << 20)
+
+
+def info_json(manifest: Manifest) -> str:
+    """The text of `_info.json`, in the form that timm's WebDataset reader reads.
+
+    Args:
+        manifest: of the build.
+
+    Returns:
+        JSON: ``splits`` maps a name to ``name``, ``num_samples``, ``filenames`` (below the build folder, with
+        slashes) and ``shard_lengths``. The names are the splits of all clips ("train", ...) and those of each
+        content type ("sticker-train", ...).
+
+    Source: timm, `timm/data/readers/reader_wds.py`.
+    """
+    splits = {}
+    for config in manifest.configs():
+        for split in manifest.splits(config):
+            name = split if config == "all" else f"{config}-{split}"
+            splits[name] = _timm_split(name, manifest.select(config, split))
+    return json.dumps({"splits": splits}, indent=1) + "\n"
+
+
+def _timm_split(name: str, shards: Iterable[ShardRecord]) -> dict[str, Any]:
+    shards = list(shards)
+    return {
+        "name": name,
+        "num_samples": sum(shard.samples for shard in shards),
+        "filenames": [shard.path for shard in shards],
+        "shard_lengths": [shard.samples for shard in shards],
+    }
+
+
+def _features() -> list[dict[str, Any]]:
+    names = {str(index): name for index, name in enumerate(EMOTIONS)}
+    fields = [{"name": key, **_yaml_type(kind)} for key, kind in json_features().items()]
+    return [
+        {"name": "mp4", "dtype": "video"},
+        {"name": "json", "struct": fields},
+        {"name": "txt", "dtype": "string"},
+        {"name": "cls", "dtype": {"class_label": {"names": names}}},
+        {"name": "__key__", "dtype": "string"},
+        {"name": "__url__", "dtype": "string"},
+    ]
+
+
+def _yaml_type(kind: Any) -> dict[str, str]:
+    from datasets import Value
+
+    return {"dtype": kind.dtype} if isinstance(kind, Value) else {"sequence": kind.feature.dtype}
+
+
+def _type_name(kind: Any) -> str:
+    return " of ".join(part for pair in _yaml_type(kind).items() for part in pair if part != "dtype")
+
+
+def _plain_dumper() -> Any:
+    import yaml
+
+    class PlainDumper(yaml.SafeDumper):
+        """Writes equal lists out in full, for people and for parsers that know no YAML aliases."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return PlainDumper
+
+
+def _metadata(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet
+
+    columns = ["content_type", "emotion", "emotion_source", "duration", "has_audio", "license"]
+    rows: list[dict[str, Any]] = []
+    for content_type in CONTENT_TYPES:
+        for split in manifest.splits(content_type):
+            path = folder / metadata_path(content_type, split)
+            table = pyarrow.parquet.read_table(path, columns=columns, partitioning=None)
+            rows.extend({**row, "split": split} for row in table.to_pylist())
+    return rows
+
+
+def _counts(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    cells = Counter((row["content_type"], row["split"], row["emotion"]) for row in rows)
+    held = {(content_type, split) for content_type, split, _ in cells}
+    table = []
+    for content_type in CONTENT_TYPES:
+        for split in SPLITS:
+            if (content_type, split) in held:
+                numbers = [cells[content_type, split, emotion] for emotion in EMOTIONS]
+                table.append((content_type, split, *(f"{number:,}" for number in (*numbers, sum(numbers)))))
+    numbers = [sum(row["emotion"] == emotion for row in rows) for emotion in EMOTIONS]
+    return [*table, ("all", "", *(f"{number:,}" for number in (*numbers, len(rows))))]
+
+
+def _most_and_least(rows: list[dict[str, Any]], key: str) -> str:
+    """How unevenly a field is filled, in words."""
+    counts = Counter(row[key] for row in rows).most_common()
+    (most, high), (least, low) = counts[0], counts[-1]
+    if len(counts) == 1:
+        return f"all {high:,} clips are {most}"
+    return f"{most} has {high:,} clips, {least} {low:,}"
+
+
+def _label_source(people: int, models: int) -> str:
+    if not models:
+        return "people"
+    return "people or a model" if people else "a model"
+
+
+def _most_first(entry: tuple[str | None, int]) -> tuple[int, str]:
+    return -entry[1], entry[0] or ""
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:,.1f} hours"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size < 1e9 else f"{size / 1e9:,.1f} GB"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cell(text: str) -> str:
+    """One table cell: a label file's words must not end the row nor start a column."""
+    return _line(text).replace("|", "\\|")

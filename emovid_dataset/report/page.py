@@ -1,0 +1,473 @@
+"""The report of a build: one HTML page that needs nothing but a browser.
+
+::
+
+    metadata/*.parquet --stats.measure--> Statistics --+
+                                                       +--> render_report --> page
+    a few clips' bytes --draw_clips, contact_sheets ---+
+
+Of the shards only the clips on the contact sheets are read, one at a time.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from emovid_dataset.media.video import decode
+from emovid_dataset.read.loading import select
+from emovid_dataset.report.stats import ALL, BINS, HUE_SECTORS, Distribution, Hues, Statistics, axis, measure
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
+from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
+from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.terminal import Progress
+
+PALETTE: dict[str, tuple[str, str]] = {
+    "amusement": ("#b0883a", "#ffcc9c"),
+    "awe": ("#4297a6", "#7cecf5"),
+    "contentment": ("#117965", "#76a16e"),
+    "excitement": ("#de487d", "#cc86a5"),
+    "anger": ("#7a2a2a", "#d44f0a"),
+    "disgust": ("#5e6d01", "#bab900"),
+    "fear": ("#5e3a78", "#8864e0"),
+    "sadness": ("#5e6ae9", "#7fb0f7"),
+}
+"""One colour per emotion, on a light and on a dark page.
+
+Chosen so that any two of them differ also to colour-blind eyes, and each stands out from the page.
+"""
+
+_FEWEST_FOR_RIDGE = 5
+_MOST_TICKS = 400
+_MOST_SIZES = 6
+_MOST_REFUSED = 300
+_LONGEST_SIDE = 240
+_GAP = 4
+
+
+def draw_clips(statistics: Statistics, *, count: int, seed: int) -> dict[str, tuple[str, ...]]:
+    """Choose the clips of the contact sheets.
+
+    The content types take turns, so that a rare one is seen too. A clip's place in the draw depends on the
+    seed and its id only, so that adding clips to a build changes few of the pictures.
+
+    Args:
+        statistics: of the build.
+        count: at most this many clips an emotion.
+        seed: another seed draws other clips.
+
+    Returns:
+        Clip ids by emotion, for the emotions that have clips.
+    """
+    drawn = {}
+    for emotion in EMOTIONS:
+        queues = [
+            nsmallest(count, statistics.ids[content_type, emotion], key=lambda key: _draw(seed, key))
+            for content_type in CONTENT_TYPES
+            if (content_type, emotion) in statistics.ids
+        ]
+        turns = [key for turn in zip_longest(*queues) for key in turn if key is not None]
+        if turns:
+            drawn[emotion] = tuple(turns[:count])
+    return drawn
+
+
+def _draw(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{key}".encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class SheetClip:
+    """One clip on a contact sheet.
+
+    Attributes:
+        clip: its fields.
+        split: "train", "validation" or "test".
+        shown: number of frames in the picture.
+        picture: a WebP of the frames, in rows, in the order of time; empty when it could not be made.
+        width: pixels of the picture.
+        height: pixels of the picture.
+        problem: why there is no picture, or None.
+    """
+
+    clip: Clip
+    split: str
+    shown: int
+    picture: bytes
+    width: int
+    height: int
+    problem: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """The picture as a data URI."""
+        return "data:image/webp;base64," + base64.b64encode(self.picture).decode("ascii")
+
+
+def contact_sheets(
+    source: str | os.PathLike[str],
+    drawn: Mapping[str, Sequence[str]],
+    *,
+    frames: int = 4,
+    progress: bool = False,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> dict[str, tuple[SheetClip, ...]]:
+    """Make a picture of each drawn clip; one video is held at a time.
+
+    Args:
+        source: the build, as for `measure`.
+        drawn: clip ids by emotion, from `draw_clips`.
+        frames: frames a clip, chosen uniformly in time; fewer where the clip has fewer.
+        progress: show progress on stderr.
+        revision: branch, tag or commit of a Hub repo.
+        token: for a private Hub repo.
+
+    Returns:
+        `SheetClip` by emotion, in the order drawn. A clip that cannot be read or decoded is among them, with
+        its problem in words.
+    """
+    wanted = {key for keys in drawn.values() for key in keys}
+    chosen = select(source, where=lambda clip: clip.id in wanted, revision=revision, token=token)
+    made: dict[str, SheetClip] = {}
+    with Progress(len(chosen), unit="clips", title="contact sheets", enabled=progress) as bar:
+        for index, clip in enumerate(chosen.clips):
+            try:
+                selected = chosen[index]
+                made[clip.id] = _sheet_clip(clip, selected.split, selected.video, frames)
+                bar.update(size=len(selected.video))
+            except (OSError, ValueError) as error:
+                made[clip.id] = SheetClip(clip, "", 0, b"", 0, 0, str(error).partition("\n")[0])
+                bar.update()
+    return {emotion: tuple(made[key] for key in keys) for emotion, keys in drawn.items()}
+
+
+def _sheet_clip(clip: Clip, split: str, video: bytes, frames: int) -> SheetClip:
+    from PIL import Image
+
+    shown = min(frames, clip.num_frames)
+    scale = min(1.0, _LONGEST_SIDE / max(clip.width, clip.height))
+    width, height = max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
+    pictures = decode(video, frames=shown, size=(height, width))
+    across = math.ceil(math.sqrt(shown))
+    down = math.ceil(shown / across)
+    # Transparent where no frame lies, so that the page's own colour, light or dark, parts the frames.
+    sheet = Image.new("RGBA", (across * (width + _GAP) - _GAP, down * (height + _GAP) - _GAP), (0, 0, 0, 0))
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, across)
+        sheet.paste(Image.fromarray(picture), (column * (width + _GAP), row * (height + _GAP)))
+    file = io.BytesIO()
+    sheet.save(file, "WEBP", quality=78, method=4)
+    return SheetClip(clip, split, shown, file.getvalue(), *sheet.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        statistics: what it shows.
+        path: of the page.
+        size: bytes of the page.
+        unshown: id and problem of each drawn clip that has no picture.
+    """
+
+    statistics: Statistics
+    path: Path
+    size: int
+    unshown: tuple[tuple[str, str], ...]
+
+
+def write_report(
+    source: str | os.PathLike[str],
+    html: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    clips: int = 8,
+    frames: int = 4,
+    progress: bool = False,
+    revision: str | None = None,
+    token: str | bool | None = None,
+) -> Report:
+    """Write the report: one page with everything in it, the same to the byte for the same build and seed.
+
+    Args:
+        source: a build: its folder, a Hub repo (``owner/name``), or an http(s) address.
+        html: file to write.
+        seed: draws the clips of the contact sheets.
+        clips: clips an emotion on the contact sheets, 0..100.
+        frames: frames a clip on the contact sheets, 1..16.
+        progress: show progress on stderr.
+        revision: branch, tag or commit of a Hub repo.
+        token: for a private Hub repo.
+
+    Returns:
+        `Report`.
+
+    Raises:
+        FileNotFoundError: the source is not a build.
+        ValueError: a number is out of range, or the build is unfinished or at odds with itself.
+        OSError: the page cannot be written.
+    """
+    if not 0 <= clips <= 100:
+        raise ValueError(f"clips is {clips}; it must be 0..100")
+    if not 1 <= frames <= 16:
+        raise ValueError(f"frames is {frames}; it must be 1..16")
+    path = Path(html)
+    if path.is_dir():
+        raise ValueError(f"html is {str(path)!r}, a folder; it must name a file")
+    statistics = measure(source, revision=revision, token=token)
+    drawn = draw_clips(statistics, count=clips, seed=seed)
+    sheets = contact_sheets(source, drawn, frames=frames, progress=progress, revision=revision, token=token)
+    page = render_report(statistics, sheets, seed=seed).encode("utf-8", "replace")
+    write_atomic(path, page)
+    unshown = [
+        (item.clip.id, item.problem)
+        for sheet in sheets.values()
+        for item in sheet
+        if item.problem is not None
+    ]
+    return Report(statistics, path, len(page), tuple(unshown))
+
+
+def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetClip]], *, seed: int) -> str:
+    """Write the page's HTML.
+
+    Words that come from the label sheet or from file names are escaped; beyond that the page allows no
+    script and loads nothing.
+
+    Args:
+        statistics: from `measure`.
+        sheets: from `contact_sheets`; may be empty.
+        seed: named on the page.
+
+    Returns:
+        The page.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("emovid_dataset.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=_number, quantity=_quantity, length=_length, size=_size, percent=_percent, printable=_printable
+    )
+    held = statistics.content_types
+    scopes = (ALL, *held) if len(held) > 1 else held
+    profiles = statistics.profiles
+
+    def clips_of(emotion: str, content_type: str = ALL) -> int:
+        profile = profiles.get((content_type, emotion))
+        return 0 if profile is None else profile.clips
+
+    def spreads(content_type: str, name: str) -> list[tuple[str, Distribution | None, str]]:
+        """Rows of a ridge plot: an emotion, its distribution, its colour."""
+        return [
+            (emotion, getattr(profiles.get((content_type, emotion)), name, None), emotion)
+            for emotion in EMOTIONS
+        ]
+
+    def type_spreads(name: str) -> list[tuple[str, Distribution | None, str]]:
+        return [
+            (content_type, getattr(profiles[content_type, ALL], name), "neutral") for content_type in held
+        ]
+
+    return environment.get_template("report.html.j2").render(
+        ALL=ALL,
+        EMOTIONS=EMOTIONS,
+        SPLITS=SPLITS,
+        VALENCES=VALENCES,
+        palette=PALETTE,
+        statistics=statistics,
+        manifest=statistics.manifest,
+        profiles=profiles,
+        total=statistics.total,
+        scopes=scopes,
+        missing=[name for name in CONTENT_TYPES if name not in held],
+        tables=[(scope, _count_rows(statistics, scope)) for scope in scopes],
+        most_common=max(clips_of(emotion) for emotion in EMOTIONS),
+        mixtures=list(_mixtures(statistics)),
+        frame_sizes=_frame_sizes(statistics.frame_sizes),
+        licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
+        refusals=statistics.refusals[:_MOST_REFUSED],
+        sheets=sheets,
+        seed=seed,
+        sectors=HUE_SECTORS,
+        clips_of=clips_of,
+        spreads=spreads,
+        type_spreads=type_spreads,
+        ridge=ridge,
+        ticks=ticks,
+        rose=rose,
+        axis_labels=_axis_labels,
+    )
+
+
+def _count_rows(statistics: Statistics, content_type: str) -> list[tuple[str, tuple[int, ...]]]:
+    def cell(emotion: str, split: str) -> int:
+        return sum(
+            clips
+            for (its_type, its_emotion, its_split), clips in statistics.counts.items()
+            if content_type in (ALL, its_type) and emotion in (ALL, its_emotion) and split == its_split
+        )
+
+    rows = [(emotion, tuple(cell(emotion, split) for split in SPLITS)) for emotion in (*EMOTIONS, ALL)]
+    return [(emotion, (*cells, sum(cells))) for emotion, cells in rows]
+
+
+def _mixtures(statistics: Statistics) -> Iterator[tuple[str, str, int, list[tuple[str, int]]]]:
+    """Of every content type and split that has clips: their number, and the number of each emotion."""
+    for content_type in statistics.content_types:
+        for split in SPLITS:
+            parts = [(emotion, statistics.counts[content_type, emotion, split]) for emotion in EMOTIONS]
+            clips = sum(count for _, count in parts)
+            if clips:
+                yield content_type, split, clips, [part for part in parts if part[1]]
+
+
+def _frame_sizes(sizes: Counter[tuple[int, int]]) -> list[tuple[str, int]]:
+    ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(f"{width} × {height}", count) for (width, height), count in ordered[:_MOST_SIZES]]
+    rest = ordered[_MOST_SIZES:]
+    if not rest:
+        return rows
+    name = "1 other" if len(rest) == 1 else f"{len(rest)} others"
+    return [*rows, (name, sum(count for _, count in rest))]
+
+
+def ridge(distribution: Distribution, *, height: float = 100.0) -> str:
+    """Outline of a distribution as an SVG path: `BINS` wide, its peak at y = 0, its foot at y = `height`.
+
+    Args:
+        distribution: what to draw.
+        height: from foot to peak, in SVG units; every ridge has its own scale.
+
+    Returns:
+        The path's data; empty for fewer than five clips, which are too few for a shape.
+
+    Source: Gaussian kernel density, reflected at the ends of the axis, on 200 bins. The bandwidth is two
+    thirds of that of B. W. Silverman, "Density estimation", 1986, equation 3.31, which smooths two peaks
+    into one.
+    """
+    counts = np.array(distribution.bins, np.float64)
+    inside = int(counts.sum())
+    if inside < _FEWEST_FOR_RIDGE:
+        return ""
+    middles = np.arange(BINS) + 0.5
+    mean = np.average(middles, weights=counts)
+    deviation = math.sqrt(np.average((middles - mean) ** 2, weights=counts))
+    spread = (distribution.upper_quartile - distribution.lower_quartile) / distribution.high * BINS / 1.34
+    bandwidth = max(1.5, 0.6 * min(filter(None, (deviation, spread)), default=0.0) * inside**-0.2)
+    reach = math.ceil(4 * bandwidth)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / bandwidth) ** 2)
+    padded = np.pad(counts, reach, mode="symmetric")
+    density = np.convolve(padded, kernel, mode="valid").reshape(-1, 2).mean(axis=1)
+    heights = height * (1 - density / density.max())
+    heights = [heights[0], *heights, heights[-1]]
+    places = [0, *range(1, BINS, 2), BINS]
+    points = " ".join(f"{place} {value:.1f}" for place, value in zip(places, heights, strict=True))
+    return f"M0 {height:.0f}L{points}L{BINS} {height:.0f}Z"
+
+
+def ticks(distribution: Distribution) -> str:
+    """One short line per occupied bin as an SVG path below the ridge; empty where they would run together."""
+    if distribution.count > _MOST_TICKS:
+        return ""
+    return "".join(f"M{index + 0.5:g} 108v14" for index, count in enumerate(distribution.bins) if count)
+
+
+def rose(hues: Hues) -> list[tuple[str, float, int]]:
+    """Sectors of a hue rose as SVG paths around 0 0, red at the top, clockwise.
+
+    Args:
+        hues: what to draw.
+
+    Returns:
+        Path data, hue of the middle in degrees, and clips, of every sector that has any. Areas are in
+        proportion to clips; the fullest sector reaches radius 100.
+    """
+    most = max(hues.sectors)
+    width = 360 / len(hues.sectors)
+    drawn = []
+    for index, count in enumerate(hues.sectors):
+        if count:
+            radius = 100 * math.sqrt(count / most)
+            ends = [math.radians((index + side) * width) for side in (-0.47, 0.47)]
+            (x0, y0), (x1, y1) = ((radius * math.sin(end), -radius * math.cos(end)) for end in ends)
+            path = f"M0 0L{x0:.2f} {y0:.2f}A{radius:.2f} {radius:.2f} 0 0 1 {x1:.2f} {y1:.2f}Z"
+            drawn.append((path, index * width, count))
+    return drawn
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _quantity(value: float, digits: int = 2) -> str:
+    return f"{value:,.{digits}f}"
+
+
+def _percent(part: float, whole: float) -> str:
+    """A share in per cent; what is not quite none or all never looks as if it were."""
+    if not whole or part in (0, whole):
+        return "100 %" if whole and part else "0 %"
+    share = 100 * part / whole
+    if share < 1:
+        return "< 1 %"
+    return "> 99 %" if share > 99 else f"{share:.0f} %"
+
+
+def _length(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:,.1f} h"
+
+
+_SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
+
+
+def _size(size: float) -> str:
+    unit, factor = next((pair for pair in _SIZES if size >= pair[1]), _SIZES[-1])
+    value = size / factor
+    return f"{value:.1f} {unit}" if value < 10 and factor > 1 else f"{value:,.0f} {unit}"
+
+
+def _axis_labels(high: float, kind: str) -> list[tuple[float, str]]:
+    """Ticks of an axis from 0 to `high`: place in per cent and text, the unit at the last one only."""
+    marks = axis(high)
+    unit, factor = {"size": next((pair for pair in _SIZES if high >= pair[1]), _SIZES[-1])}.get(
+        kind, ("s" if kind == "length" else "", 1.0)
+    )
+    texts = [f"{mark / factor:g}" for mark in marks]
+    texts[-1] = f"{texts[-1]} {unit}".rstrip()
+    return [(100 * mark / high, text) for mark, text in zip(marks, texts, strict=True)]
+
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+
+def _printable(text: str) -> str:
+    """Text on one line, its control characters visible: HTML forbids some, others reorder what is read.
+
+    >>> _printable("a\\tb\\x00")
+    'a b\ufffd'
+    """
+    return _UNPRINTABLE.sub("\ufffd", " ".join(text.split()))

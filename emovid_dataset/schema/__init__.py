@@ -1,0 +1,1 @@
+"""What things are: emotions, clips, manifests, the names of files. No I/O."""

@@ -1,0 +1,1 @@
+"""The models' commands of the program `emovid`."""

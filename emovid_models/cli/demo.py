@@ -1,0 +1,185 @@
+"""The command `emovid demo`: the page of the demo Space on this machine, with the models that ship."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+GENERATED = {
+    "EMOVID_SIZE": "64x64",
+    "EMOVID_FRAMES": "17",
+    "EMOVID_STEPS": "8",
+    "EMOVID_GUIDANCE": "3",
+    "EMOVID_EMOTION_GUIDANCE": "6",
+    "EMOVID_STYLE": "sticker",
+}
+"""What the miniature generators make; the page's own defaults are those of Wan2.1."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: gets ``demo``.
+    """
+    app.command("demo", epilog="Example: emovid demo --serve --port 7860")(demo)
+
+
+def demo(
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the page until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    dataset: Annotated[
+        str | None, typer.Option(help="A build's folder or a Hub repo; the miniature if not given.")
+    ] = None,
+    annotator: Annotated[
+        str | None, typer.Option(help="A folder or a Hub repo; the miniature if not given.")
+    ] = None,
+    base_t2v: Annotated[str | None, typer.Option(help="Text-to-video base, folder or Hub repo.")] = None,
+    lora_t2v: Annotated[str | None, typer.Option(help="Its LoRA, folder or Hub repo.")] = None,
+    base_i2v: Annotated[str | None, typer.Option(help="Image-to-video base, folder or Hub repo.")] = None,
+    lora_i2v: Annotated[str | None, typer.Option(help="Its LoRA, folder or Hub repo.")] = None,
+    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of a generated video.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames of a generated video, 4k+1.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps at the start.")] = None,
+    guidance: Annotated[float | None, typer.Option(min=1, help="Guidance by the prompt.")] = None,
+    emotion_guidance: Annotated[
+        float | None, typer.Option(min=1, help="Guidance by the emotion; as --guidance if not given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what is loaded as JSON.")] = False,
+) -> None:
+    """Look at clips, annotate and generate in a browser: the demo Space, served here.
+
+    Without --serve it only prints what the page would load. The miniature dataset is built into the cache
+    when it is first needed.
+    """
+    from emovid_dataset.terminal import print_table
+    from emovid_models.cli.main import need
+    from emovid_models.publish.cards import CARDS
+
+    # Small modules of the extra only: transformers and diffusers take seconds, and the page loads them later.
+    need("models", "safetensors", "ftfy")
+    need("demo", "gradio")
+    for option, folder in (("--dataset", dataset), ("--annotator", annotator)):
+        check_source(option, folder)
+    for task, base, lora in (("t2v", base_t2v, lora_t2v), ("i2v", base_i2v, lora_i2v)):
+        check_source(f"--base-{task}", base)
+        check_source(f"--lora-{task}", lora)
+        if lora is not None and base is None:
+            raise ValueError(f"--lora-{task} {lora} needs --base-{task}")
+    names = {
+        "EMOVID_DATASET": dataset,
+        "EMOVID_ANNOTATOR": annotator,
+        "EMOVID_BASE_T2V": base_t2v,
+        "EMOVID_LORA_T2V": lora_t2v,
+        "EMOVID_BASE_I2V": base_i2v,
+        "EMOVID_LORA_I2V": lora_i2v,
+        "EMOVID_SIZE": size,
+        "EMOVID_FRAMES": frames,
+        "EMOVID_STEPS": steps,
+        "EMOVID_GUIDANCE": guidance,
+        "EMOVID_EMOTION_GUIDANCE": guidance if emotion_guidance is None else emotion_guidance,
+    }
+    given = {name: str(value) for name, value in names.items() if value is not None}
+    variables = page_variables(given)
+    if dataset is None and serve:
+        variables["EMOVID_DATASET"] = str(miniature(progress=not as_json))
+    if as_json:
+        print(json.dumps({**variables, "host": host, "port": port}), flush=True)
+    else:
+        print_table(
+            "Demo", ("variable", "value"), [(name, value or "none") for name, value in variables.items()]
+        )
+    if not serve:
+        return
+    os.environ.update(variables)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.update(GRADIO_SERVER_NAME=host, GRADIO_SERVER_PORT=str(port))
+    app = CARDS / "demo" / "app.py"
+    # As on a Space, where the page's folder is the first place that its modules are searched in.
+    sys.path.insert(0, str(app.parent))
+    runpy.run_path(str(app), run_name="__main__")
+
+
+def page_variables(given: dict[str, str]) -> dict[str, str]:
+    """The variables of the page, with the models that ship where nothing else is given.
+
+    Args:
+        given: those that the user names.
+
+    Returns:
+        All of them; a base or LoRA that is not there is "".
+
+    >>> page_variables({"EMOVID_BASE_T2V": "me/wan"})["EMOVID_LORA_T2V"]
+    ''
+    """
+    import emovid_models
+    import emovid_models.remote.wan
+
+    code = Path(str(emovid_models.remote.wan.__file__)).parent
+    variables = {"EMOVID_DATASET": "miniature", "EMOVID_ANNOTATOR": str(emovid_models.MINI_ANNOTATOR)}
+    for task in ("T2V", "I2V"):
+        own = f"EMOVID_BASE_{task}" in given
+        for part, name in (("BASE", f"MINI_WAN_{task}"), ("LORA", f"MINI_LORA_{task}")):
+            folder = getattr(emovid_models, name, None)
+            there = not own and folder is not None and folder.is_dir()
+            variables[f"EMOVID_{part}_{task}"] = str(folder) if there else ""
+        variables[f"EMOVID_PIPELINE_{task}"] = str(code / f"pipeline_{task.lower()}.py")
+    own_base = "EMOVID_BASE_T2V" in given or "EMOVID_BASE_I2V" in given
+    return {**variables, **({} if own_base else GENERATED), **given}
+
+
+def check_source(option: str, source: str | None) -> None:
+    """Refuse what is neither a folder nor the name of a repo.
+
+    Raises:
+        ValueError: names the option and the value.
+
+    >>> check_source("--dataset", "no/such/folder")
+    Traceback (most recent call last):
+    ...
+    ValueError: --dataset 'no/such/folder' is no folder, and no repo of the form owner/name
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    if source is None or Path(source).is_dir():
+        return
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        named = False
+    else:
+        named = "/" in source and not source.startswith(".")
+    if not named:
+        raise ValueError(f"{option} {source!r} is no folder, and no repo of the form owner/name")
+
+
+def miniature(*, progress: bool) -> Path:
+    """The miniature dataset, built in the Hub client's cache unless it is there.
+
+    Args:
+        progress: show progress on stderr.
+
+    Returns:
+        The build's folder.
+    """
+    from huggingface_hub import cached_assets_path
+
+    import emovid_dataset
+    from emovid_dataset.builder.build import build
+
+    source = Path(emovid_dataset.__file__).parent / "mini"
+    out = cached_assets_path("emovid", namespace=emovid_dataset.__version__, subfolder="miniature")
+    # A finished build of the same clips is taken as it is; one of another version's clips is made anew.
+    try:
+        build(source, source / "labels.csv", out, progress=progress)
+    except ValueError:
+        build(source, source / "labels.csv", out, overwrite=True, progress=progress)
+    return Path(out)

@@ -1,0 +1,275 @@
+"""The command `emovid evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.terminal import print_table
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.records import EVALUATION
+
+_NOTE = (
+    "Judged by the miniature annotator, which is for trying things out: the figures show that the protocol "
+    "works, not how good a generator is. Give --annotator."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: gets ``evaluate``.
+    """
+    app.command(
+        "evaluate",
+        epilog="Examples: emovid evaluate --videos out/ --intended intended.csv --annotator REPO; "
+        "emovid evaluate --base REPO --lora REPO --content-type sticker --out scores/",
+    )(evaluate)
+
+
+def evaluate(
+    videos: Annotated[Path | None, typer.Option(help="Folder of videos, by any generator.")] = None,
+    intended: Annotated[
+        Path | None,
+        typer.Option(help="CSV with file, emotion, and perhaps prompt, seed; by default intended.csv there."),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="With --videos: another model's videos for the same table, as the base."),
+    ] = None,
+    base: Annotated[str | None, typer.Option(help="Generate with this base: a folder or a Hub repo.")] = None,
+    lora: Annotated[str | None, typer.Option(help="With --base: a LoRA to compare with the base.")] = None,
+    content_type: Annotated[str, typer.Option(help="Whose prompts: cartoon, movie or sticker.")] = "sticker",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Own prompts (JSON Lines: id, emotion, content_type, prompt, image)."),
+    ] = None,
+    per_emotion: Annotated[int | None, typer.Option(help="Only so many prompts of each emotion.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of what is generated and judged; with --videos by default VIDEOS/judged."),
+    ] = None,
+    annotator: Annotated[
+        str, typer.Option(help="Who judges: a folder or a Hub repo.", show_default="the miniature annotator")
+    ] = str(MINI_ANNOTATOR),
+    held_out: Annotated[
+        str | None,
+        typer.Option(help="A build with real clips that the annotator never saw: what it can reach at all."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of --held-out.")] = "test",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of generated videos.")] = "832x480",
+    frames: Annotated[int, typer.Option(help="Frames, 4k+1; 16 a second.")] = 81,
+    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
+    guidance: Annotated[float, typer.Option(help="Guidance by the prompt.")] = 5.0,
+    emotion_guidance: Annotated[
+        float | None, typer.Option(help="Guidance by the emotion; as --guidance if not given.")
+    ] = None,
+    intensity: Annotated[float, typer.Option(help="Of the emotion, for base and LoRA.")] = 1.0,
+    negative: Annotated[str | None, typer.Option(help="What the videos shall not show.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the first scene; the next scene has the next one.")] = 0,
+    offload: Annotated[bool, typer.Option("--offload", help="Less GPU memory, more time.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Videos that the annotator sees at once.")] = 8,
+    device: Annotated[str | None, typer.Option(help="Of the annotator; by default cuda if any.")] = None,
+    allow_rejected: Annotated[
+        bool,
+        typer.Option(help="Exit 0 although videos are missing or cannot be judged; they count as wrong."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Score a generator: how often its videos show the emotion that was asked for (EA-8cls).
+
+    Judges a folder of videos, or generates the videos of the protocol's prompts and judges those. Videos that
+    were made or judged already are not made or judged again.
+    """
+    from emovid_models.cli.main import need
+
+    need("models", "transformers", "safetensors", "evaluate")
+    from emovid_models.evaluation import protocol
+    from emovid_models.remote.wan.lora import WEIGHT_NAME
+
+    if (videos is None) == (base is None):
+        raise ValueError("give either --videos FOLDER or --base REPO")
+    if base is None:
+        for name, given in (("lora", lora), ("prompts", prompts), ("per-emotion", per_emotion)):
+            if given is not None:
+                raise ValueError(f"--{name} {given} needs --base")
+        assert videos is not None
+        if not videos.is_dir():
+            raise FileNotFoundError(f"--videos {videos} is not a folder")
+        table = videos / protocol.INTENDED_NAME if intended is None else intended
+        protocol.read_intended(table)  # refused before a model is loaded
+        out = videos / "judged" if out is None else out
+        folders = {"base": against, "videos": videos} if against is not None else {"videos": videos}
+        tables = dict.fromkeys(folders, table)
+        tasks = ["t2v", "i2v"]
+    else:
+        if intended is not None or against is not None:
+            raise ValueError("--intended and --against belong to --videos; with --base the prompts say it")
+        if out is None:
+            raise ValueError("--base needs --out FOLDER for what is generated")
+        wanted = protocol.load_prompts(content_type) if prompts is None else protocol.read_prompts(prompts)
+        if per_emotion is not None:
+            wanted = protocol.take_per_emotion(wanted, per_emotion)
+        tables = _generate(
+            base,
+            lora,
+            wanted,
+            out,
+            size=size,
+            seed=seed,
+            intensity=intensity,
+            offload=offload,
+            num_frames=frames,
+            num_inference_steps=steps,
+            guidance_scale=guidance,
+            emotion_guidance_scale=emotion_guidance,
+            negative_prompt=negative,
+        )
+        folders = {name: table.parent for name, table in tables.items()}
+        tasks = ["t2v" if wanted[0].image is None else "i2v"]
+        generated = {
+            "task": tasks[0],
+            "weights": {
+                "base": _hashes(base, "**/*.safetensors"),
+                "lora": None if lora is None else _hashes(lora, WEIGHT_NAME),
+            },
+            "settings": {
+                "size": size,
+                "num_frames": frames,
+                "steps": steps,
+                "guidance_scale": guidance,
+                "emotion_guidance_scale": guidance if emotion_guidance is None else emotion_guidance,
+                "negative_prompt": negative,
+                "intensity": intensity,
+                "seed": seed,
+                "content_types": sorted({prompt.content_type for prompt in wanted}),
+                "own_prompts": prompts is not None,
+            },
+        }
+
+    judge = protocol.load_judge(annotator, device=device)
+    judged = {
+        name: protocol.judge_videos(
+            folder,
+            tables[name],
+            judge,
+            out=out if base is None and name == "videos" else out / f"judged-{name}",
+            batch_size=batch_size,
+            allow_missing=allow_rejected,
+            progress=True,
+        )
+        for name, folder in folders.items()
+        if folder is not None
+    }
+    miniature = Path(annotator).resolve() == MINI_ANNOTATOR.resolve()
+    figures = {name: protocol.score(found) for name, found in judged.items()}
+    rows = [protocol.table_row(name, found) for name, found in figures.items()]
+    result: dict[str, Any] = {
+        "judge": judge.identity,
+        "miniature": miniature,
+        "figures": {name: protocol.to_record(found) for name, found in figures.items()},
+    }
+    if base is not None:
+        result["generated"] = generated
+    comparison = None
+    if len(judged) == 2:
+        comparison = protocol.compare(*judged.values())
+        result["comparison"] = protocol.to_record(comparison)
+    if held_out is not None:
+        real = protocol.judge_clips(
+            held_out, judge, split=split, out=out / "judged-real", batch_size=batch_size, progress=True
+        )
+        result["held_out"] = protocol.to_record(protocol.score(real))
+        rows.append(protocol.table_row("real clips, what the annotator reaches", protocol.score(real)))
+    result["paper"] = protocol.paper_record()
+    failed = [video for found in judged.values() for video in found.failed]
+    result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
+    whole = {**result, "judgements": {name: protocol.to_record(found) for name, found in judged.items()}}
+    write_atomic(out / EVALUATION, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    if as_json:
+        print(json.dumps({"out": str(out / EVALUATION), **result}))
+    else:
+        for video in failed:
+            print(f"{video.file}: {video.error}")
+        if miniature:
+            print(_NOTE)
+        rows += [protocol.paper_row(task) for task in tasks]
+        reused = sum(found.reused for found in judged.values())
+        print_table(f"Judged by {judge.identity}, {reused} from an earlier run", protocol.TABLE_COLUMNS, rows)
+        if comparison is not None:
+            second = list(judged)[1]
+            print(
+                f"Same prompts and seeds: right in both {comparison.both}, in base alone "
+                f"{comparison.base_only}, in {second} alone {comparison.lora_only}; exact McNemar test, "
+                f"two-sided: p = {comparison.mcnemar_p:.3g}"
+            )
+    if failed and not allow_rejected:
+        raise typer.Exit(1)
+
+
+def _generate(
+    base: str,
+    lora: str | None,
+    wanted: list[Any],
+    out: Path,
+    *,
+    size: str,
+    seed: int,
+    intensity: float,
+    offload: bool,
+    **options: Any,
+) -> dict[str, Path]:
+    """The videos of the base, and of the LoRA on it; one model is in memory at a time."""
+    from emovid_models.cli.main import need
+    from emovid_models.cli.wan import parse_size
+    from emovid_models.remote.wan.conditioning import check_intensity
+    from emovid_models.remote.wan.inputs import check_frames, check_prompt, check_size
+
+    need("models", "diffusers", "transformers", "peft", "ftfy")
+    import torch
+
+    from emovid_models.evaluation.protocol import generate_videos, generator_identity
+    from emovid_models.wan.generate import load_pipeline
+
+    height, width = parse_size(size)
+    check_size(height, width)
+    check_frames(options["num_frames"])
+    check_intensity(intensity)
+    for prompt in wanted:
+        check_prompt(prompt.prompt)
+    tables = {}
+    for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
+        image = wanted[0].image is not None
+        pipe = load_pipeline(base, image_to_video=image, lora=adapter, offload=offload)
+        pipe.set_progress_bar_config(disable=True)
+        try:
+            tables[name] = generate_videos(
+                pipe,
+                wanted,
+                out / name,
+                model=generator_identity(base, pipe, adapter),
+                seed=seed,
+                intensity=intensity,
+                progress=True,
+                height=height,
+                width=width,
+                **options,
+            )
+        except torch.OutOfMemoryError as error:
+            raise OSError(str(error)) from error
+    return tables
+
+
+def _hashes(source: str, pattern: str) -> dict[str, str] | None:
+    """The sha256 of a folder's or file's weights, by which a card knows them; None for a Hub repo."""
+    from emovid_models.publish.cards import weight_hashes
+
+    path = Path(source)
+    if path.is_file():
+        return weight_hashes(path.parent, [path])
+    return weight_hashes(path, list(path.glob(pattern))) if path.is_dir() else None

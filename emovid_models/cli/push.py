@@ -1,0 +1,154 @@
+"""The command `emovid push`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: gets ``push``.
+    """
+    app.command("push", epilog="Example: emovid push dataset emovid/ --repo-id me/EmoVid --private")(push)
+
+
+def push(
+    kind: Annotated[str, typer.Argument(help="dataset, annotator, lora, metric, demo or base.")],
+    source: Annotated[Path, typer.Argument(help="Folder that holds it.")],
+    repo_id: Annotated[str, typer.Option(help="Repo on the Hub, owner/name; made if it is not there.")],
+    namespace: Annotated[
+        str, typer.Option(help="Owner of the other repos that the card links to.")
+    ] = "emovid",
+    private: Annotated[bool, typer.Option("--private", help="Make the repo private.")] = False,
+    gated: Annotated[
+        str | None, typer.Option(help="auto or manual: who wants the files must ask for them.")
+    ] = None,
+    revision: Annotated[str, typer.Option(help="Branch; made from main if it is not there.")] = "main",
+    tag: Annotated[
+        str | None, typer.Option(help="Name for this state; by default v and the version.")
+    ] = None,
+    no_tag: Annotated[bool, typer.Option("--no-tag", help="Give it no name.")] = False,
+    commit_size: Annotated[str, typer.Option(help="Bytes of one commit at most.")] = "4GB",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every file and send nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Publish a build, a model, the metric or the demo on the Hub: card, code, and weights or shards.
+
+    What the Hub holds already is not sent again, so the same command goes on after an interruption. The token
+    is that of `hf auth login`, or HF_TOKEN.
+    """
+    from huggingface_hub import get_token
+
+    from emovid_dataset.builder.build import verify
+    from emovid_dataset.cli.dataset import parse_size
+    from emovid_dataset.terminal import Progress, print_table
+    from emovid_models.publish.repos import assemble
+    from emovid_models.publish.upload import check_tree, hash_tree
+    from emovid_models.publish.upload import push as push_tree
+
+    if tag is not None and no_tag:
+        raise ValueError(f"--tag {tag!r} and --no-tag exclude each other")
+    commit_bytes = parse_size(commit_size)
+    try:
+        tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
+    except Exception as error:
+        # By its name, since safetensors comes with an extra.
+        if type(error).__name__ != "SafetensorError":
+            raise
+        raise ValueError(
+            _damaged_weights(source) or f"weights in {source} cannot be read: {error}"
+        ) from error
+    violations = check_tree(tree, secret=get_token())
+    if kind == "dataset" and not violations:
+        violations = verify(source, progress=not as_json)
+    if violations:
+        if as_json:
+            print(json.dumps({"repo_id": repo_id, "violations": violations}))
+        else:
+            for line in violations:
+                print(line)
+        raise typer.Exit(1)
+
+    if dry_run:
+        with Progress(len(tree.files), unit="files", title="hashing", enabled=not as_json) as progress:
+            files = sorted(hash_tree(tree, progress=progress.update), key=lambda file: file.path)
+        if as_json:
+            listed = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files]
+            print(json.dumps({"repo_id": repo_id, "repo_type": tree.repo_type, "files": listed}))
+        else:
+            # Plain lines: a table cuts long names, and this list is to be exact.
+            print(f"{repo_id}, a {tree.repo_type}: nothing was sent")
+            for file in files:
+                print(f"{file.sha256} {file.size:>12} {file.path}")
+            print(f"{len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB")
+        return
+
+    done = push_tree(
+        tree,
+        repo_id,
+        private=private,
+        gated=gated,  # type: ignore[arg-type]  # checked by push
+        revision=revision,
+        tag=None if no_tag else tag or f"v{_version(kind, source)}",
+        commit_bytes=commit_bytes,
+        progress=not as_json,
+    )
+    sizes = {file.path: file.size for file in done.files}
+    if as_json:
+        result = {
+            "repo_id": done.repo_id,
+            "repo_type": done.repo_type,
+            "revision": done.revision,
+            "commit": done.commit,
+            "tag": done.tag,
+            "files": [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in done.files],
+            "uploaded": list(done.uploaded),
+            "deleted": list(done.deleted),
+            "kept": list(done.kept),
+            "commits": done.commits,
+            "violations": list(done.violations),
+        }
+        print(json.dumps(result))
+    else:
+        there = sorted(set(sizes) - set(done.uploaded))
+        rows = [
+            (state, len(paths), sum(sizes.get(path, 0) for path in paths))
+            for state, paths in (("uploaded", done.uploaded), ("was there", there))
+        ]
+        rows += [("deleted", len(done.deleted), 0)] if done.deleted else []
+        rows += [("not ours, left alone", len(done.kept), 0)] if done.kept else []
+        print_table(f"{repo_id}, a {tree.repo_type}", ("", "files", "bytes"), rows)
+        for path in done.deleted:
+            print(f"deleted: {path}")
+        for line in done.violations:
+            print(line)
+        if not done.violations:
+            named = f", tagged {done.tag}" if done.tag else ""
+            print(
+                f"{done.commits} commits; {done.revision} is {done.commit}{named}; "
+                "every file is on the Hub with its size and hash"
+            )
+    if done.violations:
+        raise typer.Exit(1)
+
+
+def _damaged_weights(source: Path) -> str | None:
+    """What is wrong with the first damaged file of weights in a folder."""
+    from emovid_models.publish.upload import RepoTree, check_tree
+
+    files = {path.relative_to(source).as_posix(): path for path in source.rglob("*.safetensors")}
+    return next(iter(check_tree(RepoTree("model", files))), None)
+
+
+def _version(kind: str, source: Path) -> str:
+    """Version of what is published: the build's, or this package's."""
+    from emovid_dataset import __version__
+    from emovid_dataset.schema.manifest import Manifest
+
+    return Manifest.read(source).version if kind == "dataset" else __version__

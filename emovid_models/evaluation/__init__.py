@@ -1,0 +1,1 @@
+"""The protocol of EA-8cls."""

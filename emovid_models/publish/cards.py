@@ -1,0 +1,595 @@
+"""The model cards: jinja2 templates of `cards/`, filled from the files of what is published.
+
+Nothing in a card is written by hand but its prose. A number comes from a result file or from the weights
+themselves; one that is not there is left out together with its sentence. The front matter is made by
+huggingface_hub's own classes, so that the Hub and `ModelCard.load` read it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from emovid_dataset.report.card import CITATION
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.records import EVALUATION, FIGURES, OUT_OF_FOLD, REPRODUCTION, RUN_CARD
+
+CARDS = next(
+    folder
+    for folder in (Path(__file__).parents[1] / "card_templates", Path(__file__).parents[2] / "cards")
+    if folder.is_dir()
+)
+"""The templates: part of an installed package, and in a checkout the top-level `cards/`."""
+
+LICENCES = (
+    (re.compile(r"NVILA"), "cc-by-nc-4.0"),
+    (re.compile(r"Wan2\.1"), "apache-2.0"),
+)
+"""What a base's name holds, on the Hub or as a folder, and the licence of all that derives from it."""
+
+OWNER = "emovid"
+"""Who owns the repos that names in files mean, until somebody else publishes them."""
+
+
+def render(template: str, /, **values: Any) -> str:
+    """Fill a template of `CARDS`.
+
+    Args:
+        template: its path there, such as ``annotator/README.md.jinja``.
+        **values: what it names; one that is missing is an error.
+
+    Returns:
+        The text.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(CARDS),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["words"] = lambda name: str(name).replace("_", " ")
+    environment.filters["fixed"] = _fixed
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
+    return environment.get_template(template).render(citation=CITATION, emotions=EMOTIONS, **values)
+
+
+def licence(folder: Path, base: str | None) -> str:
+    """The licence of trained weights: that of the base, else what the folder's own card states.
+
+    Args:
+        folder: of the weights.
+        base: a Hub repo or a folder, or None for weights that were trained from nothing.
+
+    Returns:
+        The Hub's name of the licence.
+
+    Raises:
+        ValueError: nothing states one.
+
+    >>> licence(Path("."), "Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
+    'apache-2.0'
+    """
+    for pattern, name in LICENCES:
+        if base is not None and pattern.search(base):
+            return name
+    if is_miniature(folder) or (base is not None and is_miniature(Path(base))):
+        return "mit"
+    for place in (folder, *([Path(base)] if base is not None else [])):
+        stated = front_matter(place / "README.md").get("license")
+        if isinstance(stated, str):
+            return stated
+    origin = f"base {base!r} has no known licence" if base is not None else "no base is recorded"
+    raise ValueError(f"licence of {folder} is unknown ({origin}): write license: into {folder / 'README.md'}")
+
+
+def is_miniature(folder: Path) -> bool:
+    """Whether a folder is one of the models that ship: trained from nothing, on emoji under MIT."""
+    return folder.resolve().parent == MINI_ANNOTATOR.parent.resolve()
+
+
+def front_matter(card: Path) -> Mapping[str, Any]:
+    """The YAML at the top of a card; empty where there is no card or no YAML."""
+    import yaml
+
+    if not card.is_file():
+        return {}
+    found = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", card.read_text(encoding="utf-8"), flags=re.DOTALL)
+    try:
+        values = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{card} has a front matter that is no YAML") from error
+    return values if isinstance(values, dict) else {}
+
+
+def public_name(base: str | None) -> str | None:
+    """A base's name if it is a Hub repo: a folder's name says nothing to anybody else.
+
+    >>> public_name("Wan-AI/Wan2.1-T2V-1.3B-Diffusers"), public_name("/home/me/base")
+    ('Wan-AI/Wan2.1-T2V-1.3B-Diffusers', None)
+    """
+    if base is None or Path(base).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):
+        return None
+    return base
+
+
+def published_base(folder: Path, base: str | None) -> str | None:
+    """The Hub repo that weights derive from, as far as it can be told.
+
+    Args:
+        folder: of the weights; `base_model` in its own card comes first.
+        base: what the training was given.
+
+    >>> published_base(Path("."), "Wan2.1-T2V-1.3B-Diffusers")
+    'Wan-AI/Wan2.1-T2V-1.3B-Diffusers'
+    """
+    stated = front_matter(folder / "README.md").get("base_model")
+    if isinstance(stated, str):
+        return stated
+    if base is not None and re.fullmatch(r"Wan2\.1-[\w.-]+-Diffusers", Path(base).name):
+        return f"Wan-AI/{Path(base).name}"
+    return public_name(base)
+
+
+def parameters(weights: Sequence[Path]) -> int:
+    """Number of parameters in safetensors files, from their headers alone."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in weights:
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118
+                shape = file.get_slice(name).get_shape()
+                count = 1
+                for length in shape:
+                    count *= length
+                total += count
+    return total
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, or None where there is none.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+
+
+def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:
+    """The sha256 of weights, by which a result file says whose results it holds.
+
+    Args:
+        folder: a LoRA's or a base's.
+        weights: its safetensors files.
+
+    Returns:
+        Hexadecimal digests by path in the folder, with slashes.
+    """
+    hashes = {}
+    for path in sorted(weights):
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return hashes
+
+
+def measured_results(folder: Path, weights: Sequence[Path], which: str) -> Mapping[str, Any]:
+    """What was measured on videos that these weights made, and on no others.
+
+    `EVALUATION` in the folder comes first, then `REPRODUCTION` there or beside it. The latter counts if its
+    ``weights``, digests by path for each model, hold the `weight_hashes` of this one; a file without them
+    speaks of the miniatures that ship and of nothing else.
+
+    Args:
+        folder: a LoRA's or a base's.
+        weights: its safetensors files.
+        which: "lora" or "base", as what it was evaluated.
+
+    Returns:
+        The figures by task under "t2v" or "i2v", and "settings", "judge", "paper" as in `REPRODUCTION`; empty
+        where nothing was measured.
+
+    Raises:
+        ValueError: `EVALUATION` in the folder is of other weights, or says not of which.
+    """
+    path = folder / EVALUATION
+    if (found := read_json(path)) is not None:
+        try:
+            stated, results = found["generated"]["weights"], _of_evaluation(found)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path} does not say whose videos it judged: make it by emovid evaluate --base or remove it"
+            ) from error
+        if not _told(stated.get(which), folder, weights):
+            raise ValueError(f"{path} is about other weights: evaluate those in {folder}, or remove it")
+        return results
+    for place in (folder, folder.parent):
+        if not isinstance(results := read_json(place / REPRODUCTION), dict):
+            continue
+        if "weights" in results:
+            told = any(_told(model, folder, weights) for model in results["weights"].values())
+        else:
+            told = is_miniature(folder)
+        if told:
+            return {**results, "miniature": True}
+    return {}
+
+
+def _told(stated: Mapping[str, str] | None, folder: Path, weights: Sequence[Path]) -> bool:
+    """Whether a result file's digests are those of these weights, whatever else it names."""
+    return stated is not None and weight_hashes(folder, weights).items() <= stated.items()
+
+
+def _of_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of `emovid evaluate --base` in the form of `REPRODUCTION`."""
+    generated = found["generated"]
+    return {
+        generated["task"]: {**found["figures"], **_only(found.get("comparison", {}), "mcnemar_p")},
+        "judge": {"identity": found["judge"], **_only(found, "held_out")},
+        "miniature": found["miniature"],
+        "paper": found["paper"],
+        "settings": generated["settings"],
+    }
+
+
+def _only(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {name: values[name]} if name in values else {}
+
+
+def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, namespace: str) -> str:
+    """The card of an annotator.
+
+    Args:
+        folder: a trained annotator; `FIGURES` and `RUN_CARD` are read where they are there.
+        weights: its safetensors files.
+        repo_id: the repo that the examples name.
+        namespace: owner of the repos that the card links to.
+
+    Returns:
+        The text of README.md.
+
+    Raises:
+        ValueError: the licence is unknown, or a file is no JSON.
+    """
+    config = read_json(folder / "config.json")
+    figures, run = read_json(folder / FIGURES), read_json(folder / RUN_CARD)
+    base = run.get("base") if run else None
+    dataset = f"{namespace}/EmoVid"
+    measured = {
+        name: group
+        for name, group in (figures or {}).items()
+        if isinstance(group, dict) and "annotator" in group
+    }
+    data = ModelCardData(
+        language="en",
+        license=licence(folder, base),
+        library_name="transformers",
+        pipeline_tag="video-classification",
+        base_model=published_base(folder, base),
+        datasets=[dataset],
+        metrics=["accuracy", "recall"] if measured or run else None,
+        tags=["video-emotion", "emovid", "emotion", "affective-computing"],
+        model_name=repo_id.partition("/")[2] if measured or run else None,
+        eval_results=[
+            *(
+                result
+                for name, group in measured.items()
+                for result in _annotator_results(dataset, name, None, group["annotator"])
+            ),
+            *(_annotator_results(dataset, "all", "validation", run["validation"]) if run else ()),
+        ]
+        or None,
+        widget=[
+            {
+                "src": f"https://huggingface.co/{repo_id}/resolve/main/{EXAMPLE}",
+                "example_title": "An animated sticker",
+            }
+        ],
+    )
+    return render(
+        "annotator/README.md.jinja",
+        yaml=data.to_yaml(),
+        repo_id=repo_id,
+        namespace=namespace,
+        dataset=dataset,
+        licence=data.license,
+        base=published_base(folder, base),
+        parameters=_rounded(parameters(weights)),
+        num_frames=config["num_frames"],
+        image_size=config["vision_config"]["image_size"],
+        example=EXAMPLE,
+        figures=figures,
+        measured=measured,
+        out_of_fold=OUT_OF_FOLD if (folder / OUT_OF_FOLD).is_file() else None,
+        miniature=is_miniature(folder),
+        run=run,
+    )
+
+
+def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> str:
+    """The card of a LoRA for Wan2.1, whose repo carries our pipeline too.
+
+    Args:
+        folder: output of the training; `measured_results` of it are shown.
+        weights: the LoRA file; its header says task, base, steps, rank and alpha.
+        repo_id: the repo that the examples name.
+        namespace: owner of the repos that the card links to.
+
+    Returns:
+        The text of README.md.
+
+    Raises:
+        ValueError: the file does not say what it was trained for, the licence is unknown, or results beside
+            the weights are about others.
+    """
+    from emovid_models.remote.wan.lora import ADAPTER_KEY, read_facts, read_header
+
+    facts = read_facts(weights)
+    if facts is None or facts.task not in PIPELINE_TASKS:
+        raise ValueError(
+            f"{weights} does not say which task it was trained for; emovid train lora writes that"
+        )
+    adapter = json.loads(read_header(weights).get(ADAPTER_KEY, "{}"))
+    # A folder is known by its name; the base of a chain of trainings lies beside what was trained on it.
+    origin = facts.base if public_name(facts.base) else str(folder.resolve().parent / Path(facts.base).name)
+    base = published_base(folder, facts.base)
+    if base is None and is_miniature(Path(origin)):
+        base = f"{OWNER}/mini-wan-{facts.task}"
+    if base is None:
+        raise ValueError(
+            f"base of {weights} is the folder {facts.base!r}, which nobody else has: "
+            f"write base_model: with its Hub repo into {folder / 'README.md'}"
+        )
+    return _wan_card(
+        f"wan-{facts.task}/README.md.jinja",
+        folder,
+        repo_id=repo_id,
+        namespace=namespace,
+        task=facts.task,
+        which="lora",
+        base=re.sub(rf"^{OWNER}/", f"{namespace}/", base),
+        origin=origin,
+        facts=facts,
+        rank=adapter.get("transformer.r"),
+        alpha=adapter.get("transformer.lora_alpha"),
+        weights=[weights],
+    )
+
+
+def base_card(folder: Path, weights: Sequence[Path], task: str, *, repo_id: str, namespace: str) -> str:
+    """The card of a Wan base in the layout of diffusers, such as the miniature's.
+
+    Args:
+        folder: in the layout of diffusers; `measured_results` of it are shown.
+        weights: its safetensors files.
+        task: "t2v" or "i2v".
+        repo_id: the repo that the examples name.
+        namespace: owner of the repos that the card links to.
+
+    Returns:
+        The text of README.md.
+
+    Raises:
+        ValueError: the licence is unknown, a file is no JSON, or results beside the weights are about others.
+    """
+    return _wan_card(
+        f"wan-{task}/base.md.jinja",
+        folder,
+        repo_id=repo_id,
+        namespace=namespace,
+        task=task,
+        which="base",
+        base=None,
+        origin=None,
+        weights=weights,
+    )
+
+
+PIPELINE_TASKS = {"t2v": "text-to-video", "i2v": "image-to-video"}
+"""Our names of the tasks, and the Hub's."""
+
+
+def _wan_card(
+    template: str,
+    folder: Path,
+    *,
+    repo_id: str,
+    namespace: str,
+    task: str,
+    which: str,
+    base: str | None,
+    origin: str | None,
+    weights: Sequence[Path],
+    **values: Any,
+) -> str:
+    results = measured_results(folder, weights, which)
+    measured = results.get(task)
+    settings = {**_EXAMPLE_CALLS[is_miniature(folder)], **results.get("settings", {})}
+    width, height = (int(length) for length in settings["size"].split("x"))
+    dataset = f"{namespace}/EmoVid"
+    prompt = MINIATURE_PROMPT if is_miniature(folder) else PROMPT
+    data = ModelCardData(
+        language="en",
+        license=licence(folder, origin),
+        library_name="diffusers",
+        pipeline_tag=PIPELINE_TASKS[task],
+        base_model=base,
+        base_model_relation="adapter" if base else None,
+        # What a base of somebody's was trained on is not known.
+        datasets=[dataset] if which == "lora" or is_miniature(folder) else None,
+        metrics=[f"{namespace}/ea_8cls"] if measured else None,
+        tags=[
+            PIPELINE_TASKS[task],
+            "emovid",
+            "emotion",
+            "wan",
+            *(["lora", "template:sd-lora"] if base else []),
+        ],
+        model_name=repo_id.partition("/")[2] if measured else None,
+        eval_results=_wan_results(namespace, task, measured[which], settings) if measured else None,
+        widget=[{"text": prompt, **({"output": {"url": EXAMPLE_PICTURE}} if task == "i2v" else {})}],
+    )
+    return render(
+        template,
+        yaml=data.to_yaml(),
+        repo_id=repo_id,
+        namespace=namespace,
+        dataset=dataset,
+        licence=data.license,
+        base=base,
+        task=task,
+        prompt=prompt,
+        picture=EXAMPLE_PICTURE,
+        width=width,
+        height=height,
+        frames=settings["num_frames"],
+        steps=settings["steps"],
+        guidance=settings["guidance_scale"],
+        emotion_guidance=settings.get("emotion_guidance_scale", settings["guidance_scale"]),
+        parameters=_rounded(parameters(weights)),
+        results=results,
+        measured=measured,
+        miniature=is_miniature(folder),
+        run=(folder / RUN_CARD).is_file(),
+        **values,
+    )
+
+
+_EXAMPLE_CALLS: Mapping[bool, Mapping[str, Any]] = {
+    False: {"size": "832x480", "num_frames": 81, "steps": 50, "guidance_scale": 5.0},
+    True: {
+        "size": "64x64",
+        "num_frames": 17,
+        "steps": 8,
+        "guidance_scale": 3.0,
+        "emotion_guidance_scale": 6.0,
+    },
+}
+"""How the examples call Wan2.1, and the miniature, where no result file says how it was called."""
+
+PROMPT = "a cat on a roof"
+"""What the generators' examples show."""
+
+MINIATURE_PROMPT = "a yellow face"
+"""What the examples of the miniature generators show, which know stickers only."""
+
+EXAMPLE_PICTURE = "example.png"
+"""First frame in the repo of an image-to-video model, for the code example."""
+
+
+def _wan_results(
+    namespace: str, task: str, figures: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[EvalResult]:
+    kinds = ", ".join(f"{name}s" for name in settings.get("content_types", ["sticker"]))
+    own = settings.get("own_prompts", False)
+    return [
+        EvalResult(
+            task_type=PIPELINE_TASKS[task],
+            task_name="Video with an emotion",
+            dataset_type="prompts" if own else f"{namespace}/EmoVid",
+            dataset_name=f"{'own' if own else 'EmoVid'} prompts, {kinds}",
+            metric_type=f"{namespace}/ea_8cls",
+            metric_name=name,
+            metric_value=figures[key]["value"],
+            metric_args={"videos": figures["n"], "interval_95": [figures[key]["low"], figures[key]["high"]]},
+        )
+        for key, name in (("ea_8cls", "EA-8cls"), ("ea_2cls", "EA-2cls"))
+        if key in figures
+    ]
+
+
+EXAMPLE = "example.mp4"
+"""A clip of the miniature corpus that lies in an annotator's repo, for the widget and the code example."""
+
+
+def _annotator_results(
+    dataset: str, name: str, split: str | None, values: Mapping[str, Any]
+) -> list[EvalResult]:
+    metrics = (
+        ("accuracy", "accuracy", "accuracy of the eight emotions"),
+        ("macro_recall", "recall", "macro recall of the eight emotions"),
+        ("valence_accuracy", "accuracy", "accuracy of the valence"),
+        ("calibration_error", "expected_calibration_error", "expected calibration error"),
+    )
+    return [
+        EvalResult(
+            task_type="video-classification",
+            task_name="Emotion of a video",
+            dataset_type=dataset,
+            dataset_name=f"EmoVid, {name}",
+            dataset_config=name.removesuffix("s") if name != "all" else None,
+            dataset_split=split,
+            metric_type=kind,
+            metric_name=title,
+            metric_value=values[key],
+        )
+        for key, kind, title in metrics
+        if key in values
+    ]
+
+
+def _fixed(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _rounded(count: int) -> str:
+    """A number of parameters as people say it.
+
+    >>> _rounded(1_936_640), _rounded(2_100_000_000)
+    ('1.9 million', '2.1 billion')
+    """
+    if count >= 1_000_000_000:
+        return f"{count / 1e9:.1f} billion"
+    return f"{count / 1e6:.1f} million" if count >= 1_000_000 else f"{count / 1e3:.0f} thousand"
+
+
+def demo_card(*, repo_id: str, namespace: str, repos: Sequence[str]) -> str:
+    """The card of the demo's Space.
+
+    Args:
+        repo_id: the Space.
+        namespace: owner of the repos that it shows.
+        repos: what it loads, dataset and models.
+
+    Returns:
+        The text of README.md, with the Space's settings on top.
+    """
+    from importlib.metadata import version
+
+    import yaml
+
+    dataset = f"{namespace}/EmoVid"
+    settings = {
+        "title": "EmoVid",
+        "emoji": "🎞️",
+        "colorFrom": "indigo",
+        "colorTo": "pink",
+        "sdk": "gradio",
+        "sdk_version": version("gradio"),
+        "app_file": "app.py",
+        "pinned": False,
+        "license": "apache-2.0",
+        "short_description": "Emotion in video: look, annotate, generate",
+        "models": [name for name in repos if name != dataset],
+        "datasets": [dataset],
+        "tags": ["emotion", "video"],
+    }
+    front = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    return render("demo/README.md.jinja", yaml=front, repo_id=repo_id, namespace=namespace)

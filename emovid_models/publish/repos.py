@@ -1,0 +1,309 @@
+"""`assemble`: the files of a Hub repo, one by one, from the folder that a command wrote.
+
+A repo is a card, its code, and weights or shards. Whatever else lies in the folder (checkpoints, caches,
+logs, files of other programs) stays where it is. Code comes from this package, so that what runs on a user's
+machine is what was tested here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import emovid_dataset
+from emovid_dataset.report.card import REPO
+from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, Manifest, metadata_path
+from emovid_models.publish import cards
+from emovid_models.publish.upload import RepoTree
+from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
+
+Files = dict[str, Path | bytes]
+
+EXAMPLE_CLIP = Path(emovid_dataset.__file__).parent / "mini" / "sticker" / "1f602.mp4"
+"""The clip that an annotator's repo carries for its examples: a face with tears of joy, MIT."""
+
+_PROCESSOR_FILES = re.compile(
+    r"(processor|preprocessor|tokenizer|special_tokens|added_tokens)[\w.]*\.json|vocab\.json|merges\.txt"
+    r"|chat_template\.(jinja|json)|generation_config\.json"
+)
+
+_PART_FILES = re.compile(r"[\w-][\w.-]*\.(json|safetensors|jinja)|spiece\.model|merges\.txt")
+"""Files of a folder of diffusers' layout: settings, tokenizers and weights, and no pickles."""
+
+_SETTINGS = re.compile(r"(\w+_)?config\.json|model_index\.json")
+
+_DEMO_FILES = re.compile(r"[a-z][\w-]*\.(py|js|css|txt)|assets/[\w-]+\.(png|svg|mp4|webp)")
+
+_METRIC_FILES = ("app.py", "requirements.txt", "tests.py")
+
+
+def assemble(
+    kind: str, source: str | os.PathLike[str], *, repo_id: str, namespace: str = "emovid"
+) -> RepoTree:
+    """List all files of a repo.
+
+    Args:
+        kind: one of `KINDS`.
+        source: the folder that holds what shall be published: a build, a trained annotator, the output of
+            `emovid train lora`, a Wan base, a metric's folder, a demo's folder.
+        repo_id: ``owner/name``; the card's examples name it.
+        namespace: owner of the other repos that the card links to.
+
+    Returns:
+        The tree. Nothing is copied, and no file's bytes are read but those that the card is made from.
+
+    Raises:
+        ValueError: an unknown kind, a repo id of another form, or a folder that holds something else.
+        OSError: the folder is not there or cannot be read.
+
+    >>> from emovid_models.metrics import ea_8cls
+    >>> tree = assemble("metric", Path(ea_8cls.__file__).parent, repo_id="me/ea_8cls")
+    >>> tree.repo_type, sorted(tree.files)
+    ('space', ['README.md', 'app.py', 'ea_8cls.py', 'requirements.txt', 'tests.py'])
+    """
+    if kind not in _ASSEMBLERS:
+        raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
+        raise ValueError(f"repo id is {repo_id!r}; it must be owner/name")
+    if not re.fullmatch(r"[\w.-]+", namespace):
+        raise ValueError(f"namespace is {namespace!r}; it must be the name of a user or organisation")
+    folder = Path(source)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a folder")
+    tree = _ASSEMBLERS[kind](folder, repo_id, namespace)
+    return RepoTree(
+        tree.repo_type,
+        {
+            name: _without_origin(file) if isinstance(file, Path) and _SETTINGS.fullmatch(file.name) else file
+            for name, file in tree.files.items()
+        },
+    )
+
+
+def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    import loading_script
+
+    manifest = Manifest.read(folder)
+    if not manifest.complete:
+        raise ValueError(f"{folder} is an unfinished build; run the same emovid build again to finish it")
+    tables = {
+        metadata_path(content_type, split)
+        for content_type in manifest.configs()
+        if content_type != "all"
+        for split in manifest.splits(content_type)
+    }
+    names = [*(shard.path for shard in manifest.shards), *sorted(tables), INFO_NAME, MANIFEST_NAME]
+    files = _take(folder, names, "build")
+    card = _read(folder, CARD_NAME, "build")
+    return RepoTree(
+        "dataset",
+        {
+            **files,
+            "loading_script.py": Path(loading_script.__file__),
+            # The build's own card, with whatever its owner has added to it.
+            CARD_NAME: card.replace(REPO, repo_id).encode(),
+        },
+    )
+
+
+def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    from emovid_models.remote.annotator import CODE
+
+    config = _parsed(folder, "config.json", "annotator")
+    if not isinstance(config, dict) or config.get("model_type") != "nvila_lite":
+        raise ValueError(f"{folder} is no annotator: its config.json has no model_type 'nvila_lite'")
+    weights = _weights(folder, "model", "annotator")
+    card = cards.annotator_card(folder, _safetensors(weights), repo_id=repo_id, namespace=namespace)
+    return RepoTree(
+        "model",
+        {
+            **weights,
+            **_take(folder, ("config.json", "processor_config.json", "tokenizer.json"), "annotator"),
+            **{path.name: path for path in folder.iterdir() if _PROCESSOR_FILES.fullmatch(path.name)},
+            **CODE,
+            **_results(folder),
+            **{name: folder / name for name in [OUT_OF_FOLD] if (folder / name).is_file()},
+            cards.EXAMPLE: EXAMPLE_CLIP,
+            CARD_NAME: card.encode(),
+        },
+    )
+
+
+def _lora(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    from emovid_models.remote.wan import lora
+
+    weights = _path(folder, lora.WEIGHT_NAME, "LoRA")
+    card = cards.lora_card(folder, weights, repo_id=repo_id, namespace=namespace)
+    facts = lora.read_facts(weights)
+    assert facts is not None  # else there were no card
+    return RepoTree(
+        "model",
+        {
+            weights.name: weights,
+            **_pipeline(facts.task),
+            **_example_picture(facts.task),
+            **_results(folder),
+            CARD_NAME: card.encode(),
+        },
+    )
+
+
+def _base(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    index = _parsed(folder, "model_index.json", "Wan base")
+    name = index.get("_class_name") if isinstance(index, dict) else None
+    tasks = {"WanPipeline": "t2v", "WanImageToVideoPipeline": "i2v"}
+    if name not in tasks:
+        raise ValueError(f"{folder} is no Wan base: its model_index.json names {name!r}")
+    files: Files = {"model_index.json": folder / "model_index.json"}
+    for part in sorted(part for part, found in index.items() if isinstance(found, list) and found[0]):
+        held = [path for path in sorted((folder / part).glob("*")) if _PART_FILES.fullmatch(path.name)]
+        if not held:
+            raise ValueError(f"{folder} is no Wan base: its folder {part} is missing or empty")
+        files |= {f"{part}/{path.name}": path for path in held}
+    weights = _safetensors(files)
+    if not weights:
+        raise ValueError(f"{folder} is no Wan base: it holds no safetensors")
+    task = tasks[name]
+    card = cards.base_card(folder, weights, task, repo_id=repo_id, namespace=namespace)
+    files |= {**_example_picture(task), **_results(folder)}
+    return RepoTree("model", {**files, CARD_NAME: card.encode()})
+
+
+def _demo(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    needed = ("app.py", "requirements.txt")
+    files: Files = dict(_take(folder, needed, "demo"))
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if _DEMO_FILES.fullmatch(name):
+            files[name] = path
+    # The page shows the repos of this owner.
+    settings = _read(folder, "settings.py", "demo").replace('"emovid/', f'"{namespace}/')
+    files["settings.py"] = settings.encode()
+    names = re.findall(rf'"((?:{re.escape(namespace)}|Wan-AI)/[\w.-]+)"', settings)
+    card = cards.demo_card(repo_id=repo_id, namespace=namespace, repos=list(dict.fromkeys(names)))
+    return RepoTree("space", {**files, CARD_NAME: card.encode()})
+
+
+def _pipeline(task: str) -> Files:
+    """Our pipeline, as a repo carries it for `custom_pipeline`."""
+    import emovid_models.remote.wan
+    from emovid_models.wan import PIPELINE_FILES
+
+    sources = Path(str(emovid_models.remote.wan.__file__)).parent
+    return {name: sources / file for name, file in PIPELINE_FILES[task].items()}
+
+
+def _example_picture(task: str) -> Files:
+    """The first frame of the example clip, for models that start from a picture."""
+    if task != "i2v":
+        return {}
+    import av
+
+    with av.open(str(EXAMPLE_CLIP)) as film:
+        picture = next(film.decode(video=0)).to_image()
+    png = io.BytesIO()
+    picture.save(png, "PNG")
+    return {cards.EXAMPLE_PICTURE: png.getvalue()}
+
+
+def _metric(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    name = folder.resolve().name
+    if repo_id.partition("/")[2] != name:
+        # evaluate looks for a module that is named like its repo.
+        raise ValueError(f"repo id is {repo_id!r}; this metric loads from a repo named {name!r} only")
+    files = _take(folder, (f"{name}.py", *_METRIC_FILES), "metric")
+    card = _read(folder, CARD_NAME, "metric").replace(f"emovid/{name}", repo_id)
+    card = card.replace(f"/spaces/{cards.OWNER}/", f"/spaces/{namespace}/")
+    return RepoTree("space", {**files, CARD_NAME: card.encode()})
+
+
+def _take(folder: Path, names: Iterable[str], what: str) -> Files:
+    """The named files, all of which must be there."""
+    return {name: _path(folder, name, what) for name in names}
+
+
+def _weights(folder: Path, stem: str, what: str) -> Files:
+    """A model's safetensors, whole or in the parts that its index names."""
+    index = f"{stem}.safetensors.index.json"
+    if not (folder / index).is_file():
+        return _take(folder, [f"{stem}.safetensors"], what)
+    names = set(_parsed(folder, index, what)["weight_map"].values())
+    if outside := sorted(name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", str(name))):
+        raise ValueError(f"{folder / index} names {outside[0]!r}, which is no safetensors file beside it")
+    return _take(folder, [index, *sorted(names)], what)
+
+
+def _safetensors(files: Files) -> list[Path]:
+    return [path for path in files.values() if isinstance(path, Path) and path.suffix == ".safetensors"]
+
+
+def _results(folder: Path) -> Files:
+    """The run card and the figures, as far as they are there, without the machine's paths in them."""
+    files: Files = {}
+    for name in (RUN_CARD, FIGURES):
+        content = cards.read_json(folder / name)
+        if content is not None:
+            files[name] = (json.dumps(_without_folders(content), indent=1) + "\n").encode()
+    return files
+
+
+def _without_folders(value: Any) -> Any:
+    """A JSON value whose absolute paths are only the names of what they lead to.
+
+    >>> _without_folders({"base": "/home/me/base", "data": ["emovid/EmoVid"]})
+    {'base': 'base', 'data': ['emovid/EmoVid']}
+    """
+    if isinstance(value, dict):
+        return {key: _without_folders(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(entry) for entry in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def _without_origin(path: Path) -> Path | bytes:
+    """A model's settings; if they name the folder that it was loaded from, without what leads there."""
+    content = cards.read_json(path)
+
+    def renamed(value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: _without_folders(entry) if key in ("_name_or_path", "name_or_path") else renamed(entry)
+            for key, entry in value.items()
+        }
+
+    found = renamed(content)
+    return path if found == content else (json.dumps(found, indent=2) + "\n").encode()
+
+
+def _parsed(folder: Path, name: str, what: str) -> Any:
+    return cards.read_json(_path(folder, name, what))
+
+
+def _path(folder: Path, name: str, what: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise ValueError(f"{folder} is no {what}: it has no {name}")
+    return path
+
+
+def _read(folder: Path, name: str, what: str) -> str:
+    return _path(folder, name, what).read_text(encoding="utf-8")
+
+
+_ASSEMBLERS: Mapping[str, Callable[[Path, str, str], RepoTree]] = {
+    "dataset": _dataset,
+    "annotator": _annotator,
+    "lora": _lora,
+    "base": _base,
+    "metric": _metric,
+    "demo": _demo,
+}
+
+KINDS = tuple(_ASSEMBLERS)
+"""What can be published."""
