@@ -1,0 +1,79 @@
+"""Remote file systems as `Store` uses them: how one is reached, and errors of one line."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from emovid_dataset._address import BUCKETS, scheme_of
+from emovid_dataset._credentials import clean_cause, first_line
+from emovid_dataset._lease import BusyError
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_NEED_A_FILE = ("read", "deleted", "listed")
+
+
+def files_at(root: str, token: str | bool | None) -> tuple[AbstractFileSystem, str]:
+    """The file system of a URL, and what it calls that place.
+
+    Asked for anew each time and never kept: fsspec's own cache knows threads and forked processes, we do not.
+    """
+    from fsspec.core import url_to_fs
+
+    scheme = scheme_of(root)
+    # Others write there too: what a listing showed a while ago is no answer.
+    options: dict[str, Any] = {"use_listings_cache": False} if scheme in BUCKETS else {}
+    if scheme == "hf":
+        options["token"] = token
+    files, place = url_to_fs(root, **options)
+    return files, place.rstrip("/")
+
+
+@contextmanager
+def one_line_errors(shown: str, done: str, token: str | bool | None) -> Iterator[None]:
+    """Turn any error of a file system into one line that names the file and shows no credential.
+
+    Args:
+        shown: the file as it may be shown.
+        done: what was tried: "read", "written", "deleted", "listed", "leased", "reached".
+        token: never to be shown.
+    """
+    try:
+        yield
+    except BusyError:
+        raise
+    except Exception as error:  # aiohttp, httpx and botocore have exceptions with no common base
+        cause = clean_cause(error, token)
+        if isinstance(error, FileNotFoundError) and _is_missing(error) and done in _NEED_A_FILE:
+            raise FileNotFoundError(f"{shown} does not exist") from cause
+        why = first_line(error, token)
+        if type(error).__name__ == "GatedRepoError":
+            why = "the repo is gated; ask for it on its page, and use your token (`hf auth login`)"
+        raise OSError(f"{shown} cannot be {done}: {why}") from cause
+
+
+def _is_missing(error: FileNotFoundError) -> bool:
+    """Whether a file is absent, not only out of reach: fsspec's http calls every failure not found."""
+    cause = error.__cause__
+    is_http = type(cause).__module__.startswith("aiohttp")
+    return not is_http or getattr(cause, "status", None) in (404, 410)
+
+
+class Reader(io.RawIOBase):
+    """A remote file that is read once; its errors are one line each."""
+
+    def __init__(self, file: IO[bytes], shown: str, token: str | bool | None) -> None:
+        self._file, self._shown, self._token = file, shown, token
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with one_line_errors(self._shown, "read", self._token):
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
