@@ -44,9 +44,9 @@ apt:
 
 # the packages that the miniature was made from (0.8 GB), for the tests that make it anew
 sources: .venv/.base
-	$(BIN)/python tools/make_mini.py film
-	$(BIN)/python tools/make_mini.py film city-cc0
-	$(BIN)/python tools/make_mini.py emoji
+	$(BIN)/python -m tools.mini_corpus film
+	$(BIN)/python -m tools.mini_corpus film city-cc0
+	$(BIN)/python -m tools.mini_corpus emoji
 
 lint: .venv/.test
 	$(BIN)/ruff check .

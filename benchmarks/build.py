@@ -1,7 +1,7 @@
 """How fast conforming clips are built, against only decoding them and against a plain script.
 
-    python benchmarks/build.py                      # 2,000 clips, about 25 minutes on two cores
-    python benchmarks/build.py --clips 400 --out DIR  # quicker; DIR keeps the build, for benchmarks/load.py
+    python -m benchmarks.build                        # 2,000 clips, about 25 minutes on two cores
+    python -m benchmarks.build --clips 400 --out DIR  # quicker; DIR keeps the build, for benchmarks.load
 
 The clips are the film of the miniature corpus in pieces of five seconds, 854 x 480 with sound, repeated with
 other bytes (a `free` box with a number at the end). All three do the same files with the same number of
@@ -22,7 +22,6 @@ import math
 import multiprocessing
 import os
 import shutil
-import sys
 import tempfile
 import threading
 import time
@@ -35,12 +34,10 @@ from typing import Any
 import av
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-from make_mini import cache_folder, film_path
-
 from emovid_dataset.builder.build import build
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
+from tools.mini_corpus.fetch import cache_folder, film_path
 
 SECONDS, WIDTH, HEIGHT = 5, 854, 480
 

@@ -1,7 +1,7 @@
 """How fast clips are streamed, and how few bytes a selection moves; prints tables of ratios.
 
-    python benchmarks/load.py DIR            # DIR is a build: what benchmarks/build.py --out DIR leaves
-    python benchmarks/load.py --clips 400    # makes a smaller one of the same kind, and removes it
+    python -m benchmarks.load DIR            # DIR is a build: what benchmarks.build --out DIR leaves
+    python -m benchmarks.load --clips 400    # makes a smaller one of the same kind, and removes it
 
 Streaming: 16 frames at 224 x 224 of every clip, by DataLoaders with the same number of workers of one thread
 each, on the same shards, in turns, so that a busy machine slows all of them down alike:
@@ -204,8 +204,8 @@ def count_selection(folder: Path, config: str, share: float) -> None:
 
 
 def build_clips(clips: int, folder: Path, workers: int) -> Path:
-    """Build pieces of the miniature corpus's film, as benchmarks/build.py does."""
-    from build import build_files, film_pieces, repeat
+    """Build pieces of the miniature corpus's film, as `benchmarks.build` does."""
+    from benchmarks.build import build_files, film_pieces, repeat
 
     out = folder / "build"
     build_files(repeat(film_pieces(), clips, folder / "raw"), out, workers)

@@ -40,10 +40,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import mini_wan
-from make_mini import MINI, emoji_folder, read_stickers, reserved_assets, training_emoji
 from mini_captions import caption_of, subject_of
 from mini_wan import FRAMES, SIZE, EmojiClips, Schedule, WanSize
 
@@ -62,6 +62,9 @@ from emovid_models.remote.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, w
 from emovid_models.wan.encode import fit, frame_indices
 from emovid_models.wan.generate import load_pipeline
 from emovid_models.wan.train_lora import LoraSettings, train_lora
+from tools.mini_corpus import MINI
+from tools.mini_corpus.fetch import emoji_folder, training_emoji
+from tools.mini_corpus.labels import read_stickers, reserved_assets
 
 PACKAGE = Path(emovid_models.__file__).parent
 SHIPPED = PACKAGE / "mini"

@@ -88,8 +88,10 @@ from emovid_models.records import FIGURES, OUT_OF_FOLD
 from emovid_models.remote.annotator.pipeline import read_frames
 from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from make_mini import MINI, cache_folder, read_stickers, reserved_assets, training_emoji
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools.mini_corpus import MINI
+from tools.mini_corpus.fetch import cache_folder, training_emoji
+from tools.mini_corpus.labels import read_stickers, reserved_assets
 
 SEED = 0
 PICTURE_SIZE = 64

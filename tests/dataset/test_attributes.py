@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-import importlib.util
 import math
-import sys
 from pathlib import Path
 
 import av
@@ -16,6 +14,7 @@ from video_files import MINI, numbered_frames, write_video
 
 from emovid_dataset.media.attributes import Attributes, attributes, brightness, colorfulness, hue
 from emovid_dataset.media.video import Reader, sample_for_attributes, transcode, uniform_indices
+from tools.mini_corpus.fetch import cache_folder
 
 
 def reference(frames: list[np.ndarray]) -> tuple[float, float, float | None]:
@@ -65,14 +64,9 @@ def test_reduced_frames_agree_with_full_size_on_the_whole_corpus(kind: str) -> N
 
 @pytest.fixture(scope="module")
 def film() -> Path:
-    spec = importlib.util.spec_from_file_location("make_mini", MINI.parents[1] / "tools" / "make_mini.py")
-    assert spec is not None and spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault("make_mini", tool)
-    spec.loader.exec_module(tool)
-    path = tool.cache_folder() / "big-buck-bunny.mp4"
+    path = cache_folder() / "big-buck-bunny.mp4"
     if not path.exists():
-        pytest.skip("the film is not in the cache: python tools/make_mini.py film")
+        pytest.skip("the film is not in the cache: python -m tools.mini_corpus film")
     return path
 
 

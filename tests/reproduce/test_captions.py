@@ -8,11 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-from make_mini import read_stickers
 from mini_captions import SUBJECTS, TEMPLATES, caption_of, specific_subject, subject_of
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.evaluation.protocol import load_prompts
+from tools.mini_corpus.labels import read_stickers
 
 TELLING = re.compile(
     r"\b(smil\w*|grin\w*|laugh\w*|cry\w*|crie\w*|tears?|frown\w*|angry|anger|sad\w*|happy|joy\w*|fear\w*|scar(ed|y)"

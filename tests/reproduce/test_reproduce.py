@@ -17,12 +17,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
 import mini_wan
 import reproduce
-from make_mini import cache_folder, read_stickers, reserved_assets
 from mini_wan import EmojiClips
 from reproduce import STAGES, TINY, Run
 
 from emovid_dataset.read.loading import select
 from emovid_models.remote.wan.lora import WEIGHT_NAME
+from tools.mini_corpus.fetch import cache_folder
+from tools.mini_corpus.labels import read_stickers, reserved_assets
 
 pytestmark = pytest.mark.skipif(
     not (cache_folder() / "fluent-emoji-anim-1.0.0").is_dir(), reason="make sources fetches the emoji"
