@@ -66,9 +66,9 @@ fresh-clone:
 	code=$$?; rm -rf $$folder; exit $$code
 
 bench: .venv/.test
-	$(BIN)/python benchmarks/build.py --out $(OUT)/bench
-	$(BIN)/python benchmarks/load.py $(OUT)/bench
-	$(BIN)/python benchmarks/metric.py
+	$(BIN)/python -m benchmarks.build --out $(OUT)/bench
+	$(BIN)/python -m benchmarks.load $(OUT)/bench
+	$(BIN)/python -m benchmarks.metric
 
 clean:
 	rm -rf $(OUT) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """How fast emotions are scored, beside generating an answer and parsing it; prints a table of ratios.
 
-    python benchmarks/annotate.py                        # the miniature annotator on the embedded stickers
-    python benchmarks/annotate.py --model REPO --input DIR --device cuda
+    python -m benchmarks.annotate                        # the miniature annotator on the embedded stickers
+    python -m benchmarks.annotate --model REPO --input DIR --device cuda
 
 The same model, the same clips, the same question, the same frames, in turns, so that a busy machine slows all
 of them down alike:

@@ -1,4 +1,4 @@
-"""How long the demo's page takes on loopback until its clips are seen: `python benchmarks/demo.py DIR`."""
+"""How long the demo's page takes on loopback until its clips are seen: `python -m benchmarks.demo DIR`."""
 
 from __future__ import annotations
 

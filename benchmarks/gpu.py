@@ -1,8 +1,8 @@
 """True sizes with random weights on one CUDA card of 24 GB or more: times, memory, bfloat16 against float32.
 
-    python benchmarks/gpu.py                  # every part; writes benchmarks/GPU.md
-    python benchmarks/gpu.py --part wan       # one part, printed only
-    python benchmarks/gpu.py --tiny           # a dry run at toy size, on the CPU too, printed only
+    python -m benchmarks.gpu                  # every part; writes benchmarks/GPU.md
+    python -m benchmarks.gpu --part wan       # one part, printed only
+    python -m benchmarks.gpu --tiny           # a dry run at toy size, on the CPU too, printed only
 
 Nothing is downloaded: speed and memory do not depend on what the weights say. Each part is a function that
 returns tables; `PARTS` lists them.
@@ -306,7 +306,7 @@ def wan_precision(size: WanSize, device: torch.device) -> Table:
 
 def nvila(device: torch.device, tiny: bool) -> list[Table]:
     """NVILA-Lite: scoring labels against generating, training, bfloat16 against float32."""
-    from gpu_nvila import nvila as measure
+    from benchmarks.gpu_nvila import nvila as measure
 
     return [Table(*parts) for parts in measure(device, tiny)]
 

@@ -1,6 +1,6 @@
 """EA-8cls beside scikit-learn on the same arrays: time, and memory against the size of the input.
 
-Run ``python benchmarks/metric.py``; each measurement is a process of its own.
+Run ``python -m benchmarks.metric``; each measurement is a process of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the latent cache and the batched emotion guidance save, side by side on one machine.
 
-    python benchmarks/train_lora.py [--data DIR] [--steps 4]
+    python -m benchmarks.train_lora [--data DIR] [--steps 4]
 
 Wan's true classes with random weights at a size that a CPU can hold, on the embedded miniature clips or on
 any build. The training loop is `emovid train lora` with and without `--no-cache`, each in a process of its
