@@ -29,10 +29,7 @@ AUTO_MAP = {
     "AutoModelForImageTextToText": "modeling_nvila.NVILALiteForConditionalGeneration",
     "AutoProcessor": "processing_nvila.NVILALiteProcessor",
 }
-"""`auto_map` of a repo's config.json that carries `REMOTE_CODE`."""
-
-REMOTE_CODE = ("configuration_nvila.py", "modeling_nvila.py", "processing_nvila.py")
-"""Files of `emovid_models.remote.annotator` that a converted base carries."""
+"""`auto_map` in the config.json of a repo that carries `emovid_models.remote.annotator.MODEL_CODE`."""
 
 AutoConfig.register(NVILALiteConfig.model_type, NVILALiteConfig)
 for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText):
@@ -41,7 +38,6 @@ AutoProcessor.register(NVILALiteConfig, NVILALiteProcessor)
 
 __all__ = [
     "AUTO_MAP",
-    "REMOTE_CODE",
     "NVILALiteConfig",
     "NVILALiteForConditionalGeneration",
     "NVILALiteModel",

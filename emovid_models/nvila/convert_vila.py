@@ -196,8 +196,8 @@ def convert(source: Path, out: Path) -> None:
     """
     from transformers import GenerationConfig
 
-    from emovid_models.nvila import AUTO_MAP, REMOTE_CODE
-    from emovid_models.remote.annotator import CODE
+    from emovid_models.nvila import AUTO_MAP
+    from emovid_models.remote.annotator import MODEL_CODE
     from emovid_models.remote.annotator.processing_nvila import NVILALiteProcessor
 
     settings = _read_json(source / "config.json")
@@ -246,8 +246,8 @@ def convert(source: Path, out: Path) -> None:
     generation.eos_token_id = _stop_ids(generation.eos_token_id, parts["llm"].get("eos_token_id"), tokenizer)
     generation.pad_token_id = tokenizer.pad_token_id
     generation.save_pretrained(out)
-    for name in REMOTE_CODE:
-        shutil.copy(CODE[name], out / name)
+    for name, path in MODEL_CODE.items():
+        shutil.copyfile(path, out / name)
     for name in LICENCE_FILES:
         if (source / name).is_file():
             shutil.copy(source / name, out / name)

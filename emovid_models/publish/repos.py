@@ -39,8 +39,6 @@ _SETTINGS = re.compile(r"(\w+_)?config\.json|model_index\.json")
 
 _DEMO_FILES = re.compile(r"[a-z][\w-]*\.(py|js|css|txt)|assets/[\w-]+\.(png|svg|mp4|webp)")
 
-_METRIC_FILES = ("app.py", "requirements.txt", "tests.py")
-
 
 def assemble(
     kind: str, source: str | os.PathLike[str], *, repo_id: str, namespace: str = "emovid"
@@ -135,7 +133,7 @@ def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
 
 
 def _lora(folder: Path, repo_id: str, namespace: str) -> RepoTree:
-    from emovid_models.remote.wan import lora
+    from emovid_models.remote.wan import CODE, lora
 
     weights = _path(folder, lora.WEIGHT_NAME, "LoRA")
     card = cards.lora_card(folder, weights, repo_id=repo_id, namespace=namespace)
@@ -145,7 +143,7 @@ def _lora(folder: Path, repo_id: str, namespace: str) -> RepoTree:
         "model",
         {
             weights.name: weights,
-            **_pipeline(facts.task),
+            **CODE[facts.task],
             **_example_picture(facts.task),
             **_results(folder),
             CARD_NAME: card.encode(),
@@ -189,15 +187,6 @@ def _demo(folder: Path, repo_id: str, namespace: str) -> RepoTree:
     return RepoTree("space", {**files, CARD_NAME: card.encode()})
 
 
-def _pipeline(task: str) -> Files:
-    """Our pipeline, as a repo carries it for `custom_pipeline`."""
-    import emovid_models.remote.wan
-    from emovid_models.wan import PIPELINE_FILES
-
-    sources = Path(str(emovid_models.remote.wan.__file__)).parent
-    return {name: sources / file for name, file in PIPELINE_FILES[task].items()}
-
-
 def _example_picture(task: str) -> Files:
     """The first frame of the example clip, for models that start from a picture."""
     if task != "i2v":
@@ -212,11 +201,13 @@ def _example_picture(task: str) -> Files:
 
 
 def _metric(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    from emovid_models.metrics.ea_8cls import CODE
+
     name = folder.resolve().name
     if repo_id.partition("/")[2] != name:
         # evaluate looks for a module that is named like its repo.
         raise ValueError(f"repo id is {repo_id!r}; this metric loads from a repo named {name!r} only")
-    files = _take(folder, (f"{name}.py", *_METRIC_FILES), "metric")
+    files = _take(folder, CODE, "metric")
     card = _read(folder, CARD_NAME, "metric").replace(f"emovid/{name}", repo_id)
     card = card.replace(f"/spaces/{cards.OWNER}/", f"/spaces/{namespace}/")
     return RepoTree("space", {**files, CARD_NAME: card.encode()})

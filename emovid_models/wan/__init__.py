@@ -10,17 +10,7 @@ if TYPE_CHECKING:
     from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
     from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
 
-PIPELINE_FILES: dict[str, dict[str, str]] = {
-    task: {
-        "pipeline.py": f"pipeline_{task}.py",
-        **{name: name for name in ("conditioning.py", "guidance.py", "inputs.py", "lora.py")},
-    }
-    for task in ("t2v", "i2v")
-}
-"""For each task the files of a Hub repo that works as `custom_pipeline`, and which file here each one is."""
-
 __all__ = [
-    "PIPELINE_FILES",
     "WORDING_VERSION",
     "EmoVidWanImageToVideoPipeline",
     "EmoVidWanPipeline",

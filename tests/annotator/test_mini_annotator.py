@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.annotator.loading import PIPELINE_CODE, load_annotator
-from emovid_models.nvila import REMOTE_CODE
+from emovid_models.annotator.loading import load_annotator
+from emovid_models.remote.annotator import CODE
 from emovid_models.remote.annotator.pipeline import read_frames
 from emovid_models.remote.annotator.prompts import EMOTION_QUESTION
 
@@ -56,10 +56,8 @@ def test_size_and_kind_of_the_weights() -> None:
 
 
 def test_code_in_the_folder_is_the_packages() -> None:
-    for folder, names in (("annotator", PIPELINE_CODE), ("nvila", REMOTE_CODE)):
-        for name in names:
-            source = ROOT / "emovid_models" / folder / name
-            assert (MINI_ANNOTATOR / name).read_text() == source.read_text(), f"{name} differs"
+    for name, source in CODE.items():
+        assert (MINI_ANNOTATOR / name).read_bytes() == source.read_bytes(), f"{name} differs"
 
 
 def test_loads_through_transformers() -> None:

@@ -18,7 +18,7 @@ from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.publish.repos import assemble
 from emovid_models.publish.upload import RepoTree, check_tree
-from emovid_models.wan import PIPELINE_FILES
+from emovid_models.remote.wan import CODE as PIPELINE_CODE
 
 
 def test_every_tree_is_fit_to_be_pushed(trees: dict[str, RepoTree]) -> None:
@@ -52,7 +52,7 @@ def test_a_lora_comes_with_its_tasks_pipeline_and_nothing_of_its_training(
         (folder / name).write_text("x")
     (folder / "training.json").write_text(json.dumps({"base": str(root), "steps": 3}))
     tree = assemble("lora", folder, repo_id="me/lora")
-    code = set(PIPELINE_FILES["i2v"])
+    code = set(PIPELINE_CODE["i2v"])
     assert set(tree.files) == code | {
         "README.md",
         "example.png",

@@ -19,7 +19,6 @@ import yaml
 
 import emovid_models
 import emovid_models.metrics.ea_8cls
-import emovid_models.remote.wan
 import emovid_models.wan
 from emovid_dataset import load, select, stream
 from emovid_dataset.builder.build import build, verify
@@ -27,7 +26,7 @@ from emovid_dataset.report.card import REPO
 from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.publish.repos import assemble
-from emovid_models.wan import PIPELINE_FILES
+from emovid_models.remote.wan import CODE as PIPELINE_CODE
 
 CARDS = Path(__file__).parents[2] / "cards"
 
@@ -130,9 +129,8 @@ def remote_code(mini_build: Path) -> dict[str, str]:
         for path, content in tree.files.items()
         if path.endswith(".py")
     }
-    sources = Path(str(emovid_models.remote.wan.__file__)).parent
-    for task, files in PIPELINE_FILES.items():
-        code |= {f"{task}/{name}": (sources / file).read_text() for name, file in files.items()}
+    for task, files in PIPELINE_CODE.items():
+        code |= {f"{task}/{name}": file.read_text() for name, file in files.items()}
     return code
 
 

@@ -23,11 +23,9 @@ from peft import LoraConfig
 from PIL import Image
 from wan_tiny import CAPTION, i2v_components, t2v_components, tiny_vae
 
-import emovid_models.remote.wan
-import emovid_models.wan
+from emovid_models.remote.wan import CODE
 from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
 from emovid_models.wan import (
-    PIPELINE_FILES,
     EmoVidWanImageToVideoPipeline,
     EmoVidWanPipeline,
     conditioning_text,
@@ -319,12 +317,11 @@ print(made)
 def test_as_remote_code_both_work_in_one_process_without_this_package(
     t2v_base: Path, i2v_base: Path, t2v_lora: Path, tmp_path: Path
 ) -> None:
-    source = Path(emovid_models.remote.wan.__file__).parent
     for task in ("t2v", "i2v"):
         (tmp_path / task).mkdir()
-        for name, file in PIPELINE_FILES[task].items():
+        for name, file in CODE[task].items():
             # Two local folders share one module folder in diffusers; repos on the Hub do not.
-            shutil.copy(source / file, tmp_path / task / (file if name == "pipeline.py" else name))
+            shutil.copy(file, tmp_path / task / (file.name if name == "pipeline.py" else name))
     codes = [str(tmp_path / task / f"pipeline_{task}.py") for task in ("t2v", "i2v")]
     arguments = [str(t2v_base), codes[0], str(i2v_base), codes[1], str(t2v_lora)]
     done = subprocess.run(

@@ -1,25 +1,37 @@
 """The annotator as a Hub repo carries it: NVILA-Lite, its processor, and the pipeline "video-emotion".
 
 Code on video that the dataset's side uses too stands in `emovid_dataset.media.portable`; here it is found as
-siblings, as it lies beside these files in an assembled repo.
+siblings, as it lies beside these files in an assembled repo. Only the standard library is needed to import
+this package: the build of a wheel reads `CODE`.
 """
 
 from pathlib import Path
 
 import emovid_dataset.media.portable
 
+_HERE = Path(__file__).parent
 _PORTABLE = Path(emovid_dataset.media.portable.__file__).parent
 __path__ = [*__path__, str(_PORTABLE)]
 
-CODE: dict[str, Path] = {
-    name: (_PORTABLE if name == "truncation.py" else Path(__file__).parent) / name
-    for name in (
-        "configuration_nvila.py",
-        "modeling_nvila.py",
-        "processing_nvila.py",
-        "pipeline.py",
-        "prompts.py",
-        "truncation.py",
+MODEL_CODE: dict[str, Path] = {
+    path.name: path
+    for path in (
+        _HERE / "configuration_nvila.py",
+        _HERE / "modeling_nvila.py",
+        _HERE / "processing_nvila.py",
     )
 }
-"""The files that stand beside the weights of a repo, by name."""
+"""The model's part of `CODE`, which a converted base carries."""
+
+CODE: dict[str, Path] = {
+    **MODEL_CODE,
+    **{
+        path.name: path
+        for path in (
+            _HERE / "pipeline.py",
+            _HERE / "prompts.py",
+            _PORTABLE / "truncation.py",
+        )
+    },
+}
+"""The code of an annotator's repo: name there, and the file here."""
