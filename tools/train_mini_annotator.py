@@ -77,8 +77,8 @@ from transformers import (
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress, print_table
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
 from emovid_models.annotator.loading import assemble_repo, load_annotator
-from emovid_models.annotator.train import calibration_error, fit_temperature, macro_recall
 from emovid_models.nvila import (
     NVILALiteConfig,
     NVILALiteForConditionalGeneration,

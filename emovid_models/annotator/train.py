@@ -1,12 +1,7 @@
 """Fine-tune an annotator on a build: transformers' Trainer, LoRA or all weights, emotion and caption at once.
 
-Every clip gives two conversations: the emotion's question with the emotion's name as the answer, and, where
-the clip has a caption, the caption's question with the caption. The loss is that of the answers' tokens.
-
-What augmentation does: mirrors, crops a little, and shifts the frames in time. What it does not do: change
-colours. Brightness, colorfulness and hue go with the emotion (that is why EmoVid stores them for each clip),
-so that a jitter of them would change what the label is about; nor does it turn a clip upside down or cut much
-of it away, since faces and gestures carry the emotion.
+The loss is that of the answers' tokens. After each epoch the emotions are scored on the validation split; the
+best epoch is kept, and the temperature is fitted to it.
 """
 
 from __future__ import annotations
@@ -14,19 +9,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import Dataset
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -37,15 +26,17 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from emovid_dataset.media import video as clips_video
-from emovid_dataset.read.loading import Selection, select
+from emovid_dataset.read.loading import select
 from emovid_dataset.read.location import Location
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.annotator.annotate import model_identity
+from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
+from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
+from emovid_models.annotator.run_card import readme, run_card
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import RUN_CARD
-from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
+from emovid_models.remote.annotator.prompts import END_OF_TURN
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Modules that get an adapter; the projector is small and is trained whole."""
@@ -57,8 +48,8 @@ class TrainingConfig:
 
     Attributes:
         method: "lora" or "full".
-        epochs: at most so many; the learning rate falls to zero over them, whether it stops early or not.
-        batch_size: conversations a device and step.
+        epochs: at most this many; the learning rate falls to zero over them, whether it stops early or not.
+        batch_size: conversations per device and step.
         accumulate: steps whose gradients are added up.
         learning_rate: peak; by default 1e-4 for LoRA and 2e-5 for all weights.
         rank: of the LoRA; alpha is twice that.
@@ -118,108 +109,6 @@ class TrainingResult:
     calibration_error: float
     temperature: float
     steps: int
-
-
-class Conversations(Dataset[dict[str, Any]]):
-    """A build's clips as questions with answers.
-
-    Args:
-        clips: of one split.
-        processor: the annotator's.
-        caption: whether to ask for captions too, where a clip has one.
-        augment: mirror, crop and shift in time; the outcome depends on seed, epoch and index only, so that a
-            resumed run sees what an uninterrupted one sees.
-        seed: of the augmentation.
-    """
-
-    def __init__(
-        self, clips: Selection, processor: NVILALiteProcessor, *, caption: bool, augment: bool, seed: int
-    ) -> None:
-        self.clips, self.processor, self.augment, self.seed = clips, processor, augment, seed
-        self.epoch = 0
-        self.rows = [(index, False) for index in range(len(clips))]
-        if caption:
-            self.rows += [(index, True) for index, clip in enumerate(clips.clips) if clip.caption]
-        counts = np.bincount([clip.label for clip in clips.clips], minlength=len(EMOTIONS))
-        present = np.count_nonzero(counts)
-        # Each emotion weighs the same in the sum, whatever its number of clips; the mean weight is 1.
-        self.weights = [len(clips) / (present * counts[clip.label]) for clip in clips.clips]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        index, captioned = self.rows[number]
-        selected = self.clips[index]
-        count = self.processor.num_frames
-        random = np.random.default_rng((self.seed, self.epoch, number)) if self.augment else None
-
-        def choose(total: int) -> list[int]:
-            indices = np.array(self.processor.sample_indices(total, count), float)
-            if random is not None:
-                indices += random.uniform(-0.5, 0.5, count) * (total - 1) / max(count - 1, 1)
-            return np.sort(np.clip(np.round(indices), 0, total - 1)).astype(int).tolist()
-
-        frames = clips_video.decode(selected.video, frames=choose)
-        if random is not None:
-            frames = _mirror_and_crop(frames, random)
-        clip = selected.clip
-        return {
-            "pixels": self.processor.preprocess_frames(frames, do_sample_frames=False),
-            "question": CAPTION_QUESTION if captioned else EMOTION_QUESTION,
-            "answer": clip.caption if captioned else clip.emotion,
-            "weight": 1.0 if captioned else self.weights[index],
-            "emotion": clip.label,
-        }
-
-
-def _mirror_and_crop(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Mirror half of the clips, and cut up to a tenth off each pair of sides; all frames alike."""
-    if random.random() < 0.5:
-        frames = frames[:, :, ::-1]
-    height, width = frames.shape[1:3]
-    keep_h, keep_w = (max(1, round(side * random.uniform(0.9, 1.0))) for side in (height, width))
-    top, left = (
-        int(random.integers(0, full - kept + 1)) for full, kept in ((height, keep_h), (width, keep_w))
-    )
-    return np.ascontiguousarray(frames[:, top : top + keep_h, left : left + keep_w])
-
-
-class Collator:
-    """Joins conversations to a batch: prompts, answers, labels that are -100 outside of the answers.
-
-    Args:
-        processor: the annotator's.
-    """
-
-    def __init__(self, processor: NVILALiteProcessor) -> None:
-        self.processor = processor
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        tokenizer = self.processor.tokenizer
-        sequences, starts = [], []
-        for row in rows:
-            empty = np.zeros((len(row["pixels"]), 1, 1, 3), np.uint8)
-            prompt = self.processor.build_prompt(row["question"])
-            ids = self.processor(text=prompt, videos=[empty], do_sample_frames=False).input_ids[0].tolist()
-            starts.append(len(ids))
-            sequences.append(ids + self.processor.encode_labels([row["answer"]], end=END_OF_TURN)[0])
-        longest = max(map(len, sequences))
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        input_ids = torch.full((len(rows), longest), pad)
-        attention_mask, labels = torch.zeros_like(input_ids), torch.full_like(input_ids, -100)
-        for place, (sequence, start) in enumerate(zip(sequences, starts, strict=True)):
-            input_ids[place, : len(sequence)] = torch.tensor(sequence)
-            attention_mask[place, : len(sequence)] = 1
-            labels[place, start : len(sequence)] = input_ids[place, start : len(sequence)]
-        return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "labels": labels,
-            "pixel_values_videos": torch.cat([row["pixels"] for row in rows]),
-            "weights": torch.tensor([row["weight"] for row in rows]),
-            "emotions": torch.tensor([row["emotion"] for row in rows]),
-        }
 
 
 class AnnotatorTrainer(Trainer):
@@ -299,7 +188,7 @@ class _Report(TrainerCallback):
 
 
 class _Epoch(TrainerCallback):
-    """Tells the conversations the epoch, of which their augmentation depends."""
+    """Tells the conversations the epoch, on which their augmentation depends."""
 
     def __init__(self, conversations: Conversations) -> None:
         self.conversations = conversations
@@ -338,73 +227,6 @@ def _best_checkpoint(folder: Path, state: TrainerState) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(f"{path} is missing; it held the best weights, so train --anew")
     return path
-
-
-def macro_recall(predicted: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean of the recalls of the emotions that occur.
-
-    >>> macro_recall(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
-    0.75
-    """
-    recalls = [(predicted[labels == label] == label).float().mean() for label in labels.unique()]
-    return float(torch.stack(recalls).mean())
-
-
-def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
-    """The temperature with the least negative log-likelihood.
-
-    Args:
-        scores: [n, classes].
-        labels: [n].
-
-    Returns:
-        A number 0.001..100, to divide the scores by.
-
-    Source:
-        Guo et al., On calibration of modern neural networks, ICML 2017.
-
-    >>> sharp = torch.tensor([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
-    >>> round(fit_temperature(sharp, torch.tensor([0, 0, 0, 1])), 2)  # 2 / ln 3
-    1.82
-    """
-    # The loss is convex in the inverse of the temperature, so that halving the interval finds it.
-    low, high = math.log(1e-2), math.log(1e3)
-    scores = scores.double()
-    right = scores.gather(-1, labels.unsqueeze(-1)).mean()
-    for _ in range(80):
-        middle = (low + high) / 2
-        expected = ((scores * math.exp(middle)).softmax(-1) * scores).sum(-1).mean()
-        # The slope of the loss: how far the expected score is above that of the right label.
-        low, high = (low, middle) if expected > right else (middle, high)
-    return math.exp(-(low + high) / 2)
-
-
-def calibration_error(probabilities: torch.Tensor, labels: torch.Tensor, bins: int = 10) -> float:
-    """Expected calibration error of the likeliest label, over bins of equal width.
-
-    Args:
-        probabilities: [n, classes].
-        labels: [n].
-        bins: number of bins.
-
-    Returns:
-        0..1; the mean distance of confidence and accuracy, each bin by its share of clips.
-
-    Source:
-        Guo et al., ICML 2017.
-
-    >>> calibration_error(torch.tensor([[0.75, 0.25]] * 4), torch.tensor([0, 0, 0, 1]))
-    0.0
-    """
-    confidence, predicted = probabilities.max(-1)
-    right = (predicted == labels).double()
-    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    error = 0.0
-    for number in place.unique():
-        inside = place == number
-        gap = right[inside].mean() - confidence[inside].double().mean()
-        error += float(inside.double().mean() * gap.abs())
-    return error
 
 
 def train_annotator(
@@ -536,9 +358,12 @@ def train_annotator(
             "base": str(base),
             "base_identity": identity,
         }
-        run = _run_card(sources, splits, config, result, trainer.state.log_history)
+        clips = {split: len(chosen) for split, chosen in splits.items()}
+        measured = asdict(result)
+        del measured["out"]
+        run = run_card(sources, clips, asdict(config), measured, trainer.state.log_history)
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float16
-        assemble_repo(out, model=model, processor=processor, card=_card(run), dtype=dtype)
+        assemble_repo(out, model=model, processor=processor, card=readme(run), dtype=dtype)
         (out / RUN_CARD).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return result
 
@@ -585,67 +410,3 @@ def with_lora(model: Any, rank: int) -> Any:
         r=rank, lora_alpha=2 * rank, target_modules=LORA_TARGETS, modules_to_save=["multi_modal_projector"]
     )
     return get_peft_model(model, settings)
-
-
-def _run_card(
-    sources: dict[str, str],
-    splits: dict[str, Selection],
-    config: TrainingConfig,
-    result: TrainingResult,
-    history: list[dict[str, Any]],
-) -> dict[str, Any]:
-    libraries = ("torch", "transformers", "peft", "accelerate", "datasets", "av", "numpy")
-    measured = asdict(result)
-    del measured["out"]
-    return {
-        **sources,
-        "clips": {split: len(clips) for split, clips in splits.items()},
-        "config": asdict(config),
-        "processes": int(os.environ.get("WORLD_SIZE", "1")),
-        "validation": measured,
-        "history": [entry for entry in history if "loss" in entry or "eval_macro_recall" in entry],
-        "versions": {name: version(name) for name in libraries},
-        "python": platform.python_version(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    """The commit of the code, where it runs from a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _card(run: dict[str, Any]) -> str:
-    measured, clips = run["validation"], run["clips"]
-    return f"""---
-library_name: transformers
-pipeline_tag: video-classification
-tags:
-- video-emotion
-- emovid
----
-
-# Annotator of video emotions
-
-Fine-tuned from `{run["base"]}` on {clips["train"]} clips; `{RUN_CARD}` says how, with seeds and versions.
-
-```python
-from transformers import pipeline
-
-annotate = pipeline("video-emotion", model="<this repo>", trust_remote_code=True)
-annotate("clip.mp4")  # eight emotions with probabilities
-```
-
-On {clips["validation"]} validation clips, on which the temperature was fitted and the best epoch chosen:
-
-| measure | value |
-|---|---|
-| macro recall | {measured["macro_recall"]:.3f} |
-| accuracy | {measured["accuracy"]:.3f} |
-| expected calibration error | {measured["calibration_error"]:.3f} |
-"""

@@ -21,17 +21,10 @@ from emovid_dataset.read.location import Location
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import Manifest
 from emovid_models.annotator.annotate import model_identity
+from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
+from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import load_annotator
-from emovid_models.annotator.train import (
-    Collator,
-    Conversations,
-    TrainingConfig,
-    _find_checkpoint,
-    calibration_error,
-    fit_temperature,
-    macro_recall,
-    train_annotator,
-)
+from emovid_models.annotator.train import TrainingConfig, _find_checkpoint, train_annotator
 from emovid_models.records import RUN_CARD
 
 
@@ -87,7 +80,7 @@ def test_augmentation_depends_on_the_epoch_only(conversations: Conversations) ->
 
 def test_augmentation_keeps_colours(conversations: Conversations) -> None:
     """Mean colour of a uniform clip is unchanged by mirroring and cropping."""
-    from emovid_models.annotator.train import _mirror_and_crop
+    from emovid_models.annotator.conversations import _mirror_and_crop
 
     frames = np.broadcast_to(np.uint8([200, 30, 90]), (4, 40, 60, 3)).copy()
     for seed in range(5):
