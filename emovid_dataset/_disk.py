@@ -31,6 +31,14 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: it cannot be written; the error names `path`.
     """
+    # A copy of the descriptor, for the block may close its file.
+    with placed_whole(path) as (_, descriptor), os.fdopen(os.dup(descriptor), "w+b") as file:
+        yield file
+
+
+@contextmanager
+def placed_whole(path: Path) -> Iterator[tuple[Path, int]]:
+    """The temporary file of `written_whole` by its name and its descriptor."""
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -38,9 +46,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         try:
             with suppress(OSError):  # tells a sweep that somebody is writing it
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A copy of the descriptor, for the block may close its file.
-            with os.fdopen(os.dup(descriptor), "w+b") as file:
-                yield file
+            yield temporary, descriptor
             os.fsync(descriptor)
             os.replace(temporary, path)
         except BaseException:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from emovid_dataset._address import BUCKETS, HTTP, HUB, root_to_read, root_to_write, scheme_of
 from emovid_dataset._credentials import without_credentials
-from emovid_dataset._disk import is_being_written, is_temporary, written_whole
+from emovid_dataset._disk import is_being_written, is_temporary, placed_whole, written_whole
 from emovid_dataset._lease import BusyError, Lease, hold_object, hold_on_disk
 from emovid_dataset._remote import Reader, files_at, one_line_errors
 
@@ -275,6 +275,20 @@ class Store:
             return
         with written_whole(self._to_write(name)) as file:
             yield file
+
+    @contextmanager
+    def create_local(self, name: str) -> Iterator[Path]:
+        """As `create`, for libraries that insist on a path: an empty file of the disk to be written to."""
+        self._check(name, write=True, new=True)
+        if self.folder is not None:
+            with placed_whole(self._to_write(name)) as (path, _):
+                yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="emovid-") as folder:
+            path = Path(folder, "new" + PurePosixPath(name).suffix)
+            path.touch()
+            yield path
+            self.put(name, path)
 
     def delete(self, name: str) -> None:
         """Delete a file; one that is missing is no error."""

@@ -1,7 +1,8 @@
 """Prepare source files: hash, probe, transcode where needed, compute the attributes.
 
-One `Unit` is one source file with the segments that are cut from it. It is prepared by one process and its
-outcome is plain data, so that it can be journalled and the shards planned from it.
+A `Unit` is one source file with segments that are cut from it. Units are shared out in parts of about the
+same size. What becomes of each segment is a record in the ledger; transcoded clips wait in the staging folder
+until they are written into shards.
 """
 
 from __future__ import annotations
@@ -10,29 +11,41 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
-import av
-
-from emovid_dataset.builder.sheet import Label
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media import attributes
 from emovid_dataset.media.video import Reader, VideoError, sample_for_attributes, transcode
 from emovid_dataset.schema.clip import clip_id
+from emovid_dataset.store import Store
 
-_OF_THE_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES))
+WORK_FOLDER = ".build"
+"""What is under way, in the build's store; it goes when the build is done."""
+
+STAGING_FOLDER = f"{WORK_FOLDER}/clips"
+"""Transcoded clips on their way into shards."""
 
 SEGMENTS_PER_UNIT = 8
-"""A film's segments are shared out over the processes in pieces of so many."""
+"""A film's segments are shared out in pieces of so many."""
+
+FILES_PER_PART = 64
+BYTES_PER_PART = 256_000_000
+LEAST_PARTS = 64
+"""At most so many units in a part and, beyond its first unit, bytes; about so many parts at least."""
+
+_OF_THE_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES))
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One clip to be made: a row of the label sheet, and its stretch of the source file."""
+    """One clip to be made: a stretch of the source file, None for the whole of it."""
 
-    row: int
     content_type: str
     start: float | None
     end: float | None
@@ -40,25 +53,53 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A source file and clips to be made of it, the work of one process.
+    """A source file and clips to be made of it.
 
     Attributes:
-        path: below the raw folder.
+        path: of the file in the raw store.
         size: bytes, as found when the build was planned.
-        mtime_ns: time of the last change, likewise.
-        frames: frames a clip for the attributes.
-        segments: in the sheet's order.
+        version: changes when the file does.
+        segments: by time.
     """
 
     path: str
     size: int
-    mtime_ns: int
-    frames: int
+    version: str
     segments: tuple[Segment, ...]
 
-    def key(self) -> str:
-        """Names this unit in the journal; another file, sheet row or setting gives another key."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+    def key(self, frames: int) -> str:
+        """Names the work by the file and what is made of it, not by where it stands in the sheet."""
+        return hashlib.sha256(repr((self, frames)).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparePart(Part):
+    """Units that one worker prepares in one go."""
+
+    units: tuple[Unit, ...] = ()
+    frames: int = 16
+
+    @classmethod
+    def of(cls, units: Iterable[Unit], frames: int) -> PreparePart:
+        """The part with these units."""
+        units = tuple(units)
+        digest = hashlib.sha256("".join(unit.key(frames) for unit in units).encode())
+        rows = sum(len(unit.segments) for unit in units)
+        return cls(digest.hexdigest()[:32], rows, float(sum(unit.size for unit in units)), units, frames)
+
+    def halves(self) -> tuple[PreparePart, ...]:
+        """Half of the units each, and of a single unit half of its segments."""
+        if len(self.units) > 1:
+            middle = len(self.units) // 2
+            return (self.of(self.units[:middle], self.frames), self.of(self.units[middle:], self.frames))
+        unit = self.units[0]
+        middle = len(unit.segments) // 2
+        if not middle:
+            return ()
+        pieces = (unit.segments[:middle], unit.segments[middle:])
+        return tuple(
+            self.of([Unit(unit.path, unit.size, unit.version, piece)], self.frames) for piece in pieces
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +107,6 @@ class Prepared:
     """What is known of a clip before it has its place in a shard.
 
     Attributes:
-        row: of the label sheet.
         id: clip id.
         verbatim: whether the source file itself is the clip; else it stands in the staging folder.
         size: bytes of the MP4.
@@ -75,7 +115,6 @@ class Prepared:
         brightness, colorfulness, hue: as in `Clip`.
     """
 
-    row: int
     id: str
     verbatim: bool
     size: int
@@ -91,131 +130,205 @@ class Prepared:
     hue: float | None
 
     def staged_name(self) -> str:
-        """File name in the staging folder, for a clip that is not verbatim."""
-        return f"{self.id}.mp4"
+        """Name in the build's store of a clip that is not verbatim."""
+        return f"{STAGING_FOLDER}/{self.id}.mp4"
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A segment that cannot be made, and why."""
-
-    row: int
-    reason: str
+class _Refusal(Exception):
+    """A segment cannot be made; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a unit."""
+def plan_units(plan: Plan, raw: Store, frames: int) -> None:
+    """Note in the plan what is to be made of every source file, long films in several units.
 
-    key: str
-    clips: tuple[Prepared, ...]
-    refused: tuple[Refused, ...]
-
-    def to_record(self) -> dict[str, Any]:
-        """Plain data for the journal."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Outcome:
-        """The outcome of a journal line."""
-        return cls(
-            key=record["key"],
-            clips=tuple(Prepared(**clip) for clip in record["clips"]),
-            refused=tuple(Refused(**refused) for refused in record["refused"]),
-        )
+    Args:
+        plan: holds the labels.
+        raw: where the source files are.
+        frames: frames per clip for the attributes.
+    """
+    with plan.writing():
+        for rows in plan.labels_by_path():
+            path = rows[0].path
+            size, version = raw.size(path), raw.version(path)
+            segments = [Segment(row.content_type, row.start, row.end) for row in rows]
+            for first in range(0, len(segments), SEGMENTS_PER_UNIT):
+                unit = Unit(path, size, version, tuple(segments[first : first + SEGMENTS_PER_UNIT]))
+                plan.add_unit(unit.key(frames), path, size, asdict(unit))
 
 
-def plan_units(raw: Path, labels: Iterable[Label], frames: int) -> Iterator[Unit]:
-    """Group the rows of the sheet by source file, long films in several units."""
-    by_path: dict[str, list[Label]] = {}
-    for label in labels:
-        by_path.setdefault(label.path, []).append(label)
-    for path, rows in by_path.items():
-        status = (raw / path).stat()
-        segments = [Segment(row.row, row.content_type, row.start, row.end) for row in rows]
-        segments.sort(key=lambda segment: (segment.start or 0.0, segment.row))
-        for first in range(0, len(segments), SEGMENTS_PER_UNIT):
-            piece = tuple(segments[first : first + SEGMENTS_PER_UNIT])
-            yield Unit(path, status.st_size, status.st_mtime_ns, frames, piece)
+def share_out(plan: Plan, frames: int) -> Iterator[PreparePart]:
+    """Group the plan's units into parts.
+
+    A unit's own content says which part it is in: a new or changed file leaves nearly all other parts as they
+    are, so that what was done for them still counts.
+    """
+    count, size = plan.unit_totals()
+    wanted = max(size // BYTES_PER_PART, count // FILES_PER_PART, min(count, LEAST_PARTS), 1)
+    for _, members in groupby(plan.units(1 << (wanted - 1).bit_length()), key=lambda entry: entry[0]):
+        held: list[Unit] = []
+        for _, values in members:
+            segments = tuple(Segment(**segment) for segment in values.pop("segments"))
+            unit = Unit(**values, segments=segments)
+            full = len(held) == FILES_PER_PART or sum(u.size for u in held) + unit.size > BYTES_PER_PART
+            if held and full:
+                yield PreparePart.of(held, frames)
+                held = []
+            held.append(unit)
+        yield PreparePart.of(held, frames)
 
 
-def prepare(unit: Unit, raw: Path, staging: Path) -> Outcome:
+class PrepareStage(Stage[PreparePart, None]):
+    """Prepares every stretch that the plan's labels name.
+
+    Args:
+        raw: where the source files are.
+        plan: the file of the plan.
+        frames: frames per clip for the attributes.
+    """
+
+    name, unit, ledger = "prepare", "clips", f"{WORK_FOLDER}/prepared"
+
+    def __init__(self, raw: Store, plan: Path, frames: int) -> None:
+        self.raw, self.plan, self.frames = raw, plan, frames
+
+    def parts(self, store: Store) -> Iterator[PreparePart]:
+        """Units by their content."""
+        with Plan.opened(self.plan) as plan:
+            yield from share_out(plan, self.frames)
+
+    def run(self, state: None, part: PreparePart, store: Store) -> Iterator[Record]:
+        """Prepare the part's units; a file that is broken is refused and stops nothing."""
+        for unit in part.units:
+            yield from prepare(unit, self.raw, store, part.frames)
+
+    def refuse(self, part: PreparePart, failure: Failure) -> list[Record]:
+        """Refuse the one segment that cannot be prepared whatever the circumstances."""
+        if failure.kind is FailureKind.CRASHED:
+            reason = "makes the decoder crash"
+        else:
+            reason = f"cannot be prepared: {failure.type}: {failure.reason}"
+        unit = part.units[0]
+        return [_refused(unit, segment, reason) for segment in unit.segments]
+
+    def is_whole(self, part: PreparePart, records: Iterable[Record], store: Store) -> bool:
+        """Whether the transcoded clips are still there."""
+        for record in records:
+            if record["clip"] is not None and not record["clip"]["verbatim"]:
+                clip = Prepared(**record["clip"])
+                name = clip.staged_name()
+                if not store.exists(name) or store.size(name) != clip.size:
+                    return False
+        return True
+
+
+def prepare(unit: Unit, raw: Store, out: Store, frames: int) -> Iterator[Record]:
     """Do a unit's work.
 
     Args:
         unit: what to do.
-        raw: folder of the source files.
-        staging: folder that transcoded clips are written to, each under a temporary name first.
+        raw: where the source files are.
+        out: the build; transcoded clips go into its staging folder.
+        frames: frames per clip for the attributes.
 
-    Returns:
-        The clips made and those refused; a broken source never raises.
+    Yields:
+        For every segment its path, content type, start and end, and either the fields of `Prepared` as `clip`
+        or a reason as `refused`. A broken source never raises.
 
     Raises:
-        OSError: the staging folder cannot be written.
+        OSError: the build cannot be written, or the raw store is out of reach.
+        MemoryError: the machine is at its limit; that says nothing about the file.
     """
-    clips: list[Prepared] = []
-    refused: list[Refused] = []
-    source = raw / unit.path
-    try:
-        digest = _source_digest(source, unit.size, unit.mtime_ns)
-        reader = Reader(source)
-    except (VideoError, OSError) as error:
-        reason = _reason(error)
-        return Outcome(unit.key(), (), tuple(Refused(segment.row, reason) for segment in unit.segments))
-    with reader:
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(_source(raw, unit))
+            with _refusing("cannot be read"):
+                digest = _digest_of_source(source, unit.size, unit.version)
+                reader = stack.enter_context(Reader(source))
+        except _Refusal as refusal:
+            yield from (_refused(unit, segment, str(refusal)) for segment in unit.segments)
+            return
         for segment in unit.segments:
             try:
-                clips.append(_prepare_segment(unit, segment, reader, digest, source, staging))
-            except VideoError as error:
-                refused.append(Refused(segment.row, str(error)))
-            except av.FFmpegError as error:
-                if error.errno in _OF_THE_DISK:
-                    # a plain OSError: PyAV's own do not survive the way from process to process
-                    raise OSError(error.errno, os.strerror(error.errno), str(staging)) from None
-                refused.append(Refused(segment.row, f"cannot be encoded: {error.strerror}"))
-    return Outcome(unit.key(), tuple(clips), tuple(refused))
+                clip = _prepare_segment(unit, segment, reader, digest, out, frames)
+            except _Refusal as refusal:
+                yield _refused(unit, segment, str(refusal))
+            else:
+                yield {**_stretch(unit, segment), "clip": asdict(clip), "refused": None}
+
+
+def _stretch(unit: Unit, segment: Segment) -> dict[str, Any]:
+    return {"path": unit.path, "start": segment.start, "end": segment.end}
+
+
+def _refused(unit: Unit, segment: Segment, reason: str) -> Record:
+    return {**_stretch(unit, segment), "clip": None, "refused": reason}
+
+
+@contextmanager
+def _source(raw: Store, unit: Unit) -> Iterator[Path]:
+    """The source file on this disk."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(raw.local(unit.path))
+        except (FileNotFoundError, PermissionError) as error:
+            raise _Refusal(f"cannot be read: {error.strerror or error}") from error
+        yield path
+
+
+@contextmanager
+def _refusing(what: str, *, writing: bool = False) -> Iterator[None]:
+    """Whatever a file's content raises is that file's refusal; what the machine raises is not.
+
+    Args:
+        what: begins the reason where the exception is not PyAV's or ours.
+        writing: whether a full or broken disk may be what raised.
+    """
+    try:
+        yield
+    except (_Refusal, MemoryError):
+        raise
+    except VideoError as error:
+        raise _Refusal(str(error)) from error
+    except OSError as error:
+        if error.errno == errno.ENOMEM or (writing and error.errno in _OF_THE_DISK):
+            # a plain OSError: PyAV's own do not survive the way from process to process
+            raise OSError(error.errno, os.strerror(error.errno)) from None
+        raise _Refusal(f"{what}: {error.strerror or type(error).__name__}") from error
+    except Exception as error:
+        raise _Refusal(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def _prepare_segment(
-    unit: Unit, segment: Segment, reader: Reader, digest: Any, source: Path, staging: Path
+    unit: Unit, segment: Segment, reader: Reader, digest: Any, out: Store, frames: int
 ) -> Prepared:
     identity = clip_id(segment.content_type, digest, segment.start, segment.end)
     whole = segment.start is None
-    if segment.end is not None:
-        # half a frame of grace: a film's end is often noted as its rounded duration
-        limit = reader.info.duration + 0.5 / reader.info.fps
-        if segment.end > limit:
-            raise VideoError(
-                f"the segment ends at {segment.end} s, beyond the film's end at {reader.info.duration:.3f} s"
-            )
-    if whole and reader.nonconforming() is None:
-        sample, rotation = sample_for_attributes(reader, unit.frames)
-        if not rotation:
-            return _record(segment, identity, True, digest.hexdigest(), unit.size, reader, sample)
-    target = staging / f"{identity}.mp4"
-    temporary = staging / f".{identity}.{os.getpid()}.tmp"
-    try:
-        transcode(reader, temporary, start=segment.start, end=segment.end)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+    with _refusing("cannot be read"):
+        if segment.end is not None:
+            # half a frame of grace: a film's end is often noted as its rounded duration
+            limit = reader.info.duration + 0.5 / reader.info.fps
+            if segment.end > limit:
+                end = f"{reader.info.duration:.3f} s"
+                raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {end}")
+        if whole and reader.nonconforming() is None:
+            sample, rotation = sample_for_attributes(reader, frames)
+            if not rotation:
+                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, sample)
+    # PyAV cannot move the index to the front of an open file
+    staged = out.create_local(f"{STAGING_FOLDER}/{identity}.mp4")
+    with staged as path, _refusing("cannot be encoded", writing=True):
+        transcode(reader, path, start=segment.start, end=segment.end)
+        with path.open("rb") as file:
             sha256 = _digest_of(file).hexdigest()
-        size = temporary.stat().st_size
-        with Reader(temporary) as made:
-            sample, _ = sample_for_attributes(made, unit.frames)
-            record = _record(segment, identity, False, sha256, size, made, sample)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return record
+        with Reader(path) as made:
+            sample, _ = sample_for_attributes(made, frames)
+            return _prepared(identity, False, sha256, path.stat().st_size, made, sample)
 
 
-def _record(
-    segment: Segment, identity: str, verbatim: bool, sha256: str, size: int, reader: Reader, sample: Any
-) -> Prepared:
+def _prepared(identity: str, verbatim: bool, sha256: str, size: int, reader: Reader, sample: Any) -> Prepared:
     info = reader.info
     visual = attributes.attributes(sample)
     return Prepared(
-        row=segment.row,
         id=identity,
         verbatim=verbatim,
         size=size,
@@ -233,8 +346,8 @@ def _record(
 
 
 @lru_cache(maxsize=2)
-def _source_digest(source: Path, size: int, mtime_ns: int) -> Any:
-    """The hash object of a file; size and time are part of the key, so that a changed file is read anew."""
+def _digest_of_source(source: Path, size: int, version: str) -> Any:
+    """The hash object of a file; size and version are in the key, so that a changed file is re-read."""
     with source.open("rb") as file:
         return _digest_of(file)
 
@@ -244,9 +357,3 @@ def _digest_of(file: IO[bytes]) -> Any:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror or type(error).__name__}"
-    return str(error)

@@ -6,14 +6,16 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from emovid_dataset.media.video import SUFFIXES
 from emovid_dataset.schema.clip import CONTENT_TYPES, EMOTION_SOURCES
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
+from emovid_dataset.store import Store
 
 COLUMNS = (
     "path",
@@ -79,55 +81,64 @@ class Rejection:
     reason: str
 
 
-def read_labels(sheet: Path, raw: Path) -> tuple[list[Label], list[Rejection]]:
-    """Read a label sheet and look every file up.
+def read_sheet(sheet: str | os.PathLike[str], raw: Store) -> Iterator[Label | Rejection]:
+    """Read a label sheet, row by row, and look every file up.
 
     Args:
-        sheet: CSV, JSON Lines (.jsonl, .ndjson) or Parquet, by its suffix. UTF-8, with or without a
-            byte-order mark, any line ends.
-        raw: the folder that the paths are relative to.
+        sheet: CSV, JSON Lines (.jsonl, .ndjson) or Parquet, by its suffix: a path or a URL. UTF-8, with or
+            without a byte-order mark, any line ends.
+        raw: where the source files are; the sheet's paths are relative to its root.
 
-    Returns:
-        The accepted rows and the refused ones, both in the sheet's order.
+    Yields:
+        The accepted rows and the refused ones, in the sheet's order. Two rows may name the same stretch of
+        one file; `Plan.add` refuses the second.
 
     Raises:
         FileNotFoundError: there is no such sheet or folder.
         ValueError: the sheet cannot be read, or has no column `path` or `emotion`.
     """
-    if not raw.is_dir():
-        raise FileNotFoundError(f"raw folder {raw} does not exist")
-    if not sheet.is_file():
-        raise FileNotFoundError(f"label sheet {sheet} does not exist")
-    root = raw.resolve()
-    labels: list[Label] = []
-    rejections: list[Rejection] = []
-    seen: dict[tuple[str, float | None, float | None], int] = {}
-    for number, values in enumerate(_rows(sheet), start=1):
-        try:
-            label = _parse(number, values, root)
-            key = (label.path, label.start, label.end)
-            if key in seen:
-                raise ValueError(f"is a duplicate of row {seen[key]}")
-            seen[key] = number
-            labels.append(label)
-        except ValueError as error:
-            path = printable(str(values.get("path") or ""))
-            rejections.append(Rejection(number, path, printable(str(error))))
-    return labels, rejections
+    if raw.folder is not None and not raw.folder.is_dir():
+        raise FileNotFoundError(f"raw folder {raw.folder} does not exist")
+    root = None if raw.folder is None else raw.folder.resolve()
+    with _fetched(sheet) as path:
+        for number, values in enumerate(_rows(path), start=1):
+            try:
+                yield _parse(number, values, lambda name: _inside(root, name) if root else _below(raw, name))
+            except ValueError as error:
+                named = printable(str(values.get("path") or ""))
+                yield Rejection(number, named, printable(str(error)))
 
 
-def unlabelled(raw: Path, labels: list[Label], rejections: list[Rejection]) -> list[str]:
-    """Video files below the raw folder that no row of the sheet names, sorted."""
-    named = {label.path for label in labels} | {rejection.path for rejection in rejections}
-    found: list[str] = []
-    for folder, folders, files in os.walk(raw):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if Path(name).suffix.lower() in SUFFIXES:
-                path = Path(folder, name).relative_to(raw).as_posix()
-                if path not in named:
-                    found.append(printable(path))
-    return sorted(found)
+@contextmanager
+def _fetched(sheet: str | os.PathLike[str]) -> Iterator[Path]:
+    """The sheet as a file of the disk."""
+    text = os.fspath(sheet)
+    if "://" in text:
+        folder, _, name = text.rpartition("/")
+        with Store.find(folder).local(name) as path:
+            yield path
+        return
+    if not os.path.isfile(text):
+        raise FileNotFoundError(f"label sheet {text} does not exist")
+    yield Path(text)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file has the ending of a video."""
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def unlabelled(raw: Store, knows: Callable[[str], bool]) -> Iterator[str]:
+    """Video files of the raw store that no row of the sheet names, sorted; hidden folders are left out.
+
+    Args:
+        raw: where the source files are.
+        knows: whether a row names a file.
+    """
+    for name in raw.list():
+        hidden = any(part.startswith(".") for part in name.split("/")[:-1])
+        if is_video_name(name) and not hidden and not knows(name):
+            yield printable(name)
 
 
 def printable(text: str) -> str:
@@ -209,13 +220,13 @@ def _parquet_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
             yield from batch.to_pylist()
 
 
-def _parse(row: int, values: Mapping[str, Any], root: Path) -> Label:
+def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str]) -> Label:
     if values.get("_extra"):
         raise ValueError(f"has more cells than the header: {values['_extra']}")
     path = _text(values, "path")
     if not path:
         raise ValueError("has no path")
-    relative = _inside(root, path)
+    relative = find(path)
     emotion = values.get("emotion")
     if emotion is None or (isinstance(emotion, str) and not emotion.strip()):
         raise ValueError("has no emotion")
@@ -290,10 +301,26 @@ def _inside(root: Path, path: str) -> str:
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     if not resolved.is_file():
-        raise ValueError("is no regular file")
-    if relative.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"has the ending {relative.suffix!r}; allowed: {', '.join(sorted(SUFFIXES))}")
+        raise ValueError("is not a regular file")
+    _check_suffix(relative.as_posix())
     return relative.as_posix()
+
+
+def _below(raw: Store, path: str) -> str:
+    """The file's name in a remote store."""
+    name = os.path.normpath(path.replace("\\", "/")).replace(os.sep, "/")
+    if name.startswith(("/", "../")) or name == "..":
+        raise ValueError("lies outside the raw folder")
+    _check_suffix(name)
+    if not raw.exists(name):
+        raise ValueError("does not exist")
+    return name
+
+
+def _check_suffix(name: str) -> None:
+    if not is_video_name(name):
+        ending = PurePosixPath(name).suffix
+        raise ValueError(f"has the ending {ending!r}; allowed: {', '.join(sorted(SUFFIXES))}")
 
 
 def _seconds(values: Mapping[str, Any], name: str) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from emovid_dataset.schema.clip import SPLITS
 
@@ -61,24 +61,44 @@ def split_groups(
     members: dict[str, Counter[object]] = defaultdict(Counter)
     for group, stratum in zip(groups, strata, strict=True):
         members[group][stratum] += 1
-    wanted = {stratum: [count * ratio for ratio in ratios] for stratum, count in Counter(strata).items()}
-    placed: dict[object, list[float]] = {stratum: [0.0] * len(ratios) for stratum in wanted}
+    placement = Placement(Counter(strata), ratios)
+    ordered = sorted(members, key=lambda group: (-members[group].total(), Placement.rank(group, seed)))
+    split_of = {group: placement.place(members[group]) for group in ordered}
+    return [split_of[group] for group in groups]
 
-    def rank(group: str) -> tuple[int, bytes]:
-        return -members[group].total(), hashlib.sha256(f"{seed}/{group}".encode()).digest()
 
-    split_of: dict[str, str] = {}
-    allowed = [index for index, ratio in enumerate(ratios) if ratio > 0]
-    for group in sorted(members, key=rank):
+class Placement:
+    """Places groups one by one: what is placed so far, and what each stratum wants in the end.
 
-        def cost(index: int, group: str = group) -> float:
+    Args:
+        strata: clips of every stratum, in all groups.
+        ratios: shares of train, validation and test; they sum to 1.
+    """
+
+    def __init__(self, strata: Mapping[object, int], ratios: tuple[float, float, float]) -> None:
+        self._wanted = {stratum: [count * ratio for ratio in ratios] for stratum, count in strata.items()}
+        self._placed = {stratum: [0.0] * len(ratios) for stratum in strata}
+        self._allowed = [index for index, ratio in enumerate(ratios) if ratio > 0]
+
+    @staticmethod
+    def rank(group: str, seed: int) -> bytes:
+        """The place of a group among those of the same size, drawn by the seed."""
+        return hashlib.sha256(f"{seed}/{group}".encode()).digest()
+
+    def place(self, members: Mapping[object, int]) -> str:
+        """The split of the next group.
+
+        Args:
+            members: its clips of every stratum.
+        """
+
+        def cost(index: int) -> float:
             return sum(
-                count * (2 * (placed[stratum][index] - wanted[stratum][index]) + count)
-                for stratum, count in members[group].items()
+                count * (2 * (self._placed[stratum][index] - self._wanted[stratum][index]) + count)
+                for stratum, count in members.items()
             )
 
-        best = min(allowed, key=lambda index: (round(cost(index), 9), index))
-        for stratum, count in members[group].items():
-            placed[stratum][best] += count
-        split_of[group] = SPLITS[best]
-    return [split_of[group] for group in groups]
+        best = min(self._allowed, key=lambda index: (round(cost(index), 9), index))
+        for stratum, count in members.items():
+            self._placed[stratum][best] += count
+        return SPLITS[best]

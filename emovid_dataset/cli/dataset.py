@@ -143,7 +143,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check hashes, members, types, offsets, counts, splits and card; one line a violation, then exit 1."""
-    from emovid_dataset.builder.build import verify as verify_dataset
+    from emovid_dataset.check import verify as verify_dataset
     from emovid_dataset.schema.manifest import Manifest
 
     found = verify_dataset(folder, decode=decode, workers=workers, progress=not as_json)

@@ -10,12 +10,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, json_features
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import DATA_FOLDER, Manifest, ShardRecord, metadata_path
+from emovid_dataset.store import Store
 
 REPO = "emovid/EmoVid"
 """The Hub repo that the card's examples name."""
@@ -77,13 +78,13 @@ _MEANINGS = {
 
 
 def render_card(
-    manifest: Manifest, folder: str | os.PathLike[str], *, notes: Sequence[str] = (), repo: str = REPO
+    manifest: Manifest, build: Store | str | os.PathLike[str], *, notes: Sequence[str] = (), repo: str = REPO
 ) -> str:
     """Write the text of the dataset's README.md.
 
     Args:
         manifest: of the finished build.
-        folder: the build; its metadata is read for the counts.
+        build: the build or its folder; its metadata is read for the counts.
         notes: sentences about this corpus that a reader must know first, one bullet each.
         repo: the Hub repo that the examples name.
 
@@ -98,10 +99,9 @@ def render_card(
 
     if not manifest.shards:
         raise ValueError("the build holds no clips, so there is nothing to write a card about")
-    rows = _metadata(manifest, Path(folder))
+    tally = _Tally.of(manifest, build if isinstance(build, Store) else Store.find(build))
     example = manifest.configs()[-1]
     example_split = next(iter(manifest.splits(example)))
-    people = sum(row["emotion_source"] == "human" for row in rows)
     environment = Environment(
         loader=PackageLoader("emovid_dataset.report"), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -113,28 +113,31 @@ def render_card(
         configs=[f"`{name}`" for name in manifest.configs()],
         example=example,
         example_split=example_split,
-        example_emotion=next(row["emotion"] for row in rows if row["content_type"] == example),
-        clips=f"{len(rows):,}",
-        duration=_duration(sum(row["duration"] for row in rows)),
+        example_emotion=next(emotion for kind, _, emotion in tally.cells if kind == example),
+        clips=f"{tally.clips:,}",
+        duration=_duration(tally.seconds),
         size=_size(sum(shard.size for shard in manifest.shards)),
         shards=len(manifest.shards),
-        audible=f"{sum(row['has_audio'] for row in rows):,}",
+        audible=f"{tally.audible:,}",
         emotions=EMOTIONS,
-        counts=_counts(rows),
+        counts=_counts(tally.cells),
         ratios=" / ".join(f"{ratio:.0%}" for ratio in manifest.split_ratios),
         fields=[(f"`{name}`", _type_name(kind), _MEANINGS[name]) for name, kind in json_features().items()],
-        label_source=_label_source(people, len(rows) - people),
-        label_counts=f"By the label file {people:,} are from people and {len(rows) - people:,} from a model.",
+        label_source=_label_source(tally.people, tally.clips - tally.people),
+        label_counts=(
+            f"By the label file {tally.people:,} are from people "
+            f"and {tally.clips - tally.people:,} from a model."
+        ),
         licenses=[
             (_cell(name or "not stated"), f"{count:,}")
-            for name, count in sorted(Counter(row["license"] for row in rows).items(), key=_most_first)
+            for name, count in sorted(tally.licenses.items(), key=_most_first)
         ],
         refused=(
             "nothing was refused"
             if manifest.rejected == 0
             else f"{manifest.rejected:,} rows and files were refused"
         ),
-        balance=[_most_and_least(rows, key) for key in ("emotion", "content_type")],
+        balance=[_most_and_least(tally.by(place)) for place in (2, 0)],
         citation=CITATION,
     )
 
@@ -257,21 +260,48 @@ def _plain_dumper() -> Any:
     return PlainDumper
 
 
-def _metadata(manifest: Manifest, folder: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet
+@dataclass(slots=True)
+class _Tally:
+    """What the card counts over all clips."""
 
-    columns = ["content_type", "emotion", "emotion_source", "duration", "has_audio", "license"]
-    rows: list[dict[str, Any]] = []
-    for content_type in CONTENT_TYPES:
-        for split in manifest.splits(content_type):
-            path = folder / metadata_path(content_type, split)
-            table = pyarrow.parquet.read_table(path, columns=columns, partitioning=None)
-            rows.extend({**row, "split": split} for row in table.to_pylist())
-    return rows
+    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # content type, split, emotion
+    licenses: Counter[str | None] = field(default_factory=Counter)
+    people: int = 0
+    audible: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, manifest: Manifest, build: Store) -> _Tally:
+        """Count over the metadata, a batch of rows at a time."""
+        import pyarrow.parquet
+
+        columns = ["emotion", "emotion_source", "duration", "has_audio", "license"]
+        tally = cls()
+        for content_type in CONTENT_TYPES:
+            for split in manifest.splits(content_type):
+                with build.local(metadata_path(content_type, split)) as path:
+                    for batch in pyarrow.parquet.ParquetFile(path).iter_batches(10_000, columns=columns):
+                        rows = batch.to_pylist()
+                        tally.cells.update((content_type, split, row["emotion"]) for row in rows)
+                        tally.licenses.update(row["license"] for row in rows)
+                        tally.people += sum(row["emotion_source"] == "human" for row in rows)
+                        tally.audible += sum(row["has_audio"] for row in rows)
+                        tally.seconds += sum(row["duration"] for row in rows)
+        return tally
+
+    @property
+    def clips(self) -> int:
+        return self.cells.total()
+
+    def by(self, place: int) -> Counter[str]:
+        """Clips by one of the three things that `cells` tells apart."""
+        counts: Counter[str] = Counter()
+        for cell, count in self.cells.items():
+            counts[cell[place]] += count
+        return counts
 
 
-def _counts(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    cells = Counter((row["content_type"], row["split"], row["emotion"]) for row in rows)
+def _counts(cells: Counter[tuple[str, str, str]]) -> list[tuple[str, ...]]:
     held = {(content_type, split) for content_type, split, _ in cells}
     table = []
     for content_type in CONTENT_TYPES:
@@ -279,15 +309,15 @@ def _counts(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
             if (content_type, split) in held:
                 numbers = [cells[content_type, split, emotion] for emotion in EMOTIONS]
                 table.append((content_type, split, *(f"{number:,}" for number in (*numbers, sum(numbers)))))
-    numbers = [sum(row["emotion"] == emotion for row in rows) for emotion in EMOTIONS]
-    return [*table, ("all", "", *(f"{number:,}" for number in (*numbers, len(rows))))]
+    numbers = [sum(count for cell, count in cells.items() if cell[2] == emotion) for emotion in EMOTIONS]
+    return [*table, ("all", "", *(f"{number:,}" for number in (*numbers, cells.total())))]
 
 
-def _most_and_least(rows: list[dict[str, Any]], key: str) -> str:
+def _most_and_least(counts: Counter[str]) -> str:
     """How unevenly a field is filled, in words."""
-    counts = Counter(row[key] for row in rows).most_common()
-    (most, high), (least, low) = counts[0], counts[-1]
-    if len(counts) == 1:
+    ordered = counts.most_common()
+    (most, high), (least, low) = ordered[0], ordered[-1]
+    if len(ordered) == 1:
         return f"all {high:,} clips are {most}"
     return f"{most} has {high:,} clips, {least} {low:,}"
 

@@ -62,6 +62,7 @@ class Manifest:
             settings; tells a finished build of the same input from another one.
         rejected: number of refused rows and files.
         complete: whether every shard is there.
+        notes: sentences about this corpus that stand in its card; older manifests have none.
         shards: in the order of their paths.
     """
 
@@ -74,6 +75,7 @@ class Manifest:
     settings_digest: str
     rejected: int
     complete: bool
+    notes: tuple[str, ...] = ()
     shards: tuple[ShardRecord, ...] = field(default=())
 
     def select(self, content_type: str = "all", split: str | None = None) -> tuple[ShardRecord, ...]:
@@ -134,8 +136,9 @@ class Manifest:
             )
         try:
             shards = tuple(ShardRecord(**shard) for shard in body["shards"])
-            names = [name for name in cls.__dataclass_fields__ if name != "shards"]
+            names = [name for name in cls.__dataclass_fields__ if name not in ("shards", "notes")]
             values: dict[str, Any] = {name: body[name] for name in names}
+            values["notes"] = tuple(body.get("notes", ()))
             values["split_ratios"] = tuple(values["split_ratios"])
             manifest = cls(**values, shards=shards)
             _check_types(manifest)
@@ -180,6 +183,8 @@ def _check_types(manifest: Manifest) -> None:
     ratios = manifest.split_ratios
     if len(ratios) != 3 or not all(type(ratio) in (int, float) for ratio in ratios):
         raise ValueError(f"{MANIFEST_NAME}: split_ratios is {ratios!r}, not three numbers")
+    if not all(isinstance(note, str) for note in manifest.notes):
+        raise ValueError(f"{MANIFEST_NAME}: notes is {manifest.notes!r}, not a list of sentences")
     for shard in manifest.shards:
         if shard.content_type not in CONTENT_TYPES or shard.split not in SPLITS:
             raise ValueError(

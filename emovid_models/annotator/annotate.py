@@ -12,27 +12,20 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emovid_dataset.builder.shards import PlannedClip, ShardPlan, read_samples, write_metadata, write_shard
 from emovid_dataset.builder.sheet import printable
 from emovid_dataset.locks import hold
 from emovid_dataset.media.video import SUFFIXES
 from emovid_dataset.read.loading import select
+from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.emotions import EMOTIONS, valence
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import (
-    CARD_NAME,
-    DATA_FOLDER,
-    INFO_NAME,
     MANIFEST_NAME,
-    METADATA_FOLDER,
-    REJECTED_NAME,
-    Manifest,
     write_atomic,
 )
 from emovid_dataset.terminal import Progress
@@ -42,9 +35,6 @@ if TYPE_CHECKING:
     from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
 
 _SETTINGS = b"emovid_annotation"
-_UNFINISHED = ".relabelling"
-"""Folder in a build that `relabel_build` has not finished."""
-_WRITTEN = (DATA_FOLDER, METADATA_FOLDER, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +155,11 @@ def _shards(folder: Path) -> list[Item]:
     items: dict[str, Item] = {}
     for shard in sorted(folder.rglob("*.tar")):
         try:
-            for _, members, offset in read_samples(shard):
-                clip = Clip.from_mapping(json.loads(members["json"]))
-                read = opener(shard, offset, clip, len(members["mp4"]))
-                items.setdefault(clip.id, Item(clip.id, clip.sha256, read))
+            with shard.open("rb") as file:
+                for _, members, offset in read_samples(file):
+                    clip = Clip.from_mapping(json.loads(members["json"]))
+                    read = opener(shard, offset, clip, len(members["mp4"]))
+                    items.setdefault(clip.id, Item(clip.id, clip.sha256, read))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{shard} is no shard of a build: {error}") from error
     return list(items.values())
@@ -423,107 +414,3 @@ def read_annotations(path: str | os.PathLike[str], settings: str | None = None) 
         scores = tuple(row[name] for name in EMOTIONS)
         rows.append(_from_row({**row, "scores": None if row["emotion"] is None else scores}))
     return rows
-
-
-def relabel_build(
-    build: str | os.PathLike[str],
-    annotations: Iterable[Annotation],
-    out: str | os.PathLike[str],
-    *,
-    keep_human: bool = False,
-    progress: bool = False,
-) -> Manifest:
-    """Write a build again with the annotator's emotions; the videos, shards and splits stay as they are.
-
-    Args:
-        build: the build that was annotated.
-        annotations: by clip id. A clip without one, or whose annotation failed, stays as it is.
-        out: a new or empty folder, or one that an interrupted run left, which is written anew; the old build
-            is not touched.
-        keep_human: keep emotions that people gave and only add the probabilities to them.
-        progress: show progress on stderr.
-
-    Returns:
-        The new manifest.
-
-    Raises:
-        ValueError: `out` holds something, or a shard is damaged.
-        OSError: `out` cannot be written.
-    """
-    build, out = Path(build), Path(out)
-    check_new_build(out)
-    if out.exists() and out.samefile(build):
-        raise ValueError(f"{out} is the build itself; give a new folder")
-    manifest = Manifest.read(build)
-    by_id = {item.key: item for item in annotations if item.scores is not None}
-    records, plans = [], []
-    unfinished = out / _UNFINISHED
-    unfinished.mkdir(parents=True, exist_ok=True)
-    for name in _WRITTEN:
-        if (out / name).is_dir():
-            shutil.rmtree(out / name)
-        else:
-            (out / name).unlink(missing_ok=True)
-    with Progress(len(manifest.shards), unit="shards", title="Writing", enabled=progress) as bar:
-        for shard in manifest.shards:
-            clips = []
-            folder = unfinished / "shard"
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            for key, members, _ in read_samples(build / shard.path):
-                clip = _relabelled(Clip.from_mapping(json.loads(members["json"])), by_id.get(key), keep_human)
-                video = folder / f"{key}.mp4"
-                video.write_bytes(members["mp4"])
-                clips.append(PlannedClip(clip, video, len(members["mp4"])))
-            plan = ShardPlan(shard.path, shard.content_type, shard.split, tuple(clips))
-            records.append(write_shard(plan, out))
-            plans.append(plan)
-            bar.update(1, shard.size)
-    write_metadata(plans, out)
-    rejected = (build / REJECTED_NAME).read_bytes()
-    write_atomic(out / REJECTED_NAME, rejected)
-    lines = sorted(planned.clip.to_json() for plan in plans for planned in plan.clips)
-    source = hashlib.sha256("".join(lines).encode() + rejected).hexdigest()
-    settings = hashlib.sha256(f"{manifest.settings_digest}/{source}".encode()).hexdigest()
-    manifest = replace(
-        manifest,
-        shards=tuple(records),
-        source_digest=source,
-        settings_digest=settings,
-        complete=False,
-    )
-    from emovid_dataset.report.card import info_json, render_card
-
-    write_atomic(out / INFO_NAME, info_json(manifest).encode())
-    write_atomic(out / CARD_NAME, render_card(manifest, out).encode())
-    manifest = replace(manifest, complete=True)
-    manifest.write(out)
-    shutil.rmtree(unfinished)
-    return manifest
-
-
-def check_new_build(out: str | os.PathLike[str]) -> None:
-    """Check that a build can be written there, before the work is done.
-
-    Args:
-        out: the folder for `relabel_build`.
-
-    Raises:
-        ValueError: it holds something that no interrupted `relabel_build` left there.
-    """
-    out = Path(out)
-    names = {path.name for path in out.iterdir()} if out.exists() else set()
-    left = {*_WRITTEN, *(f".{name}.tmp" for name in _WRITTEN), _UNFINISHED}
-    if names and not (_UNFINISHED in names and names <= left):
-        raise ValueError(f"{out} is not empty; give a new folder for the build")
-
-
-def _relabelled(clip: Clip, annotation: Annotation | None, keep_human: bool) -> Clip:
-    if annotation is None or annotation.emotion is None:
-        return clip
-    clip = replace(clip, emotion_scores=annotation.scores, caption=clip.caption or annotation.caption or "")
-    if keep_human and clip.emotion_source == "human":
-        return clip
-    return replace(
-        clip, emotion=annotation.emotion, valence=valence(annotation.emotion), emotion_source="model"
-    )

@@ -60,12 +60,13 @@ def annotate(
     from emovid_dataset.builder.sheet import printable
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
+    from emovid_models.annotator import relabel
     from emovid_models.annotator.loading import load_annotator
 
     if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
-        work.check_new_build(build)
+        relabel.check_new_build(build)
     items = work.find_items(source)
     pipeline = load_annotator(model, device=device)
     report = work.annotate(
@@ -79,7 +80,7 @@ def annotate(
         progress=True,
     )
     if build is not None:
-        work.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=True)
+        relabel.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=True)
     counts = Counter(item.emotion for item in report.annotations if item.emotion is not None)
     if as_json:
         outcome = {

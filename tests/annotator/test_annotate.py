@@ -14,12 +14,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from emovid_dataset.builder.build import verify
+from emovid_dataset.check import verify
 from emovid_dataset.read.loading import select
 from emovid_dataset.read.location import Location
 from emovid_dataset.schema.emotions import EMOTIONS, valence
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
+from emovid_models.annotator import relabel
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.cli import annotate as cli
 
@@ -301,7 +302,7 @@ def test_build_is_written_again_with_the_models_emotions(
     before = {item.clip.id: item for item in select(sticker_build)}
     assert {item.key for item in report.annotations} == set(before)
     spared = report.annotations[0].key
-    work.relabel_build(sticker_build, report.annotations[1:], tmp_path / "new")
+    relabel.relabel_build(sticker_build, report.annotations[1:], tmp_path / "new")
     assert verify(tmp_path / "new", decode=True, workers=1) == []
     by_id = {item.key: item for item in report.annotations}
     for found in select(tmp_path / "new"):
@@ -320,7 +321,7 @@ def test_build_is_written_again_with_the_models_emotions(
 def test_keep_human_only_adds_probabilities(annotator: Any, sticker_build: Path, tmp_path: Path) -> None:
     items = work.find_items(sticker_build)
     report = work.annotate(items, annotator, tmp_path / "a.parquet", identity="m")
-    work.relabel_build(sticker_build, report.annotations, tmp_path / "new", keep_human=True)
+    relabel.relabel_build(sticker_build, report.annotations, tmp_path / "new", keep_human=True)
     before = {clip.id: clip for clip in select(sticker_build).clips}
     for clip in select(tmp_path / "new").clips:
         assert (clip.emotion, clip.emotion_source) == (before[clip.id].emotion, "human")
@@ -330,9 +331,9 @@ def test_keep_human_only_adds_probabilities(annotator: Any, sticker_build: Path,
 def test_relabelling_never_writes_over_anything(sticker_build: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="is not empty"):
-        work.relabel_build(sticker_build, [], tmp_path)
+        relabel.relabel_build(sticker_build, [], tmp_path)
     with pytest.raises(ValueError, match="is not empty"):
-        work.relabel_build(sticker_build, [], sticker_build)
+        relabel.relabel_build(sticker_build, [], sticker_build)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -347,31 +348,31 @@ def test_interrupted_relabelling_is_run_again(
     """Wherever it was interrupted, the same call gives the same build as an undisturbed one."""
     key = select(sticker_build).clips[0].id
     annotations = [work.Annotation(key, "", "awe", (0.125,) * 8, None, None)]
-    work.relabel_build(sticker_build, annotations, tmp_path / "undisturbed")
-    out, steps = tmp_path / "out", ("write_shard", "write_metadata", "write_atomic")
+    relabel.relabel_build(sticker_build, annotations, tmp_path / "undisturbed")
+    out, steps = tmp_path / "out", ("write_shard", "write_metadata", "write_card")
     for name in steps:
-        undisturbed, calls = getattr(work, name), []
+        undisturbed, calls = getattr(relabel, name), []
 
         def interrupted(*arguments: Any, undisturbed: Any = undisturbed, calls: list[int] = calls) -> Any:
             result = undisturbed(*arguments)
             calls.append(1)
-            if len(calls) == 2 or undisturbed.__name__ == "write_metadata":
+            if len(calls) == 2 or undisturbed.__name__ != "write_shard":
                 raise KeyboardInterrupt
             return result
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(work, name, interrupted)
-            work.relabel_build(sticker_build, annotations, out)
+            patch.setattr(relabel, name, interrupted)
+            relabel.relabel_build(sticker_build, annotations, out)
         assert any(out.iterdir())
     (out / "mine.txt").write_text("x")
     with pytest.raises(ValueError, match="is not empty"):
-        work.relabel_build(sticker_build, annotations, out)
+        relabel.relabel_build(sticker_build, annotations, out)
     (out / "mine.txt").unlink()
-    work.relabel_build(sticker_build, annotations, out)
+    relabel.relabel_build(sticker_build, annotations, out)
     assert files(out) == files(tmp_path / "undisturbed")
     assert not (out / ".relabelling").exists()
     with pytest.raises(ValueError, match="is not empty"):
-        work.relabel_build(sticker_build, annotations, out)
+        relabel.relabel_build(sticker_build, annotations, out)
 
 
 def test_command_writes_a_build(
@@ -390,7 +391,7 @@ def test_command_writes_a_build(
         raise OSError("disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "write_metadata", interrupted)
+        patch.setattr(relabel, "write_metadata", interrupted)
         done = CliRunner().invoke(program, arguments)
     assert isinstance(done.exception, OSError)
     count = len(select(sticker_build))

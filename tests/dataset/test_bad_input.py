@@ -27,7 +27,8 @@ from video_files import (
     write_video,
 )
 
-from emovid_dataset.builder.build import build, verify
+from emovid_dataset.builder.build import build
+from emovid_dataset.check import verify
 from emovid_dataset.media.video import decode
 from emovid_dataset.schema.clip import Clip
 

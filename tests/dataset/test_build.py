@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -34,11 +33,16 @@ from video_files import (
     write_video,
 )
 
-from emovid_dataset.builder.build import _Pool, build, verify
+from emovid_dataset.builder.build import build
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.builder.prepare import plan_units, share_out
+from emovid_dataset.builder.sheet import read_sheet
+from emovid_dataset.check import verify
 from emovid_dataset.media.video import decode, probe
 from emovid_dataset.schema.clip import KEYS, Clip
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -326,17 +330,18 @@ def recorded_settings(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> by
 
 
 LEFT_BY_A_KILL = (
-    ".manifest.json.tmp",
-    "._info.json.tmp",
-    ".README.md.tmp",
-    ".rejected.jsonl.tmp",
+    ".manifest.json.0123456789ab.tmp",
+    "._info.json.0123456789ab.tmp",
+    ".README.md.0123456789ab.tmp",
+    ".rejected.jsonl.0123456789ab.tmp",
+    ".manifest.json.tmp",  # as earlier versions left it
     "data/sticker/.train-00000-of-00008.tar.4242.tmp",
     "data/sticker/train-00000-of-00999.tar",
-    "metadata/sticker/.train.parquet.tmp",
+    "metadata/sticker/.train.parquet.0123456789ab.tmp",
     "metadata/movie/validation.parquet",
-    ".build/clips/.movie-0123456789abcdef.7.tmp",
-    ".build/.settings.json.tmp",
-    ".build/.shards.json.tmp",
+    ".build/clips/.movie-0123456789abcdef.mp4.0123456789ab.tmp",
+    ".build/.settings.json.0123456789ab.tmp",
+    ".build/prepared/.0123456789abcdef.jsonl.0123456789ab.tmp",
 )
 
 
@@ -352,61 +357,85 @@ def test_files_that_were_about_to_be_renamed_stop_nothing_and_stay_nowhere(
     assert folder_bytes(out) == folder_bytes(undisturbed)
 
 
+def prepared(out: Path) -> int:
+    """Parts whose outcome is in the ledger."""
+    return len(list((out / ".build/prepared").glob("*.jsonl")))
+
+
+def stopped_in_mid_prepare(
+    raw: Path, out: Path, workers: int
+) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A build, stopped by SIGSTOP with its workers where some parts are done and others are not."""
+    process = start(raw, out, workers)
+    while True:
+        assert process.poll() is None, "the build ended before it could be stopped"
+        if prepared(out):
+            parent = psutil.Process(process.pid)
+            parent.suspend()  # it gives out no more parts
+            family = parent.children(recursive=True)
+            if is_under_way(out) and not (out / ".build/written").exists():
+                return process, family
+            parent.resume()
+        time.sleep(0.001)
+
+
+@pytest.fixture(scope="module")
+def slow(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The raw folder, and a film whose segments take their time."""
+    folder = tmp_path_factory.mktemp("slow") / "raw"
+    shutil.copytree(raw, folder)
+    write_video(folder / "movie/long.mkv", numbered_frames(240) * 4, sound=noise(40))
+    with (folder / "labels.csv").open("a", encoding="utf-8", newline="") as file:
+        for index in range(18):
+            file.write(f"movie/long.mkv,{index % 8},{index * 2},{index * 2 + 2},,Slow {index}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slow_undisturbed(slow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("slow_undisturbed") / "out"
+    build(slow, slow / "labels.csv", out, workers=2, shard_size=60_000)
+    return out
+
+
 def test_ctrl_c_is_one_line_and_leaves_a_state_that_goes_on(
-    raw: Path, undisturbed: Path, tmp_path: Path
+    slow: Path, slow_undisturbed: Path, tmp_path: Path
 ) -> None:
-    for attempt in range(5):
-        out = tmp_path / f"out-{attempt}"
-        journal = out / ".build/prepared.jsonl"
-        process = start(raw, out, 2)
-        while not (journal.exists() and journal.read_bytes()) and process.poll() is None:
-            time.sleep(0.002)
-        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
-        wait_until_gone(family)
-        if process.returncode != 0:  # else it was done before the signal came
-            break
+    out = tmp_path / "out"
+    process, family = stopped_in_mid_prepare(slow, out, 2)
+    os.killpg(process.pid, signal.SIGINT)
+    psutil.Process(process.pid).resume()
+    _, errors = process.communicate(timeout=60)
+    wait_until_gone(family)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == "emovid: interrupted; run the same command again to go on"
-    build(raw, raw / "labels.csv", out, workers=1, shard_size=60_000)
-    assert folder_bytes(out) == folder_bytes(undisturbed)
+    assert prepared(out)
+    build(slow, slow / "labels.csv", out, workers=1, shard_size=60_000)
+    assert folder_bytes(out) == folder_bytes(slow_undisturbed)
 
 
-def test_a_killed_worker_costs_nothing(raw: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_nothing(slow: Path, slow_undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = start(raw, out, 2)
-    draw = random.Random(0)
-    while not (out / ".build/prepared.jsonl").exists() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(draw.uniform(1.0, 2.0))
-    workers = []
-    for child in psutil.Process(process.pid).children():
-        # One that has just ended has no command line.
-        with contextlib.suppress(psutil.ZombieProcess):
-            if "spawn_main" in " ".join(child.cmdline()):
-                workers.append(child)
-    if workers:
-        workers[0].kill()
+    process, family = stopped_in_mid_prepare(slow, out, 2)
+    workers = [child for child in family if "spawn_main" in " ".join(child.cmdline())]
+    assert len(workers) == 2
+    workers[0].kill()
+    psutil.Process(process.pid).resume()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    assert folder_bytes(out) == folder_bytes(undisturbed)
+    assert folder_bytes(out) == folder_bytes(slow_undisturbed)
 
 
-def test_two_builds_of_one_folder_at_once_are_refused(raw: Path, tmp_path: Path) -> None:
+def test_two_builds_of_one_folder_at_once_are_refused(slow: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = start(raw, out, 1)
-    while not (out / ".build/prepared.jsonl").exists() and process.poll() is None:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGSTOP)
+    process, _ = stopped_in_mid_prepare(slow, out, 1)
     try:
         for overwrite in (False, True):
             with pytest.raises(ValueError, match="is being built by another process"):
-                build(raw, raw / "labels.csv", out, workers=1, shard_size=60_000, overwrite=overwrite)
+                build(slow, slow / "labels.csv", out, workers=1, shard_size=60_000, overwrite=overwrite)
     finally:
-        os.kill(process.pid, signal.SIGCONT)
+        psutil.Process(process.pid).resume()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert verify(out, workers=1) == []
@@ -421,19 +450,21 @@ def test_a_file_system_without_locks(raw: Path, tmp_path: Path, monkeypatch: pyt
     assert verify(tmp_path / "out", workers=1) == []
 
 
-def crash_on_seven(task: int) -> int:
-    if task == 7:
-        os._exit(11)
-    return task * task
+def test_the_serial_engine_makes_the_same_build(raw: Path, undisturbed: Path, tmp_path: Path) -> None:
+    build(raw, raw / "labels.csv", tmp_path / "out", engine="serial", shard_size=60_000)
+    assert folder_bytes(tmp_path / "out") == folder_bytes(undisturbed)
 
 
-def test_a_task_that_crashes_its_process_costs_only_itself() -> None:
-    pool = _Pool(2)
-    try:
-        results = dict(pool.map(crash_on_seven, range(20)))
-        again = dict(pool.map(crash_on_seven, [1, 7, 2]))
-    finally:
-        pool.close()
-    assert {task for task, result in results.items() if isinstance(result, BaseException)} == {7}
-    assert all(results[task] == task * task for task in results if task != 7)
-    assert sorted(again) == [1, 2, 7] and again[2] == 4
+def test_another_row_leaves_nearly_all_parts_as_they_are(raw: Path, tmp_path: Path) -> None:
+    """What is done for a file does not depend on where it stands in the sheet, nor on the other files."""
+    head, *rows = (raw / "labels.csv").read_text(encoding="utf-8").splitlines()
+    keys = []
+    for lines in (rows, rows[1:]):
+        (tmp_path / "labels.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+        with Plan.temporary() as plan:
+            for row in read_sheet(tmp_path / "labels.csv", Store.at(raw)):
+                plan.add(row)
+            plan_units(plan, Store.at(raw), 16)
+            keys.append({part.key for part in share_out(plan, 16)})
+    assert len(keys[0] - keys[1]) == 1
+    assert len(keys[0]) > 5

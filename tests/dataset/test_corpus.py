@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from video_files import sticker
 
-from emovid_dataset.builder.sheet import COLUMNS, Label, Rejection, read_labels, unlabelled
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.builder.sheet import COLUMNS, Label, Rejection, read_sheet, unlabelled
+from emovid_dataset.store import Store
 
 FULL = {
     "path": "sticker/a.mp4",
@@ -44,7 +46,14 @@ def raw(tmp_path: Path) -> Path:
 def read(raw: Path, text: str | bytes, name: str = "labels.csv") -> tuple[list[Label], list[Rejection]]:
     sheet = raw.parent / name
     sheet.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_labels(sheet, raw)
+    return read_path(sheet, raw)
+
+
+def read_path(sheet: Path, raw: Path) -> tuple[list[Label], list[Rejection]]:
+    with Plan.temporary() as plan:
+        for row in read_sheet(sheet, Store.at(raw)):
+            plan.add(row)
+        return list(plan.labels()), list(plan.rejections())
 
 
 def json_lines(rows: list[dict[str, Any]]) -> str:
@@ -66,7 +75,7 @@ def test_the_three_formats_say_the_same(raw: Path) -> None:
     from_csv = read(raw, f"{header}\n{','.join(str(cells[name]) for name in COLUMNS)}\n")
     from_json = read(raw, json_lines([FULL]), "labels.jsonl")
     parquet.write_table(pyarrow.Table.from_pylist([FULL]), raw.parent / "labels.parquet")
-    from_parquet = read_labels(raw.parent / "labels.parquet", raw)
+    from_parquet = read_path(raw.parent / "labels.parquet", raw)
     assert from_csv == from_json == from_parquet
     assert from_csv == (
         [
@@ -142,9 +151,9 @@ def test_a_sheet_that_cannot_be_read_is_one_line(raw: Path, name: str, text: str
 
 def test_a_sheet_or_folder_that_is_not_there(raw: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"label sheet .*none\.csv does not exist"):
-        read_labels(raw.parent / "none.csv", raw)
+        read_path(raw.parent / "none.csv", raw)
     with pytest.raises(FileNotFoundError, match=r"raw folder .* does not exist"):
-        read_labels(raw.parent / "none.csv", raw / "nowhere")
+        read_path(raw.parent / "none.csv", raw / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -242,7 +251,7 @@ def test_a_link_and_two_dots_cannot_swap_the_file_that_was_checked(raw: Path, tm
 
 def test_special_files_are_refused(raw: Path) -> None:
     os.mkfifo(raw / "sticker/pipe.mp4")
-    assert refusal(raw, {"path": "sticker/pipe.mp4"}) == "is no regular file"
+    assert refusal(raw, {"path": "sticker/pipe.mp4"}) == "is not a regular file"
     (raw / "sticker/notes.txt").write_text("hello")
     assert refusal(raw, {"path": "sticker/notes.txt"}).startswith("has the ending '.txt'; allowed: .apng")
 
@@ -253,7 +262,8 @@ def test_files_without_a_label_are_told(raw: Path) -> None:
     with open(os.fsencode(raw) + b"/movie/\xff.mp4", "wb") as file:
         file.write(b"x")
     labels, rejections = read(raw, "path,emotion\nsticker/a.mp4,0\nmovie/c.mp4,joy\n")
-    found = unlabelled(raw, labels, rejections)
+    named = {item.path for item in (*labels, *rejections)}
+    found = list(unlabelled(Store.at(raw), named.__contains__))
     assert found == ["loose.mp4", "movie/\\udcff.mp4", "sticker/b.mp4"]
     "".join(found).encode()
 

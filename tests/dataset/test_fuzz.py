@@ -14,7 +14,8 @@ from PIL import Image
 from pyarrow import parquet
 from video_files import MINI, full_decode, noise, numbered_frames, remux, write_sheet, write_video
 
-from emovid_dataset.builder.build import build, verify
+from emovid_dataset.builder.build import build
+from emovid_dataset.check import verify
 from emovid_dataset.media.video import decode
 from emovid_dataset.schema.manifest import Manifest
 

@@ -7,8 +7,7 @@ import json
 import random
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import pytest
 from pyarrow import parquet
 from video_files import sticker, write_sheet
 
-from emovid_dataset.builder import build as building
-from emovid_dataset.builder.build import build, verify
+from emovid_dataset.builder.build import build
+from emovid_dataset.check import verify
 from emovid_dataset.schema.manifest import Manifest
 
 
@@ -41,24 +40,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def damaged(sound: Path, tmp_path: Path) -> Path:
     shutil.copytree(sound, tmp_path / "build")
     return tmp_path / "build"
-
-
-class InThisProcess:
-    """The shards are checked here instead of in processes that take seconds to start."""
-
-    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        return ((task, function(task)) for task in tasks)
-
-
-@pytest.fixture(autouse=True)
-def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    @contextmanager
-    def workers(count: int | None) -> Iterator[InThisProcess]:
-        yield InThisProcess()
-
-    if "sound" in request.fixturenames:
-        request.getfixturevalue("sound")  # built by real processes, before
-    monkeypatch.setattr(building, "_workers", workers)
 
 
 def shard(folder: Path, index: int = 0) -> Path:
@@ -220,7 +201,7 @@ VIOLATIONS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 
 def test_a_sound_build_has_no_violation(sound: Path) -> None:
-    assert verify(sound) == [] == verify(sound, decode=True)
+    assert verify(sound, engine="serial") == [] == verify(sound, decode=True, workers=1)
 
 
 @pytest.mark.parametrize("kind", list(VIOLATIONS))
@@ -229,7 +210,7 @@ def test_a_violation_is_one_line(damaged: Path, kind: str) -> None:
 
     damage, says = VIOLATIONS[kind]
     damage(damaged)
-    found = verify(damaged)
+    found = verify(damaged, engine="serial")
     assert any(re.search(says, line) for line in found), found
     assert all(line and "\n" not in line for line in found)
 
@@ -241,7 +222,10 @@ def test_a_group_on_two_sides_is_told(damaged: Path) -> None:
         values = {**json.loads(members[1][1]), "group": "family"}
         members[1] = (members[1][0], json.dumps(values).encode())
         rewrite(damaged, path, members)
-    assert any(line.startswith("group 'family' is in t") and " and " in line for line in verify(damaged))
+    assert any(
+        line.startswith("group 'family' is in t") and " and " in line
+        for line in verify(damaged, engine="serial")
+    )
 
 
 def test_only_decoding_shows_a_clip_that_is_not_what_it_claims(damaged: Path) -> None:
@@ -256,8 +240,10 @@ def test_only_decoding_shows_a_clip_that_is_not_what_it_claims(damaged: Path) ->
     members[0], members[1] = (members[0][0], bytes(video)), (members[1][0], json.dumps(values).encode())
     rewrite(damaged, shard(damaged), members)
     edit_metadata(damaged, lambda rows: rows[0].update(sha256=values["sha256"]))
-    assert verify(damaged) == []
-    assert any(f"{values['id']}: the MP4 is" in line for line in verify(damaged, decode=True))
+    assert verify(damaged, engine="serial") == []
+    assert any(
+        f"{values['id']}: the MP4 is" in line for line in verify(damaged, decode=True, engine="serial")
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -272,9 +258,9 @@ def test_no_flipped_byte_escapes_and_none_crashes(damaged: Path, seed: int) -> N
                 # mostly headers and texts: a tar's video bytes are all alike to it
                 data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
             path.write_bytes(data)
-            found = verify(damaged)
+            found = verify(damaged, engine="serial")
             assert all("\n" not in line for line in found)
             if path.suffix == ".tar":
                 assert found
         path.write_bytes(whole)
-    assert verify(damaged) == []
+    assert verify(damaged, engine="serial") == []

@@ -21,7 +21,8 @@ import emovid_models
 import emovid_models.metrics.ea_8cls
 import emovid_models.wan
 from emovid_dataset import load, select, stream
-from emovid_dataset.builder.build import build, verify
+from emovid_dataset.builder.build import build
+from emovid_dataset.check import verify
 from emovid_dataset.report.card import REPO
 from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR

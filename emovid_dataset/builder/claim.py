@@ -1,0 +1,144 @@
+"""Claim the place of a build: nothing of anybody else's is touched there, and one build runs at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from emovid_dataset import __version__
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.builder.prepare import WORK_FOLDER
+from emovid_dataset.schema.manifest import (
+    CARD_NAME,
+    DATA_FOLDER,
+    INFO_NAME,
+    MANIFEST_NAME,
+    METADATA_FOLDER,
+    REJECTED_NAME,
+    Manifest,
+)
+from emovid_dataset.store import BusyError, Store, is_temporary
+
+SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
+LEASE_NAME = f"{WORK_FOLDER}/lock"
+_OWN_NAMES = {DATA_FOLDER, METADATA_FOLDER, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, WORK_FOLDER}
+
+
+def settings_of(
+    plan: Plan,
+    *,
+    shard_size: int,
+    ratios: tuple[float, float, float],
+    seed: int,
+    frames: int,
+    notes: Sequence[str],
+) -> str:
+    """What must be equal for an interrupted build to go on: the input and every setting, as JSON."""
+    digest = hashlib.sha256()
+    for file in plan.files():
+        digest.update(repr(file).encode())
+    for label in plan.labels():
+        digest.update(json.dumps(asdict(label)).encode())
+    for rejection in plan.rejections():
+        digest.update(json.dumps(asdict(rejection)).encode())
+    settings = {
+        "version": __version__,
+        "input": digest.hexdigest(),
+        "shard_size": shard_size,
+        "split": ratios,
+        "seed": seed,
+        "frames": frames,
+        "notes": list(notes),
+    }
+    return json.dumps(settings, indent=1) + "\n"
+
+
+def digest_of(settings: str) -> str:
+    """Names the settings in the manifest."""
+    return hashlib.sha256(settings.encode()).hexdigest()
+
+
+def claim(out: Store, settings: str, newest: int, *, overwrite: bool) -> Manifest | None:
+    """Make the place ready.
+
+    Args:
+        out: where the build goes.
+        settings: of `settings_of`.
+        newest: when the newest source file changed, in nanoseconds; 0 when unknown.
+        overwrite: remove what an earlier build wrote there, and nothing else.
+
+    Returns:
+        The manifest, when this very build stands there, finished after the newest source file.
+
+    Raises:
+        ValueError: something else stands there, or another process is building it.
+    """
+    place = out.folder or out.name
+    if out.folder is not None and out.folder.exists() and not out.folder.is_dir():
+        raise ValueError(f"out {place} is a file, not a folder")
+    held = _held(out)
+    foreign = [name for name in held if name not in _OWN_NAMES and not _is_left_over(name)]
+    is_ours = WORK_FOLDER in held or MANIFEST_NAME in held
+    if foreign or (held and not is_ours):
+        raise ValueError(
+            f"out {place} holds something else ({(foreign or held)[0]}); name a new or empty folder"
+        )
+    if not is_ours:
+        return None
+    if overwrite:
+        check_unclaimed(out)  # not while another process builds it
+        for name in held:
+            out.clear(name) if name in (DATA_FOLDER, METADATA_FOLDER, WORK_FOLDER) else out.delete(name)
+        return None
+    finished = _finished(out)
+    if finished is not None:
+        same = finished.settings_digest == digest_of(settings)
+        if not same or _is_older(out, newest):
+            raise ValueError(f"out {place} holds a build of other input or settings; give --overwrite")
+        out.clear(WORK_FOLDER)
+        return finished
+    if out.exists(SETTINGS_NAME) and out.read(SETTINGS_NAME).decode() != settings:
+        raise ValueError(
+            f"out {place} holds an unfinished build of other input or settings; "
+            "finish that one first, or give --overwrite"
+        )
+    return None
+
+
+def check_unclaimed(out: Store) -> None:
+    """Check that nobody is building there.
+
+    Raises:
+        ValueError: somebody is.
+    """
+    try:
+        with out.lease(LEASE_NAME):
+            pass
+    except BusyError as error:
+        raise ValueError(f"out {out.folder or out.name} is being built by another process") from error
+
+
+def _held(out: Store) -> list[str]:
+    """Names of the files and folders at the top of a store."""
+    if out.folder is not None:
+        return sorted(path.name for path in out.folder.iterdir()) if out.folder.exists() else []
+    return sorted({name.partition("/")[0] for name in out.list()})
+
+
+def _is_left_over(name: str) -> bool:
+    """Whether a kill left it: a file that was about to be renamed."""
+    return is_temporary(name) and any(name.startswith(f".{own}") for own in _OWN_NAMES)
+
+
+def _is_older(out: Store, newest: int) -> bool:
+    return out.folder is not None and (out.folder / MANIFEST_NAME).stat().st_mtime_ns < newest
+
+
+def _finished(out: Store) -> Manifest | None:
+    try:
+        manifest = Manifest.from_json(out.read(MANIFEST_NAME).decode())
+    except (ValueError, OSError):
+        return None
+    return manifest if manifest.complete else None

@@ -1,0 +1,73 @@
+"""Write what stands beside the shards: the metadata tables, `_info.json`, the card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from emovid_dataset.engine import Record
+from emovid_dataset.report.card import info_json, render_card
+from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, Manifest, ShardRecord, metadata_path
+from emovid_dataset.schema.metadata import metadata_schema
+from emovid_dataset.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS_PER_GROUP = 10_000
+"""Rows of a row group; a reader with a filter skips groups."""
+
+
+def write_metadata(out: Store, records: Iterable[Record]) -> tuple[ShardRecord, ...]:
+    """Write `metadata/{content_type}/{split}.parquet`: every clip field plus shard, offset and size.
+
+    Args:
+        out: the build.
+        records: of `shards.write_shard`, shard after shard; those of a content type and split together.
+
+    Returns:
+        The shards' records.
+    """
+    shards: list[ShardRecord] = []
+
+    def rows() -> Iterator[tuple[str, dict[str, Any]]]:
+        for record in records:
+            if "shard" in record:
+                shards.append(ShardRecord(**record["shard"]))
+            else:
+                shard = shards[-1]
+                place = {"shard": shard.path, "offset": record["offset"], "size": record["size"]}
+                yield metadata_path(shard.content_type, shard.split), {**record["clip"], **place}
+
+    for name, members in groupby(rows(), key=lambda row: row[0]):
+        _write_table(out, name, (row for _, row in members))
+    return tuple(shards)
+
+
+def _write_table(out: Store, name: str, rows: Iterable[dict[str, Any]]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    schema: pyarrow.Schema = metadata_schema()
+    with out.create(name) as file, parquet.ParquetWriter(file, schema) as writer:
+        held: list[dict[str, Any]] = []
+        for row in rows:
+            held.append(row)
+            if len(held) == ROWS_PER_GROUP:
+                writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
+                held.clear()
+        if held:
+            writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
+
+
+def write_card(out: Store, manifest: Manifest, notes: Sequence[str]) -> None:
+    """Write `_info.json` and the dataset's card.
+
+    Args:
+        out: the build; its metadata is there.
+        manifest: of the build.
+        notes: sentences about this corpus for the card.
+    """
+    out.put(INFO_NAME, info_json(manifest).encode())
+    out.put(CARD_NAME, render_card(manifest, out, notes=notes).encode())

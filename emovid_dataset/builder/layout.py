@@ -1,0 +1,73 @@
+"""Lay clips out in shards: everything about a shard is known before a byte of it is written.
+
+Which clips, in which order, in how many shards depends on clip ids, sizes and the seed only. So shards are
+written in any order, by any number of workers, and come out byte for byte the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
+from emovid_dataset.schema.manifest import shard_path
+
+MIN_TRAIN_SHARDS = 8
+"""A train split has at least so many shards, where it has as many clips: loaders share shards out."""
+
+
+def lay_out(plan: Plan, *, shard_size: int, seed: int) -> int:
+    """Give every clip its shard and its place in it.
+
+    Args:
+        plan: its clips have their splits; gets the shards, in the order of content types, splits and numbers.
+        shard_size: bytes aimed at.
+        seed: of the order of the clips.
+
+    Returns:
+        Number of shards.
+    """
+    count = 0
+    with plan.writing():
+        for content_type in CONTENT_TYPES:
+            for split in SPLITS:
+                numbers, sizes = plan.shuffled(content_type, split, seed)
+                if not numbers:
+                    continue
+                least = MIN_TRAIN_SHARDS if split == "train" else 1
+                cuts = list(cut(sizes, shard_size, least))
+                for index, (first, last) in enumerate(cuts):
+                    plan.add_shard(
+                        count, shard_path(content_type, split, index, len(cuts)), content_type, split
+                    )
+                    plan.place(count, numbers[first:last])
+                    count += 1
+    plan.index_shards()
+    return count
+
+
+def cut(sizes: Sequence[int], shard_size: int, least: int) -> Iterator[tuple[int, int]]:
+    """Cut a list into pieces of about the same number of bytes, none empty.
+
+    Args:
+        sizes: bytes of each member.
+        shard_size: bytes aimed at for a piece.
+        least: pieces there must be, if there are as many members.
+
+    Yields:
+        First member, and the one after the last.
+
+    >>> list(cut([5, 5, 5, 5, 5], 10, 1))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    total = sum(sizes)
+    count = min(len(sizes), max(least if len(sizes) >= least else 1, -(-total // shard_size)))
+    first = before = pieces = 0
+    for index, size in enumerate(sizes):
+        full = before * count >= total * (pieces + 1)
+        short = len(sizes) - index == count - (pieces + 1)
+        if index > first and pieces + 1 < count and (full or short):
+            yield first, index
+            first, pieces = index, pieces + 1
+        before += size
+    yield first, len(sizes)

@@ -1,0 +1,374 @@
+"""`Plan`: the rows of a sheet and the clips made of them, in a file of the disk rather than in memory.
+
+A build of a million clips must know all of them before it writes the first shard: which are duplicates, which
+group goes to which split, which clip lies in which shard. They stand in an SQLite database in the folder for
+temporary files, which is gone when the build ends. Nothing in it needs to survive: it is made again from the
+sheet and from the ledger of what was prepared.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from emovid_dataset.builder.sheet import Label, Rejection
+from emovid_dataset.builder.splits import Placement
+from emovid_dataset.schema.clip import Clip
+
+_SCHEMA = """
+CREATE TABLE labels (row INTEGER PRIMARY KEY, path TEXT NOT NULL, start REAL, stop REAL, label TEXT NOT NULL);
+CREATE UNIQUE INDEX stretch ON labels (path, ifnull(start, -1), ifnull(stop, -1));
+CREATE TABLE rejections (row INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX rejected_path ON rejections (path);
+CREATE TABLE units (key TEXT PRIMARY KEY, hash INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
+    unit TEXT NOT NULL);
+CREATE TABLE prepared (row INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE clips (
+    number INTEGER PRIMARY KEY, row INTEGER NOT NULL, content TEXT NOT NULL UNIQUE, id TEXT NOT NULL,
+    content_type TEXT NOT NULL, emotion TEXT NOT NULL, family TEXT NOT NULL, size INTEGER NOT NULL,
+    video TEXT NOT NULL, verbatim INTEGER NOT NULL, clip TEXT NOT NULL,
+    split TEXT, shard INTEGER, place INTEGER
+);
+CREATE TABLE shards (number INTEGER PRIMARY KEY, path TEXT NOT NULL, content_type TEXT NOT NULL,
+    split TEXT NOT NULL);
+CREATE INDEX families_of_clips ON clips (family);
+CREATE TABLE families (family TEXT PRIMARY KEY, size INTEGER NOT NULL, rank BLOB NOT NULL,
+    row INTEGER NOT NULL);
+CREATE TABLE sides (family TEXT PRIMARY KEY, split TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A clip on its way into a shard.
+
+    Attributes:
+        clip: its fields.
+        size: bytes of its MP4.
+        video: name of its MP4, in the raw store if `verbatim`, else in the build's.
+        verbatim: whether the source file itself is the clip.
+    """
+
+    clip: Clip
+    size: int
+    video: str
+    verbatim: bool
+
+
+class Plan:
+    """The database of one build; used by one thread.
+
+    Args:
+        path: of the database's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._base = sqlite3.connect(path, isolation_level=None)
+        # what is lost in a crash is planned again
+        self._base.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE"
+        )
+
+    @classmethod
+    @contextmanager
+    def temporary(cls) -> Iterator[Plan]:
+        """A new plan, gone at the end of the block."""
+        with tempfile.TemporaryDirectory(prefix="emovid-plan-") as folder:
+            plan = cls(Path(folder, "plan.sqlite"))
+            plan._base.executescript(_SCHEMA)
+            try:
+                yield plan
+            finally:
+                plan._base.close()
+
+    @classmethod
+    @contextmanager
+    def opened(cls, path: Path) -> Iterator[Plan]:
+        """A plan that is there already, opened once more."""
+        plan = cls(path)
+        try:
+            yield plan
+        finally:
+            plan._base.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One transaction: many rows at once."""
+        self._base.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._base.execute("ROLLBACK") if self._base.in_transaction else None
+            raise
+        self._base.execute("COMMIT")
+
+    # the sheet
+
+    def add(self, row: Label | Rejection) -> None:
+        """Add a row of the sheet; one that names the same stretch as an earlier row is refused."""
+        if isinstance(row, Rejection):
+            self.reject(row)
+            return
+        found = self._base.execute(
+            "SELECT row FROM labels WHERE path = ? AND ifnull(start, -1) = ? AND ifnull(stop, -1) = ?",
+            _stretch(row.path, row.start, row.end),
+        ).fetchone()
+        if found is not None:
+            self.reject(Rejection(row.row, row.path, f"is a duplicate of row {found[0]}"))
+            return
+        self._base.execute(
+            "INSERT INTO labels VALUES (?, ?, ?, ?, ?)",
+            (row.row, row.path, row.start, row.end, json.dumps(asdict(row))),
+        )
+
+    def reject(self, rejection: Rejection) -> None:
+        """Add a refusal."""
+        self._base.execute("INSERT INTO rejections VALUES (?, ?, ?)", (*asdict(rejection).values(),))
+
+    def labels(self) -> Iterator[Label]:
+        """The accepted rows, in the sheet's order."""
+        yield from (_label(text) for (text,) in self._base.execute("SELECT label FROM labels ORDER BY row"))
+
+    def labels_by_path(self) -> Iterator[list[Label]]:
+        """The accepted rows of one source file after the other, each file's by time."""
+        found = self._base.execute("SELECT path, label FROM labels ORDER BY path, ifnull(start, 0), row")
+        for _, rows in groupby(found, key=lambda row: row[0]):
+            yield [_label(text) for _, text in rows]
+
+    def rejections(self) -> Iterator[Rejection]:
+        """The refusals, in the sheet's order."""
+        found = self._base.execute("SELECT row, path, reason FROM rejections ORDER BY row, path, reason")
+        yield from (Rejection(*row) for row in found)
+
+    def knows(self, path: str) -> bool:
+        """Whether a row names this file, be it accepted or refused."""
+        try:
+            found = self._base.execute(
+                "SELECT 1 FROM labels WHERE path = :path UNION SELECT 1 FROM rejections WHERE path = :path",
+                {"path": path},
+            )
+        except UnicodeEncodeError:  # a name of stray bytes stands in no sheet
+            return False
+        return found.fetchone() is not None
+
+    def count(self, table: str) -> int:
+        """Rows of "labels", "rejections" or "clips"."""
+        return int(self._base.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    # the units of work
+
+    def add_unit(self, key: str, path: str, size: int, unit: Any) -> None:
+        """Add a unit.
+
+        Args:
+            key: hexadecimal digits that name it by its content.
+            path: of its file.
+            size: of its file, bytes.
+            unit: JSON values.
+        """
+        row = (key, int(key[:12], 16), path, size, json.dumps(unit))
+        self._base.execute("INSERT INTO units VALUES (?, ?, ?, ?, ?)", row)
+
+    def unit_totals(self) -> tuple[int, int]:
+        """How many units there are, and their bytes."""
+        count, size = self._base.execute("SELECT count(*), ifnull(sum(size), 0) FROM units").fetchone()
+        return int(count), int(size)
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """Every source file and its size, by path."""
+        yield from self._base.execute("SELECT DISTINCT path, size FROM units ORDER BY path")
+
+    def units(self, parts: int) -> Iterator[tuple[int, Any]]:
+        """All units with the part that their content puts them into, part by part.
+
+        Args:
+            parts: how many there are.
+        """
+        found = self._base.execute(
+            "SELECT hash % :parts AS part, unit FROM units ORDER BY part, key", {"parts": parts}
+        )
+        yield from ((part, json.loads(unit)) for part, unit in found)
+
+    # the clips
+
+    def add_prepared(self, record: Any) -> None:
+        """Note what was made of a row.
+
+        Args:
+            record: JSON values, with the `path`, `start` and `end` of the row.
+        """
+        self._base.execute(
+            "INSERT OR REPLACE INTO prepared SELECT row, ? FROM labels "
+            "WHERE path = ? AND ifnull(start, -1) = ? AND ifnull(stop, -1) = ?",
+            (json.dumps(record), *_stretch(record["path"], record["start"], record["end"])),
+        )
+
+    def joined(self) -> Iterator[tuple[Label, Any]]:
+        """Accepted rows in the sheet's order, each with what was made of it."""
+        found = self._base.execute(
+            "SELECT label, record FROM labels LEFT JOIN prepared USING (row) ORDER BY row"
+        )
+        yield from ((_label(text), None if record is None else json.loads(record)) for text, record in found)
+
+    def add_clip(self, row: int, laid: Laid) -> int | None:
+        """Add a clip, unless one of the same content is there.
+
+        Args:
+            row: of the sheet.
+            laid: the clip.
+
+        Returns:
+            None, or the row of the clip that has the same content.
+        """
+        clip = laid.clip
+        twin = self.row_of(clip)
+        if twin is not None:
+            return twin
+        self._base.execute(
+            "INSERT INTO clips "
+            "(row, content, id, content_type, emotion, family, size, video, verbatim, clip) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row,
+                _content(clip),
+                clip.id,
+                clip.content_type,
+                clip.emotion,
+                clip.group,
+                laid.size,
+                laid.video,
+                laid.verbatim,
+                clip.to_json(),
+            ),
+        )
+        return None
+
+    def row_of(self, clip: Clip) -> int | None:
+        """The row of the clip that has the same content, if there is one."""
+        found = self._base.execute("SELECT row FROM clips WHERE content = ?", (_content(clip),)).fetchone()
+        return None if found is None else int(found[0])
+
+    def clip_lines(self) -> Iterator[str]:
+        """The clips' JSON lines, sorted."""
+        yield from (line for (line,) in self._base.execute("SELECT clip FROM clips ORDER BY clip"))
+
+    def counts(self) -> Counter[tuple[str, str, str]]:
+        """Clips by (content type, emotion, split)."""
+        found = self._base.execute(
+            "SELECT content_type, emotion, split, count(*) FROM clips GROUP BY content_type, emotion, split"
+        )
+        return Counter(
+            {(content_type, emotion, split): count for content_type, emotion, split, count in found}
+        )
+
+    # splits
+
+    def split(self, ratios: tuple[float, float, float], seed: int) -> None:
+        """Give every clip a split, as `splits.split_groups` does.
+
+        Args:
+            ratios: shares of train, validation and test.
+            seed: draws the order of groups of the same size.
+        """
+        strata = self._base.execute("SELECT content_type, emotion, count(*) FROM clips GROUP BY 1, 2")
+        placement = Placement({(kind, emotion): count for kind, emotion, count in strata}, ratios)
+        self._base.create_function("rank", 1, lambda family: Placement.rank(family, seed), deterministic=True)
+        with self.writing():
+            self._base.execute(
+                "INSERT INTO families (family, size, rank, row) "
+                "SELECT family, count(*), rank(family), min(row) FROM clips GROUP BY family"
+            )
+            found = self._base.execute(
+                "SELECT family, content_type, emotion, count(*) FROM families JOIN clips USING (family) "
+                "GROUP BY families.size, families.rank, families.row, family, content_type, emotion "
+                "ORDER BY families.size DESC, families.rank, families.row, min(clips.row)"
+            )
+            chosen = self._base.cursor()
+            for family, rows in groupby(found, key=lambda row: row[0]):
+                members = Counter({(kind, emotion): count for _, kind, emotion, count in rows})
+                split = placement.place(members)
+                chosen.execute("INSERT INTO sides VALUES (?, ?)", (family, split))
+            self._base.execute(
+                "UPDATE clips SET split = (SELECT split FROM sides WHERE sides.family = clips.family)"
+            )
+
+    # shards
+
+    def shuffled(self, content_type: str, split: str, seed: int) -> tuple[array[int], array[int]]:
+        """The clips of a part of the build in the order in which they are written.
+
+        Args:
+            content_type: of the clips.
+            split: of the clips.
+            seed: of the order.
+
+        Returns:
+            Their numbers and the sizes of their MP4s in bytes.
+        """
+        found = self._base.execute(
+            "SELECT number, size FROM clips WHERE content_type = ? AND split = ? ORDER BY id",
+            (content_type, split),
+        )
+        numbers, sizes = array("q"), array("q")
+        for number, size in found:
+            numbers.append(number)
+            sizes.append(size)
+        order = array("q", range(len(numbers)))
+        random.Random(f"{seed}/{content_type}/{split}").shuffle(order)
+        return array("q", (numbers[i] for i in order)), array("q", (sizes[i] for i in order))
+
+    def add_shard(self, number: int, path: str, content_type: str, split: str) -> None:
+        """Add a shard."""
+        self._base.execute("INSERT INTO shards VALUES (?, ?, ?, ?)", (number, path, content_type, split))
+
+    def shards(self) -> Iterator[tuple[int, str, str, str]]:
+        """Number, path, content type and split of every shard, in order."""
+        yield from self._base.execute("SELECT number, path, content_type, split FROM shards ORDER BY number")
+
+    def place(self, shard: int, numbers: Iterable[int]) -> None:
+        """Put clips into a shard, in this order."""
+        self._base.executemany(
+            "UPDATE clips SET shard = ?, place = ? WHERE number = ?",
+            ((shard, place, number) for place, number in enumerate(numbers)),
+        )
+
+    def index_shards(self) -> None:
+        """Make the clips of a shard quick to find, once all are placed."""
+        self._base.execute("CREATE INDEX places ON clips (shard, place)")
+
+    def laid(self, shard: int) -> tuple[Laid, ...]:
+        """The clips of a shard, in order."""
+        found = self._base.execute(
+            "SELECT clip, size, video, verbatim FROM clips WHERE shard = ? ORDER BY place", (shard,)
+        )
+        return tuple(
+            Laid(Clip.from_mapping(json.loads(line)), size, video, bool(verbatim))
+            for line, size, video, verbatim in found
+        )
+
+
+def _content(clip: Clip) -> str:
+    """What an id says of its source, whatever the content type."""
+    return clip.id.partition("-")[2]
+
+
+def _stretch(path: str, start: float | None, end: float | None) -> tuple[str, float, float]:
+    """A stretch of a file as it can be looked up: NULL equals nothing."""
+    return (path, -1 if start is None else start, -1 if end is None else end)
+
+
+def _label(text: str) -> Label:
+    values = json.loads(text)
+    scores = values["emotion_scores"]
+    return Label(**{**values, "emotion_scores": None if scores is None else tuple(scores)})

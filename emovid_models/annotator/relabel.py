@@ -1,0 +1,153 @@
+"""Write a build again with the annotator's emotions."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+
+from emovid_dataset.builder.index import write_card, write_metadata
+from emovid_dataset.builder.shards import Sample, write_shard
+from emovid_dataset.engine import Record
+from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.shard import read_samples
+from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.emotions import valence
+from emovid_dataset.schema.manifest import (
+    CARD_NAME,
+    DATA_FOLDER,
+    INFO_NAME,
+    MANIFEST_NAME,
+    METADATA_FOLDER,
+    REJECTED_NAME,
+    Manifest,
+    ShardRecord,
+)
+from emovid_dataset.store import Store, is_temporary
+from emovid_dataset.terminal import Progress
+from emovid_models.annotator.annotate import Annotation
+
+_UNFINISHED = ".relabelling"
+"""File in a build that `relabel_build` has not finished."""
+_WRITTEN = (DATA_FOLDER, METADATA_FOLDER, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME)
+
+
+def relabel_build(
+    build: str | os.PathLike[str],
+    annotations: Iterable[Annotation],
+    out: str | os.PathLike[str],
+    *,
+    keep_human: bool = False,
+    progress: bool = False,
+) -> Manifest:
+    """Write a build again with the annotator's emotions; the videos, shards and splits stay as they are.
+
+    Args:
+        build: the build that was annotated.
+        annotations: by clip id. A clip without one, or whose annotation failed, stays as it is.
+        out: a new or empty folder, or one that an interrupted run left, which is written anew; the old build
+            is not touched.
+        keep_human: keep emotions that people gave and only add the probabilities to them.
+        progress: show progress on stderr.
+
+    Returns:
+        The new manifest; the corpus's notes go with it.
+
+    Raises:
+        ValueError: `out` holds something, or a shard is damaged.
+        OSError: `out` cannot be written.
+    """
+    check_new_build(out)
+    if os.path.exists(out) and os.path.samefile(out, build):
+        raise ValueError(f"{out} is the build itself; give a new folder")
+    source, place = Store.find(os.path.abspath(build)), Store.at(out)
+    manifest = read_manifest(source)
+    by_id = {item.key: item for item in annotations if item.scores is not None}
+    place.put(_UNFINISHED, b"")
+    place.sweep()
+    for name in _WRITTEN:
+        place.clear(name) if name in (DATA_FOLDER, METADATA_FOLDER) else place.delete(name)
+    digest = _Digest()
+    with Progress(len(manifest.shards), unit="shards", title="Writing", enabled=progress) as bar:
+
+        def written() -> Iterator[Record]:
+            for shard in manifest.shards:
+                samples = _relabelled_samples(source, shard, by_id, keep_human)
+                for record in write_shard(place, shard.path, shard.content_type, shard.split, samples):
+                    digest.add(record)
+                    yield record
+                bar.update(1, shard.size)
+
+        records = write_metadata(place, written())
+    rejected = source.read(REJECTED_NAME)
+    place.put(REJECTED_NAME, rejected)
+    content = digest.hexdigest(rejected)
+    settings = hashlib.sha256(f"{manifest.settings_digest}/{content}".encode()).hexdigest()
+    manifest = replace(
+        manifest, shards=records, source_digest=content, settings_digest=settings, complete=False
+    )
+    write_card(place, manifest, manifest.notes)
+    manifest = replace(manifest, complete=True)
+    place.put(MANIFEST_NAME, manifest.to_json().encode())
+    place.delete(_UNFINISHED)
+    return manifest
+
+
+def check_new_build(out: str | os.PathLike[str]) -> None:
+    """Check that a build can be written there, before the work is done.
+
+    Args:
+        out: the folder for `relabel_build`.
+
+    Raises:
+        ValueError: it holds something that no interrupted `relabel_build` left there.
+    """
+    names = set(os.listdir(out)) if os.path.exists(out) else set()
+    left = {*_WRITTEN, _UNFINISHED}
+    if names and not (_UNFINISHED in names and all(name in left or is_temporary(name) for name in names)):
+        raise ValueError(f"{out} is not empty; give a new folder for the build")
+
+
+class _Digest:
+    """A digest of all clips that does not depend on their order, and of the refusals."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, record: Record) -> None:
+        """Add a record of `write_shard`."""
+        if "clip" in record:
+            line = json.dumps(record["clip"], sort_keys=True).encode()
+            self._sum += int.from_bytes(hashlib.sha256(line).digest(), "big")
+
+    def hexdigest(self, rejected: bytes) -> str:
+        """The digest with the refusals."""
+        return hashlib.sha256(f"{self._sum:x}".encode() + rejected).hexdigest()
+
+
+def _relabelled_samples(
+    source: Store, shard: ShardRecord, by_id: Mapping[str, Annotation], keep_human: bool
+) -> Iterator[Sample]:
+    with source.open(shard.path) as file:
+        try:
+            for key, members, _ in read_samples(file):
+                clip = _relabelled(Clip.from_mapping(json.loads(members["json"])), by_id.get(key), keep_human)
+                video = members["mp4"]
+                yield Sample(clip, len(video), lambda video=video: nullcontext(io.BytesIO(video)))  # type: ignore[misc]
+        except ValueError as error:
+            raise ValueError(f"{source.shown(shard.path)}: {error}") from error
+
+
+def _relabelled(clip: Clip, annotation: Annotation | None, keep_human: bool) -> Clip:
+    if annotation is None or annotation.emotion is None:
+        return clip
+    clip = replace(clip, emotion_scores=annotation.scores, caption=clip.caption or annotation.caption or "")
+    if keep_human and clip.emotion_source == "human":
+        return clip
+    return replace(
+        clip, emotion=annotation.emotion, valence=valence(annotation.emotion), emotion_source="model"
+    )
