@@ -45,7 +45,7 @@ def push(
     """
     from huggingface_hub import get_token
 
-    from emovid_dataset.builder.build import verify
+    from emovid_dataset.check import verify
     from emovid_dataset.cli.dataset import parse_size
     from emovid_dataset.terminal import Progress, print_table
     from emovid_models.publish.repos import assemble
