@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emovid_models.metrics.ea_8cls import CODE, MODULE
+
 evaluate = pytest.importorskip("evaluate")
 
 
@@ -102,28 +104,64 @@ def test_several_processes_are_refused_rather_than_half_counted(ea_8cls_folder):
         evaluate.load(str(ea_8cls_folder), num_process=2, process_id=0)
 
 
-def test_the_file_works_alone(ea_8cls_folder, tmp_path):
-    shutil.copy(ea_8cls_folder / "ea_8cls.py", tmp_path)
+SIBLINGS = MODULE.keys() - {"ea_8cls.py"}
+
+
+def copy_module(folder: Path, target: Path) -> None:
+    """Copy what a published folder holds of the module: its file and the siblings that it imports."""
+    target.mkdir(parents=True)
+    for name in MODULE:
+        shutil.copy(folder / name, target)
+
+
+def test_the_folder_works_alone(ea_8cls_folder, tmp_path):
+    copy_module(ea_8cls_folder, tmp_path / "alone" / "ea_8cls")
     code = (
-        "import sys, ea_8cls\n"
+        "import sys, evaluate\n"
+        "for place in ('alone/ea_8cls', 'alone/ea_8cls/ea_8cls.py'):\n"
+        "    print(evaluate.load(place).compute(predictions=['awe'], references=[1])['ea_8cls'])\n"
+        "from alone.ea_8cls import ea_8cls\n"
         "print(ea_8cls.score(['awe'], [1])['ea_8cls'])\n"
         "print([name for name in sys.modules if name.startswith('emovid')])\n"
     )
+    environment = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert done.stdout.splitlines() == ["1.0", "[]"]
+    assert done.stdout.splitlines() == ["1.0", "1.0", "1.0", "[]"]
 
 
-def test_the_file_imports_one_module_a_line_and_only_what_the_hub_installs(ea_8cls_folder):
-    source = (ea_8cls_folder / "ea_8cls.py").read_text()
-    roots = set()
-    for node in ast.walk(ast.parse(source)):
+def imports(path: Path) -> list[tuple[str, str]]:
+    """Module (with its leading dot) and name of every import, which all stand alone on their line."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             assert len(node.names) == 1
-            roots.add((getattr(node, "module", None) or node.names[0].name).split(".")[0])
+            name = node.names[0].name
+            module = "." * node.level + (node.module or "") if isinstance(node, ast.ImportFrom) else name
+            found.append((module, name))
+    return found
+
+
+def test_the_file_imports_every_sibling_and_only_what_the_hub_installs(ea_8cls_folder):
+    entry = imports(ea_8cls_folder / "ea_8cls.py")
+    assert {f"{module[1:]}.py" for module, _ in entry if module.startswith(".")} == SIBLINGS
+    there = {path.name for path in ea_8cls_folder.glob("*.py")}
+    assert there == {"__init__.py", *(name for name in CODE if name.endswith(".py"))}
+    for name in sorted(SIBLINGS):
+        for module, _ in imports(ea_8cls_folder / name):
+            if module.startswith("."):
+                assert f"{module[1:]}.py" in SIBLINGS
+            else:
+                assert module.split(".")[0] in {*sys.stdlib_module_names, "numpy"}
+    roots = {module.split(".")[0] for module, _ in entry if not module.startswith(".")}
     # datasets comes with evaluate.
-    assert roots - set(sys.stdlib_module_names) == {"numpy", "evaluate", "datasets"}
+    assert roots - set(sys.stdlib_module_names) == {"evaluate", "datasets"}
     required = {
         re.split("[>=]", line)[0] for line in (ea_8cls_folder / "requirements.txt").read_text().split()
     }
@@ -143,9 +181,7 @@ def test_the_spaces_yaml_is_complete(ea_8cls_folder):
 @pytest.fixture
 def published(ea_8cls_folder, tmp_path, monkeypatch):
     """A working folder in which "emovid/ea_8cls" is the metric, as it is on the Hub."""
-    target = tmp_path / "emovid" / "ea_8cls"
-    target.mkdir(parents=True)
-    shutil.copy(ea_8cls_folder / "ea_8cls.py", target)
+    copy_module(ea_8cls_folder, tmp_path / "emovid" / "ea_8cls")
     monkeypatch.chdir(tmp_path)
 
 

@@ -4,13 +4,11 @@ from pathlib import Path
 
 _HERE = Path(__file__).parent
 
-CODE: dict[str, Path] = {
-    path.name: path
-    for path in (
-        _HERE / "ea_8cls.py",
-        _HERE / "app.py",
-        _HERE / "requirements.txt",
-        _HERE / "tests.py",
-    )
+MODULE: dict[str, Path] = {
+    f"{name}.py": _HERE / f"{name}.py"
+    for name in ("ea_8cls", "batches", "comparison", "intervals", "labels", "scoring")
 }
+"""The module, and the siblings that it imports: name in the repo, and the file here."""
+
+CODE: dict[str, Path] = MODULE | {name: _HERE / name for name in ("app.py", "requirements.txt", "tests.py")}
 """The code of the metric's repo: name there, and the file here; its card lies beside it."""

@@ -1,0 +1,317 @@
+"""Labels and rows of scores: how they may be given, and which emotion a row of scores says.
+
+A label becomes an int8, `UNSCORED` where there is none; a row of scores stays eight numbers, all NaN where
+there is none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from collections.abc import Set
+from typing import Any
+
+import numpy as np
+
+EMOTIONS: tuple[str, ...] = (
+    "amusement",
+    "awe",
+    "contentment",
+    "excitement",
+    "anger",
+    "disgust",
+    "fear",
+    "sadness",
+)
+"""The eight emotions; a label is an index into this tuple and ``label // 4`` its valence."""
+
+SCORES: tuple[str, ...] = ("auto", "probabilities", "logits")
+"""The values of `scores`."""
+
+TIES: tuple[str, ...] = ("error", "first")
+"""The values of `ties`."""
+
+SUM_TOLERANCE = 1e-3
+"""How far the sum of eight probabilities may be from one; half precision needs about this much."""
+
+UNSCORED = -1
+"""The label of a prediction that is missing."""
+
+_UNREAD = -2
+_INDEX: dict[str | None, int] = {name: index for index, name in enumerate(EMOTIONS)}
+_ALLOWED_LABEL = f"a label is 0..7 or one of {', '.join(EMOTIONS)}"
+# Blocks keep temporaries small: a block of rows in float64 is 4 MB, of labels 256 kB.
+_ROW_BLOCK = 1 << 16
+_LABEL_BLOCK = 1 << 18
+
+
+def read_predictions(values: Any, argument: str, first: int = 0) -> np.ndarray:
+    values = as_column(values, argument)
+    if isinstance(values, np.ndarray):
+        if values.ndim == 2:
+            return _read_score_array(values, argument, first)
+    elif any(_is_row(kind) for kind in set(map(type, values))):
+        return _read_score_rows(values, argument, first)
+    return _read_labels(values, argument, first, optional=True)
+
+
+def read_references(values: Any, first: int = 0) -> np.ndarray:
+    return _read_labels(as_column(values, "references"), "references", first, optional=False)
+
+
+def join_predictions(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Parts of one kind, labels or rows; a batch with nothing scored goes with either."""
+    if all(part.ndim == 1 for part in parts):
+        return list(parts)
+    joined = []
+    first = 0
+    for part in parts:
+        if part.ndim == 1:
+            if (part != UNSCORED).any():
+                position = int((part != UNSCORED).argmax())
+                raise ValueError(
+                    f"predictions[{first + position}] is {EMOTIONS[part[position]]!r}, "
+                    "but other rows are eight scores; labels or rows, not both"
+                )
+            part = np.full((len(part), len(EMOTIONS)), np.nan)
+        joined.append(part)
+        first += len(part)
+    return joined
+
+
+def decide(
+    parts: Sequence[np.ndarray], scores: str, ties: str, argument: str
+) -> tuple[np.ndarray, str | None]:
+    """int8 labels of all parts, and what their rows of scores are."""
+    if parts[0].ndim == 1:
+        if scores != "auto":
+            raise ValueError(f"scores is {scores!r}, but {argument}[0] is a label, not a row of eight scores")
+        return concatenate(parts), None
+    kind = _guess_scores(parts) if scores == "auto" else scores
+    labels = np.empty(sum(map(len, parts)), np.int8)
+    for start, rows in row_blocks(parts):
+        unscored = np.isnan(rows[:, 0])
+        if kind == "probabilities":
+            _check_probabilities(rows, unscored, start, argument, scores)
+        largest = rows.max(axis=1, keepdims=True)
+        if ties == "error":
+            tied = (rows == largest).sum(axis=1) > 1
+            if tied.any():
+                position = int(tied.argmax())
+                twin = np.flatnonzero(rows[position] == largest[position])[:2].tolist()
+                raise ValueError(
+                    f"{argument}[{start + position}] is a tie of {EMOTIONS[twin[0]]} and "
+                    f"{EMOTIONS[twin[1]]} at {largest[position, 0]:g}; ties='first' takes the first"
+                )
+        labels[start : start + len(rows)] = np.where(unscored, UNSCORED, rows.argmax(axis=1))
+    return labels, kind
+
+
+def row_blocks(parts: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+    """(position of the first row, rows in float64), a few megabytes at a time."""
+    first = 0
+    for part in parts:
+        for start in range(0, len(part), _ROW_BLOCK):
+            yield first + start, part[start : start + _ROW_BLOCK].astype(np.float64)
+        first += len(part)
+
+
+def _guess_scores(parts: Sequence[np.ndarray]) -> str:
+    all_inside = True
+    for _, rows in row_blocks(parts):
+        unscored = np.isnan(rows[:, 0])
+        inside = ((rows >= 0) & (rows <= 1)).all(axis=1)
+        if (inside & (abs(rows.sum(axis=1) - 1) <= SUM_TOLERANCE)).any():
+            return "probabilities"
+        all_inside &= bool((inside | unscored).all())
+    return "probabilities" if all_inside else "logits"
+
+
+def _check_probabilities(
+    rows: np.ndarray, unscored: np.ndarray, start: int, argument: str, scores: str
+) -> None:
+    hint = "; scores='logits' if these are logits" if scores == "auto" else ""
+    outside = ((rows < 0) | (rows > 1)).any(axis=1)
+    if outside.any():
+        position = int(outside.argmax())
+        column = int(((rows[position] < 0) | (rows[position] > 1)).argmax())
+        raise ValueError(
+            f"{argument}[{start + position}][{column}] is {rows[position, column]:g}; "
+            f"a probability is 0..1{hint}"
+        )
+    sums = rows.sum(axis=1)
+    off = ~unscored & (abs(sums - 1) > SUM_TOLERANCE)
+    if off.any():
+        position = int(off.argmax())
+        raise ValueError(
+            f"{argument}[{start + position}] sums to {sums[position]:.6g}; eight probabilities sum to 1{hint}"
+        )
+
+
+def as_column(values: Any, argument: str) -> np.ndarray | list[Any]:
+    """A numpy array as it is, anything else that can be listed as a list."""
+    if isinstance(values, np.ma.MaskedArray):
+        return values.tolist()
+    if values is None:
+        raise ValueError(f"{argument} is missing")
+    if hasattr(values, "__array__"):
+        array = np.asarray(values)
+        if array.dtype.kind == "O":
+            return array.tolist()
+        if array.ndim:
+            return array if len(array) else array.reshape(0)
+    elif isinstance(values, (list, tuple)):
+        return list(values) if isinstance(values, tuple) else values
+    elif hasattr(values, "__iter__") and not isinstance(values, (str, bytes, Mapping, Set)):
+        return list(values)
+    raise ValueError(f"{argument} is {show(values)}; allowed: a list or an array of one value a row")
+
+
+def check_length(argument: str, length: int, other: str, expected: int) -> None:
+    if length != expected:
+        raise ValueError(f"{argument} has {length} values, but {other} has {expected}")
+
+
+def concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def show(value: Any) -> str:
+    """repr on one line and short enough for an error."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _read_labels(values: np.ndarray | list[Any], argument: str, first: int, *, optional: bool) -> np.ndarray:
+    if isinstance(values, list):
+        kinds = set(map(type, values))
+        if kinds == {int}:
+            try:
+                return _read_labels(np.array(values, np.int64), argument, first, optional=optional)
+            except OverflowError:
+                return _read_each_label(values, argument, first, optional)
+        elif kinds <= {str, type(None)}:
+            return _read_names(values, argument, first, optional)
+        else:
+            return _read_each_label(values, argument, first, optional)
+    if values.ndim > 1:
+        raise ValueError(f"{argument} has shape {values.shape}; allowed: one label a row")
+    if values.dtype.kind == "U":
+        return _read_name_array(values, argument, first, optional)
+    labels = np.empty(len(values), np.int8)
+    for start in range(0, len(values), _LABEL_BLOCK):
+        block = values[start : start + _LABEL_BLOCK]
+        if block.dtype.kind not in "iu" or block.min() < 0 or block.max() > 7:
+            _read_each_label(block.tolist(), argument, first + start, optional)
+        labels[start : start + len(block)] = block
+    return labels
+
+
+def _read_names(values: Sequence[str | None], argument: str, first: int, optional: bool) -> np.ndarray:
+    labels = np.fromiter(map(_INDEX.get, values, itertools.repeat(_UNREAD)), np.int8, len(values))
+    rest = np.flatnonzero(labels == _UNREAD).tolist()
+    _read_spellings(labels, rest, [values[position] for position in rest], argument, first, optional)
+    return labels
+
+
+def _read_name_array(values: np.ndarray, argument: str, first: int, optional: bool) -> np.ndarray:
+    labels = np.full(len(values), _UNREAD, np.int8)
+    for start in range(0, len(values), _LABEL_BLOCK):
+        block = values[start : start + _LABEL_BLOCK]
+        found = labels[start : start + _LABEL_BLOCK]
+        for index, name in enumerate(EMOTIONS):
+            found[block == name] = index
+        rest = np.flatnonzero(found == _UNREAD)
+        _read_spellings(found, rest.tolist(), block[rest].tolist(), argument, first + start, optional)
+    return labels
+
+
+def _read_spellings(
+    labels: np.ndarray,
+    positions: Sequence[int],
+    values: Sequence[str | None],
+    argument: str,
+    first: int,
+    optional: bool,
+) -> None:
+    """Fill in the labels that are not plain names; each spelling is read once."""
+    seen: dict[str | None, int] = {}
+    for position, value in zip(positions, values, strict=True):
+        if value not in seen:
+            seen[value] = _read_label(value, argument, first + position, optional)
+        labels[position] = seen[value]
+
+
+def _read_each_label(values: Sequence[Any], argument: str, first: int, optional: bool) -> np.ndarray:
+    return np.fromiter(
+        (_read_label(value, argument, first + position, optional) for position, value in enumerate(values)),
+        np.int8,
+        len(values),
+    )
+
+
+def _read_label(value: Any, argument: str, position: int, optional: bool) -> int:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        if optional:
+            return UNSCORED
+    elif isinstance(value, str):
+        text = value.strip().lower()
+        if text in _INDEX:
+            return _INDEX[text]
+        if text in set("01234567"):
+            return int(text)
+    elif not isinstance(value, (bool, np.bool_)):
+        try:
+            index = operator.index(value)
+        except TypeError:
+            index = -1
+        if 0 <= index < len(EMOTIONS):
+            return index
+    none = ", or None" if optional else ""
+    raise ValueError(f"{argument}[{position}] is {show(value)}; {_ALLOWED_LABEL}{none}")
+
+
+def _is_row(kind: type) -> bool:
+    return hasattr(kind, "__len__") and not issubclass(kind, (str, bytes))
+
+
+def _read_score_array(rows: np.ndarray, argument: str, first: int) -> np.ndarray:
+    if rows.shape[1] != len(EMOTIONS):
+        raise ValueError(f"{argument}[{first}] has {rows.shape[1]} values; a row of scores has 8")
+    if rows.dtype.kind not in "iuf":
+        raise ValueError(f"{argument}[{first}][0] is {show(rows[0, 0].item())}; a score is a number")
+    for start in range(0, len(rows), _ROW_BLOCK):
+        _check_finite(rows[start : start + _ROW_BLOCK], argument, first + start)
+    return rows
+
+
+def _read_score_rows(values: Sequence[Any], argument: str, first: int) -> np.ndarray:
+    rows = np.full((len(values), len(EMOTIONS)), np.nan)
+    for position, value in enumerate(values):
+        where = f"{argument}[{first + position}]"
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        if not _is_row(type(value)):
+            raise ValueError(
+                f"{where} is {show(value)}, but other rows are eight scores; labels or rows, not both"
+            )
+        if len(value) != len(EMOTIONS):
+            raise ValueError(f"{where} has {len(value)} values; a row of scores has 8")
+        for column, number in enumerate(value):
+            if isinstance(number, (str, bytes, bool, np.bool_)) or not hasattr(number, "__float__"):
+                raise ValueError(f"{where}[{column}] is {show(number)}; a score is a number")
+        rows[position] = np.asarray(value, np.float64)
+        _check_finite(rows[position : position + 1], argument, first + position)
+    return rows
+
+
+def _check_finite(rows: np.ndarray, argument: str, first: int) -> None:
+    finite = np.isfinite(rows)
+    if not finite.all():
+        position, column = np.argwhere(~finite)[0].tolist()
+        raise ValueError(
+            f"{argument}[{first + position}][{column}] is {rows[position, column]}; a score is finite"
+        )
