@@ -96,6 +96,11 @@ class Failure:
     errno: int | None = None
     traceback: str = field(default="", repr=False, compare=False)
 
+    @property
+    def summary(self) -> str:
+        """The reason with the type before it."""
+        return self.type if self.reason == self.type else f"{self.type}: {self.reason}"
+
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Describe an exception by values that survive the way from process to process."""

@@ -17,6 +17,7 @@ from enum import Enum
 from emovid_dataset.engine.base import Failure, FailureKind, Part, StageError, WorkerTraceback
 
 _PERHAPS_THE_MACHINE = frozenset((FailureKind.KILLED, FailureKind.OUT_OF_MEMORY, FailureKind.TIMED_OUT))
+_STARVED = ": most likely out of memory; try fewer workers or a larger machine"  # SIGKILL is the OOM killer's
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,10 @@ def stop_error(stage: str, part: Part, failure: Failure) -> Exception:
         return _as_raised(stage, part.key, failure)
     twice = "twice, the second time with nothing beside it"
     reason = {
-        FailureKind.RAISED: f"{failure.type}: {failure.reason}",
+        FailureKind.RAISED: failure.summary,
         FailureKind.CRASHED: failure.reason,
-        FailureKind.KILLED: (
-            f"{failure.reason} {twice}: most likely out of memory; try fewer workers or a larger machine"
-        ),
-        FailureKind.OUT_OF_MEMORY: (
-            f"out of memory {twice} ({failure.type}: {failure.reason}); it takes a larger machine"
-        ),
+        FailureKind.KILLED: f"{failure.reason} {twice}" + (_STARVED if failure.type == "SIGKILL" else ""),
+        FailureKind.OUT_OF_MEMORY: f"out of memory {twice} ({failure.summary}); it takes a larger machine",
         FailureKind.TIMED_OUT: f"{failure.reason} {twice}",
     }[failure.kind]
     return _chained(StageError(stage, part.key, reason), failure)
@@ -100,7 +97,7 @@ def _as_raised(stage: str, part: str | None, failure: Failure) -> Exception:
     elif failure.kind is FailureKind.CRASHED:
         error = StageError(stage, part, failure.reason)
     else:
-        error = StageError(stage, part, f"{failure.type}: {failure.reason}")
+        error = StageError(stage, part, failure.summary)
     return _chained(error, failure)
 
 

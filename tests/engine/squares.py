@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from gates import knock, pass_through
 
 from emovid_dataset.engine import Failure, Part, Record, Resources, Stage
@@ -82,6 +83,7 @@ class Squares(Stage[Batch, str]):
                 getattr(Mischief(self.log), self.does[number])()
             store.put(f"squares/{number}", str(number**2).encode())
             yield {"number": number, "square": number**2}
+        self.note(f"end {part.key}")
 
     def refuse(self, part: Batch, failure: Failure) -> Iterator[Record] | None:
         if not self.refuses:
@@ -123,6 +125,12 @@ class Mischief:
     def kill_once(self) -> None:
         if self.is_first_time():
             self.kill()
+
+    def kill_once_then_count_workers(self) -> None:
+        self.kill_once()
+        siblings = psutil.Process().parent().children()  # type: ignore[union-attr]
+        count = sum("spawn_main" in " ".join(sibling.cmdline()) for sibling in siblings)
+        (self.log / "workers").write_text(str(count))
 
     def exhaust(self) -> None:
         raise MemoryError

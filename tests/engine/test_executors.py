@@ -143,7 +143,7 @@ def test_a_part_that_lost_its_outputs_and_now_fails_is_not_done(
     store.delete("squares/5")
     with pytest.raises(StageError):
         run(engine, replace(stage, does={5: "raise_value_error"}, refuses=False), store)
-    with pytest.raises(ValueError, match="square: part [45]-[45] is not done; run the same command again"):
+    with pytest.raises(ValueError, match=r"square: part [45]-[45] is not done; run the same command again"):
         list(records(stage, store))
 
 
@@ -235,7 +235,7 @@ def test_a_crash_that_cannot_be_refused_stops_the_run(
     processes: Executor, store: LocalFolder, log: Path
 ) -> None:
     stage = Squares(log, does={5: "segfault"}, refuses=False)
-    with pytest.raises(StageError, match="^square: part 5-5: the worker process died of SIGSEGV$"):
+    with pytest.raises(StageError, match=r"^square: part 5-5: the worker process died of SIGSEGV$"):
         run(processes, stage, store)
 
 
@@ -256,11 +256,8 @@ def test_an_error_of_the_environment_stops_the_run_at_once(
 # what the machine may have done
 
 
-@pytest.mark.parametrize("mischief", ["exhaust_once"])
-def test_a_part_out_of_memory_is_tried_again(
-    engine: Executor, store: LocalFolder, log: Path, mischief: str
-) -> None:
-    stage = Squares(log, does={5: mischief})
+def test_a_part_out_of_memory_is_tried_again(engine: Executor, store: LocalFolder, log: Path) -> None:
+    stage = Squares(log, does={5: "exhaust_once"})
     assert {done.outcome for done in run(engine, stage, store)} == {Outcome.DONE}
     assert done_log(stage, "run").count("4-7") == 2
     assert_all_done_but(stage, store, {})
@@ -269,7 +266,7 @@ def test_a_part_out_of_memory_is_tried_again(
 @pytest.mark.parametrize(
     ("mischief", "text"),
     [
-        ("exhaust", "MemoryError: MemoryError"),
+        ("exhaust", "MemoryError"),
         ("exhaust_gpu", "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB"),
     ],
 )
@@ -296,16 +293,22 @@ def test_a_killed_worker_costs_nothing(processes: Executor, store: LocalFolder, 
     assert_all_done_but(stage, store, {})
 
 
-@pytest.mark.parametrize(("mischief", "name"), [("kill", "SIGKILL"), ("terminate", "SIGTERM")])
+@pytest.mark.parametrize(
+    ("mischief", "name", "advice"),
+    [
+        ("kill", "SIGKILL", ": most likely out of memory; try fewer workers or a larger machine"),
+        ("terminate", "SIGTERM", ""),
+    ],
+)
 def test_what_is_always_killed_stops_the_run_which_goes_on_elsewhere(
-    processes: Executor, store: LocalFolder, log: Path, mischief: str, name: str
+    processes: Executor, store: LocalFolder, log: Path, mischief: str, name: str, advice: str
 ) -> None:
     stage = Squares(log, does={5: mischief})
     with pytest.raises(StageError) as caught:
         run(processes, stage, store)
     assert str(caught.value) == (
-        f"square: part 5-5: the worker process died of {name} twice, the second time with nothing beside it: "
-        "most likely out of memory; try fewer workers or a larger machine"
+        f"square: part 5-5: the worker process died of {name} twice, the second time with nothing beside it"
+        + advice
     )
     assert store.exists("ledger/square/0-3.jsonl") and store.exists("ledger/square/4-4.jsonl")
     assert not store.exists("ledger/square/5-5.jsonl")
@@ -351,7 +354,7 @@ def test_every_worker_is_set_up_and_closed_once(engine: Executor, store: LocalFo
         ("raise_value_error", ValueError, "not a\\x1b[0m square"),
         ("miss_a_file", FileNotFoundError, "[Errno 2] No such file or directory: 'weights.safetensors'"),
         ("miss_a_package", StageError, "square: ModuleNotFoundError: No module named 'frobnicate'"),
-        ("exhaust", StageError, "square: MemoryError: MemoryError"),
+        ("exhaust", StageError, "square: MemoryError"),
     ],
 )
 def test_a_setup_that_fails_stops_the_run_with_its_own_error(
@@ -366,7 +369,7 @@ def test_a_setup_that_fails_stops_the_run_with_its_own_error(
 
 def test_a_setup_that_crashes_refuses_nothing(processes: Executor, store: LocalFolder, log: Path) -> None:
     stage = Squares(log, at_setup="segfault")
-    with pytest.raises(StageError, match="^square: the worker process died of SIGSEGV while it was set up$"):
+    with pytest.raises(StageError, match=r"^square: the worker process died of SIGSEGV while it was set up$"):
         run(processes, stage, store)
     assert list(store.list("")) == []
 
@@ -426,12 +429,12 @@ def test_executors_by_name() -> None:
     assert isinstance(executor(), Processes)
     three = executor("processes", 3)
     assert isinstance(three, Processes) and three.workers == 3
-    with pytest.raises(ValueError, match="^engine is 'slurm'; it must be one of processes, serial$"):
+    with pytest.raises(ValueError, match=r"^engine is 'slurm'; it must be one of processes, serial$"):
         executor("slurm")
     for name in ("serial", "processes"):
-        with pytest.raises(ValueError, match="^workers is 0; it must be at least 1$"):
+        with pytest.raises(ValueError, match=r"^workers is 0; it must be at least 1$"):
             executor(name, 0)
-    with pytest.raises(ValueError, match="^workers is 0; it must be at least 1$"):
+    with pytest.raises(ValueError, match=r"^workers is 0; it must be at least 1$"):
         Processes(0)
 
 

@@ -1,0 +1,36 @@
+"""A script that runs the stage of squares in processes: run_squares.py STORE LOG WORKERS STAGE-AS-JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from gates import knock, pass_through
+
+if __name__ == "__mp_main__" and (Path(sys.argv[2]) / "importing").exists():
+    # a worker that is still being started
+    knock(Path(sys.argv[2]) / "importing")
+    pass_through(Path(sys.argv[2]) / "import")
+
+
+def main() -> int:
+    from local_folder import LocalFolder
+    from squares import Squares
+
+    from emovid_dataset.engine import Processes
+
+    store, log, workers, fields = sys.argv[1:]
+    values = json.loads(fields)
+    values["does"] = {int(number): mischief for number, mischief in values.get("does", {}).items()}
+    try:
+        Processes(int(workers)).run(
+            Squares(Path(log), **values), LocalFolder(Path(store)), on_done=lambda done: None
+        )
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Worker processes: who dies of what, who sees Ctrl-C, and who is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from gates import Gate
+from local_folder import LocalFolder
+from squares import Squares
+
+from emovid_dataset.engine import Done, Outcome, Processes, StageError, records
+
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def script(store: LocalFolder, log: Path, workers: int, **stage: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process with a process group of its own that runs the stage; nothing of it is left afterwards."""
+    command = [sys.executable, str(HERE / "run_squares.py"), str(store.root), str(log), str(workers)]
+    process = subprocess.Popen(
+        [*command, json.dumps(stage)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def wait_until_gone(family: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive, f"left behind: {alive}"
+
+
+def test_a_crash_costs_its_part_and_not_the_one_beside_it(store: LocalFolder, log: Path) -> None:
+    here, go, crash = Gate(log / "here"), Gate(log / "go"), Gate(log / "crash")
+    stage = Squares(log, count=2, size=1, does={0: "knock_and_wait", 1: "wait_and_segfault"})
+    told: list[tuple[str, Outcome]] = []
+
+    def on_done(done: Done) -> None:
+        told.append((done.part.key, done.outcome))
+        if done.outcome is Outcome.REFUSED:
+            here.wait()  # the other part began before
+            go.open()  # and ends after
+
+    crash.open()
+    Processes(2).run(stage, store, on_done=on_done)
+    assert told == [("1-1", Outcome.REFUSED), ("0-0", Outcome.DONE)]
+    assert sorted((log / "log.txt").read_text().split("\n")).count("run 0-0") == 1
+
+
+def test_what_was_killed_is_tried_again_with_no_other_worker_alive(store: LocalFolder, log: Path) -> None:
+    stage = Squares(log, count=12, size=1, does={5: "kill_once_then_count_workers"})
+    Processes(3).run(stage, store, on_done=lambda done: None)
+    assert (log / "workers").read_text() == "1"
+    assert len(list(store.list("ledger/"))) == 12
+
+
+def test_ctrl_c_leaves_no_worker_and_what_is_done(store: LocalFolder, log: Path) -> None:
+    here = Gate(log / "here")
+    with script(store, log, 2, size=1, does={4: "knock_and_hang", 5: "knock_and_hang"}) as process:
+        here.wait(2)
+        family = workers_of(process)
+        assert len(family) == 2
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors) == (130, "")
+        wait_until_gone(family)
+    assert sorted(store.list("ledger/")) == [f"ledger/square/{n}-{n}.jsonl" for n in range(4)]
+    Processes(2).run(Squares(log, size=1), store, on_done=lambda done: None)
+    assert [record["number"] for record in records(Squares(log, size=1), store)] == list(range(16))
+
+
+def test_workers_do_not_see_ctrl_c_even_while_they_import(store: LocalFolder, log: Path) -> None:
+    importing, go = Gate(log / "importing"), Gate(log / "import")
+    with script(store, log, 2, size=1) as process:
+        importing.wait(2)
+        family = workers_of(process)
+        assert len(family) == 2
+        for worker in family:
+            os.kill(worker.pid, signal.SIGINT)
+        go.open(2)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    assert len(list(store.list("ledger/"))) == 16
+
+
+def test_workers_do_not_see_ctrl_c_while_they_work(store: LocalFolder, log: Path) -> None:
+    here, go = Gate(log / "here"), Gate(log / "go")
+    with script(store, log, 2, size=1, does={4: "knock_and_wait", 5: "knock_and_wait"}) as process:
+        here.wait(2)
+        for worker in workers_of(process):
+            os.kill(worker.pid, signal.SIGINT)
+        go.open(2)
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("moment", ["at work", "while they import"])
+def test_workers_end_with_a_parent_that_is_killed(store: LocalFolder, log: Path, moment: str) -> None:
+    here = Gate(log / ("here" if moment == "at work" else "importing"))
+    go = Gate(log / "import") if moment != "at work" else None
+    with script(store, log, 2, size=1, does={0: "knock_and_hang", 1: "knock_and_hang"}) as process:
+        here.wait(2)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers_of(process)) == 2
+        process.kill()
+        process.wait()
+        if go is not None:
+            go.open(2)
+        wait_until_gone(family)
+
+
+def test_an_exception_in_the_parent_leaves_no_worker(store: LocalFolder, log: Path) -> None:
+    here = Gate(log / "here")
+
+    class Enough(Exception):
+        pass
+
+    def stop(done: Done) -> None:
+        here.wait()
+        raise Enough
+
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(Enough):
+        Processes(2).run(Squares(log, size=1, does={1: "knock_and_hang"}), store, on_done=stop)
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert [child for child in left if "spawn_main" in " ".join(child.cmdline())] == []
+
+
+def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: LocalFolder, log: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    told: list[Done] = []
+
+    def kill_the_worker(done: Done) -> None:
+        told.append(done)
+        if len(told) == 1:
+            children = [c for c in psutil.Process().children() if c.pid not in before]
+            (worker,) = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+            os.kill(worker.pid, signal.SIGSEGV)
+            while worker.status() != psutil.STATUS_ZOMBIE:
+                os.sched_yield()
+
+    Processes(1).run(Squares(log, count=8), store, on_done=kill_the_worker)
+    assert [done.outcome for done in told] == [Outcome.DONE, Outcome.DONE]
+    setups = [line for line in (log / "log.txt").read_text().splitlines() if line.startswith("setup 0 ")]
+    assert len(setups) == 2
+
+
+def test_a_death_is_noticed_though_an_orphan_keeps_its_pipe_open(store: LocalFolder, log: Path) -> None:
+    stage = Squares(log, count=4, size=1, does={2: "leave_an_orphan_and_die"})
+    told: list[Done] = []
+    try:
+        Processes(1).run(stage, store, on_done=told.append)
+    finally:
+        os.kill(int((log / "orphan").read_text()), signal.SIGKILL)
+    assert [done.part.key for done in told if done.outcome is Outcome.REFUSED] == ["2-2"]
+
+
+def test_a_script_without_a_guard_is_told_what_it_lacks(store: LocalFolder, log: Path) -> None:
+    command = [sys.executable, str(HERE / "run_without_guard.py"), str(store.root), str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        'RuntimeError: processes do not start; a script must call this under `if __name__ == "__main__":`'
+    )
+    assert list(store.list("")) == []
+
+
+def test_a_stage_that_the_workers_cannot_load_stops_the_run(store: LocalFolder, log: Path) -> None:
+    module = type(sys)("a_module_of_this_process_only")
+    exec("from squares import Squares\nclass Local(Squares):\n    pass", module.__dict__)
+    module.Local.__module__ = module.__name__
+    sys.modules[module.__name__] = module
+    try:
+        with pytest.raises(StageError, match=r"^square: ModuleNotFoundError: No module named 'a_module_of"):
+            Processes(1).run(module.Local(log), store, on_done=lambda done: None)
+    finally:
+        del sys.modules[module.__name__]
+    assert list(store.list("")) == []
+
+
+def test_no_more_processes_are_started_than_there_are_parts(store: LocalFolder, log: Path) -> None:
+    Processes(8).run(Squares(log, count=4, size=2), store, on_done=lambda done: None)
+    setups = [line for line in (log / "log.txt").read_text().splitlines() if line.startswith("setup")]
+    assert len(setups) <= 2
