@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from local_folder import LocalFolder
+
+from emovid_dataset.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "store")
+def store(tmp_path: Path) -> Store:
+    return Store.at(tmp_path / "store")
 
 
 @pytest.fixture

@@ -15,18 +15,16 @@ if __name__ == "__mp_main__" and (Path(sys.argv[2]) / "importing").exists():
 
 
 def main() -> int:
-    from local_folder import LocalFolder
     from squares import Squares
 
     from emovid_dataset.engine import Processes
+    from emovid_dataset.store import Store
 
     store, log, workers, fields = sys.argv[1:]
     values = json.loads(fields)
     values["does"] = {int(number): mischief for number, mischief in values.get("does", {}).items()}
     try:
-        Processes(int(workers)).run(
-            Squares(Path(log), **values), LocalFolder(Path(store)), on_done=lambda done: None
-        )
+        Processes(int(workers)).run(Squares(Path(log), **values), Store.at(store), on_done=lambda done: None)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from local_folder import LocalFolder
 from squares import Squares
 
 from emovid_dataset.engine import Processes
+from emovid_dataset.store import Store
 
-Processes(2).run(Squares(Path(sys.argv[2])), LocalFolder(Path(sys.argv[1])), on_done=lambda done: None)
+Processes(2).run(Squares(Path(sys.argv[2])), Store.at(sys.argv[1]), on_done=lambda done: None)

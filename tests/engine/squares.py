@@ -8,12 +8,12 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 from gates import knock, pass_through
 
 from emovid_dataset.engine import Failure, Part, Record, Resources, Stage
+from emovid_dataset.store import Store
 
 
 @dataclass(frozen=True)  # without slots, so that a test can watch how many are alive
@@ -62,7 +62,7 @@ class Squares(Stage[Batch, str]):
     def resources(self) -> Resources:  # type: ignore[override]
         return Resources(timeout=self.timeout)
 
-    def parts(self, store: Any) -> Iterator[Batch]:
+    def parts(self, store: Store) -> Iterator[Batch]:
         for first in range(0, self.count, self.size):
             yield batch(range(first, min(first + self.size, self.count)))
 
@@ -75,7 +75,7 @@ class Squares(Stage[Batch, str]):
     def close(self, state: str) -> None:
         self.note(f"close {state.removeprefix('worker ')} {os.getpid()}")
 
-    def run(self, state: str, part: Batch, store: Any) -> Iterator[Record]:
+    def run(self, state: str, part: Batch, store: Store) -> Iterator[Record]:
         assert state.startswith("worker ")
         self.note(f"run {part.key}")
         for number in part.numbers:
@@ -99,7 +99,7 @@ class Squares(Stage[Batch, str]):
 class CheckedSquares(Squares):
     """The same, where a part counts as done only while its outputs are there."""
 
-    def is_whole(self, part: Batch, records: Iterable[Record], store: Any) -> bool:
+    def is_whole(self, part: Batch, records: Iterable[Record], store: Store) -> bool:
         return all(store.exists(f"squares/{record['number']}") for record in records if "square" in record)
 
 

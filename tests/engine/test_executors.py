@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from local_folder import LocalFolder
 from squares import Batch, CheckedSquares, Squares, batch
 
 from emovid_dataset.engine import (
@@ -28,6 +27,7 @@ from emovid_dataset.engine import (
     records,
     run_stage,
 )
+from emovid_dataset.store import Store
 
 ENGINES = {"serial": Serial(), "one process": Processes(1), "two processes": Processes(2)}
 
@@ -42,7 +42,7 @@ def processes(request: pytest.FixtureRequest) -> Executor:
     return ENGINES[request.param]
 
 
-def run(engine: Executor, stage: Squares, store: LocalFolder) -> list[Done]:
+def run(engine: Executor, stage: Squares, store: Store) -> list[Done]:
     told: list[Done] = []
     engine.run(stage, store, on_done=told.append)
     return told
@@ -55,12 +55,12 @@ def done_log(stage: Squares, kind: str) -> list[str]:
     return [line.partition(" ")[2] for line in lines if line.startswith(f"{kind} ")]
 
 
-def squares(store: LocalFolder) -> dict[int, int]:
+def squares(store: Store) -> dict[int, int]:
     names = store.list("squares/")
     return {int(name.removeprefix("squares/")): int(store.read(name)) for name in names}
 
 
-def assert_all_done_but(stage: Squares, store: LocalFolder, refused: dict[int, str]) -> None:
+def assert_all_done_but(stage: Squares, store: Store, refused: dict[int, str]) -> None:
     """Every number is squared, except those that are refused for the given reasons."""
     wanted: list[Record] = [
         {"number": number, "reason": refused[number]}
@@ -76,7 +76,7 @@ def assert_all_done_but(stage: Squares, store: LocalFolder, refused: dict[int, s
 
 
 @pytest.mark.parametrize("size", [1, 3, 16])
-def test_all_parts_are_done_and_told_of(engine: Executor, store: LocalFolder, log: Path, size: int) -> None:
+def test_all_parts_are_done_and_told_of(engine: Executor, store: Store, log: Path, size: int) -> None:
     stage = Squares(log, size=size)
     told = run(engine, stage, store)
     assert {done.outcome for done in told} == {Outcome.DONE}
@@ -84,16 +84,14 @@ def test_all_parts_are_done_and_told_of(engine: Executor, store: LocalFolder, lo
     assert_all_done_but(stage, store, {})
 
 
-def test_the_ledger_has_one_file_per_part(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_the_ledger_has_one_file_per_part(engine: Executor, store: Store, log: Path) -> None:
     run(engine, Squares(log, count=4, size=2), store)
     assert list(store.list("ledger/")) == ["ledger/square/0-1.jsonl", "ledger/square/2-3.jsonl"]
     lines = store.read("ledger/square/2-3.jsonl").splitlines()
     assert [json.loads(line) for line in lines] == [{"number": 2, "square": 4}, {"number": 3, "square": 9}]
 
 
-def test_a_rerun_does_nothing_and_tells_of_everything(
-    engine: Executor, store: LocalFolder, log: Path
-) -> None:
+def test_a_rerun_does_nothing_and_tells_of_everything(engine: Executor, store: Store, log: Path) -> None:
     stage = Squares(log)
     run(engine, stage, store)
     before = (stage.log / "log.txt").read_text()
@@ -104,7 +102,7 @@ def test_a_rerun_does_nothing_and_tells_of_everything(
     assert (stage.log / "log.txt").read_text() == before, "something was set up or run"
 
 
-def test_a_run_goes_on_on_another_executor(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_run_goes_on_on_another_executor(engine: Executor, store: Store, log: Path) -> None:
     run(Serial(), Squares(log, count=8), store)
     stage = Squares(log)
     told = run(engine, stage, store)
@@ -113,7 +111,7 @@ def test_a_run_goes_on_on_another_executor(engine: Executor, store: LocalFolder,
     assert_all_done_but(stage, store, {})
 
 
-def test_a_part_whose_outputs_are_gone_is_done_again(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_part_whose_outputs_are_gone_is_done_again(engine: Executor, store: Store, log: Path) -> None:
     stage = CheckedSquares(log)
     run(engine, stage, store)
     store.delete("squares/5")
@@ -127,7 +125,7 @@ def test_a_part_whose_outputs_are_gone_is_done_again(engine: Executor, store: Lo
     assert_all_done_but(stage, store, {})
 
 
-def test_looking_for_outputs_needs_no_setup(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_looking_for_outputs_needs_no_setup(engine: Executor, store: Store, log: Path) -> None:
     stage = CheckedSquares(log)
     run(engine, stage, store)
     (log / "log.txt").unlink()
@@ -136,7 +134,7 @@ def test_looking_for_outputs_needs_no_setup(engine: Executor, store: LocalFolder
 
 
 def test_a_part_that_lost_its_outputs_and_now_fails_is_not_done(
-    engine: Executor, store: LocalFolder, log: Path
+    engine: Executor, store: Store, log: Path
 ) -> None:
     stage = CheckedSquares(log)
     run(engine, stage, store)
@@ -147,7 +145,7 @@ def test_a_part_that_lost_its_outputs_and_now_fails_is_not_done(
         list(records(stage, store))
 
 
-def test_records_of_a_stage_that_is_not_done(store: LocalFolder, log: Path) -> None:
+def test_records_of_a_stage_that_is_not_done(store: Store, log: Path) -> None:
     run(Serial(), Squares(log, count=4), store)
     found = records(Squares(log, count=8), store)
     assert [next(found)["number"] for _ in range(4)] == [0, 1, 2, 3]
@@ -166,7 +164,7 @@ def test_records_of_a_stage_that_is_not_done(store: LocalFolder, log: Path) -> N
     ],
 )
 def test_an_exception_is_narrowed_down_to_its_row(
-    engine: Executor, store: LocalFolder, log: Path, mischief: str, reason: str
+    engine: Executor, store: Store, log: Path, mischief: str, reason: str
 ) -> None:
     stage = Squares(log, size=16, does={5: mischief})
     told = run(engine, stage, store)
@@ -189,7 +187,7 @@ def test_an_exception_is_narrowed_down_to_its_row(
     ],
 )
 def test_a_crash_is_narrowed_down_to_its_row(
-    processes: Executor, store: LocalFolder, log: Path, mischief: str, reason: str
+    processes: Executor, store: Store, log: Path, mischief: str, reason: str
 ) -> None:
     stage = Squares(log, size=16, does={5: mischief})
     told = run(processes, stage, store)
@@ -199,7 +197,7 @@ def test_a_crash_is_narrowed_down_to_its_row(
     assert len(runs) == len(set(runs)) == 9, "a part was run twice"
 
 
-def test_a_rerun_does_not_crash_again(processes: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_rerun_does_not_crash_again(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, size=16, does={5: "segfault"})
     run(processes, stage, store)
     for number in (5, 6, 7):  # as if killed when it had found the fault
@@ -212,7 +210,7 @@ def test_a_rerun_does_not_crash_again(processes: Executor, store: LocalFolder, l
 
 
 def test_a_division_that_a_stage_no_longer_makes_is_forgotten(
-    engine: Executor, store: LocalFolder, log: Path
+    engine: Executor, store: Store, log: Path
 ) -> None:
     stage = Squares(log, count=4)
     store.put("ledger/square/0-3.halves", b'{"halves": ["0-0", "1-3"]}\n')
@@ -221,7 +219,7 @@ def test_a_division_that_a_stage_no_longer_makes_is_forgotten(
     assert_all_done_but(stage, store, {})
 
 
-def test_what_cannot_be_refused_stops_the_run(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_what_cannot_be_refused_stops_the_run(engine: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, does={5: "raise_value_error"}, refuses=False)
     with pytest.raises(StageError) as caught:
         run(engine, stage, store)
@@ -231,9 +229,7 @@ def test_what_cannot_be_refused_stops_the_run(engine: Executor, store: LocalFold
     assert_all_done_but(stage, store, {})
 
 
-def test_a_crash_that_cannot_be_refused_stops_the_run(
-    processes: Executor, store: LocalFolder, log: Path
-) -> None:
+def test_a_crash_that_cannot_be_refused_stops_the_run(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, does={5: "segfault"}, refuses=False)
     with pytest.raises(StageError, match=r"^square: part 5-5: the worker process died of SIGSEGV$"):
         run(processes, stage, store)
@@ -241,7 +237,7 @@ def test_a_crash_that_cannot_be_refused_stops_the_run(
 
 @pytest.mark.parametrize("mischief", ["fill_the_disk", "fill_the_disk_of_pyav"])
 def test_an_error_of_the_environment_stops_the_run_at_once(
-    engine: Executor, store: LocalFolder, log: Path, mischief: str
+    engine: Executor, store: Store, log: Path, mischief: str
 ) -> None:
     stage = Squares(log, count=400, does={5: mischief})
     with pytest.raises(OSError) as caught:
@@ -256,7 +252,7 @@ def test_an_error_of_the_environment_stops_the_run_at_once(
 # what the machine may have done
 
 
-def test_a_part_out_of_memory_is_tried_again(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_part_out_of_memory_is_tried_again(engine: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, does={5: "exhaust_once"})
     assert {done.outcome for done in run(engine, stage, store)} == {Outcome.DONE}
     assert done_log(stage, "run").count("4-7") == 2
@@ -271,7 +267,7 @@ def test_a_part_out_of_memory_is_tried_again(engine: Executor, store: LocalFolde
     ],
 )
 def test_what_is_always_out_of_memory_stops_the_run(
-    engine: Executor, store: LocalFolder, log: Path, mischief: str, text: str
+    engine: Executor, store: Store, log: Path, mischief: str, text: str
 ) -> None:
     stage = Squares(log, does={5: mischief})
     with pytest.raises(StageError) as caught:
@@ -285,7 +281,7 @@ def test_what_is_always_out_of_memory_stops_the_run(
     assert [runs.count(key) for key in ("4-7", "4-5", "5-5")] == [2, 1, 2]
 
 
-def test_a_killed_worker_costs_nothing(processes: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_killed_worker_costs_nothing(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, does={5: "kill_once"})
     assert {done.outcome for done in run(processes, stage, store)} == {Outcome.DONE}
     assert (log / "once").exists(), "no worker was killed"
@@ -301,7 +297,7 @@ def test_a_killed_worker_costs_nothing(processes: Executor, store: LocalFolder, 
     ],
 )
 def test_what_is_always_killed_stops_the_run_which_goes_on_elsewhere(
-    processes: Executor, store: LocalFolder, log: Path, mischief: str, name: str, advice: str
+    processes: Executor, store: Store, log: Path, mischief: str, name: str, advice: str
 ) -> None:
     stage = Squares(log, does={5: mischief})
     with pytest.raises(StageError) as caught:
@@ -320,13 +316,13 @@ def test_what_is_always_killed_stops_the_run_which_goes_on_elsewhere(
     assert_all_done_but(stage, store, {})
 
 
-def test_a_part_that_hangs_once_is_tried_again(processes: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_part_that_hangs_once_is_tried_again(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, does={5: "hang_once"}, timeout=2)
     assert {done.outcome for done in run(processes, stage, store)} == {Outcome.DONE}
     assert_all_done_but(stage, store, {})
 
 
-def test_a_part_that_always_hangs_stops_the_run(processes: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_part_that_always_hangs_stops_the_run(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, count=8, does={5: "hang"}, timeout=0.5)
     with pytest.raises(StageError) as caught:
         run(processes, stage, store)
@@ -339,7 +335,7 @@ def test_a_part_that_always_hangs_stops_the_run(processes: Executor, store: Loca
 # setup
 
 
-def test_every_worker_is_set_up_and_closed_once(engine: Executor, store: LocalFolder, log: Path) -> None:
+def test_every_worker_is_set_up_and_closed_once(engine: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, count=64, size=1)
     run(engine, stage, store)
     setups = done_log(stage, "setup")
@@ -358,25 +354,23 @@ def test_every_worker_is_set_up_and_closed_once(engine: Executor, store: LocalFo
     ],
 )
 def test_a_setup_that_fails_stops_the_run_with_its_own_error(
-    engine: Executor, store: LocalFolder, log: Path, mischief: str, kind: type[Exception], message: str
+    engine: Executor, store: Store, log: Path, mischief: str, kind: type[Exception], message: str
 ) -> None:
     stage = Squares(log, at_setup=mischief)
     with pytest.raises(kind) as caught:
         run(engine, stage, store)
     assert type(caught.value) is kind and str(caught.value) == message
-    assert done_log(stage, "run") == [] and list(store.list("")) == []
+    assert done_log(stage, "run") == [] and list(store.list()) == []
 
 
-def test_a_setup_that_crashes_refuses_nothing(processes: Executor, store: LocalFolder, log: Path) -> None:
+def test_a_setup_that_crashes_refuses_nothing(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, at_setup="segfault")
     with pytest.raises(StageError, match=r"^square: the worker process died of SIGSEGV while it was set up$"):
         run(processes, stage, store)
-    assert list(store.list("")) == []
+    assert list(store.list()) == []
 
 
-def test_a_setup_that_is_killed_once_costs_nothing(
-    processes: Executor, store: LocalFolder, log: Path
-) -> None:
+def test_a_setup_that_is_killed_once_costs_nothing(processes: Executor, store: Store, log: Path) -> None:
     stage = Squares(log, at_setup="kill_once")
     assert {done.outcome for done in run(processes, stage, store)} == {Outcome.DONE}
     assert (log / "once").exists()
@@ -390,7 +384,7 @@ drawn: list[weakref.ref[Batch]] = []
 
 @dataclass(frozen=True)
 class Endless(Squares):
-    def parts(self, store: Any) -> Iterator[Batch]:
+    def parts(self, store: Store) -> Iterator[Batch]:
         for number in itertools.count():
             part = batch([number])
             drawn.append(weakref.ref(part))
@@ -401,9 +395,7 @@ class Enough(Exception):
     pass
 
 
-def test_parts_are_drawn_as_they_are_done_and_not_kept(
-    engine: Executor, store: LocalFolder, log: Path
-) -> None:
+def test_parts_are_drawn_as_they_are_done_and_not_kept(engine: Executor, store: Store, log: Path) -> None:
     drawn.clear()
     done = 0
     most = 0
@@ -439,7 +431,7 @@ def test_executors_by_name() -> None:
 
 
 def test_rows_are_counted_and_shown(
-    engine: Executor, store: LocalFolder, log: Path, capfd: pytest.CaptureFixture[str]
+    engine: Executor, store: Store, log: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     stage = Squares(log, count=8, does={5: "raise_value_error"})
     counts = run_stage(stage, store, executor=engine, progress=True, total=8)
@@ -450,10 +442,10 @@ def test_rows_are_counted_and_shown(
     assert capfd.readouterr().err == ""
 
 
-def test_a_record_that_is_not_json_is_the_fault_of_its_part(store: LocalFolder, log: Path) -> None:
+def test_a_record_that_is_not_json_is_the_fault_of_its_part(store: Store, log: Path) -> None:
     @dataclass(frozen=True)
     class NotANumber(Squares):
-        def run(self, state: str, part: Batch, store: Any) -> Iterator[Record]:
+        def run(self, state: str, part: Batch, store: Store) -> Iterator[Record]:
             yield {"square": float("nan")}
 
         def refuse(self, part: Batch, failure: Any) -> Iterable[Record] | None:
@@ -461,4 +453,4 @@ def test_a_record_that_is_not_json_is_the_fault_of_its_part(store: LocalFolder, 
 
     with pytest.raises(StageError, match="a record of part 0-0 cannot be written as JSON"):
         run(Serial(), NotANumber(log, count=1), store)
-    assert list(store.list("")) == []
+    assert list(store.list()) == []

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from local_folder import LocalFolder
 
 from emovid_dataset.engine import Ledger
+from emovid_dataset.store import Store
 
 
 def joined(text: str) -> str:
@@ -46,7 +46,7 @@ def identical(left: Any, right: Any) -> bool:
 @given(st.lists(st.dictionaries(texts, values, max_size=4), max_size=4))
 def test_records_come_back_unchanged(records: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as folder:
-        ledger = Ledger(LocalFolder(Path(folder)), "ledger/prepare")
+        ledger = Ledger(Store.at(folder), "ledger/prepare")
         ledger.write("key", records)
         assert identical(list(ledger.read("key")), records)
         lines = (Path(folder) / "ledger/prepare/key.jsonl").read_bytes().splitlines()
@@ -54,26 +54,24 @@ def test_records_come_back_unchanged(records: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-def test_a_number_that_json_does_not_have_is_an_error_and_leaves_no_file(
-    store: LocalFolder, number: float
-) -> None:
+def test_a_number_that_json_does_not_have_is_an_error_and_leaves_no_file(store: Store, number: float) -> None:
     ledger = Ledger(store, "ledger")
     with pytest.raises(ValueError, match="a record of part key cannot be written as JSON"):
         ledger.write("key", [{"hue": 1.0}, {"hue": [number]}])
-    assert not ledger.has("key") and list(store.list("")) == []
+    assert not ledger.has("key") and list(store.list()) == []
 
 
-def test_records_that_end_in_an_error_leave_no_file(store: LocalFolder) -> None:
+def test_records_that_end_in_an_error_leave_no_file(store: Store) -> None:
     def records() -> Any:
         yield {"number": 1}
         raise RuntimeError("half-way")
 
     with pytest.raises(RuntimeError, match="half-way"):
         Ledger(store, "ledger").write("key", records())
-    assert list(store.list("")) == []
+    assert list(store.list()) == []
 
 
-def test_a_part_without_records_is_done(store: LocalFolder) -> None:
+def test_a_part_without_records_is_done(store: Store) -> None:
     ledger = Ledger(store, "ledger")
     assert not ledger.has("key")
     ledger.write("key", [])
@@ -83,7 +81,7 @@ def test_a_part_without_records_is_done(store: LocalFolder) -> None:
 
 
 @pytest.mark.parametrize("key", ["", ".", "..", ".hidden", "a/b", "a\\b", "a b", "a\n", "é", "x" * 201])
-def test_keys_are_safe_file_names(store: LocalFolder, key: str) -> None:
+def test_keys_are_safe_file_names(store: Store, key: str) -> None:
     ledger = Ledger(store, "ledger")
     for use in (
         lambda: ledger.write(key, []),
@@ -93,7 +91,7 @@ def test_keys_are_safe_file_names(store: LocalFolder, key: str) -> None:
     ):
         with pytest.raises(ValueError, match="is not a safe file name"):
             use()
-    assert list(store.list("")) == []
+    assert list(store.list()) == []
 
 
 @pytest.mark.parametrize(
@@ -105,20 +103,20 @@ def test_keys_are_safe_file_names(store: LocalFolder, key: str) -> None:
         (b"\xff\n", r"ledger/key\.jsonl, line 1: "),
     ],
 )
-def test_a_damaged_file_is_named(store: LocalFolder, data: bytes, message: str) -> None:
+def test_a_damaged_file_is_named(store: Store, data: bytes, message: str) -> None:
     store.put("ledger/key.jsonl", data)
     with pytest.raises(ValueError, match=message):
         list(Ledger(store, "ledger").read("key"))
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"halves": 3}', b"\xff"])
-def test_a_damaged_division_is_named(store: LocalFolder, data: bytes) -> None:
+def test_a_damaged_division_is_named(store: Store, data: bytes) -> None:
     store.put("ledger/key.halves", data)
     with pytest.raises(ValueError, match=r"ledger/key\.halves: the file is damaged"):
         Ledger(store, "ledger").halves("key")
 
 
-def test_entries_are_those_of_the_folder(store: LocalFolder) -> None:
+def test_entries_are_those_of_the_folder(store: Store) -> None:
     ledger = Ledger(store, "ledger/a")
     ledger.write("one", [])
     ledger.write("two.parts", [{"x": 1}])

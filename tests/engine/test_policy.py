@@ -7,12 +7,12 @@ import pickle
 from pathlib import Path
 
 import pytest
-from local_folder import LocalFolder
 from squares import OutOfMemoryError, Squares
 
 from emovid_dataset.engine import Done, Failure, FailureKind, Outcome, StageError
 from emovid_dataset.engine.policy import Action, Attempt, decide
 from emovid_dataset.engine.schedule import Schedule
+from emovid_dataset.store import Store
 
 RAISED = Failure.of(ValueError("broken"))
 DISK_FULL = Failure.of(OSError(errno.ENOSPC, "No space left on device"))
@@ -110,7 +110,7 @@ def test_a_stage_error_survives_the_way_between_processes() -> None:
 # the order of attempts
 
 
-def schedule(stage: Squares, store: LocalFolder, told: list[Done]) -> Schedule:
+def schedule(stage: Squares, store: Store, told: list[Done]) -> Schedule:
     return Schedule(stage, store, told.append)
 
 
@@ -120,7 +120,7 @@ def take(plan: Schedule, running: int) -> Attempt:
     return attempt
 
 
-def test_nothing_runs_beside_what_was_killed(store: LocalFolder, log: Path) -> None:
+def test_nothing_runs_beside_what_was_killed(store: Store, log: Path) -> None:
     plan = schedule(Squares(log, count=5, size=1), store, [])
     first, second = take(plan, 0), take(plan, 1)
     plan.settle(first, KILLED)
@@ -134,7 +134,7 @@ def test_nothing_runs_beside_what_was_killed(store: LocalFolder, log: Path) -> N
     assert plan.take(3) is None and plan.take(0) is None
 
 
-def test_halves_of_what_was_killed_run_alone_and_come_first(store: LocalFolder, log: Path) -> None:
+def test_halves_of_what_was_killed_run_alone_and_come_first(store: Store, log: Path) -> None:
     plan = schedule(Squares(log, count=6, size=2), store, [])
     first, second = take(plan, 0), take(plan, 1)
     plan.settle(second, KILLED)
@@ -151,7 +151,7 @@ def test_halves_of_what_was_killed_run_alone_and_come_first(store: LocalFolder, 
     assert [take(plan, 0).part.key] == ["0-1"]
 
 
-def test_halves_of_what_crashed_come_next_and_together(store: LocalFolder, log: Path) -> None:
+def test_halves_of_what_crashed_come_next_and_together(store: Store, log: Path) -> None:
     plan = schedule(Squares(log, count=6, size=2), store, [])
     first = take(plan, 0)
     second = take(plan, 1)
@@ -160,7 +160,7 @@ def test_halves_of_what_crashed_come_next_and_together(store: LocalFolder, log: 
     plan.settle(second, Outcome.DONE)
 
 
-def test_a_part_that_is_half_of_itself_is_an_error(store: LocalFolder, log: Path) -> None:
+def test_a_part_that_is_half_of_itself_is_an_error(store: Store, log: Path) -> None:
     class Stuck(Squares):
         def parts(self, store):  # type: ignore[no-untyped-def]
             for part in super().parts(store):

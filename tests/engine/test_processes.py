@@ -15,18 +15,18 @@ from typing import Any
 import psutil
 import pytest
 from gates import Gate
-from local_folder import LocalFolder
 from squares import Squares
 
 from emovid_dataset.engine import Done, Outcome, Processes, StageError, records
+from emovid_dataset.store import Store
 
 HERE = Path(__file__).parent
 
 
 @contextmanager
-def script(store: LocalFolder, log: Path, workers: int, **stage: Any) -> Iterator[subprocess.Popen[str]]:
+def script(store: Store, log: Path, workers: int, **stage: Any) -> Iterator[subprocess.Popen[str]]:
     """A process with a process group of its own that runs the stage; nothing of it is left afterwards."""
-    command = [sys.executable, str(HERE / "run_squares.py"), str(store.root), str(log), str(workers)]
+    command = [sys.executable, str(HERE / "run_squares.py"), store.root, str(log), str(workers)]
     process = subprocess.Popen(
         [*command, json.dumps(stage)],
         stdout=subprocess.PIPE,
@@ -52,7 +52,7 @@ def wait_until_gone(family: list[psutil.Process]) -> None:
     assert not alive, f"left behind: {alive}"
 
 
-def test_a_crash_costs_its_part_and_not_the_one_beside_it(store: LocalFolder, log: Path) -> None:
+def test_a_crash_costs_its_part_and_not_the_one_beside_it(store: Store, log: Path) -> None:
     here, go, crash = Gate(log / "here"), Gate(log / "go"), Gate(log / "crash")
     stage = Squares(log, count=2, size=1, does={0: "knock_and_wait", 1: "wait_and_segfault"})
     told: list[tuple[str, Outcome]] = []
@@ -69,14 +69,14 @@ def test_a_crash_costs_its_part_and_not_the_one_beside_it(store: LocalFolder, lo
     assert sorted((log / "log.txt").read_text().split("\n")).count("run 0-0") == 1
 
 
-def test_what_was_killed_is_tried_again_with_no_other_worker_alive(store: LocalFolder, log: Path) -> None:
+def test_what_was_killed_is_tried_again_with_no_other_worker_alive(store: Store, log: Path) -> None:
     stage = Squares(log, count=12, size=1, does={5: "kill_once_then_count_workers"})
     Processes(3).run(stage, store, on_done=lambda done: None)
     assert (log / "workers").read_text() == "1"
     assert len(list(store.list("ledger/"))) == 12
 
 
-def test_ctrl_c_leaves_no_worker_and_what_is_done(store: LocalFolder, log: Path) -> None:
+def test_ctrl_c_leaves_no_worker_and_what_is_done(store: Store, log: Path) -> None:
     here = Gate(log / "here")
     with script(store, log, 2, size=1, does={4: "knock_and_hang", 5: "knock_and_hang"}) as process:
         here.wait(2)
@@ -91,7 +91,7 @@ def test_ctrl_c_leaves_no_worker_and_what_is_done(store: LocalFolder, log: Path)
     assert [record["number"] for record in records(Squares(log, size=1), store)] == list(range(16))
 
 
-def test_workers_do_not_see_ctrl_c_even_while_they_import(store: LocalFolder, log: Path) -> None:
+def test_workers_do_not_see_ctrl_c_even_while_they_import(store: Store, log: Path) -> None:
     importing, go = Gate(log / "importing"), Gate(log / "import")
     with script(store, log, 2, size=1) as process:
         importing.wait(2)
@@ -105,7 +105,7 @@ def test_workers_do_not_see_ctrl_c_even_while_they_import(store: LocalFolder, lo
     assert len(list(store.list("ledger/"))) == 16
 
 
-def test_workers_do_not_see_ctrl_c_while_they_work(store: LocalFolder, log: Path) -> None:
+def test_workers_do_not_see_ctrl_c_while_they_work(store: Store, log: Path) -> None:
     here, go = Gate(log / "here"), Gate(log / "go")
     with script(store, log, 2, size=1, does={4: "knock_and_wait", 5: "knock_and_wait"}) as process:
         here.wait(2)
@@ -117,7 +117,7 @@ def test_workers_do_not_see_ctrl_c_while_they_work(store: LocalFolder, log: Path
 
 
 @pytest.mark.parametrize("moment", ["at work", "while they import"])
-def test_workers_end_with_a_parent_that_is_killed(store: LocalFolder, log: Path, moment: str) -> None:
+def test_workers_end_with_a_parent_that_is_killed(store: Store, log: Path, moment: str) -> None:
     here = Gate(log / ("here" if moment == "at work" else "importing"))
     go = Gate(log / "import") if moment != "at work" else None
     with script(store, log, 2, size=1, does={0: "knock_and_hang", 1: "knock_and_hang"}) as process:
@@ -131,7 +131,7 @@ def test_workers_end_with_a_parent_that_is_killed(store: LocalFolder, log: Path,
         wait_until_gone(family)
 
 
-def test_an_exception_in_the_parent_leaves_no_worker(store: LocalFolder, log: Path) -> None:
+def test_an_exception_in_the_parent_leaves_no_worker(store: Store, log: Path) -> None:
     here = Gate(log / "here")
 
     class Enough(Exception):
@@ -148,7 +148,7 @@ def test_an_exception_in_the_parent_leaves_no_worker(store: LocalFolder, log: Pa
     assert [child for child in left if "spawn_main" in " ".join(child.cmdline())] == []
 
 
-def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: LocalFolder, log: Path) -> None:
+def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: Store, log: Path) -> None:
     before = {child.pid for child in psutil.Process().children()}
     told: list[Done] = []
 
@@ -167,7 +167,7 @@ def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: LocalFolder, l
     assert len(setups) == 2
 
 
-def test_a_death_is_noticed_though_an_orphan_keeps_its_pipe_open(store: LocalFolder, log: Path) -> None:
+def test_a_death_is_noticed_though_an_orphan_keeps_its_pipe_open(store: Store, log: Path) -> None:
     stage = Squares(log, count=4, size=1, does={2: "leave_an_orphan_and_die"})
     told: list[Done] = []
     try:
@@ -177,17 +177,17 @@ def test_a_death_is_noticed_though_an_orphan_keeps_its_pipe_open(store: LocalFol
     assert [done.part.key for done in told if done.outcome is Outcome.REFUSED] == ["2-2"]
 
 
-def test_a_script_without_a_guard_is_told_what_it_lacks(store: LocalFolder, log: Path) -> None:
-    command = [sys.executable, str(HERE / "run_without_guard.py"), str(store.root), str(log)]
+def test_a_script_without_a_guard_is_told_what_it_lacks(store: Store, log: Path) -> None:
+    command = [sys.executable, str(HERE / "run_without_guard.py"), store.root, str(log)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         'RuntimeError: processes do not start; a script must call this under `if __name__ == "__main__":`'
     )
-    assert list(store.list("")) == []
+    assert list(store.list()) == []
 
 
-def test_a_stage_that_the_workers_cannot_load_stops_the_run(store: LocalFolder, log: Path) -> None:
+def test_a_stage_that_the_workers_cannot_load_stops_the_run(store: Store, log: Path) -> None:
     module = type(sys)("a_module_of_this_process_only")
     exec("from squares import Squares\nclass Local(Squares):\n    pass", module.__dict__)
     module.Local.__module__ = module.__name__
@@ -197,10 +197,10 @@ def test_a_stage_that_the_workers_cannot_load_stops_the_run(store: LocalFolder, 
             Processes(1).run(module.Local(log), store, on_done=lambda done: None)
     finally:
         del sys.modules[module.__name__]
-    assert list(store.list("")) == []
+    assert list(store.list()) == []
 
 
-def test_no_more_processes_are_started_than_there_are_parts(store: LocalFolder, log: Path) -> None:
+def test_no_more_processes_are_started_than_there_are_parts(store: Store, log: Path) -> None:
     Processes(8).run(Squares(log, count=4, size=2), store, on_done=lambda done: None)
     setups = [line for line in (log / "log.txt").read_text().splitlines() if line.startswith("setup")]
     assert len(setups) <= 2
