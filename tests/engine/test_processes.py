@@ -177,9 +177,24 @@ def test_a_death_is_noticed_though_an_orphan_keeps_its_pipe_open(store: Store, l
     assert [done.part.key for done in told if done.outcome is Outcome.REFUSED] == ["2-2"]
 
 
+WITHOUT_GUARD = """\
+import sys
+from pathlib import Path
+
+from squares import Squares
+
+from emovid_dataset.engine import Processes
+from emovid_dataset.store import Store
+
+Processes(2).run(Squares(Path(sys.argv[2])), Store.at(sys.argv[1]), on_done=lambda done: None)
+"""
+
+
 def test_a_script_without_a_guard_is_told_what_it_lacks(store: Store, log: Path) -> None:
-    command = [sys.executable, str(HERE / "run_without_guard.py"), store.root, str(log)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    (log / "script.py").write_text(WITHOUT_GUARD)
+    command = [sys.executable, str(log / "script.py"), store.root, str(log)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         'RuntimeError: processes do not start; a script must call this under `if __name__ == "__main__":`'
