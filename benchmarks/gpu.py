@@ -222,9 +222,10 @@ def wan_training(pipe: Any, size: WanSize, device: torch.device, dtype: torch.dt
     from peft import LoraConfig
 
     from emovid_models.remote.wan.lora import TARGET_MODULES
+    from emovid_models.wan.batches import Draw
     from emovid_models.wan.cache import Sample
     from emovid_models.wan.encode import BaseOutline, Encoders
-    from emovid_models.wan.train_lora import Draw, flow_matching_loss
+    from emovid_models.wan.train_lora import flow_matching_loss
 
     transformer, parts = pipe.transformer, dict(pipe.components)
     stock: Any = WanPipeline(**{**parts, "transformer": None})

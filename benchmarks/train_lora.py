@@ -59,7 +59,8 @@ def train(settings: Any, results: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
-    from emovid_models.wan.train_lora import StepLog, train_lora
+    from emovid_models.wan.checkpoints import StepLog
+    from emovid_models.wan.train_lora import train_lora
 
     stamps: list[float] = []
     write = StepLog.write
@@ -89,7 +90,7 @@ def in_own_process(settings: Any) -> tuple[list[float], int]:
 
 def compare_caches(base: Path, data: Path, folder: Path, steps: int) -> None:
     """Print steps per second and peak memory, with the caches and without."""
-    from emovid_models.wan.train_lora import LoraSettings
+    from emovid_models.wan.lora_settings import LoraSettings
 
     settings = LoraSettings(
         task="t2v",

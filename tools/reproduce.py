@@ -61,7 +61,8 @@ from emovid_models.records import REPRODUCTION, RUN_CARD
 from emovid_models.remote.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
 from emovid_models.wan.encode import fit, frame_indices
 from emovid_models.wan.generate import load_pipeline
-from emovid_models.wan.train_lora import LoraSettings, train_lora
+from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.train_lora import train_lora
 from tools.mini_corpus import MINI
 from tools.mini_corpus.fetch import emoji_folder, training_emoji
 from tools.mini_corpus.labels import read_stickers, reserved_assets

@@ -17,16 +17,7 @@ from safetensors.torch import load, load_file
 from emovid_dataset.media.video import decode
 from emovid_dataset.read.loading import Selection, select
 from emovid_dataset.schema.clip import Clip
-from emovid_models.wan.cache import (
-    CachePlan,
-    EncodedOnTheFly,
-    LatentCache,
-    bucket_sizes,
-    clip_pixels,
-    estimate_disk,
-    plan_cache,
-    print_plan,
-)
+from emovid_models.wan.cache import EncodedOnTheFly, LatentCache, clip_pixels
 from emovid_models.wan.encode import (
     TEXT_LENGTH,
     VARIANTS,
@@ -37,6 +28,7 @@ from emovid_models.wan.encode import (
     frame_indices,
     transformer_input,
 )
+from emovid_models.wan.plan import CachePlan, bucket_sizes, estimate_disk, plan_cache, print_plan
 
 SMALL = {"height": 32, "width": 64, "max_frames": 9}
 

@@ -22,15 +22,11 @@ from wan_tiny import i2v_components, t2v_components
 
 from emovid_dataset.media.video import probe
 from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, read_facts
+from emovid_models.wan.batches import Draw
 from emovid_models.wan.cache import Sample, padded
-from emovid_models.wan.train_lora import (
-    CHECKPOINTS,
-    COMFYUI_NAME,
-    Draw,
-    LoraSettings,
-    flow_matching_loss,
-    train_lora,
-)
+from emovid_models.wan.checkpoints import CHECKPOINTS
+from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.train_lora import COMFYUI_NAME, flow_matching_loss, train_lora
 
 
 @pytest.fixture(scope="module")

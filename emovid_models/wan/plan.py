@@ -1,0 +1,212 @@
+"""Plan which clip falls into which bucket, and what that costs in disk and memory."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emovid_dataset.schema.clip import Clip
+from emovid_dataset.terminal import print_table
+from emovid_models.remote.wan.inputs import check_frames, check_size
+from emovid_models.remote.wan.lora import target_names
+from emovid_models.wan.encode import (
+    FPS,
+    STORED,
+    TEXT_LENGTH,
+    BaseOutline,
+    Bucket,
+    Variant,
+    text_variants,
+)
+
+FRAMES = (1, 5, 9, 13, 17, 25, 33, 49, 65, 81)
+"""Lengths of the buckets; each clip takes the longest that it fills."""
+
+ASPECT_RATIOS = (4 / 3, 1.0, 3 / 4)
+"""Shapes of the buckets beside the given size and its upright form."""
+
+
+@dataclass(frozen=True, slots=True)
+class BucketedClip:
+    """A clip and the bucket it falls into.
+
+    Attributes:
+        index: of the clip in the selection.
+        clip: its fields.
+        bucket: the shape that it is cut to.
+    """
+
+    index: int
+    clip: Clip
+    bucket: Bucket
+
+    @property
+    def name(self) -> str:
+        """The clip's name in the cache; it changes with the video's bytes and with the bucket."""
+        return f"{self.clip.id}-{self.clip.sha256[:8]}-{self.bucket}"
+
+    def texts(self) -> dict[Variant, str]:
+        """The texts that the clip is trained with."""
+        return text_variants(self.clip.caption, self.clip.emotion, self.clip.content_type)
+
+
+@dataclass(frozen=True, slots=True)
+class CachePlan:
+    """Where every clip of a selection goes.
+
+    Attributes:
+        clips: those that are used, in the order of the selection.
+        dropped: those that are too short for the least length asked for.
+        enlarged: number of clips that are smaller than their bucket.
+    """
+
+    clips: tuple[BucketedClip, ...]
+    dropped: tuple[Clip, ...]
+    enlarged: int
+
+    def buckets(self) -> dict[Bucket, int]:
+        """Clips per bucket, the largest shape first."""
+        return dict(sorted(Counter(item.bucket for item in self.clips).items(), reverse=True))
+
+
+def bucket_sizes(height: int, width: int, multiple: int = 16) -> list[tuple[int, int]]:
+    """Frame sizes of about one area: as given, upright, 4:3, square and 3:4.
+
+    Args:
+        height: pixels.
+        width: pixels.
+        multiple: what both sides are rounded to.
+
+    Returns:
+        (height, width), without repetition.
+
+    >>> bucket_sizes(480, 832)
+    [(480, 832), (832, 480), (544, 736), (624, 624), (736, 544)]
+    """
+    sizes = [(height, width), (width, height)]
+    for ratio in ASPECT_RATIOS:
+        sides = (math.sqrt(height * width / ratio), math.sqrt(height * width * ratio))
+        rows, columns = (max(multiple, round(side / multiple) * multiple) for side in sides)
+        sizes.append((rows, columns))
+    return list(dict.fromkeys(sizes))
+
+
+def plan_cache(
+    clips: Sequence[Clip],
+    *,
+    height: int,
+    width: int,
+    max_frames: int,
+    min_frames: int = 1,
+    multiple: int = 16,
+) -> CachePlan:
+    """Assign every clip to a bucket, from its fields alone.
+
+    Args:
+        clips: a selection's clips.
+        height: pixels of the main frame size.
+        width: pixels of the main frame size.
+        max_frames: length of the longest bucket, 4k+1.
+        min_frames: clips that are shorter at 16 frames per second are dropped; 1 drops none.
+        multiple: what both sides must be multiples of.
+
+    Raises:
+        ValueError: a number that is not allowed, or no clip is left.
+    """
+    check_frames(max_frames)
+    check_size(height, width, multiple)
+    if not 1 <= min_frames <= max_frames:
+        raise ValueError(f"min_frames {min_frames} is not in 1..{max_frames}")
+    lengths = sorted({*(length for length in FRAMES if length < max_frames), max_frames})
+    sizes = bucket_sizes(height, width, multiple)
+    planned, dropped, enlarged = [], [], 0
+    for index, clip in enumerate(clips):
+        available = max(1, int(clip.num_frames / clip.fps * FPS + 1e-6))
+        if available < min_frames:
+            dropped.append(clip)
+            continue
+        frames = max(length for length in lengths if length <= available)
+        rows, columns = min(
+            sizes, key=lambda size: abs(math.log(size[1] * clip.height / size[0] / clip.width))
+        )
+        planned.append(BucketedClip(index, clip, Bucket(frames, rows, columns)))
+        enlarged += clip.height < rows or clip.width < columns
+    if not planned:
+        raise ValueError(f"no clip to train on: {len(clips)} selected, {len(dropped)} dropped as too short")
+    return CachePlan(tuple(planned), tuple(dropped), enlarged)
+
+
+def estimate_disk(plan: CachePlan, base: BaseOutline) -> int:
+    """Bytes that the full cache will take, without the files' headers.
+
+    Args:
+        plan: the clips.
+        base: says how large latents, texts and images are.
+    """
+    videos = 2 if base.task == "i2v" else 1
+    image = base.image_tokens * (base.transformer.config.image_dim or 0)
+    numbers = sum(
+        count * (videos * math.prod(base.latent_shape(bucket)) + image)
+        for bucket, count in plan.buckets().items()
+    )
+    texts = sorted({text for item in plan.clips for text in item.texts().values()})
+    tokens = base.tokenizer(texts, truncation=True, max_length=TEXT_LENGTH).input_ids
+    numbers += sum(map(len, tokens)) * base.transformer.config.text_dim
+    return numbers * STORED.itemsize
+
+
+def estimate_memory(
+    base: BaseOutline, bucket: Bucket, *, rank: int, batch_size: int, checkpointing: bool
+) -> int:
+    """Bytes of GPU memory that a training step takes, roughly.
+
+    Weights in bfloat16; the adapter in float32 with its gradient and two moments; of each block its input
+    with checkpointing, else all that the backward pass needs; and one block's working set.
+
+    Args:
+        base: the model.
+        bucket: the clips' shape.
+        rank: of the LoRA.
+        batch_size: clips.
+        checkpointing: whether blocks are computed again in the backward pass.
+    """
+    config = base.transformer.config
+    adapter = 0
+    for name in target_names(base.transformer):
+        linear = base.transformer.get_submodule(name)
+        adapter += rank * (linear.in_features + linear.out_features)
+    _, frames, rows, columns = base.latent_shape(bucket)
+    tokens = batch_size * frames * rows * columns // math.prod(config.patch_size)
+    width = config.num_attention_heads * config.attention_head_dim
+    block = tokens * (24 * width + 3 * config.ffn_dim) * 2
+    kept = config.num_layers * (tokens * width * 2 if checkpointing else block)
+    weights = sum(parameter.numel() for parameter in base.transformer.parameters())
+    return weights * 2 + adapter * 16 + kept + block
+
+
+def print_plan(
+    plan: CachePlan, base: BaseOutline, *, rank: int, batch_size: int, checkpointing: bool
+) -> None:
+    """Print where the clips go and what that costs.
+
+    Args:
+        plan: the clips.
+        base: the model.
+        rank: of the LoRA.
+        batch_size: clips a batch.
+        checkpointing: as for `estimate_memory`.
+    """
+    rows: list[tuple[object, ...]] = []
+    for bucket, count in plan.buckets().items():
+        memory = estimate_memory(base, bucket, rank=rank, batch_size=batch_size, checkpointing=checkpointing)
+        shape = "x".join(map(str, base.latent_shape(bucket)))
+        rows.append(
+            (bucket.frames, f"{bucket.width}x{bucket.height}", count, shape, round(memory / 2**30, 1))
+        )
+    print_table("Buckets", ("frames", "size", "clips", "latents", "GPU memory, about GiB"), rows)
+    print(
+        f"{len(plan.clips)} clips, {len(plan.dropped)} dropped as too short, {plan.enlarged} enlarged; "
+        f"the cache takes about {estimate_disk(plan, base) / 2**20:.1f} MiB"
+    )

@@ -1,0 +1,80 @@
+"""Videos that show, in the middle of a run, what the LoRA makes of a few prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from emovid_dataset.read.loading import Selection
+from emovid_models.remote.wan.conditioning import MOODS, conditioning_text
+from emovid_models.wan.cache import clip_pixels, padded
+from emovid_models.wan.encode import Bucket, Encoders
+from emovid_models.wan.generate import write_video
+from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.plan import CachePlan
+
+
+class ValidationVideos:
+    """Generates the same few videos at several points of a run, with the stock pipeline.
+
+    The texts are encoded once and the text encoder is not kept.
+
+    Args:
+        settings: prompts and size; the prompts get the eight emotions in turn.
+        encoders: of the base.
+        plan: for I2V, whose first images are those of the first clips.
+        selection: gives their videos.
+    """
+
+    def __init__(
+        self, settings: LoraSettings, encoders: Encoders, plan: CachePlan, selection: Selection
+    ) -> None:
+        self.settings = settings
+        emotions = list(MOODS)
+        texts = [
+            (emotions[index % len(emotions)], prompt)
+            for index, prompt in enumerate(settings.validation_prompts)
+        ]
+        self.negative = padded(encoders.encode_text(""))[None]
+        self.embeds = {
+            f"{index:02d}-{emotion}": padded(encoders.encode_text(conditioning_text(prompt, emotion)))[None]
+            for index, (emotion, prompt) in enumerate(texts)
+        }
+        parts = dict(encoders.pipeline.components)
+        self.pipeline: Any = type(encoders.pipeline)(**{**parts, "text_encoder": None, "transformer": None})
+        self.pipeline.set_progress_bar_config(disable=True)
+        self.images = []
+        if settings.task == "i2v":
+            shape = Bucket(1, settings.height, settings.width)
+            for item in (plan.clips[index % len(plan.clips)] for index in range(len(texts))):
+                pixels = clip_pixels(selection[item.index].video, replace(item, bucket=shape))
+                self.images.append(Image.fromarray(pixels[0].permute(1, 2, 0).numpy()))
+
+    def write(self, folder: Path, step: int, transformer: Any) -> None:
+        """Generate the videos with the adapter as it is now.
+
+        Args:
+            folder: gets ``step-00000100-00-amusement.mp4`` and so on.
+            step: steps done.
+            transformer: carries the adapter.
+        """
+        self.pipeline.register_modules(transformer=transformer)
+        transformer.eval()
+        for index, (name, embeds) in enumerate(self.embeds.items()):
+            first = {"image": self.images[index]} if self.images else {}
+            frames = self.pipeline(
+                **first,
+                prompt_embeds=embeds.to(transformer.device),
+                negative_prompt_embeds=self.negative.to(transformer.device),
+                height=self.settings.height,
+                width=self.settings.width,
+                num_frames=self.settings.max_frames,
+                num_inference_steps=self.settings.validation_steps,
+                generator=torch.Generator().manual_seed(self.settings.seed),
+            ).frames[0]
+            write_video(folder / f"step-{step:08d}-{name}.mp4", frames)
+        transformer.train()
