@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
-from emovid_dataset.read.location import Location
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
 from emovid_dataset.schema.manifest import Manifest, metadata_path
+from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
     from emovid_dataset.read.stream import ClipStream
@@ -66,19 +67,19 @@ def load(
         ValueError: an unknown config or split, or one without clips.
         FileNotFoundError: the source is not a build.
     """
-    location = Location.find(source, revision=revision, token=token)
-    manifest = location.manifest()
-    _check_config(config, manifest, location, also=(METADATA,))
+    store = Store.find(source, revision=revision, token=token)
+    manifest = read_manifest(store)
+    _check_config(config, manifest, store, also=(METADATA,))
     _check_split(split, manifest, "all" if config == METADATA else config)
     cache = None if cache_dir is None else os.fspath(cache_dir)
     if config == METADATA:
-        return _load_metadata(location, manifest, split, streaming, cache, num_proc)
+        return _load_metadata(store, manifest, split, streaming, cache, num_proc)
 
     from loading_script import EmoVid
 
     builder = EmoVid(
         config_name=config,
-        data_dir=location.root,
+        data_dir=store.root,
         dataset_name="emovid",
         # The cache must tell two builds at one address apart.
         hash=hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16],
@@ -92,7 +93,7 @@ def load(
 
 
 def _load_metadata(
-    location: Location,
+    store: Store,
     manifest: Manifest,
     split: str | None,
     streaming: bool,
@@ -102,7 +103,7 @@ def _load_metadata(
     from datasets import load_dataset
 
     files = {
-        name: [location.url(path) for path in _metadata_files(manifest, CONTENT_TYPES, (name,))]
+        name: [store.url(path) for path in _metadata_files(manifest, CONTENT_TYPES, (name,))]
         for name in manifest.splits()
     }
     return load_dataset(
@@ -110,7 +111,7 @@ def _load_metadata(
         data_files=files,
         split=split,
         streaming=streaming,
-        token=location.token,
+        token=store.token,
         cache_dir=cache_dir,
         num_proc=None if streaming else num_proc,
     )
@@ -163,13 +164,13 @@ def stream(
     """
     from emovid_dataset.read.stream import ClipStream
 
-    location = Location.find(source, revision=revision, token=token)
-    manifest = location.manifest()
-    _check_config(config, manifest, location)
+    store = Store.find(source, revision=revision, token=token)
+    manifest = read_manifest(store)
+    _check_config(config, manifest, store)
     if split not in manifest.splits(config):
         raise ValueError(f"split is {split!r}; {config} has: {', '.join(manifest.splits(config))}")
     return ClipStream(
-        location,
+        store,
         manifest.select(config, split),
         frames=frames,
         size=size,
@@ -214,8 +215,8 @@ class Selection(Sequence[SelectedClip]):
         clips: the fields of every clip, in order, without reading a video.
     """
 
-    def __init__(self, location: Location, members: Sequence[_Member]) -> None:
-        self._location, self._members = location, tuple(members)
+    def __init__(self, store: Store, members: Sequence[_Member]) -> None:
+        self._store, self._members = store, tuple(members)
         self.clips: tuple[Clip, ...] = tuple(member.clip for member in self._members)
 
     def __len__(self) -> int:
@@ -229,12 +230,12 @@ class Selection(Sequence[SelectedClip]):
 
     def __getitem__(self, index: int | slice) -> SelectedClip | Selection:
         if isinstance(index, slice):
-            return Selection(self._location, self._members[index])
+            return Selection(self._store, self._members[index])
         return self._read(self._members[index])
 
     def __iter__(self) -> Iterator[SelectedClip]:
         """Read the clips in order; remote ones a few at a time."""
-        if self._location.local is not None:
+        if self._store.folder is not None:
             yield from map(self._read, self._members)
             return
         with ThreadPoolExecutor(_AHEAD) as pool:
@@ -251,13 +252,13 @@ class Selection(Sequence[SelectedClip]):
                     future.cancel()
 
     def __repr__(self) -> str:
-        return f"Selection of {len(self)} clips in {self._location.name}"
+        return f"Selection of {len(self)} clips in {self._store.name}"
 
     def _read(self, member: _Member) -> SelectedClip:
-        video = self._location.read(member.shard, member.offset, member.offset + member.size)
+        video = self._store.range(member.shard, member.offset, member.offset + member.size)
         if hashlib.sha256(video).hexdigest() != member.clip.sha256:
             raise OSError(
-                f"{member.clip.id} in {self._location.shown(member.shard)} differs from its sha256; "
+                f"{member.clip.id} in {self._store.shown(member.shard)} differs from its sha256; "
                 "the shard is damaged or of another build"
             )
         return SelectedClip(member.clip, member.split, video)
@@ -330,26 +331,26 @@ def select(
             and (where is None or where(clip))
         )
 
-    location = Location.find(source, revision=revision, token=token)
-    manifest = location.manifest()
-    found = (member for member in _members(location, manifest, content_types, splits) if chosen(member.clip))
+    store = Store.find(source, revision=revision, token=token)
+    manifest = read_manifest(store)
+    found = (member for member in _members(store, manifest, content_types, splits) if chosen(member.clip))
     if seed is None:
         members = list(islice(found, limit))
     else:
         members = list(found)
         random.Random(seed).shuffle(members)
         members = members[:limit]
-    return Selection(location, members)
+    return Selection(store, members)
 
 
 def _members(
-    location: Location, manifest: Manifest, content_types: Iterable[str], splits: Iterable[str]
+    store: Store, manifest: Manifest, content_types: Iterable[str], splits: Iterable[str]
 ) -> Iterator[_Member]:
     import pyarrow.parquet
 
     for path in _metadata_files(manifest, content_types, splits):
         split = path.rpartition("/")[2].removesuffix(".parquet")
-        for batch in pyarrow.parquet.ParquetFile(io.BytesIO(location.read(path))).iter_batches():
+        for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches():
             for row in batch.to_pylist():
                 place = {name: row.pop(name) for name in ("shard", "offset", "size")}
                 yield _Member(Clip.from_mapping(row), split, **place)
@@ -410,10 +411,10 @@ def _on_arc(hue: float, start: float, end: float) -> bool:
     return start <= hue <= end if start <= end else hue >= start or hue <= end
 
 
-def _check_config(config: str, manifest: Manifest, location: Location, *, also: Sequence[str] = ()) -> None:
+def _check_config(config: str, manifest: Manifest, store: Store, *, also: Sequence[str] = ()) -> None:
     allowed = (*manifest.configs(), *also)
     if config not in allowed:
-        raise ValueError(f"config is {config!r}; {location.name} has: {', '.join(allowed)}")
+        raise ValueError(f"config is {config!r}; {store.name} has: {', '.join(allowed)}")
 
 
 def _check_split(split: str | None, manifest: Manifest, config: str) -> None:

@@ -24,10 +24,10 @@ from webdataset.tariterators import group_by_keys, tar_file_iterator
 from webdataset.utils import pytorch_worker_info
 
 from emovid_dataset.media.video import VideoError, decode
-from emovid_dataset.read.location import Location
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import ShardRecord
+from emovid_dataset.store import Store
 
 _UNKNOWN_SCORES = (math.nan,) * len(EMOTIONS)
 
@@ -51,7 +51,7 @@ class ClipStream(IterableDataset):
     numbers of ranks and workers give the same order, and skipped clips are not decoded.
 
     Args:
-        location: where the build lies.
+        store: where the build lies.
         shards: those to read.
         frames: T.
         size: a side for a square, or (height, width).
@@ -69,7 +69,7 @@ class ClipStream(IterableDataset):
 
     def __init__(
         self,
-        location: Location,
+        store: Store,
         shards: Sequence[ShardRecord],
         *,
         frames: int,
@@ -94,7 +94,7 @@ class ClipStream(IterableDataset):
             raise ValueError(f"rank is {rank} but world_size is {world_size}: both or neither")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}; it must be 0..{world_size - 1}")
-        self.location, self.shards = location, tuple(shards)
+        self.store, self.shards = store, tuple(shards)
         self.frames, self.size = frames, (sides[0], sides[1])
         self.labels, self.where = labels, where
         self.shuffle, self.seed = shuffle, seed
@@ -151,8 +151,8 @@ class ClipStream(IterableDataset):
 
     def _raw_samples(self, shards: Sequence[ShardRecord]) -> Iterator[dict[str, Any]]:
         for shard in shards:
-            with self.location.open(shard.path) as file:
-                url = self.location.shown(shard.path)
+            with self.store.open(shard.path) as file:
+                url = self.store.shown(shard.path)
                 count = 0
                 for sample in group_by_keys({**member, "__url__": url} for member in tar_file_iterator(file)):
                     count += 1

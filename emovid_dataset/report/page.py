@@ -31,7 +31,7 @@ from emovid_dataset.read.loading import select
 from emovid_dataset.report.stats import ALL, BINS, HUE_SECTORS, Distribution, Hues, Statistics, axis, measure
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
 
 PALETTE: dict[str, tuple[str, str]] = {
@@ -232,7 +232,7 @@ def write_report(
     drawn = draw_clips(statistics, count=clips, seed=seed)
     sheets = contact_sheets(source, drawn, frames=frames, progress=progress, revision=revision, token=token)
     page = render_report(statistics, sheets, seed=seed).encode("utf-8", "replace")
-    write_atomic(path, page)
+    Store.at(path.parent).put(path.name, page)
     unshown = [
         (item.clip.id, item.problem)
         for sheet in sheets.values()

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emovid_dataset.read.location import Location
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import REJECTED_NAME, Manifest, metadata_path
+from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
     import pyarrow
@@ -277,20 +278,20 @@ def measure(
         FileNotFoundError: the source is not a build, or a file of its metadata is missing.
         ValueError: the build is unfinished, or its metadata and its manifest disagree.
     """
-    location = Location.find(source, revision=revision, token=token)
-    manifest = location.manifest()
-    columns = _Columns.read(location, manifest)
+    store = Store.find(source, revision=revision, token=token)
+    manifest = read_manifest(store)
+    columns = _Columns.read(store, manifest)
     listed = columns.counts.total()
     expected = sum(shard.samples for shard in manifest.shards)
     if listed != expected:
         raise ValueError(
-            f"{location.name}: its metadata lists {listed} clips and its manifest {expected}; "
+            f"{store.name}: its metadata lists {listed} clips and its manifest {expected}; "
             "`emovid verify` says what is wrong"
         )
     if not expected:
-        raise ValueError(f"{location.name} holds no clips, so there is nothing to measure")
+        raise ValueError(f"{store.name} holds no clips, so there is nothing to measure")
     return Statistics(
-        name=location.root.rpartition("/")[2].partition("@")[0],
+        name=store.root.rpartition("/")[2].partition("@")[0],
         manifest=manifest,
         counts=columns.counts,
         profiles=columns.profiles(),
@@ -300,7 +301,7 @@ def measure(
         captioned=columns.captioned,
         licenses=columns.licenses,
         frame_sizes=columns.frame_sizes,
-        refusals=tuple(_refusals(location, manifest)),
+        refusals=tuple(_refusals(store, manifest)),
         ids=columns.ids,
     )
 
@@ -323,7 +324,7 @@ class _Columns:
         self._parts: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
 
     @classmethod
-    def read(cls, location: Location, manifest: Manifest) -> _Columns:
+    def read(cls, store: Store, manifest: Manifest) -> _Columns:
         from pyarrow import parquet
 
         columns = cls()
@@ -331,12 +332,12 @@ class _Columns:
         for content_type in CONTENT_TYPES:
             for split in manifest.splits(content_type):
                 path = metadata_path(content_type, split)
-                data = location.read(path)
+                data = store.read(path)
                 try:
                     columns._add(content_type, split, parquet.read_table(io.BytesIO(data), columns=wanted))
                 except (KeyError, ValueError) as error:
                     reason = str(error).partition("\n")[0]
-                    raise ValueError(f"{location.shown(path)} is no metadata of clips: {reason}") from error
+                    raise ValueError(f"{store.shown(path)} is no metadata of clips: {reason}") from error
         return columns
 
     def _add(self, content_type: str, split: str, table: pyarrow.Table) -> None:
@@ -404,9 +405,9 @@ def _profile(numbers: Mapping[str, np.ndarray], highs: Mapping[str, float]) -> P
     )
 
 
-def _refusals(location: Location, manifest: Manifest) -> Iterator[Refusal]:
+def _refusals(store: Store, manifest: Manifest) -> Iterator[Refusal]:
     try:
-        text = location.read(REJECTED_NAME).decode("utf-8", "replace")
+        text = store.read(REJECTED_NAME).decode("utf-8", "replace")
     except FileNotFoundError:
         if manifest.rejected:
             raise
@@ -418,9 +419,7 @@ def _refusals(location: Location, manifest: Manifest) -> Iterator[Refusal]:
             row = json.loads(line)
             yield Refusal(row.get("row"), str(row["path"]), str(row["reason"]))
         except (ValueError, KeyError, AttributeError) as error:
-            raise ValueError(
-                f"{location.shown(REJECTED_NAME)}, line {number}, is no refusal: {line}"
-            ) from error
+            raise ValueError(f"{store.shown(REJECTED_NAME)}, line {number}, is no refusal: {line}") from error
 
 
 def axis(greatest: float) -> tuple[float, ...]:

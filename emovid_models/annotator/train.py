@@ -27,8 +27,9 @@ from transformers import (
 from transformers.trainer import TRAINER_STATE_NAME
 
 from emovid_dataset.read.loading import select
-from emovid_dataset.read.location import Location
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.store import Store
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
 from emovid_models.annotator.conversations import Collator, Conversations
@@ -260,11 +261,11 @@ def train_annotator(
     """
     config = config or TrainingConfig()
     out = Path(out)
-    location = Location.find(data)  # once, so that a push meanwhile changes nothing
-    manifest = location.manifest()
+    store = Store.find(data)  # once, so that a push meanwhile changes nothing
+    manifest = read_manifest(store)
     splits = {}
     for split in ("train", "validation"):
-        splits[split] = select(location.root, split=split, content_type=content_type)
+        splits[split] = select(store.root, split=split, content_type=content_type)
         if not len(splits[split]):
             raise ValueError(f"--data {data} has no clip in the split {split!r}")
     set_seed(config.seed)
@@ -352,7 +353,7 @@ def train_annotator(
         sources = {
             "data": str(data),
             # The card goes to the Hub with the weights: of a folder only its name.
-            "data_location": location.root if "://" in location.root else Path(location.root).name,
+            "data_location": store.root if store.folder is None else store.folder.name,
             "data_digest": manifest.source_digest,
             "data_version": manifest.version,
             "base": str(base),

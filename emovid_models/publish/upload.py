@@ -28,7 +28,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from emovid_dataset.read.location import without_credentials
+from emovid_dataset.store import without_credentials
 
 LAST_FILES = ("README.md", "manifest.json")
 """Files that go up in the last commit, because they describe all others."""

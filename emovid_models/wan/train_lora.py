@@ -23,7 +23,8 @@ from peft import LoraConfig
 
 from emovid_dataset import __version__
 from emovid_dataset.read.loading import Selection, select
-from emovid_dataset.read.location import Location
+from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
 from emovid_models.remote.wan.conditioning import WORDING_VERSION
 from emovid_models.remote.wan.inputs import is_out_of_memory
@@ -253,7 +254,7 @@ def load_transformer(base: BaseOutline, dtype: torch.dtype) -> Any:
 
 def dataset_revision(data: str) -> str:
     """sha256 of the dataset's manifest."""
-    return hashlib.sha256(Location.find(data).manifest().to_json().encode()).hexdigest()
+    return hashlib.sha256(read_manifest(Store.find(data)).to_json().encode()).hexdigest()
 
 
 def plan_training(

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from emovid_dataset.check import verify
 from emovid_dataset.read.loading import select
-from emovid_dataset.read.location import Location
 from emovid_dataset.schema.emotions import EMOTIONS, valence
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
@@ -262,11 +261,11 @@ def test_builds_on_the_hub(given: str, revision: str | None, monkeypatch: pytest
     """All these addresses reach the Hub with repo and revision taken apart."""
     asked = []
 
-    def on_hub(cls: type[Location], repo: str, revision: str | None, token: Any) -> Location:
+    def on_hub(repo: str, revision: str | None, token: Any) -> str:
         asked.append((repo, revision))
         raise FileNotFoundError(f"{repo} is not there")
 
-    monkeypatch.setattr(Location, "_on_hub", classmethod(on_hub))
+    monkeypatch.setattr("emovid_dataset._address.on_hub", on_hub)
     with pytest.raises(FileNotFoundError, match="emovid/EmoVid is not there"):
         work.find_items(given)
     assert asked == [("emovid/EmoVid", revision)]

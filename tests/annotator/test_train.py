@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 
 from emovid_dataset.read.loading import select
-from emovid_dataset.read.location import Location
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import Manifest
 from emovid_models.annotator.annotate import model_identity
@@ -137,18 +136,17 @@ def test_run_card_names_the_commit_that_was_trained_on(
     first, pushed = "a" * 40, "b" * 40
     looked_up: list[str | None] = []
 
-    def on_hub(cls: type[Location], name: str, revision: str | None, token: Any) -> Location:
+    def on_hub(repo: str, revision: str | None, token: Any) -> str:
         looked_up.append(revision)
         commit = revision or (first if looked_up == [None] else pushed)
-        return cls(f"hf://datasets/{name}@{commit}", token)
+        return f"hf://datasets/{repo}@{commit}"
 
-    def file(location: Location, path: str) -> str:
-        assert location.root == f"hf://datasets/emovid/EmoVid@{first}"
-        return str(sticker_build / path)
+    def files_at(root: str, token: Any) -> tuple[Any, str]:
+        assert root == f"hf://datasets/emovid/EmoVid@{first}"
+        return fsspec.filesystem("file"), str(sticker_build)
 
-    monkeypatch.setattr(Location, "_on_hub", classmethod(on_hub))
-    monkeypatch.setattr(Location, "_files", lambda location: fsspec.filesystem("file"))
-    monkeypatch.setattr(Location, "_name", file)
+    monkeypatch.setattr("emovid_dataset._address.on_hub", on_hub)
+    monkeypatch.setattr("emovid_dataset.store.files_at", files_at)
     config = TrainingConfig(epochs=0.1, batch_size=8, rank=2)
     train_annotator("emovid/EmoVid", repo, tmp_path, config)
     run = json.loads((tmp_path / RUN_CARD).read_text())

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 import emovid_dataset
 from emovid_dataset import select
 from emovid_dataset.builder.build import build
-from emovid_dataset.read.location import Location
+from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.store import Store
 from emovid_models.cli.main import app
 
 REPO = "emovid/EmoVid"
@@ -188,19 +189,19 @@ class TestAddresses:
         host = empty_hub.url.removeprefix("http://")
         user = "me:p%40ss@"
         root = f"http://{user}{host}/datasets/{REPO}/resolve/main"
-        good = Location.find(f"{root}/")
-        manifest = good.manifest()
+        good = Store.find(f"{root}/")
+        manifest = read_manifest(good)
         shard = manifest.shards[0].path
         empty_hub.faults.append(Fault("GET", "/broken", status=500, times=None))
-        locations = [good, Location.find(root.replace("main", "none")), Location(root + "/broken")]
+        stores = [good, Store.find(root.replace("main", "none")), Store(root + "/broken")]
         failures: list[Callable[[], object]] = [
-            lambda: good.read(shard, 0, 10**9),
+            lambda: good.range(shard, 0, 10**9),
             lambda: good.read("none.txt"),
-            lambda: locations[1].manifest(),
-            lambda: locations[2].manifest(),
-            lambda: Location(f"http://{user}127.0.0.1:9").read("x"),
-            lambda: Location.find(root, revision="main"),
-            lambda: Location.find(f"ftp://{user}127.0.0.1/build"),
+            lambda: read_manifest(stores[1]),
+            lambda: read_manifest(stores[2]),
+            lambda: Store(f"http://{user}127.0.0.1:9").read("x"),
+            lambda: Store.find(root, revision="main"),
+            lambda: Store.find(f"ftp://{user}127.0.0.1/build"),
             lambda: emovid_dataset.load(f"{root}/", "none"),
             lambda: emovid_dataset.stream(f"{root}/", "none"),
         ]
@@ -210,7 +211,7 @@ class TestAddresses:
             shown = "".join(traceback.format_exception(caught.value))
             assert "127.0.0.1" in str(caught.value) and "\n" not in str(caught.value)
             assert "p%40ss" not in shown and "p@ss" not in shown, shown
-        assert not any("ss@" in repr(location) for location in locations)
+        assert not any("ss@" in repr(store) for store in stores)
         assert "ss@" not in repr(emovid_dataset.select(f"{root}/", limit=1))
 
 
