@@ -291,7 +291,7 @@ def measure(
     if not expected:
         raise ValueError(f"{store.name} holds no clips, so there is nothing to measure")
     return Statistics(
-        name=store.root.rpartition("/")[2].partition("@")[0],
+        name=store.name.rpartition("/")[2].partition("@")[0],
         manifest=manifest,
         counts=columns.counts,
         profiles=columns.profiles(),

@@ -29,7 +29,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from emovid_dataset.read.loading import select
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.store import Store
+from emovid_dataset.store import Store, without_credentials
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
 from emovid_models.annotator.conversations import Collator, Conversations
@@ -351,9 +351,9 @@ def train_annotator(
     )
     if trainer.is_world_process_zero():
         sources = {
-            "data": str(data),
-            # The card goes to the Hub with the weights: of a folder only its name.
-            "data_location": store.root if store.folder is None else store.folder.name,
+            # The card goes to the Hub with the weights: no password, and of a folder only its name.
+            "data": without_credentials(str(data)),
+            "data_location": store.name if store.folder is None else store.folder.name,
             "data_digest": manifest.source_digest,
             "data_version": manifest.version,
             "base": str(base),

@@ -155,6 +155,19 @@ def test_run_card_names_the_commit_that_was_trained_on(
     assert run["data_digest"] == Manifest.read(sticker_build).source_digest
 
 
+def test_run_card_shows_no_password(
+    sticker_build: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = fsspec.filesystem("file")
+    monkeypatch.setattr("emovid_dataset.store.files_at", lambda root, token: (local, str(sticker_build)))
+    config = TrainingConfig(epochs=0.1, batch_size=8, rank=2)
+    train_annotator("https://me:p4ssword@host/EmoVid/", repo, tmp_path, config)
+    run = json.loads((tmp_path / RUN_CARD).read_text())
+    assert (run["data"], run["data_location"]) == ("https://host/EmoVid/", "https://host/EmoVid")
+    cards = [path.read_text() for path in tmp_path.iterdir() if path.suffix in (".json", ".md")]
+    assert len(cards) > 2 and not any("p4ssword" in card for card in cards)
+
+
 def test_reported_recall_is_that_of_the_annotator_on_validation(lora: Path, sticker_build: Path) -> None:
     """Measured again with the pipeline and scikit-learn, on the weights as they were written."""
     annotator = load_annotator(lora, device="cpu")
