@@ -106,8 +106,9 @@ class RangeHandler(SimpleHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{int(first) + len(data) - 1}/{whole}")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        # Before the last byte: with that the client may be done, and ask what was sent.
         self.server.sent.append((self.path, wanted, len(data)))  # type: ignore[attr-defined]
+        self.wfile.write(data)
 
     def log_message(self, *args: Any) -> None:
         pass
