@@ -89,7 +89,7 @@ def evaluate(
     from emovid_models.cli.main import need
 
     need("models", "transformers", "safetensors", "evaluate")
-    from emovid_models.evaluation import protocol
+    from emovid_models import evaluation
     from emovid_models.remote.wan.lora import WEIGHT_NAME
 
     if (videos is None) == (base is None):
@@ -101,8 +101,8 @@ def evaluate(
         assert videos is not None
         if not videos.is_dir():
             raise FileNotFoundError(f"--videos {videos} is not a folder")
-        table = videos / protocol.INTENDED_NAME if intended is None else intended
-        protocol.read_intended(table)  # refused before a model is loaded
+        table = videos / evaluation.INTENDED_NAME if intended is None else intended
+        evaluation.read_intended(table)  # refused before a model is loaded
         out = videos / "judged" if out is None else out
         folders = {"base": against, "videos": videos} if against is not None else {"videos": videos}
         tables = dict.fromkeys(folders, table)
@@ -112,9 +112,11 @@ def evaluate(
             raise ValueError("--intended and --against belong to --videos; with --base the prompts say it")
         if out is None:
             raise ValueError("--base needs --out FOLDER for what is generated")
-        wanted = protocol.load_prompts(content_type) if prompts is None else protocol.read_prompts(prompts)
+        wanted = (
+            evaluation.load_prompts(content_type) if prompts is None else evaluation.read_prompts(prompts)
+        )
         if per_emotion is not None:
-            wanted = protocol.take_per_emotion(wanted, per_emotion)
+            wanted = evaluation.take_per_emotion(wanted, per_emotion)
         tables = _generate(
             base,
             lora,
@@ -152,9 +154,9 @@ def evaluate(
             },
         }
 
-    judge = protocol.load_judge(annotator, device=device)
+    judge = evaluation.load_judge(annotator, device=device)
     judged = {
-        name: protocol.judge_videos(
+        name: evaluation.judge_videos(
             folder,
             tables[name],
             judge,
@@ -167,29 +169,29 @@ def evaluate(
         if folder is not None
     }
     miniature = Path(annotator).resolve() == MINI_ANNOTATOR.resolve()
-    figures = {name: protocol.score(found) for name, found in judged.items()}
-    rows = [protocol.table_row(name, found) for name, found in figures.items()]
+    figures = {name: evaluation.score(found) for name, found in judged.items()}
+    rows = [evaluation.table_row(name, found) for name, found in figures.items()]
     result: dict[str, Any] = {
         "judge": judge.identity,
         "miniature": miniature,
-        "figures": {name: protocol.to_record(found) for name, found in figures.items()},
+        "figures": {name: evaluation.to_record(found) for name, found in figures.items()},
     }
     if base is not None:
         result["generated"] = generated
     comparison = None
     if len(judged) == 2:
-        comparison = protocol.compare(*judged.values())
-        result["comparison"] = protocol.to_record(comparison)
+        comparison = evaluation.compare(*judged.values())
+        result["comparison"] = evaluation.to_record(comparison)
     if held_out is not None:
-        real = protocol.judge_clips(
+        real = evaluation.judge_clips(
             held_out, judge, split=split, out=out / "judged-real", batch_size=batch_size, progress=True
         )
-        result["held_out"] = protocol.to_record(protocol.score(real))
-        rows.append(protocol.table_row("real clips, what the annotator reaches", protocol.score(real)))
-    result["paper"] = protocol.paper_record()
+        result["held_out"] = evaluation.to_record(evaluation.score(real))
+        rows.append(evaluation.table_row("real clips, what the annotator reaches", evaluation.score(real)))
+    result["paper"] = evaluation.paper_record()
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
-    whole = {**result, "judgements": {name: protocol.to_record(found) for name, found in judged.items()}}
+    whole = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
     write_atomic(out / EVALUATION, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
         print(json.dumps({"out": str(out / EVALUATION), **result}))
@@ -198,9 +200,11 @@ def evaluate(
             print(f"{video.file}: {video.error}")
         if miniature:
             print(_NOTE)
-        rows += [protocol.paper_row(task) for task in tasks]
+        rows += [evaluation.paper_row(task) for task in tasks]
         reused = sum(found.reused for found in judged.values())
-        print_table(f"Judged by {judge.identity}, {reused} from an earlier run", protocol.TABLE_COLUMNS, rows)
+        print_table(
+            f"Judged by {judge.identity}, {reused} from an earlier run", evaluation.TABLE_COLUMNS, rows
+        )
         if comparison is not None:
             second = list(judged)[1]
             print(
@@ -233,7 +237,7 @@ def _generate(
     need("models", "diffusers", "transformers", "peft", "ftfy")
     import torch
 
-    from emovid_models.evaluation.protocol import generate_videos, generator_identity
+    from emovid_models.evaluation import generate_videos, generator_identity
     from emovid_models.wan.generate import load_pipeline
 
     height, width = parse_size(size)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from emovid_models.evaluation.protocol import INTENDED_NAME, Intended, Judge, load_judge, write_intended
+from emovid_models.evaluation import INTENDED_NAME, Intended, Judge, load_judge, write_intended
 
 ROOT = Path(__file__).parents[2]
 MINI = ROOT / "emovid_dataset" / "mini"

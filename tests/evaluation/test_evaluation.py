@@ -6,14 +6,16 @@ import dataclasses
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation import protocol
-from emovid_models.evaluation.protocol import INTENDED_NAME, Intended, Judge, Judged, Judgement
+from emovid_models import evaluation
+from emovid_models.evaluation import INTENDED_NAME, Intended, Judge, Judged, Judgement
 from emovid_models.metrics.ea_8cls import ea_8cls
 
 
@@ -32,12 +34,12 @@ class Counting:
 
 
 def test_figures_are_the_metrics_on_the_annotators_answers(videos: Path, judge: Judge) -> None:
-    judged = protocol.judge_videos(videos, videos / INTENDED_NAME, judge)
-    asked = protocol.read_intended(videos / INTENDED_NAME)
+    judged = evaluation.judge_videos(videos, videos / INTENDED_NAME, judge)
+    asked = evaluation.read_intended(videos / INTENDED_NAME)
     answers = [judge.annotator(str(videos / row.file), top_k=1)[0]["label"] for row in asked]
     assert [video.judged for video in judged.videos] == answers
     intended = [row.emotion for row in asked]
-    figures = protocol.score(judged)
+    figures = evaluation.score(judged)
     right = sum(a == b for a, b in zip(answers, intended, strict=True))
     same_valence = sum(
         EMOTIONS.index(a) // 4 == EMOTIONS.index(b) // 4 for a, b in zip(answers, intended, strict=True)
@@ -56,45 +58,45 @@ def test_figures_are_the_metrics_on_the_annotators_answers(videos: Path, judge: 
 
 def test_nothing_is_judged_twice_until_the_file_or_the_judge_changes(videos: Path, judge: Judge) -> None:
     table = videos / INTENDED_NAME
-    first = protocol.judge_videos(videos, table, judge)
+    first = evaluation.judge_videos(videos, table, judge)
     counting = Counting(judge)
-    again = protocol.judge_videos(videos, table, Judge(judge.identity, counting))
+    again = evaluation.judge_videos(videos, table, Judge(judge.identity, counting))
     assert counting.seen == 0 and again.reused == 16
     assert again.videos == first.videos
-    changed, other = (videos / row.file for row in protocol.read_intended(table)[:2])
+    changed, other = (videos / row.file for row in evaluation.read_intended(table)[:2])
     shutil.copyfile(other, changed)
-    third = protocol.judge_videos(videos, table, Judge(judge.identity, counting))
+    third = evaluation.judge_videos(videos, table, Judge(judge.identity, counting))
     assert counting.seen == 1 and third.videos[0].scores == pytest.approx(first.videos[1].scores, abs=1e-6)
-    protocol.judge_videos(videos, table, Judge("another judge", counting))
+    evaluation.judge_videos(videos, table, Judge("another judge", counting))
     assert counting.seen == 17
-    assert protocol.judge_videos(videos, table, Judge(judge.identity, counting)).reused == 16
+    assert evaluation.judge_videos(videos, table, Judge(judge.identity, counting)).reused == 16
 
 
 def test_an_interrupted_run_goes_on(videos: Path, judge: Judge) -> None:
     table = videos / INTENDED_NAME
     with pytest.raises(KeyboardInterrupt):
-        protocol.judge_videos(videos, table, Judge(judge.identity, Counting(judge, stop=9)), batch_size=4)
+        evaluation.judge_videos(videos, table, Judge(judge.identity, Counting(judge, stop=9)), batch_size=4)
     counting = Counting(judge)
-    judged = protocol.judge_videos(videos, table, Judge(judge.identity, counting), batch_size=4)
+    judged = evaluation.judge_videos(videos, table, Judge(judge.identity, counting), batch_size=4)
     assert counting.seen == 16 - 9 and judged.reused == 9
     assert all(video.judged for video in judged.videos)
 
 
 def test_what_cannot_be_judged_is_wrong_and_listed(videos: Path, judge: Judge) -> None:
     table = videos / INTENDED_NAME
-    asked = protocol.read_intended(table)
-    whole = protocol.score(protocol.judge_videos(videos, table, judge))
+    asked = evaluation.read_intended(table)
+    whole = evaluation.score(evaluation.judge_videos(videos, table, judge))
     (videos / asked[0].file).write_bytes(b"no video")
     (videos / asked[1].file).unlink()
     with pytest.raises(
         ValueError, match=re.escape(f"1 of 16 videos of {table}") + r".*first " + asked[1].file
     ):
-        protocol.judge_videos(videos, table, judge)
-    judged = protocol.judge_videos(videos, table, judge, allow_missing=True)
+        evaluation.judge_videos(videos, table, judge)
+    judged = evaluation.judge_videos(videos, table, judge, allow_missing=True)
     assert [video.file for video in judged.failed] == [asked[0].file, asked[1].file]
     assert "cannot be decoded" in str(judged.failed[0].error)
     assert judged.failed[1].error == "the video is missing"
-    figures = protocol.score(judged)
+    figures = evaluation.score(judged)
     assert figures.n == 16 and figures.unscored == 2
     assert figures.ea_8cls.value <= whole.ea_8cls.value
     assert sum(map(sum, figures.confusion)) == 14
@@ -102,20 +104,20 @@ def test_what_cannot_be_judged_is_wrong_and_listed(videos: Path, judge: Judge) -
 
 def test_a_video_that_the_table_does_not_name_is_left_out(videos: Path, judge: Judge) -> None:
     table = videos / INTENDED_NAME
-    protocol.write_intended(table, protocol.read_intended(table)[:3])
-    assert len(protocol.judge_videos(videos, table, judge).videos) == 3
+    evaluation.write_intended(table, evaluation.read_intended(table)[:3])
+    assert len(evaluation.judge_videos(videos, table, judge).videos) == 3
 
 
 def test_real_clips_of_a_build(mini_build: Path, judge: Judge, tmp_path: Path) -> None:
     from emovid_dataset.read.loading import select
 
-    judged = protocol.judge_clips(mini_build, judge, content_type="sticker", out=tmp_path / "real")
+    judged = evaluation.judge_clips(mini_build, judge, content_type="sticker", out=tmp_path / "real")
     clips = select(mini_build, split="test", content_type="sticker").clips
     assert [(video.file, video.intended) for video in judged.videos] == [(c.id, c.emotion) for c in clips]
-    again = protocol.judge_clips(mini_build, judge, content_type="sticker", out=tmp_path / "real")
+    again = evaluation.judge_clips(mini_build, judge, content_type="sticker", out=tmp_path / "real")
     assert again.reused == len(clips) and again.videos == judged.videos
     with pytest.raises(ValueError, match="nosuch"):
-        protocol.judge_clips(mini_build, judge, split="nosuch", out=tmp_path / "real")
+        evaluation.judge_clips(mini_build, judge, split="nosuch", out=tmp_path / "real")
 
 
 def judged_as(answers: list[str | None], intended: list[str], scenes: int = 4) -> Judged:
@@ -135,26 +137,26 @@ def test_paired_comparison_is_exact() -> None:
     wrong = [EMOTIONS[(place + 1) % 8] for place in range(40)]
     base = judged_as([*intended[:10], *wrong[10:]], intended)
     lora = judged_as([*wrong[:3], *intended[3:25], *wrong[25:39], None], intended)
-    found = protocol.compare(base, lora)
+    found = evaluation.compare(base, lora)
     assert (found.both, found.base_only, found.lora_only, found.neither) == (7, 3, 15, 15)
     assert found.mcnemar_p == pytest.approx(binomtest(3, 18).pvalue)
     assert found.difference is not None and found.difference.value == pytest.approx(12 / 40)
     assert found.difference.low <= 12 / 40 <= found.difference.high
-    assert found.base == protocol.score(base) and found.lora == protocol.score(lora)
+    assert found.base == evaluation.score(base) and found.lora == evaluation.score(lora)
     shuffled = dataclasses.replace(lora, videos=lora.videos[::-1])
-    assert protocol.compare(base, shuffled).mcnemar_p == found.mcnemar_p
+    assert evaluation.compare(base, shuffled).mcnemar_p == found.mcnemar_p
 
 
 def test_only_equals_are_compared() -> None:
     one = judged_as(["awe", "fear"], ["awe", "awe"])
     with pytest.raises(ValueError, match="one judge"):
-        protocol.compare(one, dataclasses.replace(one, judge="other"))
+        evaluation.compare(one, dataclasses.replace(one, judge="other"))
     with pytest.raises(ValueError, match=r"1 videos are of one model only, first 1\.mp4"):
-        protocol.compare(one, dataclasses.replace(one, videos=one.videos[:1]))
+        evaluation.compare(one, dataclasses.replace(one, videos=one.videos[:1]))
     for name, value in (("intended", "fear"), ("prompt", "x"), ("seed", 9)):
         other = dataclasses.replace(one.videos[1], **{name: value})
         with pytest.raises(ValueError, match=rf"1\.mp4: {name} is"):
-            protocol.compare(one, dataclasses.replace(one, videos=(one.videos[0], other)))
+            evaluation.compare(one, dataclasses.replace(one, videos=(one.videos[0], other)))
 
 
 @pytest.mark.parametrize(
@@ -179,32 +181,45 @@ def test_wrong_tables_are_refused_in_one_line(tmp_path: Path, text: str | bytes,
     table = tmp_path / INTENDED_NAME
     table.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError) as caught:
-        protocol.read_intended(table)
+        evaluation.read_intended(table)
     assert message in str(caught.value) and str(table) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_table_comes_back_as_written(tmp_path: Path) -> None:
     rows = [Intended("a/b.mp4", "awe", 'a "cat", here', 3), Intended("c.mp4", "fear")]
-    protocol.write_intended(tmp_path / INTENDED_NAME, rows)
-    assert protocol.read_intended(tmp_path / INTENDED_NAME) == rows
+    evaluation.write_intended(tmp_path / INTENDED_NAME, rows)
+    assert evaluation.read_intended(tmp_path / INTENDED_NAME) == rows
     (tmp_path / "other.csv").write_text("\ufeffemotion,file\n7,x.mp4\n AWE ,y.mp4\n")
-    assert [row.emotion for row in protocol.read_intended(tmp_path / "other.csv")] == ["sadness", "awe"]
+    assert [row.emotion for row in evaluation.read_intended(tmp_path / "other.csv")] == ["sadness", "awe"]
 
 
 def test_missing_folders_and_empty_folders(tmp_path: Path, judge: Judge) -> None:
     table = tmp_path / INTENDED_NAME
-    protocol.write_intended(table, [Intended("a.mp4", "awe")])
+    evaluation.write_intended(table, [Intended("a.mp4", "awe")])
     with pytest.raises(FileNotFoundError, match="is not a folder"):
-        protocol.judge_videos(tmp_path / "none", table, judge)
+        evaluation.judge_videos(tmp_path / "none", table, judge)
     with pytest.raises(ValueError, match="holds no video"):
-        protocol.judge_videos(tmp_path, table, judge)
+        evaluation.judge_videos(tmp_path, table, judge)
     with pytest.raises(FileNotFoundError, match="is not a file"):
-        protocol.judge_videos(tmp_path, tmp_path / "none.csv", judge)
+        evaluation.judge_videos(tmp_path, tmp_path / "none.csv", judge)
 
 
 def test_output_that_cannot_be_written(videos: Path, judge: Judge) -> None:
     (videos / "judged").write_text("a file where the folder should be")
     with pytest.raises(OSError):
-        protocol.judge_videos(videos, videos / INTENDED_NAME, judge)
+        evaluation.judge_videos(videos, videos / INTENDED_NAME, judge)
     assert os.listdir(videos).count("judged") == 1
+
+
+def test_public_names_are_shown_and_imported_when_asked_for() -> None:
+    for name in evaluation.__all__:
+        assert name in dir(evaluation) and getattr(evaluation, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        evaluation.nothing  # noqa: B018
+    code = (
+        "import sys; from emovid_models import evaluation; evaluation.read_intended; "
+        "print([name for name in sys.modules if name.startswith(('emovid_models.annotator', 'torch'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

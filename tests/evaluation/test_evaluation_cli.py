@@ -13,9 +13,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models import evaluation
 from emovid_models.cli.main import app
-from emovid_models.evaluation import protocol
-from emovid_models.evaluation.protocol import GENERATION_NAME, INTENDED_NAME
+from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
 from wan_tiny import i2v_components, t2v_components
@@ -68,7 +68,7 @@ def lora(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def prompts(tmp_path: Path) -> Path:
     path = tmp_path / "prompts.jsonl"
-    kept = [prompt for prompt in protocol.load_prompts("sticker") if prompt.id.endswith(("-01", "-02"))]
+    kept = [prompt for prompt in evaluation.load_prompts("sticker") if prompt.id.endswith(("-01", "-02"))]
     rows = [
         {name: getattr(prompt, name) for name in ("id", "emotion", "content_type", "prompt")}
         for prompt in kept
@@ -81,16 +81,16 @@ def test_videos_of_any_generator(videos: Path) -> None:
     found = emovid("--videos", videos, "--device", "cpu", "--json")
     assert found.exit_code == 0, found.output
     result = json.loads(found.stdout)
-    expected = protocol.judge_videos(videos, videos / INTENDED_NAME, protocol.load_judge(device="cpu"))
+    expected = evaluation.judge_videos(videos, videos / INTENDED_NAME, evaluation.load_judge(device="cpu"))
     assert expected.reused == 16
-    assert result["figures"] == {"videos": protocol.to_record(protocol.score(expected))}
+    assert result["figures"] == {"videos": evaluation.to_record(evaluation.score(expected))}
     assert result["judge"] == expected.judge and result["miniature"] is True and result["failed"] == []
     assert result["paper"]["t2v"] == {"ea_8cls": 0.4833} and result["paper"]["i2v"] == {"ea_8cls": 0.7625}
     whole = json.loads(Path(result["out"]).read_text())
-    assert whole["judgements"]["videos"]["videos"] == protocol.to_record(expected)["videos"]
+    assert whole["judgements"]["videos"]["videos"] == evaluation.to_record(expected)["videos"]
 
     table = emovid("--videos", videos, "--device", "cpu")
-    share = protocol.score(expected).ea_8cls
+    share = evaluation.score(expected).ea_8cls
     assert f"{share.value:.2%}" in table.output and f"{share.low:.2%} to {share.high:.2%}" in table.output
     assert "16 from an earlier run" in table.output and "miniature annotator" in table.output
     assert "the paper's, T2V" in table.output and "48.33%" in table.output
@@ -99,7 +99,7 @@ def test_videos_of_any_generator(videos: Path) -> None:
 def test_two_generators_and_real_clips(videos: Path, mini_build: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(videos, other)
-    first = protocol.read_intended(videos / INTENDED_NAME)
+    first = evaluation.read_intended(videos / INTENDED_NAME)
     shutil.copyfile(videos / first[3].file, other / first[0].file)
     options = ("--against", other, "--held-out", mini_build, "--split", "validation", "--device", "cpu")
     found = emovid("--videos", videos, *options, "--json")
@@ -114,7 +114,7 @@ def test_two_generators_and_real_clips(videos: Path, mini_build: Path, tmp_path:
 
 
 def test_videos_that_cannot_be_judged(videos: Path) -> None:
-    first, second = (row.file for row in protocol.read_intended(videos / INTENDED_NAME)[:2])
+    first, second = (row.file for row in evaluation.read_intended(videos / INTENDED_NAME)[:2])
     (videos / first).write_bytes(b"no video")
     found = emovid("--videos", videos, "--device", "cpu")
     assert found.exit_code == 1 and f"{first}: " in found.output

@@ -11,7 +11,7 @@ import pytest
 
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation import protocol
+from emovid_models import evaluation
 from emovid_models.remote.wan.conditioning import MOODS
 
 WORDS = [
@@ -27,7 +27,7 @@ EMOTIONAL = re.compile(
 
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
 def test_enough_prompts_and_the_same_scenes_for_all_emotions(content_type: str) -> None:
-    prompts = protocol.load_prompts(content_type)
+    prompts = evaluation.load_prompts(content_type)
     assert {prompt.content_type for prompt in prompts} == {content_type}
     assert len({prompt.id for prompt in prompts}) == len(prompts)
     scenes = {
@@ -41,7 +41,7 @@ def test_enough_prompts_and_the_same_scenes_for_all_emotions(content_type: str) 
 
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
 def test_no_prompt_names_or_implies_an_emotion(content_type: str) -> None:
-    for prompt in protocol.load_prompts(content_type):
+    for prompt in evaluation.load_prompts(content_type):
         assert not EMOTIONAL.search(prompt.prompt), prompt.prompt
         assert 1 <= len(prompt.prompt.split()) <= 20
 
@@ -63,7 +63,7 @@ def test_the_word_list_knows_the_emotions_and_their_moods() -> None:
 
 
 def test_files_hold_one_object_a_line_with_fixed_fields() -> None:
-    files = sorted(protocol.PROMPTS.glob("*"))
+    files = sorted(evaluation.PROMPTS.glob("*"))
     assert [file.name for file in files] == sorted(f"{name}.jsonl" for name in CONTENT_TYPES)
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
@@ -71,17 +71,17 @@ def test_files_hold_one_object_a_line_with_fixed_fields() -> None:
 
 
 def test_first_prompts_of_each_emotion() -> None:
-    prompts = protocol.load_prompts("sticker")
-    taken = protocol.take_per_emotion(prompts, 10)
+    prompts = evaluation.load_prompts("sticker")
+    taken = evaluation.take_per_emotion(prompts, 10)
     assert Counter(prompt.emotion for prompt in taken) == dict.fromkeys(EMOTIONS, 10)
     assert [p for p in prompts if p.emotion == "awe"][:10] == [p for p in taken if p.emotion == "awe"]
     with pytest.raises(ValueError, match="at least 1"):
-        protocol.take_per_emotion(prompts, 0)
+        evaluation.take_per_emotion(prompts, 0)
 
 
 def test_a_scene_has_one_seed_for_all_emotions(tmp_path: Path) -> None:
-    prompts = protocol.load_prompts("sticker")
-    orders = protocol.plan_orders(prompts, tmp_path, seed=5)
+    prompts = evaluation.load_prompts("sticker")
+    orders = evaluation.plan_orders(prompts, tmp_path, seed=5)
     seeds: dict[str, set[int]] = {}
     for order in orders:
         seeds.setdefault(order.prompt, set()).add(order.seed)
@@ -113,5 +113,5 @@ def test_wrong_prompts_are_refused_in_one_line(tmp_path: Path, lines: list[str],
     path.write_text("\n".join(lines))
     (tmp_path / "p").touch()
     with pytest.raises(ValueError) as caught:
-        protocol.read_prompts(path)
+        evaluation.read_prompts(path)
     assert message in str(caught.value) and "\n" not in str(caught.value)

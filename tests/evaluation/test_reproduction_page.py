@@ -16,9 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models import MINI_ANNOTATOR
-from emovid_models.evaluation import protocol
-from emovid_models.evaluation.protocol import INTENDED_NAME, Intended, Judge
+from emovid_models import MINI_ANNOTATOR, evaluation
+from emovid_models.evaluation import INTENDED_NAME, Intended, Judge
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 
@@ -48,23 +47,23 @@ def made(tmp_path_factory: pytest.TempPathFactory, stickers: list[dict[str, str]
                     shutil.copyfile(MINI / shown["path"], folder / name)
                     prompt = f"scene {scene}" if shared else f"{emotion} {scene}"
                     rows.append(Intended(name, emotion, prompt, scene))
-            protocol.write_intended(folder / INTENDED_NAME, rows)
+            evaluation.write_intended(folder / INTENDED_NAME, rows)
     return root
 
 
 @pytest.fixture(scope="module")
 def result(made: Path, judge: Judge) -> dict[str, Any]:
     """A result file as the judge and table stages write it."""
-    record: dict[str, Any] = {"paper": protocol.paper_record()}
+    record: dict[str, Any] = {"paper": evaluation.paper_record()}
     for task in ("t2v", "i2v"):
         base, lora = (
-            protocol.judge_videos(made / task / model, made / task / model / INTENDED_NAME, judge)
+            evaluation.judge_videos(made / task / model, made / task / model / INTENDED_NAME, judge)
             for model in ("base", "lora")
         )
-        comparison = protocol.to_record(protocol.compare(base, lora))
+        comparison = evaluation.to_record(evaluation.compare(base, lora))
         record[task] = {**comparison, "second_judge": comparison}
     confusion = json.loads((MINI_ANNOTATOR / "figures.json").read_text())["stickers"]["confusion"]
-    figures = protocol.to_record(protocol.score_confusion(confusion))
+    figures = evaluation.to_record(evaluation.score_confusion(confusion))
     record["judge"] = {"identity": judge.identity, "held_out": figures, "held_out_of": "real stickers"}
     record["second_judge"] = {"identity": "second@0123", "held_out": figures}
     record["ablation"] = [

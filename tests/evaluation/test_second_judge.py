@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation import protocol
-from emovid_models.evaluation.protocol import INTENDED_NAME
+from emovid_models import evaluation
+from emovid_models.evaluation import INTENDED_NAME
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 
@@ -27,20 +27,20 @@ def second(tool: Any, stickers: list[dict[str, str]]) -> Any:
 
 def test_judges_like_the_annotator(second: Any, videos: Path) -> None:
     table = videos / INTENDED_NAME
-    asked = protocol.read_intended(table)
+    asked = evaluation.read_intended(table)
     (videos / asked[0].file).write_bytes(b"no video")
-    judged = protocol.judge_videos(videos, table, second)
+    judged = evaluation.judge_videos(videos, table, second)
     assert [video.file for video in judged.failed] == [asked[0].file]
     assert all(sum(video.scores or ()) == pytest.approx(1) for video in judged.videos[1:])
-    assert protocol.judge_videos(videos, table, second).reused == 15
-    assert protocol.compare(judged, judged).mcnemar_p == 1.0
+    assert evaluation.judge_videos(videos, table, second).reused == 15
+    assert evaluation.compare(judged, judged).mcnemar_p == 1.0
 
 
 def test_answer_is_the_machines(tool: Any, second: Any, videos: Path) -> None:
-    files = [row.file for row in protocol.read_intended(videos / INTENDED_NAME)]
+    files = [row.file for row in evaluation.read_intended(videos / INTENDED_NAME)]
     rows = np.stack([tool("second_judge").describe(str(videos / file)) for file in files])
     expected = [EMOTIONS[label] for label in second.annotator.machine.predict(rows)]
-    judged = protocol.judge_videos(videos, videos / INTENDED_NAME, second)
+    judged = evaluation.judge_videos(videos, videos / INTENDED_NAME, second)
     assert [video.judged for video in judged.videos] == expected
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from emovid_dataset.read.loading import select
-from emovid_models.evaluation import protocol
-from emovid_models.evaluation.protocol import Judge
+from emovid_models import evaluation
+from emovid_models.evaluation import Judge
 
 
 def test_round_trip(tool: Any, mini_build: Path, judge: Judge) -> None:
@@ -31,4 +31,4 @@ def test_round_trip(tool: Any, mini_build: Path, judge: Judge) -> None:
 def test_figures_of_the_file_follow_from_its_counts(tool: Any) -> None:
     kept = json.loads(tool("vae_round_trip").OUT.read_text())
     for kind in ("before", "after"):
-        assert kept[kind] == protocol.to_record(protocol.score_confusion(kept[kind]["confusion"]))
+        assert kept[kind] == evaluation.to_record(evaluation.score_confusion(kept[kind]["confusion"]))

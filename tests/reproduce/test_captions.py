@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 from mini_captions import SUBJECTS, TEMPLATES, caption_of, specific_subject, subject_of
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation.protocol import load_prompts
+from emovid_models.evaluation import load_prompts
 from tools.mini_corpus.labels import read_stickers
 
 TELLING = re.compile(

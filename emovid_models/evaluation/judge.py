@@ -1,0 +1,204 @@
+"""From videos to judgements: an annotator says which emotion each video shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.annotate import Annotation, Item, annotate, find_items, model_identity
+from emovid_models.evaluation.intended import Intended, read_intended
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Who says which emotion a video shows.
+
+    Attributes:
+        identity: names it by its content, so that another one's judgements are told apart.
+        annotator: called like `VideoEmotionPipeline`: an iterator of functions that return a path or bytes,
+            with `batch_size`, gives for every video a list of ``{"label", "score"}``, the likeliest first, or
+            ``{"error"}``.
+    """
+
+    identity: str
+    annotator: Callable[..., Iterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a video was asked to show, and what it shows.
+
+    Attributes:
+        file: the video's path in its folder, or the clip's id.
+        intended: the emotion asked for; for a real clip its label.
+        judged: the judge's emotion; None where it failed.
+        scores: eight probabilities in the order of `EMOTIONS`; None where it failed.
+        error: why it failed; None where it did not.
+        prompt: the scene, "" if unknown.
+        seed: of the noise, None if unknown.
+    """
+
+    file: str
+    intended: str
+    judged: str | None
+    scores: tuple[float, ...] | None
+    error: str | None
+    prompt: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All judgements of one judge on one set of videos.
+
+    Attributes:
+        judge: identity of the judge.
+        videos: one judgement a video, in the order of the table.
+        reused: how many were there from an earlier run.
+    """
+
+    judge: str
+    videos: tuple[Judgement, ...]
+    reused: int = 0
+
+    @property
+    def failed(self) -> tuple[Judgement, ...]:
+        """Those that could not be judged; they count as wrong."""
+        return tuple(video for video in self.videos if video.error is not None)
+
+
+def load_judge(model: str | os.PathLike[str] = MINI_ANNOTATOR, *, device: str | None = None) -> Judge:
+    """Load an annotator as a judge.
+
+    Args:
+        model: a folder or a Hub repo; by default the miniature annotator, which is for trying things out.
+        device: by default cuda if there is one, else cpu.
+
+    Raises:
+        OSError: it cannot be loaded.
+    """
+    from emovid_models.annotator.loading import load_annotator
+
+    pipeline = load_annotator(model, device=device)
+    return Judge(model_identity(model, pipeline), pipeline)
+
+
+def judge_videos(
+    videos: str | os.PathLike[str],
+    intended: str | os.PathLike[str],
+    judge: Judge,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    batch_size: int = 8,
+    allow_missing: bool = False,
+    progress: bool = False,
+) -> Judged:
+    """Judge the videos of a folder.
+
+    Args:
+        videos: the folder, searched with its subfolders.
+        intended: the table of what they were asked for; a video that it does not name is left out.
+        judge: who judges.
+        out: folder of what was judged, one Parquet file a judge, by default ``judged`` in the videos' folder.
+            A video that stands there and has not changed is not judged again.
+        batch_size: videos that the judge sees at once.
+        allow_missing: count a video of the table that is not there as wrong, instead of refusing the table.
+        progress: show progress on stderr.
+
+    Returns:
+        A judgement for every row of the table.
+
+    Raises:
+        OSError: the folder or the table is not there, or `out` cannot be written.
+        ValueError: the table is wrong, or names videos that are not there.
+    """
+    folder = Path(videos)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"videos {folder} is not a folder")
+    rows = read_intended(intended)
+    found = {item.key: item for item in find_items(folder)}
+    missing = [row.file for row in rows if row.file not in found]
+    if missing and not allow_missing:
+        raise ValueError(
+            f"{len(missing)} of {len(rows)} videos of {intended} are not in {folder}, first {missing[0]}; "
+            "--allow-rejected counts them as wrong"
+        )
+    items = [found[row.file] for row in rows if row.file in found]
+    answers, reused = _annotate(
+        items, judge, folder / "judged" if out is None else Path(out), batch_size, progress
+    )
+    return Judged(
+        judge.identity,
+        tuple(_judgement(row, answers.get(row.file)) for row in rows),
+        reused,
+    )
+
+
+def judge_clips(
+    build: str | os.PathLike[str],
+    judge: Judge,
+    *,
+    split: str = "test",
+    content_type: str | None = None,
+    out: str | os.PathLike[str],
+    batch_size: int = 8,
+    progress: bool = False,
+) -> Judged:
+    """Judge real clips: what the judge itself can reach, since here the label is a person's.
+
+    Args:
+        build: its folder or a Hub repo.
+        judge: who judges; it must not have learnt from these clips.
+        split: of the build.
+        content_type: one of the three, or None for all.
+        out: folder of what was judged.
+        batch_size: clips that the judge sees at once.
+        progress: show progress on stderr.
+
+    Returns:
+        A judgement for every clip that a person labelled.
+
+    Raises:
+        ValueError: there is no such clip.
+    """
+    from emovid_dataset.read.loading import select
+
+    selection = select(build, split=split, content_type=content_type)
+    chosen = [place for place, clip in enumerate(selection.clips) if clip.emotion_source == "human"]
+    if not chosen:
+        raise ValueError(f"{build} holds no clip of split {split!r} that a person labelled")
+
+    def opener(place: int) -> Callable[[], bytes]:
+        return lambda: selection[place].video
+
+    clips = [selection.clips[place] for place in chosen]
+    items = [Item(clip.id, clip.sha256, opener(place)) for place, clip in zip(chosen, clips, strict=True)]
+    answers, reused = _annotate(items, judge, Path(out), batch_size, progress)
+    rows = [Intended(clip.id, clip.emotion, clip.caption) for clip in clips]
+    return Judged(judge.identity, tuple(_judgement(row, answers[row.file]) for row in rows), reused)
+
+
+def _annotate(
+    items: Sequence[Item], judge: Judge, out: Path, batch_size: int, progress: bool
+) -> tuple[dict[str, Annotation], int]:
+    name = re.sub(r"[^\w.@-]+", "_", judge.identity) + ".parquet"
+    report = annotate(
+        items,
+        judge.annotator,  # type: ignore[arg-type]
+        out / name,
+        identity=judge.identity,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return {item.key: item for item in report.annotations}, report.reused
+
+
+def _judgement(row: Intended, answer: Annotation | None) -> Judgement:
+    if answer is None:
+        return Judgement(row.file, row.emotion, None, None, "the video is missing", row.prompt, row.seed)
+    return Judgement(row.file, row.emotion, answer.emotion, answer.scores, answer.error, row.prompt, row.seed)

@@ -1,0 +1,51 @@
+"""From figures to the rows of a table and to JSON, beside what the paper reports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from emovid_models.evaluation.judge import Judged
+from emovid_models.evaluation.statistics import Comparison, Figures, Share
+
+TABLE_COLUMNS = ("", "n", "EA-8cls", "95 % interval", "EA-2cls", "95 % interval")
+"""Headings of `table_row`."""
+
+
+def table_row(name: str, figures: Figures) -> list[object]:
+    """A row of the table, in percent.
+
+    Args:
+        name: of the model.
+        figures: of its videos.
+    """
+
+    def cells(share: Share) -> tuple[str, str]:
+        return f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}"
+
+    return [name, figures.n, *cells(figures.ea_8cls), *cells(figures.ea_2cls)]
+
+
+def paper_row(task: str) -> list[object]:
+    """The paper's row for a task, marked as the paper's: another model, other data, another judge.
+
+    Args:
+        task: "t2v" or "i2v".
+    """
+    from emovid_models.metrics.ea_8cls import ea_8cls
+
+    return [f"the paper's, {task.upper()}", None, f"{ea_8cls.PUBLISHED_EA_8CLS[task]:.2%}", None, None, None]
+
+
+def paper_record() -> dict[str, Any]:
+    """What the paper reports, to stand beside measured values: its own model, data and judge."""
+    from emovid_models.metrics.ea_8cls import ea_8cls
+
+    published = {task: {"ea_8cls": value} for task, value in ea_8cls.PUBLISHED_EA_8CLS.items()}
+    return {**published, "source": ea_8cls.PUBLISHED_SOURCE}
+
+
+def to_record(result: Figures | Comparison | Judged) -> dict[str, Any]:
+    """A result as plain JSON values, the numbers unrounded."""
+    return json.loads(json.dumps(asdict(result)))
