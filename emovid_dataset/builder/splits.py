@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from emovid_dataset.schema.clip import SPLITS
 
@@ -75,7 +76,7 @@ class Placement:
         ratios: shares of train, validation and test; they sum to 1.
     """
 
-    def __init__(self, strata: Mapping[object, int], ratios: tuple[float, float, float]) -> None:
+    def __init__(self, strata: Mapping[Any, int], ratios: tuple[float, float, float]) -> None:
         self._wanted = {stratum: [count * ratio for ratio in ratios] for stratum, count in strata.items()}
         self._placed = {stratum: [0.0] * len(ratios) for stratum in strata}
         self._allowed = [index for index, ratio in enumerate(ratios) if ratio > 0]
@@ -85,7 +86,7 @@ class Placement:
         """The place of a group among those of the same size, drawn by the seed."""
         return hashlib.sha256(f"{seed}/{group}".encode()).digest()
 
-    def place(self, members: Mapping[object, int]) -> str:
+    def place(self, members: Mapping[Any, int]) -> str:
         """The split of the next group.
 
         Args:

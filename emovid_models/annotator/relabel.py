@@ -29,7 +29,7 @@ from emovid_dataset.schema.manifest import (
 )
 from emovid_dataset.store import Store, is_temporary
 from emovid_dataset.terminal import Progress
-from emovid_models.annotator.annotate import Annotation
+from emovid_models.annotator.annotations import Annotation
 
 _UNFINISHED = ".relabelling"
 """File in a build that `relabel_build` has not finished."""

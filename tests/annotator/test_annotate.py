@@ -20,6 +20,8 @@ from emovid_dataset.schema.emotions import EMOTIONS, valence
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
 from emovid_models.annotator import relabel
+from emovid_models.annotator.annotations import Annotation, read_annotations
+from emovid_models.annotator.items import find_items
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.cli import annotate as cli
 
@@ -37,7 +39,7 @@ def folder(tmp_path: Path, stickers: list[Path]) -> Path:
     return raw
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     pass
 
 
@@ -49,8 +51,8 @@ class Counting:
         self.model = annotator.model
 
     def __call__(self, videos: Any, **options: Any) -> Any:
-        for count, result in enumerate(self.annotator(videos, **options)):
-            if count == self.stop:
+        for result in self.annotator(videos, **options):
+            if self.seen == self.stop:
                 raise Interrupted
             self.seen += 1
             yield result
@@ -66,7 +68,7 @@ def program() -> typer.Typer:
 
 def test_folder(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Path]) -> None:
     out = tmp_path / "out" / "emotions.parquet"
-    report = work.annotate(work.find_items(folder), annotator, out, identity="m", batch_size=2)
+    report = work.annotate(find_items(folder), annotator, out, identity="m", batch_size=2)
     rows = pyarrow.parquet.read_table(out).to_pylist()
     assert sorted(row["key"] for row in rows) == sorted(
         ["bad.mp4", "more/d.mp4", *(path.name for path in stickers[:3])]
@@ -78,27 +80,28 @@ def test_folder(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Pat
     assert by_key["bad.mp4"]["emotion"] is None
     assert "cannot be decoded" in by_key["bad.mp4"]["error"]
     assert [item.key for item in report.failed] == ["bad.mp4"]
-    assert not list(out.parent.glob("*.journal"))
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
 def test_interrupted_run_goes_on_and_gives_the_same(annotator: Any, folder: Path, tmp_path: Path) -> None:
-    items = work.find_items(folder)
+    items = find_items(folder)
     undisturbed, out = tmp_path / "a.parquet", tmp_path / "b.parquet"
     work.annotate(items, annotator, undisturbed, identity="m", batch_size=1)
     with pytest.raises(Interrupted):
         work.annotate(items, Counting(annotator, stop=3), out, identity="m", batch_size=1)
     assert not out.exists()
-    journal = out.with_name("b.parquet.journal")
-    with journal.open("ab") as file:
-        file.write(b'{"key": "half a li')  # as a power cut leaves it
+    (parts := tmp_path / ".b.parquet.parts").joinpath(".0123.jsonl.0123456789ab.tmp").write_bytes(
+        b"half a li"
+    )
+    assert len(list(parts.glob("[!.]*.jsonl"))) == 3
     again = Counting(annotator)
     report = work.annotate(items, again, out, identity="m", batch_size=1)
     assert (again.seen, report.reused) == (2, 3)
-    assert work.read_annotations(out) == work.read_annotations(undisturbed)
+    assert read_annotations(out) == read_annotations(undisturbed)
 
 
 def test_two_runs_do_not_write_one_file(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
-    items, out = [work.find_items(path)[0] for path in stickers[:3]], tmp_path / "a.parquet"
+    items, out = [find_items(path)[0] for path in stickers[:3]], tmp_path / "a.parquet"
 
     class Beside(Counting):
         """Starts a second run while the first one is at work."""
@@ -110,7 +113,7 @@ def test_two_runs_do_not_write_one_file(annotator: Any, stickers: list[Path], tm
                 yield result
 
     first = work.annotate(items, Beside(annotator), out, identity="m", batch_size=1)
-    assert work.read_annotations(out) == list(first.annotations)
+    assert read_annotations(out) == list(first.annotations)
     assert work.annotate(items, annotator, out, identity="m").reused == 3, "the lock went with the run"
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
@@ -122,22 +125,23 @@ def test_a_file_system_without_locks(
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    items, out = work.find_items(stickers[0]), tmp_path / "a.parquet"
+    items, out = find_items(stickers[0]), tmp_path / "a.parquet"
     assert len(work.annotate(items, annotator, out, identity="m").annotations) == 1
-    assert len(work.read_annotations(out)) == 1
+    assert len(read_annotations(out)) == 1
 
 
 class Captions:
     """An annotator that has one answer, with a caption, and stops after some."""
 
     def __init__(self, caption: str, stop: int | None = None) -> None:
-        self.caption, self.stop = caption, stop
+        self.caption, self.stop, self.seen = caption, stop, 0
 
     def __call__(self, videos: Any, **options: Any) -> Any:
         emotions = [{"label": name, "score": 0.125} for name in EMOTIONS]
-        for count, video in enumerate(videos):
-            if count == self.stop:
+        for video in videos:
+            if self.seen == self.stop:
                 raise Interrupted
+            self.seen += 1
             video()
             yield {"emotions": emotions, "caption": self.caption}
 
@@ -148,13 +152,13 @@ def test_any_text_comes_through_an_interruption(odd: str, tmp_path: Path) -> Non
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "list.txt").write_text("\n".join(names), encoding="utf-8")
-    items, out = work.find_items(tmp_path / "list.txt"), tmp_path / "out.parquet"
+    items, out = find_items(tmp_path / "list.txt"), tmp_path / "out.parquet"
     assert [item.key for item in items] == names
     with pytest.raises(Interrupted):
         work.annotate(items, Captions(f"one{odd}two", stop=1), out, identity="m", batch_size=1)
     report = work.annotate(items, Captions("three"), out, identity="m", batch_size=1)
     assert report.reused == 1
-    found = [(item.key, item.caption) for item in work.read_annotations(out)]
+    found = [(item.key, item.caption) for item in read_annotations(out)]
     assert found == [(names[0], f"one{odd}two"), (names[1], "three")]
 
 
@@ -164,12 +168,12 @@ def test_file_names_that_are_no_utf8(annotator: Any, stickers: list[Path], tmp_p
     good, bad = os.fsencode(raw) + b"/caf\xe9.mp4", os.fsencode(raw) + b"/bad\xff.mp4"
     shutil.copyfile(stickers[0], good)
     Path(os.fsdecode(bad)).write_bytes(b"no video")
-    items, out = work.find_items(raw), tmp_path / "out.parquet"
+    items, out = find_items(raw), tmp_path / "out.parquet"
     assert [item.key for item in items] == [r"bad\xff.mp4", r"caf\xe9.mp4"]
     with pytest.raises(Interrupted):
         work.annotate(items, Counting(annotator, stop=1), out, identity="m", batch_size=1)
     work.annotate(items, annotator, out, identity="m", batch_size=1)
-    failed, answered = work.read_annotations(out)
+    failed, answered = read_annotations(out)
     assert "cannot be decoded" in str(failed.error)
     assert str(failed.error).isprintable()
     assert answered.emotion == annotator(stickers[0])[0]["label"]
@@ -178,26 +182,26 @@ def test_file_names_that_are_no_utf8(annotator: Any, stickers: list[Path], tmp_p
 def test_nothing_is_done_twice(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Path]) -> None:
     out = tmp_path / "a.parquet"
     (folder / "bad.mp4").unlink()
-    work.annotate(work.find_items(folder), annotator, out, identity="m")
+    work.annotate(find_items(folder), annotator, out, identity="m")
     again = Counting(annotator)
-    assert work.annotate(work.find_items(folder), again, out, identity="m").reused == 4
+    assert work.annotate(find_items(folder), again, out, identity="m").reused == 4
     assert again.seen == 0
     shutil.copyfile(stickers[4], folder / "new.mp4")
     shutil.copyfile(stickers[5], folder / "more" / "d.mp4")
-    work.annotate(work.find_items(folder), again, out, identity="m")
+    work.annotate(find_items(folder), again, out, identity="m")
     assert again.seen == 2, "one is new and one has changed"
 
 
 def test_rows_of_other_videos_stay(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "a.parquet"
     for path in stickers[:2]:
-        work.annotate(work.find_items(path), annotator, out, identity="m")
-    assert [item.key for item in work.read_annotations(out)] == [path.name for path in stickers[:2]]
+        work.annotate(find_items(path), annotator, out, identity="m")
+    assert [item.key for item in read_annotations(out)] == [path.name for path in stickers[:2]]
 
 
 def test_another_models_results_are_not_taken(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "a.parquet"
-    items = work.find_items(stickers[0])
+    items = find_items(stickers[0])
     work.annotate(items, annotator, out, identity="one")
     with pytest.raises(ValueError, match="choose another --out"):
         work.annotate(items, annotator, out, identity="two")
@@ -233,19 +237,19 @@ def test_a_model_is_named_by_what_it_answers_with(
 def test_lists(stickers: list[Path], tmp_path: Path) -> None:
     shutil.copyfile(stickers[0], tmp_path / "a.mp4")
     (tmp_path / "list.txt").write_text(f"a.mp4\n\n{stickers[1]}\nhttps://example.org/b.mp4\na.mp4\n")
-    items = work.find_items(tmp_path / "list.txt")
+    items = find_items(tmp_path / "list.txt")
     assert [item.key for item in items] == ["a.mp4", str(stickers[1]), "https://example.org/b.mp4"]
     assert items[0].open() == str(tmp_path / "a.mp4")
     (tmp_path / "list.csv").write_text("name,path\nx,a.mp4\n")
-    assert [item.key for item in work.find_items(tmp_path / "list.csv")] == ["a.mp4"]
+    assert [item.key for item in find_items(tmp_path / "list.csv")] == ["a.mp4"]
     (tmp_path / "wrong.csv").write_text("name\nx\n")
     with pytest.raises(ValueError, match="no column 'path'"):
-        work.find_items(tmp_path / "wrong.csv")
+        find_items(tmp_path / "wrong.csv")
     with pytest.raises(FileNotFoundError, match="does not exist"):
-        work.find_items(tmp_path / "absent")
+        find_items(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="holds no video"):
-        work.find_items(tmp_path / "empty")
+        find_items(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -267,15 +271,15 @@ def test_builds_on_the_hub(given: str, revision: str | None, monkeypatch: pytest
 
     monkeypatch.setattr("emovid_dataset._address.on_hub", on_hub)
     with pytest.raises(FileNotFoundError, match="emovid/EmoVid is not there"):
-        work.find_items(given)
+        find_items(given)
     assert asked == [("emovid/EmoVid", revision)]
 
 
 def test_shards_without_manifest(sticker_build: Path, tmp_path: Path) -> None:
     """A download of some shards alone gives the same clips as the build."""
     shutil.copytree(sticker_build / "data", tmp_path / "data")
-    found = {item.key: item for item in work.find_items(tmp_path)}
-    expected = {item.key: item for item in work.find_items(sticker_build)}
+    found = {item.key: item for item in find_items(tmp_path)}
+    expected = {item.key: item for item in find_items(sticker_build)}
     assert found.keys() == expected.keys()
     for key, item in found.items():
         assert (item.version, item.open()) == (expected[key].version, expected[key].open())
@@ -283,12 +287,12 @@ def test_shards_without_manifest(sticker_build: Path, tmp_path: Path) -> None:
     content = shard.read_bytes()
     place = content.index(b"ftyp")
     shard.write_bytes(content[:place] + b"x" + content[place + 1 :])
-    (damaged,) = [item for item in work.find_items(tmp_path) if item.key in content[:200].decode("latin-1")]
+    (damaged,) = [item for item in find_items(tmp_path) if item.key in content[:200].decode("latin-1")]
     with pytest.raises(OSError, match="differs from its sha256"):
         damaged.open()
     shard.write_bytes(content[:700])
     with pytest.raises(ValueError, match=r"\.tar is no shard of a build: ") as refusal:
-        work.find_items(tmp_path)
+        find_items(tmp_path)
     assert "\n" not in str(refusal.value)
 
 
@@ -296,7 +300,7 @@ def test_build_is_written_again_with_the_models_emotions(
     annotator: Any, sticker_build: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "a.parquet"
-    items = work.find_items(sticker_build)
+    items = find_items(sticker_build)
     report = work.annotate(items, annotator, out, identity="m")
     before = {item.clip.id: item for item in select(sticker_build)}
     assert {item.key for item in report.annotations} == set(before)
@@ -318,7 +322,7 @@ def test_build_is_written_again_with_the_models_emotions(
 
 
 def test_keep_human_only_adds_probabilities(annotator: Any, sticker_build: Path, tmp_path: Path) -> None:
-    items = work.find_items(sticker_build)
+    items = find_items(sticker_build)
     report = work.annotate(items, annotator, tmp_path / "a.parquet", identity="m")
     relabel.relabel_build(sticker_build, report.annotations, tmp_path / "new", keep_human=True)
     before = {clip.id: clip for clip in select(sticker_build).clips}
@@ -346,7 +350,7 @@ def test_interrupted_relabelling_is_run_again(
 ) -> None:
     """Wherever it was interrupted, the same call gives the same build as an undisturbed one."""
     key = select(sticker_build).clips[0].id
-    annotations = [work.Annotation(key, "", "awe", (0.125,) * 8, None, None)]
+    annotations = [Annotation(key, "", "awe", (0.125,) * 8, None, None)]
     relabel.relabel_build(sticker_build, annotations, tmp_path / "undisturbed")
     out, steps = tmp_path / "out", ("write_shard", "write_metadata", "write_card")
     for name in steps:

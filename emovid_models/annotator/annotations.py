@@ -1,0 +1,113 @@
+"""What an annotator said about videos: the record, and the Parquet file that holds many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.store import Store
+
+_SETTINGS = b"emovid_annotation"
+_ROWS_PER_GROUP = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What the annotator says about a video.
+
+    Attributes:
+        key: of the `Item`.
+        version: of the `Item`.
+        emotion: the likeliest; None where it failed.
+        scores: eight probabilities in the order of `EMOTIONS`; None where it failed.
+        caption: None unless captions were asked for.
+        error: why it failed, in one line; None where it did not.
+    """
+
+    key: str
+    version: str
+    emotion: str | None
+    scores: tuple[float, ...] | None
+    caption: str | None
+    error: str | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Annotation:
+        """The annotation of a record or row with these fields."""
+        scores = row["scores"]
+        return cls(
+            row["key"],
+            row["version"],
+            row["emotion"],
+            None if scores is None else tuple(scores),
+            row["caption"],
+            row["error"],
+        )
+
+
+def check_settings(place: str, found: str, wanted: str) -> None:
+    """Refuse what was made by another model or with other settings.
+
+    Raises:
+        ValueError: `found` is not `wanted`.
+    """
+    if found != wanted:
+        raise ValueError(f"{place} holds annotations with {found}, not {wanted}; choose another --out")
+
+
+def write_annotations(store: Store, name: str, annotations: Iterable[Annotation], settings: str) -> None:
+    """Write a Parquet file: key, version, emotion, a column of probability per emotion, caption, error.
+
+    Args:
+        store: where it goes.
+        name: of the file.
+        annotations: one a row; they are not held.
+        settings: what they were made with; stands in the file's schema.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds: list[tuple[str, Any]] = [(name, pyarrow.string()) for name in ("key", "version", "emotion")]
+    kinds += [(emotion, pyarrow.float64()) for emotion in EMOTIONS]
+    kinds += [(name, pyarrow.string()) for name in ("caption", "error")]
+    schema = pyarrow.schema(kinds, metadata={_SETTINGS: settings.encode()})
+    with store.create(name) as file, parquet.ParquetWriter(file, schema) as writer:
+        held: list[dict[str, Any]] = []
+        for item in annotations:
+            row = {field: getattr(item, field) for field in ("key", "version", "emotion", "caption", "error")}
+            scores = (None,) * len(EMOTIONS) if item.scores is None else item.scores
+            held.append({**row, **dict(zip(EMOTIONS, scores, strict=True))})
+            if len(held) == _ROWS_PER_GROUP:
+                writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
+                held.clear()
+        writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
+
+
+def read_annotations(path: str | os.PathLike[str], settings: str | None = None) -> list[Annotation]:
+    """Read what `annotate` wrote.
+
+    Args:
+        path: the Parquet file.
+        settings: if given, what it must have been written with.
+
+    Raises:
+        ValueError: it is no such file, or was written with other settings.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path, partitioning=None)
+        found = (table.schema.metadata or {})[_SETTINGS].decode()
+    except (pyarrow.ArrowInvalid, KeyError) as error:
+        raise ValueError(f"{path} is not a file of annotations") from error
+    if settings is not None:
+        check_settings(str(path), found, settings)
+    rows = []
+    for row in table.to_pylist():
+        scores = tuple(row[name] for name in EMOTIONS)
+        rows.append(Annotation.from_row({**row, "scores": None if row["emotion"] is None else scores}))
+    return rows
