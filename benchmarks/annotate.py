@@ -37,7 +37,7 @@ from emovid_dataset.media import video
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.annotator.annotate import find_items
+from emovid_models.annotator.items import find_items
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.remote.annotator.prompts import EMOTION_QUESTION, END_OF_TURN
 

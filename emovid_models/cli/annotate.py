@@ -61,13 +61,14 @@ def annotate(
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
+    from emovid_models.annotator.items import find_items
     from emovid_models.annotator.loading import load_annotator
 
     if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
         relabel.check_new_build(build)
-    items = work.find_items(source)
+    items = find_items(source)
     pipeline = load_annotator(model, device=device)
     report = work.annotate(
         items,
