@@ -148,7 +148,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
         caption: whether to write captions too.
     """
 
-    name, unit, resources = "annotate", "videos", Resources(gpu=True)
+    name, unit, resources = "Annotating", "videos", Resources(gpu=True)
 
     def __init__(
         self,
