@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.annotator.annotate import Annotation, Item, annotate, find_items, model_identity
+from emovid_models.annotator.annotate import annotate, model_identity
+from emovid_models.annotator.annotations import Annotation
+from emovid_models.annotator.items import Item, clip_item, find_items
 from emovid_models.evaluation.intended import Intended, read_intended
 
 
@@ -173,11 +175,8 @@ def judge_clips(
     if not chosen:
         raise ValueError(f"{build} holds no clip of split {split!r} that a person labelled")
 
-    def opener(place: int) -> Callable[[], bytes]:
-        return lambda: selection[place].video
-
     clips = [selection.clips[place] for place in chosen]
-    items = [Item(clip.id, clip.sha256, opener(place)) for place, clip in zip(chosen, clips, strict=True)]
+    items = [clip_item(selection, place) for place in chosen]
     answers, reused = _annotate(items, judge, Path(out), batch_size, progress)
     rows = [Intended(clip.id, clip.emotion, clip.caption) for clip in clips]
     return Judged(judge.identity, tuple(_judgement(row, answers[row.file]) for row in rows), reused)
