@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from web_pages import ARGUMENTS, CHROMIUM
 
 from emovid_dataset.builder.build import build
 
+if not entry_points(group="emovid.commands"):
+    pytest.exit("emovid was installed before its entry points changed; run: pip install --no-deps -e .", 2)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets its background jobs ignore Ctrl-C, and what they start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from emovid_dataset.cli import program
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.cli.main import app
 from emovid_models.metrics import ea_8cls
 
 ROOT = Path(__file__).parents[1]
@@ -48,10 +48,10 @@ LESS = {
 
 RUN = """
 import json, sys
-from emovid_models.cli.main import app
+from emovid_dataset.cli import program
 for command in json.loads(sys.argv[1]):
     print("$ emovid", *command, flush=True)
-    app(command, standalone_mode=False)
+    program()(command, standalone_mode=False)
 """
 
 
@@ -143,7 +143,7 @@ def test_commands_and_their_options_exist() -> None:
     assert len(commands()) >= 10
     for command in commands():
         name = name_of(command).split()
-        help_text = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200"}).output
+        help_text = CliRunner().invoke(program(), [*name, "--help"], env={"COLUMNS": "200"}).output
         for option in (word for word in command if word.startswith("--")):
             assert option in help_text, f"{command}: {option}"
 

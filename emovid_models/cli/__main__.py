@@ -1,5 +1,5 @@
-"""`python -m emovid_models.cli`, for `accelerate launch`."""
+"""`python -m emovid_models.cli`, for `accelerate launch`: the program `emovid`."""
 
-from emovid_models.cli.main import main
+from emovid_dataset.cli import main
 
 main()

@@ -59,8 +59,8 @@ def demo(
     Without --serve it only prints what the page would load. The miniature dataset is built into the cache
     when it is first needed.
     """
+    from emovid_dataset.cli.errors import need
     from emovid_dataset.terminal import print_table
-    from emovid_models.cli.main import need
     from emovid_models.publish.cards import CARDS
 
     # Small modules of the extra only: transformers and diffusers take seconds, and the page loads them later.

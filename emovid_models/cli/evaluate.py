@@ -86,7 +86,7 @@ def evaluate(
     Judges a folder of videos, or generates the videos of the protocol's prompts and judges those. Videos that
     were made or judged already are not made or judged again.
     """
-    from emovid_models.cli.main import need
+    from emovid_dataset.cli.errors import need
 
     need("models", "transformers", "safetensors", "evaluate")
     from emovid_models import evaluation
@@ -229,8 +229,8 @@ def _generate(
     **options: Any,
 ) -> dict[str, Path]:
     """The videos of the base, and of the LoRA on it; one model is in memory at a time."""
-    from emovid_models.cli.main import need
-    from emovid_models.cli.wan import parse_size
+    from emovid_dataset.cli.errors import need
+    from emovid_dataset.cli.sizes import parse_frame_size
     from emovid_models.remote.wan.conditioning import check_intensity
     from emovid_models.remote.wan.inputs import check_frames, check_prompt, check_size
 
@@ -240,7 +240,7 @@ def _generate(
     from emovid_models.evaluation import generate_videos, generator_identity
     from emovid_models.wan.generate import load_pipeline
 
-    height, width = parse_size(size)
+    height, width = parse_frame_size(size)
     check_size(height, width)
     check_frames(options["num_frames"])
     check_intensity(intensity)

@@ -46,7 +46,7 @@ def push(
     from huggingface_hub import get_token
 
     from emovid_dataset.check import verify
-    from emovid_dataset.cli.dataset import parse_size
+    from emovid_dataset.cli.sizes import parse_byte_size
     from emovid_dataset.terminal import Progress, print_table
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.upload import check_tree, hash_tree
@@ -54,7 +54,7 @@ def push(
 
     if tag is not None and no_tag:
         raise ValueError(f"--tag {tag!r} and --no-tag exclude each other")
-    commit_bytes = parse_size(commit_size)
+    commit_bytes = parse_byte_size(commit_size)
     try:
         tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
     except Exception as error:

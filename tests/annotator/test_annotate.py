@@ -14,6 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from emovid_dataset import cli
 from emovid_dataset.check import verify
 from emovid_dataset.read.loading import select
 from emovid_dataset.schema.emotions import EMOTIONS, valence
@@ -23,7 +24,6 @@ from emovid_models.annotator import relabel
 from emovid_models.annotator.annotations import Annotation, read_annotations
 from emovid_models.annotator.items import find_items
 from emovid_models.annotator.loading import load_annotator
-from emovid_models.cli import annotate as cli
 
 
 @pytest.fixture
@@ -60,10 +60,7 @@ class Counting:
 
 @pytest.fixture(scope="session")
 def program() -> typer.Typer:
-    app, train_app = typer.Typer(), typer.Typer()
-    app.add_typer(train_app, name="train")
-    cli.register(app, train_app)
-    return app
+    return cli.program()
 
 
 def test_folder(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Path]) -> None:

@@ -49,9 +49,9 @@ print(json.dumps(found))
 
 COMMANDS = """
 import json, sys
-from emovid_models.cli.main import app
+from emovid_dataset.cli import program
 for command in json.loads(sys.argv[1]):
-    app(command, standalone_mode=False)
+    program()(command, standalone_mode=False)
 """
 
 LOWERED = {"500": "2"}
@@ -167,9 +167,9 @@ def test_the_commands_run(cards: dict[str, Card], run: Run, tmp_path: Path) -> N
 def test_the_demos_command_exists(cards: dict[str, Card]) -> None:
     from typer.testing import CliRunner
 
-    from emovid_models.cli.main import app
+    from emovid_dataset.cli import program
 
     (block,) = cards["emovid/demo"].blocks("bash")
-    program, command, *options = shlex.split(block)
-    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-    assert program == "emovid" and all(option in shown for option in options)
+    name, command, *options = shlex.split(block)
+    shown = CliRunner().invoke(program(), [command, "--help"], env={"COLUMNS": "200"}).output
+    assert name == "emovid" and all(option in shown for option in options)

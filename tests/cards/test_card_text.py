@@ -326,13 +326,13 @@ def test_a_stranger_beside_a_result_file_gets_none_of_its_figures(
 def test_what_the_command_measured_of_a_lora_is_on_its_card(sources: dict[str, Path], tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from emovid_models.cli.main import app
+    from emovid_dataset.cli import program
 
     root = shutil.copytree(sources["emovid/mini-lora-t2v"].parent, tmp_path / "models")
     base, lora = root / "wan-t2v", root / "lora-t2v"
     options = ["--per-emotion", "1", "--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu"]
     command = ["evaluate", "--base", str(base), "--lora", str(lora), "--out", str(lora), *options]
-    done = CliRunner().invoke(app, [*command, "--content-type", "movie"])
+    done = CliRunner().invoke(program(), [*command, "--content-type", "movie"])
     assert done.exit_code == 0, done.output
     record = json.loads((lora / "evaluation.json").read_text())
     # The command leaves videos in the folder, and none of them is published.

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 from web_pages import needs_chromium
 
 from emovid_dataset.builder.build import build
-from emovid_dataset.cli.dataset import app
+from emovid_dataset.cli import program
 from emovid_dataset.media.video import decode
 from emovid_dataset.report.page import PALETTE, contact_sheets, draw_clips, ridge, rose, write_report
 from emovid_dataset.report.stats import HUE_SECTORS, Distribution, Hues, Statistics, measure
@@ -271,7 +271,9 @@ def test_a_damaged_clip_is_named_on_the_page_and_by_the_command(mini_build: Path
     with (folder / place["shard"]).open("r+b") as shard:
         shard.seek(place["offset"] + 2000)
         shard.write(b"damage")
-    result = CliRunner().invoke(app, ["stats", str(folder), "--html", str(page), "--clips", "1", "--json"])
+    result = CliRunner().invoke(
+        program(), ["stats", str(folder), "--html", str(page), "--clips", "1", "--json"]
+    )
     assert result.exit_code == 1
     (problem,) = json.loads(result.stdout.splitlines()[-1])["unshown"]
     assert problem["id"] == victim and "differs from its sha256" in problem["reason"]
@@ -291,7 +293,7 @@ def test_the_page_of_the_miniature_is_small_and_the_same_each_time(mini_build: P
 
 
 def test_json_holds_the_numbers(mini_build: Path) -> None:
-    result = CliRunner().invoke(app, ["stats", str(mini_build), "--json"])
+    result = CliRunner().invoke(program(), ["stats", str(mini_build), "--json"])
     assert result.exit_code == 0
     body = json.loads(result.stdout)
     rows = table(mini_build)
@@ -313,7 +315,7 @@ def test_a_wrong_number_is_one_line(
     mini_build: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     page = tmp_path / "report.html"
-    result = CliRunner().invoke(app, ["stats", str(mini_build), "--html", str(page), *arguments])
+    result = CliRunner().invoke(program(), ["stats", str(mini_build), "--html", str(page), *arguments])
     assert isinstance(result.exception, ValueError) and str(result.exception) == message
     assert not page.exists()
 

@@ -29,7 +29,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-import emovid_models.cli.main
+from emovid_dataset.cli import program
 from emovid_dataset.media.video import decode
 from emovid_dataset.report.page import PALETTE
 from emovid_dataset.schema import clip
@@ -376,7 +376,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
 
 def test_the_command_prints_what_the_page_loads(mini_build: Path) -> None:
     result = CliRunner().invoke(
-        emovid_models.cli.main.app,
+        program(),
         ["demo", "--dataset", str(mini_build), "--annotator", "me/judge", "--json"],
     )
     assert result.exit_code == 0
@@ -397,7 +397,7 @@ def test_guidance_goes_from_the_command_to_the_pipeline(
     mini_build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = ["demo", "--dataset", str(mini_build), "--guidance", "7.5", "--json"]
-    result = CliRunner().invoke(emovid_models.cli.main.app, ask)
+    result = CliRunner().invoke(program(), ask)
     assert result.exit_code == 0
     named = settings.Settings.read(json.loads(result.output))
     assert named.guidance == 7.5
@@ -442,4 +442,4 @@ def test_guidance_that_is_no_number_from_one_up_is_refused(value: str) -> None:
 )
 def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        CliRunner().invoke(emovid_models.cli.main.app, ["demo", *arguments], catch_exceptions=False)
+        CliRunner().invoke(program(), ["demo", *arguments], catch_exceptions=False)

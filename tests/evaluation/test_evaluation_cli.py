@@ -12,9 +12,9 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from emovid_dataset.cli import program
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
-from emovid_models.cli.main import app
 from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
@@ -24,7 +24,7 @@ SMALL = ("--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu")
 
 
 def emovid(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["evaluate", *(str(argument) for argument in arguments)])
+    return CliRunner().invoke(program(), ["evaluate", *(str(argument) for argument in arguments)])
 
 
 def refusal(*arguments: str | Path) -> str:
@@ -217,7 +217,7 @@ def test_wrong_use_is_said_in_one_line(videos: Path, tmp_path: Path, prompts: Pa
 
 
 def test_program_says_it_and_exits_with_2(videos: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from emovid_models.cli.main import main
+    from emovid_dataset.cli import main
 
     (videos / INTENDED_NAME).write_text("file,emotion\na.mp4,joy\n")
     monkeypatch.setattr(sys, "argv", ["emovid", "evaluate", "--videos", str(videos)])

@@ -683,11 +683,11 @@ class TestCommand:
     def run(self, empty_hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> Any:
         from typer.testing import CliRunner
 
-        from emovid_models.cli.main import app
+        from emovid_dataset.cli import program
 
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
         monkeypatch.setenv("HF_TOKEN", WRITE)
-        return lambda *arguments: CliRunner().invoke(app, ["push", "metric", *arguments])
+        return lambda *arguments: CliRunner().invoke(program(), ["push", "metric", *arguments])
 
     def test_it_says_what_it_did(self, run: Any, empty_hub: HubServer) -> None:
         from emovid_models.metrics import ea_8cls
@@ -730,8 +730,8 @@ class TestDamagedWeights:
         capsys: pytest.CaptureFixture[str],
         kind: str,
     ) -> None:
+        from emovid_dataset import cli
         from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_T2V
-        from emovid_models.cli import main as cli
 
         source, name = {
             "annotator": (MINI_ANNOTATOR, "model.safetensors"),

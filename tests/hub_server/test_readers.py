@@ -21,9 +21,9 @@ from typer.testing import CliRunner
 import emovid_dataset
 from emovid_dataset import select
 from emovid_dataset.builder.build import build
+from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.store import Store
-from emovid_models.cli.main import app
 
 REPO = "emovid/EmoVid"
 STRANGER = "hf_" + "strangerTK" * 3 + "abcd"
@@ -56,7 +56,9 @@ def published(
     empty_hub.accounts[STRANGER] = Account("stranger")
 
     def push(*options: str, repo_id: str = REPO) -> Repo:
-        done = CliRunner().invoke(app, ["push", "dataset", str(small_build), "--repo-id", repo_id, *options])
+        done = CliRunner().invoke(
+            program(), ["push", "dataset", str(small_build), "--repo-id", repo_id, *options]
+        )
         assert done.exit_code == 0, done.output
         assert WRITE not in done.output
         return empty_hub.repos["datasets", repo_id]

@@ -29,9 +29,9 @@ PARTS = (("base", "WAN"), ("lora", "LORA"))
 
 PUSH = """
 import json, sys
-from emovid_models.cli.main import app
+from emovid_dataset.cli import program
 for command in json.loads(sys.argv[1]):
-    app(["push", *command], standalone_mode=False)
+    program()(["push", *command], standalone_mode=False)
 """
 
 
@@ -504,8 +504,8 @@ def test_a_dry_run_prints_every_file_and_needs_no_network(mini_build: Path, tmp_
 import socket, sys
 def refuse(*arguments): raise AssertionError("a dry run connects to nothing")
 socket.socket.connect = refuse
-from emovid_models.cli.main import app
-app(["push", "dataset", sys.argv[1], "--repo-id", "me/clips", "--dry-run", "--json"])
+from emovid_dataset.cli import program
+program()(["push", "dataset", sys.argv[1], "--repo-id", "me/clips", "--dry-run", "--json"])
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(mini_build)], capture_output=True, text=True, cwd=tmp_path

@@ -13,9 +13,9 @@ from diffusers import WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from typer.testing import CliRunner
 
+from emovid_dataset.cli import program
 from emovid_dataset.media.video import probe
 from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
-from emovid_models.cli.main import app
 from emovid_models.remote.wan.lora import read_facts
 from emovid_models.wan.generate import load_pipeline
 
@@ -77,15 +77,15 @@ def test_the_command_line_generates_with_them_unasked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["generate", "a yellow face", "--emotion", "sadness", "--steps", "2"]
-    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    done = CliRunner().invoke(program(), command, catch_exceptions=False)
     assert done.exit_code == 0
     info = probe(tmp_path / "emovid.mp4")
     assert (info.width, info.height, info.num_frames) == (64, 64, 17)
-    told = CliRunner().invoke(app, [*command, "--content-type", "sticker", "--out", "told.mp4"])
+    told = CliRunner().invoke(program(), [*command, "--content-type", "sticker", "--out", "told.mp4"])
     assert told.exit_code == 0
     assert (tmp_path / "told.mp4").read_bytes() == (tmp_path / "emovid.mp4").read_bytes(), (
         "they know stickers"
     )
-    told = CliRunner().invoke(app, [*command, "--content-type", "movie", "--out", "movie.mp4"])
+    told = CliRunner().invoke(program(), [*command, "--content-type", "movie", "--out", "movie.mp4"])
     assert told.exit_code == 0
     assert (tmp_path / "movie.mp4").read_bytes() != (tmp_path / "emovid.mp4").read_bytes()

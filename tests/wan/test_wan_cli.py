@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 from PIL import Image
 from typer.testing import CliRunner, Result
 from wan_tiny import tiny_transformer
 
+from emovid_dataset.cli import program
+from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.media.video import decode, probe
-from emovid_models.cli.wan import parse_emotion_option, parse_size, register
+from emovid_models.cli.generate import parse_emotion_option
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from emovid_models.wan.generate import read_image, read_prompts, write_video
 
@@ -22,10 +23,7 @@ SMALL = ("--size", "48x32", "--frames", "5", "--steps", "1")
 
 
 def emovid(*arguments: str | Path) -> Result:
-    app, train_app = typer.Typer(), typer.Typer()
-    register(app, train_app)
-    app.add_typer(train_app, name="train")
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(program(), [str(argument) for argument in arguments])
 
 
 def refusal(*arguments: str | Path) -> str:
@@ -170,4 +168,4 @@ def test_a_wrong_file_of_prompts_is_one_line(text: str, message: str, tmp_path: 
 def test_options_are_read() -> None:
     assert parse_emotion_option(None) is None
     assert parse_emotion_option("awe") == "awe"
-    assert parse_size("832X480") == (480, 832)
+    assert parse_frame_size("832X480") == (480, 832)

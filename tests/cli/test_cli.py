@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from video_files import sticker, write_sheet
 
-from emovid_dataset.cli.dataset import parse_size
+from emovid_dataset.cli.sizes import parse_byte_size
 
 
 def emovid(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -124,4 +124,4 @@ def test_help_has_an_example_and_a_missing_option_exits_2() -> None:
 @pytest.mark.parametrize("text", ["", "MB", "-1MB", "1XB", "1e9", "nan", "0", "0.1B", "1,5GB"])
 def test_wrong_sizes_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a number with B"):
-        parse_size(text)
+        parse_byte_size(text)

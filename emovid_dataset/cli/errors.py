@@ -1,0 +1,42 @@
+"""What the program says when it cannot do what it was asked to: exit codes and one-line errors.
+
+Errors of the user's making are ValueError or OSError and become one line on stderr.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+FOUND_WRONG = 1
+"""Exit code: the work is done, and something in it is wrong."""
+
+USED_WRONG = 2
+"""Exit code: an argument or an environment that does not work."""
+
+INTERRUPTED = 130
+"""Exit code: Ctrl-C; the same command goes on from there."""
+
+
+def print_error(message: object) -> None:
+    """Print one line on stderr, under the program's name."""
+    print(f"emovid: {message}", file=sys.stderr)
+
+
+def need(extra: str, *modules: str) -> None:
+    """Check that the modules of an extra are installed.
+
+    Args:
+        extra: the name of the extra, such as "models".
+        modules: import names that the command needs.
+
+    Raises:
+        ValueError: one of them is missing; the message says what to install.
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(
+                f"{name} is not installed; run in a checkout: pip install -e '.[{extra}]'"
+            ) from error

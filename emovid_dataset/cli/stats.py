@@ -1,0 +1,68 @@
+"""The command `emovid stats`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.terminal import print_table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: gets ``stats``.
+    """
+    app.command("stats", epilog="Example: emovid stats emovid/ --html report.html")(stats)
+
+
+def stats(
+    source: Annotated[
+        str, typer.Argument(metavar="DIR", help="A build: its folder, a Hub repo, or an http(s) address.")
+    ],
+    html: Annotated[Path | None, typer.Option(help="Page to write, with plots and pictures.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the clips of the contact sheets.")] = 0,
+    clips: Annotated[int, typer.Option(help="Clips an emotion on the contact sheets.")] = 8,
+    frames: Annotated[int, typer.Option(help="Frames a clip on the contact sheets.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
+) -> None:
+    """Count and measure the clips of a build, and show them on one self-contained HTML page."""
+    from emovid_dataset.report.page import write_report
+    from emovid_dataset.report.stats import measure, table_rows
+
+    report = None
+    if html is not None:
+        report = write_report(source, html, seed=seed, clips=clips, frames=frames, progress=not as_json)
+    statistics = measure(source) if report is None else report.statistics
+    unshown = () if report is None else report.unshown
+    if as_json:
+        page = None if report is None else {"path": str(report.path), "bytes": report.size}
+        problems = [{"id": key, "reason": reason} for key, reason in unshown]
+        body = {"source": source, **statistics.to_json(), "html": page, "unshown": problems}
+        typer.echo(json.dumps(body, ensure_ascii=False))
+    else:
+        print_counts(statistics.counts)
+        columns = [
+            "content type",
+            "emotion",
+            "clips",
+            "brightness",
+            "colorfulness",
+            "seconds",
+            "hue",
+            "audible",
+        ]
+        print_table("Medians, mean hue, clips with sound", columns, list(table_rows(statistics)))
+        for refusal in statistics.refusals:
+            typer.echo(f"refused: row {refusal.row}: {refusal.path}: {refusal.reason}")
+        for key, reason in unshown:
+            typer.echo(f"cannot be shown: {key}: {reason}")
+        if report is not None:
+            typer.echo(f"{report.path}: {report.size / 1e6:.1f} MB, {statistics.total.clips} clips")
+    if unshown:
+        raise typer.Exit(1)
