@@ -33,7 +33,7 @@ from typing import Any
 import torch
 
 import emovid_dataset
-from emovid_dataset.media import video
+from emovid_dataset.media.frames import decode as decode_video
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
 from emovid_models import MINI_ANNOTATOR
@@ -58,7 +58,7 @@ def parse(answer: str) -> str | None:
 def decode(annotator: Any, paths: Sequence[str]) -> list[torch.Tensor]:
     processor = annotator.processor
     frames = [
-        video.decode(path, frames=lambda n: processor.sample_indices(n, processor.num_frames))
+        decode_video(path, frames=lambda n: processor.sample_indices(n, processor.num_frames))
         for path in paths
     ]
     return [processor.preprocess_frames(clip, do_sample_frames=False) for clip in frames]

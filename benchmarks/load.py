@@ -37,7 +37,8 @@ from datasets import load_dataset
 from torch.utils.data import DataLoader
 
 import emovid_dataset
-from emovid_dataset.media.video import Reader, uniform_indices
+from emovid_dataset.media.frames import uniform_indices
+from emovid_dataset.media.source import Reader
 from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.terminal import print_table
 

@@ -29,7 +29,7 @@ from emovid_dataset.engine import (
     records,
     run_stage,
 )
-from emovid_dataset.media.video import Reader, VideoError
+from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.report.card import front_matter, info_json

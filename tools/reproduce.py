@@ -49,7 +49,7 @@ from mini_wan import FRAMES, SIZE, EmojiClips, Schedule, WanSize
 
 import emovid_models
 from emovid_dataset.builder.build import build
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import write_atomic

@@ -21,7 +21,10 @@ from typing import IO, Any
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media import attributes
-from emovid_dataset.media.video import Reader, VideoError, sample_for_attributes, transcode
+from emovid_dataset.media.conforming import nonconforming
+from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.frames import sample_for_attributes
+from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.schema.clip import clip_id
 from emovid_dataset.store import Store
 
@@ -310,7 +313,7 @@ def _prepare_segment(
             if segment.end > limit:
                 end = f"{reader.info.duration:.3f} s"
                 raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {end}")
-        if whole and reader.nonconforming() is None:
+        if whole and nonconforming(reader) is None:
             sample, rotation = sample_for_attributes(reader, frames)
             if not rotation:
                 return _prepared(identity, True, digest.hexdigest(), unit.size, reader, sample)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from emovid_dataset.media.video import SUFFIXES
+from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.schema.clip import CONTENT_TYPES, EMOTION_SOURCES
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
 from emovid_dataset.store import Store

@@ -23,7 +23,8 @@ from torch.utils.data import IterableDataset
 from webdataset.tariterators import group_by_keys, tar_file_iterator
 from webdataset.utils import pytorch_worker_info
 
-from emovid_dataset.media.video import VideoError, decode
+from emovid_dataset.media.frames import decode
+from emovid_dataset.media.source import VideoError
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import ShardRecord

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import select
 from emovid_dataset.report.stats import ALL, BINS, HUE_SECTORS, Distribution, Hues, Statistics, axis, measure
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from emovid_dataset.media import video as clips_video
+from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import Selection
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.nvila import NVILALiteProcessor
@@ -65,7 +65,7 @@ class Conversations(Dataset[dict[str, Any]]):
                 indices += random.uniform(-0.5, 0.5, count) * (total - 1) / max(count - 1, 1)
             return np.sort(np.clip(np.round(indices), 0, total - 1)).astype(int).tolist()
 
-        frames = clips_video.decode(selected.video, frames=choose)
+        frames = decode(selected.video, frames=choose)
         if random is not None:
             frames = _mirror_and_crop(frames, random)
         clip = selected.clip

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from emovid_dataset.media.video import SUFFIXES
+from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.read.loading import Selection, select
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.clip import Clip

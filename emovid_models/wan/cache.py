@@ -19,7 +19,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import Selection
 from emovid_models.remote.wan.lora import read_header, write_safetensors
 from emovid_models.wan.encode import TEXT_LENGTH, Encoders, Variant, fit, frame_indices

@@ -207,7 +207,7 @@ def write_video(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
     """
     import av
 
-    from emovid_dataset.media.video import X264_SAME_BYTES
+    from emovid_dataset.media.encode import X264_SAME_BYTES
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")

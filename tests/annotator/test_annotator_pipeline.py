@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import inspect
 import io
 import json
 import struct
@@ -25,7 +26,7 @@ from annotator_tiny import MINI
 from PIL import Image
 from transformers.pipelines.pt_utils import KeyDataset
 
-from emovid_dataset.media import video
+from emovid_dataset.media.frames import decode
 from emovid_dataset.media.portable import truncation
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.remote.annotator import pipeline, prompts
@@ -131,7 +132,7 @@ def test_eight_probabilities_the_likeliest_first(annotator: Any, stickers: list[
 def test_probabilities_are_those_of_eight_full_forwards(annotator: Any, stickers: list[Path]) -> None:
     """The reference: each label appended to the prompt, one forward each, mean log-likelihood, softmax."""
     processor, model = annotator.processor, annotator.model
-    frames = video.decode(stickers[0].read_bytes(), frames=lambda n: processor.sample_indices(n, 4))
+    frames = decode(stickers[0].read_bytes(), frames=lambda n: processor.sample_indices(n, 4))
     scores = []
     for label in EMOTIONS:
         inputs = processor(
@@ -217,7 +218,7 @@ def test_caption_is_what_generate_writes(annotator: Any, stickers: list[Path]) -
     result = annotator(stickers[:2], return_caption=True, max_new_tokens=6, batch_size=2)
     processor, model = annotator.processor, annotator.model
     for path, found in zip(stickers, result, strict=False):
-        frames = video.decode(path.read_bytes(), frames=lambda n: processor.sample_indices(n, 4))
+        frames = decode(path.read_bytes(), frames=lambda n: processor.sample_indices(n, 4))
         prompt = processor.build_prompt(prompts.CAPTION_QUESTION)
         inputs = processor(text=prompt, videos=[frames], do_sample_frames=False)
         ids = model.generate(**inputs, do_sample=False, max_new_tokens=6)[:, inputs["input_ids"].shape[1] :]
@@ -231,7 +232,7 @@ def test_caption_is_what_generate_writes(annotator: Any, stickers: list[Path]) -
 
 def test_every_kind_of_input_gives_the_same_answer(annotator: Any, stickers: list[Path], server: str) -> None:
     path = stickers[0]
-    frames = video.decode(path.read_bytes())
+    frames = decode(path.read_bytes())
     expected = as_scores(annotator(path))
     for same in (
         str(path),
@@ -255,7 +256,7 @@ def test_several_videos_in_every_form(annotator: Any, stickers: list[Path]) -> N
     paths = [str(path) for path in stickers[:3]]
     expected = [as_scores(result) for result in annotator(paths)]
     rows = datasets.Dataset.from_dict({"video": paths})
-    stacked = np.stack([video.decode(path, frames=8) for path in paths])
+    stacked = np.stack([decode(path, frames=8) for path in paths])
     for several in (tuple(paths), rows, rows.to_iterable_dataset(), (path for path in paths), iter(paths)):
         results = list(annotator(several, batch_size=2))
         assert len(results) == 3
@@ -470,7 +471,7 @@ def test_frames_are_the_decoders(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     shade = random.integers(0, 256, (57, 1, 1, 3), np.uint8)
     path = write_video(tmp_path / "a.mp4", np.broadcast_to(shade, (57, 32, 48, 3)).copy(), bf="3")
-    everything = video.decode(path)
+    everything = decode(path)
     for indices in ([0, 28, 56], [5], [9, 10, 11], [56], list(range(57))):
         found = np.stack(read_frames(path, lambda total, chosen=indices: chosen))
         assert np.abs(found.astype(int) - everything[indices]).max() <= 2
@@ -569,9 +570,8 @@ def test_half_a_video_is_no_video(tmp_path: Path, numbered: np.ndarray, name: st
 
 
 def test_truncation_is_told_as_in_the_dataset() -> None:
-    """The repo carries a copy of that module, since it works where this package is not installed."""
-    own = Path(str(pipeline.__file__)).with_name("truncation.py")
-    assert own.read_bytes() == Path(str(truncation.__file__)).read_bytes()
+    """By the same file, which lies beside the pipeline only in an assembled repo."""
+    assert inspect.getsourcefile(pipeline.is_truncated) == truncation.__file__
 
 
 def test_frames_without_times_are_counted(tmp_path: Path, numbered: np.ndarray) -> None:

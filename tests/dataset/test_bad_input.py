@@ -29,7 +29,7 @@ from video_files import (
 
 from emovid_dataset.builder.build import build
 from emovid_dataset.check import verify
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.schema.clip import Clip
 
 FRAMES = 96

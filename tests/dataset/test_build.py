@@ -38,7 +38,8 @@ from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import plan_units, share_out
 from emovid_dataset.builder.sheet import read_sheet
 from emovid_dataset.check import verify
-from emovid_dataset.media.video import decode, probe
+from emovid_dataset.media.frames import decode
+from emovid_dataset.media.source import probe
 from emovid_dataset.schema.clip import KEYS, Clip
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import Manifest

@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from emovid_dataset.cli import program
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.report.page import PALETTE
 from emovid_dataset.schema import clip
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES

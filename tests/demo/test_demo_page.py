@@ -21,7 +21,7 @@ from markup import UNREADABLE
 from PIL import Image
 
 from emovid_dataset import select
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 

@@ -19,7 +19,7 @@ from web_pages import serving
 
 import emovid_models
 import emovid_models.metrics.ea_8cls
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.publish.repos import EXAMPLE_CLIP, assemble

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from emovid_dataset.cli import program
-from emovid_dataset.media.video import probe
+from emovid_dataset.media.source import probe
 from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 from emovid_models.remote.wan.lora import read_facts
 from emovid_models.wan.generate import load_pipeline

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from safetensors.torch import load, load_file
 
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import Selection, select
 from emovid_dataset.schema.clip import Clip
 from emovid_models.wan.cache import EncodedOnTheFly, LatentCache, clip_pixels

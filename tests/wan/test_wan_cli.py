@@ -14,7 +14,8 @@ from wan_tiny import tiny_transformer
 
 from emovid_dataset.cli import program
 from emovid_dataset.cli.sizes import parse_frame_size
-from emovid_dataset.media.video import decode, probe
+from emovid_dataset.media.frames import decode
+from emovid_dataset.media.source import probe
 from emovid_models.cli.generate import parse_emotion_option
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from emovid_models.wan.generate import read_image, read_prompts, write_video

@@ -20,7 +20,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from wan_tiny import i2v_components, t2v_components
 
-from emovid_dataset.media.video import probe
+from emovid_dataset.media.source import probe
 from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, read_facts
 from emovid_models.wan.batches import Draw
 from emovid_models.wan.cache import Sample, padded

@@ -30,8 +30,11 @@ from video_files import (
     write_video,
 )
 
+from emovid_dataset.media.conforming import nonconforming
+from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.frames import decode, uniform_indices
 from emovid_dataset.media.portable.truncation import is_truncated
-from emovid_dataset.media.video import Reader, VideoError, decode, probe, transcode, uniform_indices
+from emovid_dataset.media.source import Reader, VideoError, probe
 
 COUNT = 96
 
@@ -193,7 +196,7 @@ def test_a_trimmed_video_shows_its_own_frames(start: int, whole: bool, folder: P
         assert reader.info.num_frames == 60 - start
         assert reader.info.duration == pytest.approx((60 - start) / 24, abs=1e-3)
         hidden = whole or start != 36  # at a key frame nothing needs to be hidden
-        assert reader.nonconforming() == ("frames that its edit list leaves out" if hidden else None)
+        assert nonconforming(reader) == ("frames that its edit list leaves out" if hidden else None)
         transcode(reader, tmp_path / "out.mp4")
         transcode(reader, tmp_path / "part.mp4", start=0.25, end=0.5)
     assert [read_stamp(frame) for frame in full_decode(tmp_path / "out.mp4")] == list(range(start, 60))
@@ -265,7 +268,7 @@ def test_segments_hold_exactly_their_frames_and_sound(film: Path, tmp_path: Path
             out = tmp_path / f"{start}.mp4"
             transcode(reader, out, start=start, end=end)
             with Reader(out) as made:
-                assert made.nonconforming() is None
+                assert nonconforming(made) is None
             frames = full_decode(out)
             wanted = [i for i in range(LENGTH) if start - 1e-6 <= i / 24 < end - 1e-6]
             assert [read_stamp(frame) for frame in frames] == wanted, f"{start}..{end}"
@@ -377,7 +380,7 @@ def test_transparent_pixels_become_white(kind: str, tmp_path: Path) -> None:
     frames = decode(path)
     assert [read_stamp(frame) for frame in frames] == list(range(24))
     with Reader(path) as reader:
-        assert reader.nonconforming() is not None
+        assert nonconforming(reader) is not None
         transcode(reader, tmp_path / "out.mp4")
     made = full_decode(tmp_path / "out.mp4")
     assert [read_stamp(frame) for frame in made] == list(range(24))
@@ -406,7 +409,7 @@ def test_the_delays_of_a_sticker_are_kept(name: str, tmp_path: Path) -> None:
         assert reader.info.duration == pytest.approx(sum(delays) / 1000)
         transcode(reader, tmp_path / "out.mp4")
     with Reader(tmp_path / "out.mp4") as made:
-        assert made.nonconforming() is None
+        assert nonconforming(made) is None
         assert made.info.duration == pytest.approx(sum(delays) / 1000, abs=1e-3)
         assert made.times == pytest.approx(np.cumsum([0, *delays[:-1]]) / 1000, abs=1e-3)
     # most of the time the last frame is seen
@@ -442,10 +445,10 @@ def test_what_does_not_conform_is_named_and_made_conforming(kind: str, tmp_path:
     reason, how = NONCONFORMING[kind]
     path = write_video(tmp_path / "in.mp4", numbered_frames(COUNT)[:12], **how)
     with Reader(path) as reader:
-        assert reader.nonconforming() == reason
+        assert nonconforming(reader) == reason
         transcode(reader, tmp_path / "out.mp4")
     with Reader(tmp_path / "out.mp4") as made:
-        assert made.nonconforming() is None
+        assert nonconforming(made) is None
         assert (made.info.num_frames, made.info.fps) == (12, 24.0)
         assert made.info.has_audio == ("sound" in how)
     for frame, source in zip(full_decode(tmp_path / "out.mp4"), numbered_frames(COUNT), strict=False):
@@ -454,11 +457,11 @@ def test_what_does_not_conform_is_named_and_made_conforming(kind: str, tmp_path:
 
 def test_the_quicktime_brand_is_no_mp4(tmp_path: Path) -> None:
     with Reader(remux(sticker(), tmp_path / "clip.mov")) as reader:
-        assert reader.nonconforming() == "container mov"
+        assert nonconforming(reader) == "container mov"
     with Reader(remux(sticker(), tmp_path / "clip.mkv")) as reader:
-        assert reader.nonconforming() == "container matroska"
+        assert nonconforming(reader) == "container matroska"
     with Reader(sticker()) as reader:
-        assert reader.nonconforming() is None
+        assert nonconforming(reader) is None
 
 
 def test_odd_sizes_are_made_even(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from video_files import MINI, full_decode, noise, numbered_frames, remux, write_
 
 from emovid_dataset.builder.build import build
 from emovid_dataset.check import verify
-from emovid_dataset.media.video import decode
+from emovid_dataset.media.frames import decode
 from emovid_dataset.schema.manifest import Manifest
 
 FILES = 360

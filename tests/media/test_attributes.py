@@ -13,7 +13,9 @@ import pytest
 from video_files import MINI, numbered_frames, write_video
 
 from emovid_dataset.media.attributes import Attributes, attributes, brightness, colorfulness, hue
-from emovid_dataset.media.video import Reader, sample_for_attributes, transcode, uniform_indices
+from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.frames import sample_for_attributes, uniform_indices
+from emovid_dataset.media.source import Reader
 from tools.mini_corpus.fetch import cache_folder
 
 

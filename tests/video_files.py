@@ -17,7 +17,7 @@ from typing import Any
 import av
 import numpy as np
 
-MINI = Path(__file__).resolve().parents[2] / "emovid_dataset" / "mini"
+MINI = Path(__file__).resolve().parents[1] / "emovid_dataset" / "mini"
 BLOCK = 8
 BITS = 16
 SOUND_RATE = 44100
