@@ -41,11 +41,6 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, UMT5EncoderModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import mini_wan
-from mini_captions import caption_of, subject_of
-from mini_wan import FRAMES, SIZE, EmojiClips, Schedule, WanSize
 
 import emovid_models
 from emovid_dataset.builder.build import build
@@ -66,6 +61,13 @@ from emovid_models.wan.train_lora import train_lora
 from tools.mini_corpus import MINI
 from tools.mini_corpus.fetch import emoji_folder, training_emoji
 from tools.mini_corpus.labels import read_stickers, reserved_assets
+from tools.mini_wan.base import WanSize, save_base
+from tools.mini_wan.captions import caption_of, subject_of
+from tools.mini_wan.clips import FRAMES, SHARES, SIZE, EmojiClips, read_emoji
+from tools.mini_wan.text import TextEmbeddings, known_texts, new_text_encoder, new_tokenizer
+from tools.mini_wan.training import Schedule
+from tools.mini_wan.transformer import new_transformer, train_transformer, widen_for_images
+from tools.mini_wan.vae import encode_clips, new_vae, reconstruction_psnr, train_vae
 
 PACKAGE = Path(emovid_models.__file__).parent
 SHIPPED = PACKAGE / "mini"
@@ -232,7 +234,7 @@ def data(run: Run) -> list[Path]:
     build(MINI, run.out / "labels.csv", run.build, ratios=run.settings.ratios, overwrite=True)
     paths = training_paths(run)
     with ProcessPoolExecutor(run.settings.threads) as pool:
-        pixels = list(pool.map(mini_wan.read_emoji, paths, chunksize=16))
+        pixels = list(pool.map(read_emoji, paths, chunksize=16))
     EmojiClips(tuple(path.stem for path in paths), torch.stack(pixels)).save(run.clips)
     print(f"{len(paths)} emoji, {len(select(run.build, split='train').clips)} labelled stickers to train on")
     return [run.build / "manifest.json", run.clips]
@@ -248,15 +250,15 @@ def _vae_checkpoints(run: Run) -> list[Path]:
 def vae(run: Run) -> list[Path]:
     """Train the VAE."""
     clips = EmojiClips.load(run.clips)
-    model = mini_wan.new_vae(run.settings.size, run.settings.seed)
+    model = new_vae(run.settings.size, run.settings.seed)
     checkpoints = _vae_checkpoints(run)
     checkpoints[0].parent.mkdir(parents=True, exist_ok=True)
     schedules = (run.settings.vae, run.settings.vae_cuts)
-    mini_wan.train_vae(model, clips, schedules, run.settings.seed, checkpoints)
+    train_vae(model, clips, schedules, run.settings.seed, checkpoints)
     model.half().save_pretrained(run.model("vae"))
     model = AutoencoderKLWan.from_pretrained(run.model("vae"))
     held = np.stack([_held_out_pixels(item.video, item.clip.fps) for item in select(run.build, split="test")])
-    psnr = mini_wan.reconstruction_psnr(model, torch.from_numpy(held))
+    psnr = reconstruction_psnr(model, torch.from_numpy(held))
     print(f"PSNR on {len(held)} held-out stickers: {psnr:.2f} dB")
     write_atomic(run.out / "vae.json", json.dumps({"held_out_psnr_db": round(psnr, 2)}).encode())
     return [run.model("vae")]
@@ -275,11 +277,7 @@ def base_i2v(run: Run) -> list[Path]:
 def prompted_clips(run: Run, clips: EmojiClips) -> EmojiClips:
     """The clips that a base is worth training on: subjects that prompts ask for, and labelled stickers."""
     labelled = {Path(sticker.asset).stem for sticker in read_stickers()}
-    rows = [
-        index
-        for index, stem in enumerate(clips.stems)
-        if subject_of(stem) in mini_wan.SHARES or stem in labelled
-    ]
+    rows = [index for index, stem in enumerate(clips.stems) if subject_of(stem) in SHARES or stem in labelled]
     return EmojiClips(tuple(clips.stems[index] for index in rows), clips.pixels[rows])
 
 
@@ -290,25 +288,25 @@ def _train_base(run: Run, task: str) -> list[Path]:
     both = torch.stack([clips.pixels, clips.pixels.flip(-1)], dim=1).flatten(0, 1)
 
     def encoded(first_only: bool) -> torch.Tensor:
-        return mini_wan.encode_clips(vae, both, first_only=first_only).unflatten(0, (-1, 2))
+        return encode_clips(vae, both, first_only=first_only).unflatten(0, (-1, 2))
 
     latents = encoded(False)
     conditions = encoded(True) if task == "i2v" else None
     print("clips are encoded", flush=True)
     if task == "t2v":
-        tokenizer = mini_wan.new_tokenizer(mini_wan.known_texts(clips.stems))
-        encoder = mini_wan.new_text_encoder(settings.size, len(tokenizer), settings.seed)
-        transformer = mini_wan.new_transformer(settings.size, settings.seed)
+        tokenizer = new_tokenizer(known_texts(clips.stems))
+        encoder = new_text_encoder(settings.size, len(tokenizer), settings.seed)
+        transformer = new_transformer(settings.size, settings.seed)
     else:
         base = run.model("wan-t2v")
         tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer")
         encoder = UMT5EncoderModel.from_pretrained(base, subfolder="text_encoder")
-        transformer = mini_wan.widen_for_images(
+        transformer = widen_for_images(
             WanTransformer3DModel.from_pretrained(base, subfolder="transformer"), settings.size
         )
-    mini_wan.train_transformer(
+    train_transformer(
         transformer,
-        mini_wan.TextEmbeddings(tokenizer, encoder),
+        TextEmbeddings(tokenizer, encoder),
         clips.stems,
         latents,
         conditions,
@@ -319,7 +317,7 @@ def _train_base(run: Run, task: str) -> list[Path]:
     )
     folder = run.model(f"wan-{task}")
     shutil.rmtree(folder, ignore_errors=True)
-    mini_wan.save_base(
+    save_base(
         folder,
         vae=vae,
         tokenizer=tokenizer,
@@ -519,7 +517,7 @@ def ablation(run: Run) -> list[Path]:
 
 def judge(run: Run) -> list[Path]:
     """Let the annotator and the second judge score all videos, and real held-out clips."""
-    from second_judge import train_second_judge
+    from tools.second_judge import train_second_judge
 
     train = list(select(run.build, split="train", content_type="sticker"))
     files = run.out / "second-judge"

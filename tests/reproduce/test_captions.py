@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-from mini_captions import SUBJECTS, TEMPLATES, caption_of, specific_subject, subject_of
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.evaluation import load_prompts
 from tools.mini_corpus.labels import read_stickers
+from tools.mini_wan.captions import SUBJECTS, TEMPLATES, caption_of, specific_subject, subject_of
 
 TELLING = re.compile(
     r"\b(smil\w*|grin\w*|laugh\w*|cry\w*|crie\w*|tears?|frown\w*|angry|anger|sad\w*|happy|joy\w*|fear\w*|scar(ed|y)"

@@ -15,15 +15,15 @@ from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-import mini_wan
 import reproduce
-from mini_wan import EmojiClips
 from reproduce import STAGES, TINY, Run
 
 from emovid_dataset.read.loading import select
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from tools.mini_corpus.fetch import cache_folder
 from tools.mini_corpus.labels import read_stickers, reserved_assets
+from tools.mini_wan import vae
+from tools.mini_wan.clips import EmojiClips
 
 pytestmark = pytest.mark.skipif(
     not (cache_folder() / "fluent-emoji-anim-1.0.0").is_dir(), reason="make sources fetches the emoji"
@@ -72,7 +72,7 @@ def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run
             path.unlink()
 
     steps = []
-    loss = mini_wan.F.l1_loss
+    loss = vae.F.l1_loss
 
     def killed(*args: object, **kwargs: object) -> torch.Tensor:
         steps.append(1)
@@ -81,7 +81,7 @@ def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run
         return loss(*args, **kwargs)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mini_wan.F, "l1_loss", killed)
+        patch.setattr(vae.F, "l1_loss", killed)
         with pytest.raises(KeyboardInterrupt):
             reproduce.run_stage(run, "vae")
     assert not reproduce.is_done(run, "vae")

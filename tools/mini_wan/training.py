@@ -1,0 +1,107 @@
+"""The optimizer steps that all parts take: learning rate, checkpoints, and random numbers by step."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers.training_utils import EMAModel
+
+from emovid_dataset.terminal import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long and how fast a part is trained.
+
+    Attributes:
+        steps: optimizer steps.
+        batch_size: clips a step.
+        learning_rate: at its peak; it rises over `warmup` steps and falls along a cosine to a twentieth.
+        image_share: share of the steps, the first ones, that see first frames only, four times as many.
+        warmup: steps.
+        checkpoint_every: steps.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    image_share: float = 0.0
+    warmup: int = 50
+    checkpoint_every: int = 200
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        rise = min(1.0, (step + 1) / max(1, self.warmup))
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return self.learning_rate * rise * (0.05 + 0.95 * fall)
+
+
+def train(
+    name: str,
+    module: torch.nn.Module,
+    schedule: Schedule,
+    loss_of: Callable[[int], torch.Tensor],
+    checkpoint: Path,
+    *,
+    ema: EMAModel | None = None,
+) -> None:
+    """Take the optimizer steps of one part, going on from its checkpoint if there is one.
+
+    Args:
+        name: for the progress line.
+        module: what is trained.
+        schedule: how long and how fast.
+        loss_of: the loss of a step, a function of the step's number.
+        checkpoint: file that holds weights and optimizer between checkpoints.
+        ema: a running average of the weights.
+    """
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0, betas=(0.9, 0.98), weight_decay=0.01)
+    start = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        start = state["step"]
+        module.load_state_dict(state["module"])
+        optimizer.load_state_dict(state["optimizer"])
+        if ema is not None:
+            ema.shadow_params = state["ema"]
+            ema.optimization_step = start
+    module.train()
+    recent: list[float] = []
+    with Progress(schedule.steps - start, unit="steps", title=name) as progress:
+        for step in range(start, schedule.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = schedule.rate(step)
+            loss = loss_of(step)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if ema is not None:
+                ema.step(module.parameters())
+            recent.append(loss.item())
+            done = step + 1
+            if done % 50 == 0 or done == schedule.steps:
+                print(f"{name} step {done}: loss {np.mean(recent):.4f}", flush=True)
+                recent = []
+            if done % schedule.checkpoint_every == 0 or done == schedule.steps:
+                state = {"step": done, "module": module.state_dict(), "optimizer": optimizer.state_dict()}
+                if ema is not None:
+                    state["ema"] = ema.shadow_params
+                part = checkpoint.with_name(f".{checkpoint.name}.part")
+                torch.save(state, part)
+                os.replace(part, checkpoint)
+            progress.update()
+    module.eval()
+
+
+def generator_of(seed: int, step: int) -> np.random.Generator:
+    """The random numbers of a step; they seed torch's as well."""
+    generator = np.random.default_rng([seed, step])
+    torch.manual_seed(int(generator.integers(1 << 62)))
+    return generator
