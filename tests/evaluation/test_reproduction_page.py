@@ -18,13 +18,12 @@ from typer.testing import CliRunner
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, evaluation
 from emovid_models.evaluation import INTENDED_NAME, Intended, Judge
+from tools.reproduction_page import page
+from tools.reproduction_page.__main__ import app
+from tools.reproduction_page.contact_sheets import TILE, first_blocks
+from tools.reproduction_page.tables import TASKS
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
-
-
-@pytest.fixture(scope="module")
-def page(tool: Any) -> Any:
-    return tool("reproduction_page")
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def leaves(value: Any) -> Iterator[float]:
         yield float(value)
 
 
-def test_every_number_comes_from_the_result(page: Any, result: dict[str, Any]) -> None:
+def test_every_number_comes_from_the_result(result: dict[str, Any]) -> None:
     text = page.render(result, "", {})
     text = text.replace("95 %", "").replace("intensity 0 ", "").replace(result["paper"]["source"], "")
     known = set(leaves(result))
@@ -119,7 +118,7 @@ def test_every_number_comes_from_the_result(page: Any, result: dict[str, Any]) -
     assert [number for number in found if number not in allowed] == []
 
 
-def test_other_numbers_make_another_page(page: Any, result: dict[str, Any]) -> None:
+def test_other_numbers_make_another_page(result: dict[str, Any]) -> None:
     """No number of the page is its own: with all of them changed, none of the old tables is left."""
 
     def change(value: Any) -> Any:
@@ -137,7 +136,7 @@ def test_other_numbers_make_another_page(page: Any, result: dict[str, Any]) -> N
     assert len(rows) > 30 and kept == []
 
 
-def test_words_follow_from_the_numbers(page: Any, result: dict[str, Any]) -> None:
+def test_words_follow_from_the_numbers(result: dict[str, Any]) -> None:
     text = page.render(result, "", {})
     base, lora = result["t2v"]["base"], result["t2v"]["lora"]
     assert base["ea_8cls"]["value"] != lora["ea_8cls"]["value"]
@@ -165,7 +164,7 @@ def test_words_follow_from_the_numbers(page: Any, result: dict[str, Any]) -> Non
     )
 
 
-def test_what_is_missing_is_left_out(page: Any, result: dict[str, Any]) -> None:
+def test_what_is_missing_is_left_out(result: dict[str, Any]) -> None:
     text = page.render({"t2v": {k: v for k, v in result["t2v"].items() if k != "second_judge"}}, "", {})
     assert "## The table" in text and "Image to video" not in text and "the paper's, " not in text
     assert "## Stages" not in text and "## Emotion guidance" not in text
@@ -174,7 +173,7 @@ def test_what_is_missing_is_left_out(page: Any, result: dict[str, Any]) -> None:
 
 
 def test_figures_of_the_judge_are_those_of_the_annotator_that_judged(
-    page: Any, result: dict[str, Any], judge: Judge
+    result: dict[str, Any], judge: Judge
 ) -> None:
     bare = {"judge": {"identity": judge.identity}}
     assert page.add_judge_figures(bare)["judge"]["held_out"] == result["judge"]["held_out"]
@@ -182,16 +181,16 @@ def test_figures_of_the_judge_are_those_of_the_annotator_that_judged(
     assert page.add_judge_figures(other) == other and page.add_judge_figures(result) == result
 
 
-def test_the_papers_values_are_marked_as_the_papers(page: Any, result: dict[str, Any]) -> None:
+def test_the_papers_values_are_marked_as_the_papers(result: dict[str, Any]) -> None:
     text = page.render(result, "", {})
     for value in ("48.33 %", "76.25 %"):
         (line,) = [line for line in text.splitlines() if value in line and "paper" in line]
         assert "the paper's" in line and "other model, data and judge" in line
 
 
-def test_sheets_and_page(page: Any, made: Path, result: dict[str, Any], tmp_path: Path) -> None:
+def test_sheets_and_page(made: Path, result: dict[str, Any], tmp_path: Path) -> None:
     docs = tmp_path / "docs"
-    run = CliRunner().invoke(page.app, ["sheets", str(made), "--out", str(docs / "images")])
+    run = CliRunner().invoke(app, ["sheets", str(made), "--out", str(docs / "images")])
     assert run.exit_code == 0, run.output
     paths = sorted((docs / "images").iterdir())
     assert [path.name for path in paths] == ["reproduction-i2v.jpg", "reproduction-t2v.jpg"]
@@ -199,12 +198,12 @@ def test_sheets_and_page(page: Any, made: Path, result: dict[str, Any], tmp_path
     for path in paths:
         with Image.open(path) as sheet:
             extent = sheet.convert("L").getextrema()
-            assert sheet.width > 2 * 8 * page.TILE and sheet.height > 8 * page.TILE and extent[0] < 50
+            assert sheet.width > 2 * 8 * TILE and sheet.height > 8 * TILE and extent[0] < 50
 
     (tmp_path / "reproduction.json").write_text(json.dumps(result))
     (docs / "reproduction_notes.md").write_text("### Why\n\nBecause.\n")
     written = CliRunner().invoke(
-        page.app,
+        app,
         [
             *(
                 "page",
@@ -224,25 +223,25 @@ def test_sheets_and_page(page: Any, made: Path, result: dict[str, Any], tmp_path
     assert text.count("![") == 2
 
 
-def test_blocks_of_a_sheet(page: Any) -> None:
+def test_blocks_of_a_sheet() -> None:
     shared = [Intended(f"{e}{s}.mp4", e, f"scene {s}", s) for e in EMOTIONS for s in range(3)]
-    blocks = page.first_blocks(shared, 2)
+    blocks = first_blocks(shared, 2)
     assert [heading for heading, _ in blocks] == ["scene 0", "scene 1"]
     assert [row.emotion for row in blocks[1][1]] == list(EMOTIONS)
     own = [Intended(f"{e}{s}.mp4", e, f"{e} {s}", s) for e in EMOTIONS for s in range(4)]
-    assert [[row.seed for row in rows] for _, rows in page.first_blocks(own, 2)] == [[0] * 8, [2] * 8]
+    assert [[row.seed for row in rows] for _, rows in first_blocks(own, 2)] == [[0] * 8, [2] * 8]
     with pytest.raises(ValueError, match="each of the eight"):
-        page.first_blocks(own[:8], 2)
+        first_blocks(own[:8], 2)
 
 
-def test_the_page_that_is_there_is_the_one_of_the_result(page: Any) -> None:
+def test_the_page_that_is_there_is_the_one_of_the_result() -> None:
     if not page.RESULT.is_file():
         pytest.skip("the reproduction has not been run")
     found = page.read_result()
     notes = page.NOTES.read_text() if page.NOTES.is_file() else ""
     images = {
         task: f"images/reproduction-{task}.jpg"
-        for task in page.TASKS
+        for task in TASKS
         if (page.IMAGES / f"reproduction-{task}.jpg").is_file()
     }
     assert page.PAGE.read_text() == page.render(found, notes, images)

@@ -1,0 +1,9 @@
+"""Write `docs/reproduction.md`: all numbers from `reproduction.json`, pictures from the generated videos.
+
+::
+
+    python -m tools.reproduction_page sheets out/reproduce/videos   # contact sheets -> docs/images
+    python -m tools.reproduction_page page                          # the page
+
+What people learnt stands in `docs/reproduction_notes.md` and is put into the page as it is.
+"""

@@ -1,0 +1,142 @@
+"""The page as a whole, from the result file and what was measured beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.annotate import model_identity
+from emovid_models.evaluation.protocol import score_confusion, to_record
+from emovid_models.records import FIGURES
+from tools.reproduction_page.tables import (
+    CONTROL,
+    TASKS,
+    ablation_table,
+    main_table,
+    recall_table,
+    stages_table,
+)
+from tools.reproduction_page.words import (
+    ablation_text,
+    comparison_text,
+    judge_text,
+    learned,
+    round_trip_text,
+    second_text,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "emovid_models" / "mini" / "reproduction.json"
+PAGE = ROOT / "docs" / "reproduction.md"
+NOTES = ROOT / "docs" / "reproduction_notes.md"
+IMAGES = ROOT / "docs" / "images"
+
+
+def add_judge_figures(result: Mapping[str, Any], annotator: Path = MINI_ANNOTATOR) -> dict[str, Any]:
+    """Put the annotator's own cross-validated figures beside its identity, where the result has none.
+
+    Args:
+        result: as `reproduction.json` holds it.
+        annotator: its folder; its figures count only if it is the one that judged.
+
+    Returns:
+        The result, with the figures if they are this judge's.
+    """
+    judge = dict(result.get("judge", {}))
+    own = annotator / FIGURES
+    if "held_out" in judge or not own.is_file() or judge.get("identity") != model_identity(annotator, None):
+        return dict(result)
+    counts = json.loads(own.read_text(encoding="utf-8"))["stickers"]["confusion"]
+    judge["held_out"] = to_record(score_confusion(counts))
+    judge["held_out_of"] = (
+        "labelled stickers, each judged by a model of the cross-validation that saw neither it nor a variant"
+    )
+    return {**result, "judge": judge}
+
+
+def read_result(path: Path = RESULT) -> dict[str, Any]:
+    """The result file, with what was measured beside it: the judge's own figures, the VAE's round trip."""
+    found = add_judge_figures(json.loads(path.read_text(encoding="utf-8")))
+    round_trip = path.with_name("vae_round_trip.json")
+    if round_trip.is_file():
+        found["vae_round_trip"] = json.loads(round_trip.read_text(encoding="utf-8"))
+    return found
+
+
+def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> str:
+    """The page.
+
+    Args:
+        result: as `reproduction.json` holds it; what is missing there is left out here.
+        notes: Markdown that people wrote.
+        images: task -> path of its contact sheet, relative to the page.
+    """
+    parts = [
+        "# The paper's claim in miniature",
+        "Everything here is real and small: clips of animated emoji, an annotator, a text-to-video and an "
+        "image-to-video model of Wan's architecture, trained from scratch, and a LoRA for the emotions on "
+        "each. `make reproduce` runs all stages; this page is written from its result file, "
+        "`emovid_models/mini/reproduction.json`, by `tools.reproduction_page`.",
+        "The protocol: for text to video the same scenes for all eight emotions, none of which names or "
+        "implies one; for image to video the first frames of held-out clips, each with its clip's "
+        "emotion. Base and LoRA get the same prompt, emotion, noise and settings; an annotator says which "
+        "emotion each video shows. EA-8cls is the share of videos that show the emotion asked for, "
+        "EA-2cls the share that show its valence; a video that cannot be judged counts as wrong. `emovid "
+        "evaluate` is the same code for any generator. A third row is a control: the base once more with the "
+        "plain prompt, since words for moods that it has never seen spoil what a base makes.",
+        "## The judges",
+        judge_text(result),
+        "## The table",
+        main_table(result),
+    ]
+    for task, title in TASKS.items():
+        if task in result:
+            parts.append(comparison_text(title, result[task]))
+            if "control" in result[task]:
+                parts.append(comparison_text(f"{title}, {CONTROL}", result[task]["control"]))
+    if "source" in result.get("paper", {}):
+        parts.append(f"The paper's rows: {result['paper']['source']}. They are not comparable in size.")
+    for task, title in TASKS.items():
+        if task in result:
+            parts += [f"Recall of each emotion, {title.lower()}:", recall_table(result[task])]
+    parts += [
+        "## The second judge",
+        "Gradients, colours and a support vector machine, learnt from the same labels.",
+    ]
+    parts.append(second_text(result))
+    if result.get("ablation"):
+        parts += ["## Emotion guidance and intensity", ablation_table(result["ablation"])]
+        parts[-1] += ablation_text(result["ablation"])
+    if images:
+        parts += [
+            "## What the videos look like",
+            "Not chosen by their result; each row an emotion, frames of a video side by side, base left and "
+            "LoRA right.",
+        ]
+        for task, path in images.items():
+            parts += [f"{TASKS[task]}:", f"![{TASKS[task]}, base and LoRA]({path})"]
+    parts += ["## What was learnt", learned(result)]
+    if "vae_round_trip" in result:
+        parts += ["### What the VAE lets through", round_trip_text(result["vae_round_trip"])]
+    if notes.strip():
+        parts.append(notes.strip())
+    parts += [
+        "## What this does not show",
+        "It is not the paper's model, data or judge. The videos are tiny and of one kind, the labels are "
+        "one rater's reading of emoji, and the judge has learnt emoji too, among them the clips that the "
+        "LoRA was trained on and the first frames of image to video. So a high share means that the "
+        "videos look like the emoji of that emotion, not that people would feel it; and with image to "
+        "video the first frame alone tells the judge a part, for base and LoRA alike. Videos of one scene "
+        "share their noise, so they are less independent than the plain intervals assume; the bootstrap "
+        "over scenes takes that into account. The sizes of the shares cannot be compared with the "
+        "paper's; the direction can.",
+    ]
+    if result.get("settings"):
+        rows = [f"| {name.replace('_', ' ')} | {value} |" for name, value in result["settings"].items()]
+        parts += ["## Settings", "\n".join(["| setting | value |", "|---|---|", *rows])]
+    if result.get("stages"):
+        parts += ["## Stages", stages_table(result["stages"])]
+    return "\n\n".join(parts) + "\n"
