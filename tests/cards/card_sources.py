@@ -53,7 +53,7 @@ RESULTS: dict[str, Any] = {
     "paper": {"t2v": {"ea_8cls": 0.4833}, "i2v": {"ea_8cls": 0.7625}, "source": "the paper"},
     "settings": {"size": "48x32", "num_frames": 5, "steps": 2, "guidance_scale": 3.0, "prompts": 40},
 }
-"""A result file as `tools/reproduce.py` writes it, with numbers that stand nowhere else."""
+"""A result file as `tools.reproduce` writes it, with numbers that stand nowhere else."""
 
 
 def write_results(root: Path, results: dict[str, Any]) -> None:

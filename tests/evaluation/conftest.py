@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -50,17 +48,3 @@ def videos(tmp_path: Path, stickers: list[dict[str, str]]) -> Path:
         ],
     )
     return folder
-
-
-@pytest.fixture(scope="session")
-def tool() -> Any:
-    """Imports a module of tools/."""
-
-    def load(name: str) -> Any:
-        sys.path.insert(0, str(ROOT / "tools"))
-        try:
-            return __import__(name)
-        finally:
-            sys.path.remove(str(ROOT / "tools"))
-
-    return load

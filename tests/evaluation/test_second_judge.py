@@ -11,14 +11,15 @@ import pytest
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
 from emovid_models.evaluation import INTENDED_NAME
+from tools.reproduce.second_judge import describe, train_second_judge
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 
 
 @pytest.fixture(scope="module")
-def second(tool: Any, stickers: list[dict[str, str]]) -> Any:
+def second(stickers: list[dict[str, str]]) -> Any:
     kept = [row for place, row in enumerate(stickers) if place % 10]
-    return tool("second_judge").train_second_judge(
+    return train_second_judge(
         [MINI / row["path"] for row in kept],
         [EMOTIONS.index(row["emotion"]) for row in kept],
         [row["group"] for row in kept],
@@ -36,9 +37,9 @@ def test_judges_like_the_annotator(second: Any, videos: Path) -> None:
     assert evaluation.compare(judged, judged).mcnemar_p == 1.0
 
 
-def test_answer_is_the_machines(tool: Any, second: Any, videos: Path) -> None:
+def test_answer_is_the_machines(second: Any, videos: Path) -> None:
     files = [row.file for row in evaluation.read_intended(videos / INTENDED_NAME)]
-    rows = np.stack([tool("second_judge").describe(str(videos / file)) for file in files])
+    rows = np.stack([describe(str(videos / file)) for file in files])
     expected = [EMOTIONS[label] for label in second.annotator.machine.predict(rows)]
     judged = evaluation.judge_videos(videos, videos / INTENDED_NAME, second)
     assert [video.judged for video in judged.videos] == expected
@@ -51,15 +52,12 @@ def test_has_learnt_its_training_side(second: Any, stickers: list[dict[str, str]
     assert right / len(kept) > 0.5
 
 
-def test_another_training_side_is_another_judge(
-    tool: Any, stickers: list[dict[str, str]], second: Any
-) -> None:
-    train = tool("second_judge").train_second_judge
+def test_another_training_side_is_another_judge(stickers: list[dict[str, str]], second: Any) -> None:
     rows = stickers[::3]
     arguments = (
         [(MINI / row["path"]).read_bytes() for row in rows],
         [EMOTIONS.index(row["emotion"]) for row in rows],
         [row["group"] for row in rows],
     )
-    one, same = train(*arguments), train(*arguments)
+    one, same = train_second_judge(*arguments), train_second_judge(*arguments)
     assert one.identity == same.identity != second.identity

@@ -1,10 +1,9 @@
-"""The chain from clips to table, with next to nothing in it: `tools/reproduce.py --tiny`."""
+"""The chain from clips to table, with next to nothing in it: `python -m tools.reproduce all --tiny`."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
-
-import reproduce
-from reproduce import STAGES, TINY, Run
-
 from emovid_dataset.read.loading import select
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from tools.mini_corpus.fetch import cache_folder
 from tools.mini_corpus.labels import read_stickers, reserved_assets
 from tools.mini_wan import vae
 from tools.mini_wan.clips import EmojiClips
+from tools.reproduce.data import training_paths
+from tools.reproduce.plan import STAGES, is_done, read_records
+from tools.reproduce.run import MODELS, TINY, Run, Settings
+from tools.reproduce.stages import run_stage
 
 pytestmark = pytest.mark.skipif(
     not (cache_folder() / "fluent-emoji-anim-1.0.0").is_dir(), reason="make sources fetches the emoji"
@@ -42,22 +40,22 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the whole chain."""
     run = Run(TINY, tmp_path_factory.mktemp("first"))
     for name in STAGES:
-        reproduce.run_stage(run, name)
+        run_stage(run, name)
     return run
 
 
 def test_every_stage_leaves_a_record(first: Run) -> None:
     result = json.loads((first.out / "reproduction.json").read_text())
-    assert list(reproduce.read_records(first)) == list(STAGES)
+    assert list(read_records(first)) == list(STAGES)
     assert list(result["stages"]) == list(STAGES)[:-1]
     assert all(stage["seed"] == 0 and stage["peak_mb"] > 100 for stage in result["stages"].values())
     assert result["t2v"]["base"]["n"] == result["t2v"]["lora"]["n"] == 8 * TINY.t2v_prompts
 
 
 def test_a_stage_is_done_until_its_settings_or_inputs_change(first: Run) -> None:
-    assert all(reproduce.is_done(first, name) for name in STAGES)
+    assert all(is_done(first, name) for name in STAGES)
     other = Run(replace(TINY, denoising=3), first.out)
-    undone = [name for name in STAGES if not reproduce.is_done(other, name)]
+    undone = [name for name in STAGES if not is_done(other, name)]
     assert undone == ["generate-t2v", "generate-i2v", "controls", "ablation"]
 
 
@@ -83,13 +81,13 @@ def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vae.F, "l1_loss", killed)
         with pytest.raises(KeyboardInterrupt):
-            reproduce.run_stage(run, "vae")
-    assert not reproduce.is_done(run, "vae")
+            run_stage(run, "vae")
+    assert not is_done(run, "vae")
     assert torch.load(run.out / "checkpoints" / "vae.pt", weights_only=True)["step"] == 2
 
     for name in list(STAGES)[1:]:
-        reproduce.run_stage(run, name)
-    for model in ("vae", *reproduce.MODELS):
+        run_stage(run, name)
+    for model in ("vae", *MODELS):
         for path in first.model(model).rglob("*.safetensors"):
             ours, theirs = load_file(path), load_file(run.out / path.relative_to(first.out))
             assert all(torch.equal(ours[name], theirs[name]) for name in ours), path
@@ -98,7 +96,7 @@ def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run
 
 def test_no_training_sees_a_reserved_or_held_out_emoji(first: Run) -> None:
     clips = EmojiClips.load(first.clips)
-    everything = reproduce.training_paths(Run(reproduce.Settings(), first.out))
+    everything = training_paths(Run(Settings(), first.out))
     stems = {path.stem for path in everything}
     assert set(clips.stems) <= stems
     assert not {Path(asset).stem for asset in reserved_assets()} & stems

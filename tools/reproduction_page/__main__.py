@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from emovid_models.evaluation.protocol import INTENDED_NAME
+from emovid_models.evaluation import INTENDED_NAME
 from tools.reproduction_page.contact_sheets import draw_sheet
 from tools.reproduction_page.page import IMAGES, NOTES, PAGE, RESULT, read_result, render
 from tools.reproduction_page.tables import MODELS, TASKS

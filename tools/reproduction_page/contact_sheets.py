@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation.protocol import INTENDED_NAME, Intended, read_intended
+from emovid_models.evaluation import INTENDED_NAME, Intended, read_intended
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.pipeline import read_frames
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.annotate import model_identity
-from emovid_models.evaluation.protocol import score_confusion, to_record
+from emovid_models.evaluation import score_confusion, to_record
 from emovid_models.records import FIGURES
 from tools.reproduction_page.tables import (
     CONTROL,

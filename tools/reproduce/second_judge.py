@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A judge beside the annotator that shares nothing with it but the labels.
 
 Histograms of oriented gradients of the middle frame, colour histograms of all frames, and a support vector
@@ -9,7 +8,6 @@ not merely please one network.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation.protocol import Judge
+from emovid_models.evaluation import Judge
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.pipeline import read_frames
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from train_mini_annotator import NUM_FRAMES, PICTURE_SIZE, gradients_and_colours
+from tools.train_mini_annotator import NUM_FRAMES, PICTURE_SIZE, gradients_and_colours
 
 FOLDS = 4
 COLOURS = 64

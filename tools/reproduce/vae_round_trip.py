@@ -1,9 +1,8 @@
-#!/usr/bin/env python3
 """How much of an emotion the miniature's VAE lets through: real stickers, coded, decoded and judged.
 
 ::
 
-    python tools/vae_round_trip.py out/reproduce/EmoVid
+    python -m tools.reproduce.vae_round_trip out/reproduce/EmoVid
 
 No generator takes part. What the judge no longer sees after the round trip, it cannot see in any video of a
 generator that decodes with this VAE.
@@ -12,7 +11,6 @@ generator that decodes with this VAE.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,11 @@ from diffusers import AutoencoderKLWan
 
 from emovid_dataset.read.loading import select
 from emovid_dataset.schema.manifest import write_atomic
-from emovid_models import MINI_ANNOTATOR
-from emovid_models.evaluation import protocol as evaluation
+from emovid_models import evaluation
 from emovid_models.wan.generate import write_video
+from tools.reproduce.data import held_out_pixels
+from tools.reproduce.run import SHIPPED
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from reproduce import _held_out_pixels
-
-SHIPPED = MINI_ANNOTATOR.parent
 OUT = SHIPPED / "vae_round_trip.json"
 
 
@@ -50,7 +45,7 @@ def measure(build: str, vae: AutoencoderKLWan, judge: evaluation.Judge) -> dict[
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for item in select(build, split="test", content_type="sticker"):
-            pixels = torch.from_numpy(_held_out_pixels(item.video, item.clip.fps))  # [T, 3, H, W], bytes
+            pixels = torch.from_numpy(held_out_pixels(item.video, item.clip.fps))  # [T, 3, H, W], bytes
             video = pixels.permute(1, 0, 2, 3)[None].float() / 127.5 - 1
             decoded = vae.decode(vae.encode(video).latent_dist.mode()).sample.clamp(-1, 1)
             error = (video - decoded).square().mean((0, 1, 3, 4)) / 4  # on a scale of 0..1

@@ -1,0 +1,129 @@
+"""One run of the chain: everything that its result depends on, and where its files lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emovid_models import MINI_ANNOTATOR
+from tools.mini_wan.base import WanSize
+from tools.mini_wan.training import Schedule
+
+SHIPPED = MINI_ANNOTATOR.parent
+"""Folder of the miniature models in the package."""
+
+MODELS = ("wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the result depends on.
+
+    Attributes:
+        seed: of everything random.
+        threads: of torch; sums in another order come out a little different.
+        ratios: shares of train, validation and test among the labelled stickers.
+        size: of the model.
+        vae: training of the VAE; its batch counts frames.
+        vae_cuts: its second round, with cuts.
+        t2v: pre-training of the T2V base.
+        i2v: of the I2V base, which starts from the T2V base.
+        lora_steps: optimizer steps of each LoRA.
+        lora_batch: clips a step.
+        t2v_lora_steps: of the T2V LoRA, which has no first frame that tells of the emotion.
+        t2v_caption_dropout: share of its samples that keep only the emotion.
+        emotion_dropout: share of the samples without their emotion; emotion guidance goes from these to the
+            others, so that both must be learnt.
+        lora_rank: of each LoRA, and its alpha.
+        lora_rate: learning rate.
+        emoji: at most this many emoji for VAE and bases.
+        flow_shift: of the scheduler.
+        denoising: steps of a generated video.
+        guidance: by the prompt.
+        emotion_guidance: by the emotion. Where it equals the guidance by the prompt, the emotion is a word of
+            the text like any other, and the small LoRA says little.
+        t2v_prompts: scenes an emotion.
+        i2v_videos: videos an emotion, by several seeds a first frame.
+        ablation_prompts: scenes an emotion.
+    """
+
+    seed: int = 0
+    threads: int = 1
+    ratios: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    size: WanSize = field(default_factory=WanSize)
+    vae: Schedule = field(
+        default_factory=lambda: Schedule(steps=4500, batch_size=34, learning_rate=2e-3, image_share=0.2)
+    )
+    vae_cuts: Schedule = field(
+        default_factory=lambda: Schedule(steps=3600, batch_size=34, learning_rate=1.5e-3)
+    )
+    t2v: Schedule = field(
+        default_factory=lambda: Schedule(steps=3000, batch_size=12, learning_rate=1.5e-3, image_share=0.6)
+    )
+    i2v: Schedule = field(default_factory=lambda: Schedule(steps=700, batch_size=12, learning_rate=8e-4))
+    lora_steps: int = 900
+    t2v_lora_steps: int = 2400
+    t2v_caption_dropout: float = 0.3
+    emotion_dropout: float = 0.05
+    lora_batch: int = 8
+    lora_rank: int = 16
+    lora_rate: float = 1e-3
+    emoji: int = 4000
+    flow_shift: float = 2.0
+    denoising: int = 8
+    guidance: float = 3.0
+    emotion_guidance: float = 6.0
+    t2v_prompts: int = 40
+    i2v_videos: int = 40
+    ablation_prompts: int = 10
+
+
+TINY = Settings(
+    threads=1,
+    size=WanSize(vae_dim=4, width=24, heads=2, layers=1, text_dim=16),
+    vae=Schedule(steps=3, batch_size=5, learning_rate=1e-3, checkpoint_every=2),
+    vae_cuts=Schedule(steps=2, batch_size=17, learning_rate=1e-3, checkpoint_every=2),
+    t2v=Schedule(steps=3, batch_size=2, learning_rate=1e-3, image_share=0.4, checkpoint_every=2),
+    i2v=Schedule(steps=2, batch_size=2, learning_rate=1e-3),
+    lora_steps=2,
+    t2v_lora_steps=2,
+    lora_batch=2,
+    lora_rank=2,
+    emoji=60,
+    denoising=2,
+    t2v_prompts=1,
+    i2v_videos=1,
+    ablation_prompts=1,
+)
+"""The whole chain with next to nothing in it: shows that it runs, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the chain: its settings and its folder.
+
+    Attributes:
+        settings: what the result depends on.
+        out: everything is written below.
+    """
+
+    settings: Settings
+    out: Path
+
+    @property
+    def build(self) -> Path:
+        """The build of the labelled stickers."""
+        return self.out / "EmoVid"
+
+    @property
+    def clips(self) -> Path:
+        """The emoji for VAE and bases."""
+        return self.out / "emoji.npz"
+
+    def model(self, name: str) -> Path:
+        """Folder of the VAE or of one of `MODELS`."""
+        return self.out / "models" / name
+
+    def videos(self, name: str) -> Path:
+        """Folder of generated videos, such as "t2v/base"."""
+        return self.out / "videos" / name

@@ -1,0 +1,118 @@
+"""Run the stages: one in this process, or a chain of them, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from emovid_dataset.schema.manifest import write_atomic
+from tools.reproduce.data import data
+from tools.reproduce.generating import ablation, controls, generate_i2v, generate_t2v
+from tools.reproduce.judging import judge
+from tools.reproduce.plan import chain, digest, inputs_of, is_done
+from tools.reproduce.run import Run
+from tools.reproduce.table import table
+from tools.reproduce.training import base_i2v, base_t2v, lora_i2v, lora_t2v, vae, vae_checkpoints
+
+ROOT = Path(__file__).resolve().parents[2]
+
+WORK: dict[str, Callable[[Run], list[Path]]] = {
+    "data": data,
+    "vae": vae,
+    "base-t2v": base_t2v,
+    "base-i2v": base_i2v,
+    "lora-t2v": lora_t2v,
+    "lora-i2v": lora_i2v,
+    "generate-t2v": generate_t2v,
+    "generate-i2v": generate_i2v,
+    "controls": controls,
+    "ablation": ablation,
+    "judge": judge,
+    "table": table,
+}
+"""What does each stage and returns what it wrote."""
+
+
+def run_stage(run: Run, name: str) -> None:
+    """Do one stage in this process and write its record."""
+    inputs = inputs_of(run, name)
+    begun = run.out / "stages" / f"{name}.begun"
+    if not begun.exists() or begun.read_text() != inputs:
+        # What another run of this stage left behind would be taken for this one's.
+        for left in _intermediate(run, name):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+        (run.out / "stages" / f"{name}.spent").unlink(missing_ok=True)
+        write_atomic(begun, inputs.encode())
+    torch.set_num_threads(run.settings.threads)
+    started = time.monotonic()
+    spent_before = run.out / "stages" / f"{name}.spent"
+    spent = float(spent_before.read_text()) if spent_before.exists() else 0.0
+    try:
+        outputs = WORK[name](run)
+    finally:
+        # A stage that goes on where it was cut off has also taken the time before.
+        spent += time.monotonic() - started
+        write_atomic(spent_before, str(spent).encode())
+    spent_before.unlink()
+    record = {
+        "inputs": inputs,
+        "output": digest(outputs),
+        "seed": run.settings.seed,
+        "seconds": round(spent, 1),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+    write_atomic(run.out / "stages" / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _intermediate(run: Run, name: str) -> list[Path]:
+    kind, _, task = name.partition("-")
+    return {
+        "vae": vae_checkpoints(run),
+        "base": [run.out / "checkpoints" / f"{name}.pt"],
+        "lora": [run.out / "lora" / task],
+        "generate": [run.videos(task)],
+        "ablation": [run.videos("ablation")],
+        "controls": [run.videos("control")],
+        "judge": [run.out / "judged"],
+    }.get(kind, [])
+
+
+def reproduce(run: Run, name: str, *, tiny: bool) -> None:
+    """Run a stage and whatever it needs and is not done, each in a process of its own.
+
+    Raises:
+        RuntimeError: a stage failed; the message says where its log is.
+    """
+    for stage in chain(name):
+        if is_done(run, stage):
+            print(f"{stage}: done before", flush=True)
+            continue
+        log = run.out / "logs" / f"{stage}.log"
+        options = ["--out", str(run.out), "--inside", *["--tiny"] * tiny]
+        command = [sys.executable, "-m", "tools.reproduce", stage, *options]
+        started = time.monotonic()
+        print(f"{stage}: running, see {log}", flush=True)
+        with _log(log) as file:
+            code = subprocess.call(
+                command + ["--tiny"] * tiny, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
+            )
+        if code:
+            raise RuntimeError(f"stage {stage} failed with code {code}; {log} says why")
+        print(f"{stage}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+@contextmanager
+def _log(path: Path) -> Iterator[Any]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield file
