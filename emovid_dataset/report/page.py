@@ -28,7 +28,8 @@ import numpy as np
 
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import select
-from emovid_dataset.report.stats import ALL, BINS, HUE_SECTORS, Distribution, Hues, Statistics, axis, measure
+from emovid_dataset.report.profile import ALL, BINS, HUE_SECTORS, Distribution, Hues, axis
+from emovid_dataset.report.stats import Statistics, measure
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
 from emovid_dataset.store import Store

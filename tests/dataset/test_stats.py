@@ -29,7 +29,8 @@ from emovid_dataset.builder.build import build
 from emovid_dataset.cli import program
 from emovid_dataset.media.frames import decode
 from emovid_dataset.report.page import PALETTE, contact_sheets, draw_clips, ridge, rose, write_report
-from emovid_dataset.report.stats import HUE_SECTORS, Distribution, Hues, Statistics, measure
+from emovid_dataset.report.profile import HUE_SECTORS, Distribution, Hues
+from emovid_dataset.report.stats import Statistics, measure
 from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.manifest import Manifest
