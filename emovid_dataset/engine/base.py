@@ -86,7 +86,7 @@ class Failure:
         family: what the exception is to the command line: OSError for the environment's, ValueError for a
             wrong argument or input, Exception for anything else.
         errno: of an OSError.
-        traceback: where it was raised, for the one who mends it.
+        traceback: where it was raised, for whoever debugs it.
     """
 
     kind: FailureKind
@@ -103,7 +103,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """Describe an exception by values that survive the way from process to process."""
+        """Describe an exception in values that survive the trip between processes."""
         out_of_memory = _is_out_of_memory(error)
         reason = one_line(_text(error)) or type(error).__name__
         return cls(
@@ -112,7 +112,7 @@ class Failure:
             type=type(error).__name__,
             family=_family(error),
             errno=error.errno if isinstance(error, OSError) else None,
-            # formatting takes memory, of which there is none
+            # formatting takes memory, and there is none
             traceback="" if out_of_memory else "".join(traceback.format_exception(error)),
         )
 
@@ -148,7 +148,7 @@ class Outcome(Enum):
 
     DONE = "done"
     REUSED = "reused"  # an earlier run had done it
-    REFUSED = "refused"  # it can never be done, and its ledger file says why
+    REFUSED = "refused"  # it can never be done; its ledger file says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Done:
     """A part that counts as done: its ledger file is in the store.
 
     Attributes:
-        part: which; a half of a part that had to be divided is told of in place of the whole.
+        part: which one; the halves of a part that had to be divided take its place.
         outcome: what became of it.
         failure: why it was refused, else None.
     """
@@ -205,8 +205,8 @@ class Stage(ABC, Generic[P, S]):
     def run(self, state: S, part: P, store: Store) -> Iterable[Record]:
         """Do a part: write its outputs, yield its records.
 
-        The records become the part's ledger file after this has ended, so the outputs must be written by
-        then. It may be run again for a part that an earlier run did not end.
+        The records become the part's ledger file after the last one, so the outputs must be written by then.
+        A part that was interrupted is run again.
 
         Raises:
             OSError: the environment is at fault, such as a full disk; the run stops at once.
@@ -215,17 +215,19 @@ class Stage(ABC, Generic[P, S]):
         """
 
     def refuse(self, part: P, failure: Failure) -> Iterable[Record] | None:
-        """The records of a part that is at fault by itself, alone; None (the default) stops the run.
+        """The records of a part that is at fault all by itself; None (the default) stops the run.
+
+        Called in the process that runs the stage, which has no state.
 
         Args:
             part: it cannot be divided.
-            failure: it raised or crashed. What was killed, starved of memory or timed out is never refused:
-                the result would depend on the machine.
+            failure: it raised or crashed. What was killed, ran out of memory or timed out is never refused,
+                for the result would depend on the machine.
         """
         return None
 
     def is_whole(self, part: P, records: Iterable[Record], store: Store) -> bool:
-        """Whether the outputs that the ledger file of a part speaks of are still there."""
+        """Whether the outputs that a part's ledger file speaks of are still there; asked before any setup."""
         return True
 
 
@@ -239,7 +241,7 @@ class Executor(ABC):
         Args:
             stage: what to do.
             store: where its outputs and its ledger are.
-            on_done: told of every part that counts as done, in this process, in no particular order.
+            on_done: called for every part that counts as done, in this process, in no particular order.
 
         Raises:
             StageError: a part cannot be done and nothing may stand for it.

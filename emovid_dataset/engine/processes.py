@@ -65,8 +65,7 @@ class Processes(Executor):
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
         payload = pickle.dumps((stage, store))
         timeout = stage.resources.timeout
-        count = self.workers or (1 if stage.resources.gpu else usable_cores())
-        slots = [_Slot(index, payload, timeout) for index in range(count)]
+        slots = [_Slot(index, payload, timeout) for index in range(self.workers_for(stage))]
         schedule = Schedule(stage, store, on_done)
         try:
             while busy := _hand_out(schedule, slots, stage.name):
@@ -76,7 +75,14 @@ class Processes(Executor):
                         schedule.settle(slot.release(), result)
             _retire(slots, stage.name)
         finally:
+            schedule.close()
             _kill(slots)
+
+    def workers_for(self, stage: Stage[P, S]) -> int:
+        """The most processes that a stage gets."""
+        if self.workers is not None:
+            return self.workers
+        return 1 if stage.resources.gpu else usable_cores()
 
 
 def usable_cores() -> int:
@@ -119,7 +125,7 @@ def _kill(slots: Sequence[_Slot]) -> None:
         for slot in slots:
             slot.kill()
     for slot in slots:
-        slot.join()
+        slot.discard()
 
 
 class _Sign(Enum):
@@ -151,7 +157,7 @@ class _Slot:
     def give(self, attempt: Attempt) -> None:
         """Start an attempt, in a new process where there is none."""
         if self._process is not None and self._process.exitcode is not None:
-            self._forget()  # it died while it was idle
+            self.discard()  # it died while it was idle
         self.attempt, self.deadline, self._is_running = attempt, None, False
         if self._process is None:
             self._start()
@@ -179,15 +185,13 @@ class _Slot:
         # Asked before the pipe is read: what a process says before it dies is in the pipe by then.
         is_dead = self._process.exitcode is not None
         message, has_ended = self._receive()
-        if isinstance(message, Failure | Broken) or (message is not None and not isinstance(message, _Sign)):
+        if message is not None:
             return message
         if is_dead or has_ended:
             return self._death()
         if self.deadline is not None and time.monotonic() >= self.deadline:
-            self.kill()
-            self._forget()
-            seconds = f"{self._timeout:g}"
-            return Failure(FailureKind.TIMED_OUT, f"took longer than {seconds} s", "TimeoutError")
+            self.discard()
+            return Failure(FailureKind.TIMED_OUT, f"took longer than {self._timeout:g} s", "TimeoutError")
         return None
 
     def dismiss(self) -> None:
@@ -196,19 +200,20 @@ class _Slot:
             try:
                 self._connection.send(None)
             except OSError:  # it is dead
-                self._forget()
+                self.discard()
 
     def leave(self) -> Broken | None:
         """Wait until a dismissed worker has gone; why its closing failed, if it did."""
         if self._process is None or self._connection is None:
             return None
-        try:
-            last = self._connection.recv()
-        except (EOFError, OSError):  # killed while it was idle: all its parts are done
-            last = None
+        last = None
+        with suppress(EOFError, OSError):  # it died while it was idle: all its parts are done
+            while not self._connection.poll(_LOOK) and self._process.exitcode is None:
+                pass
+            if self._connection.poll():
+                last = self._connection.recv()
         self._process.join(_EXIT)
-        self.kill()
-        self._forget()
+        self.discard()
         return last if isinstance(last, Broken) else None
 
     def kill(self) -> None:
@@ -216,10 +221,13 @@ class _Slot:
         if self._process is not None:
             self._process.kill()
 
-    def join(self) -> None:
-        """Wait until a killed process is gone."""
-        if self._process is not None:
-            self._forget()
+    def discard(self) -> None:
+        """Kill the process, if there is one, and wait until it is gone."""
+        if self._process is not None and self._connection is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = self._connection = None
 
     def _start(self) -> None:
         # Started before SIGINT is blocked, for starting it unblocks SIGINT.
@@ -237,8 +245,8 @@ class _Slot:
         with suppress(OSError):  # it is dead, which the next look at it shows
             self._connection.send((self.attempt.part, self.attempt.written))
 
-    def _receive(self) -> tuple[Any, bool]:
-        """The newest message that is more than a sign, and whether the pipe has ended."""
+    def _receive(self) -> tuple[Result | None, bool]:
+        """The attempt's result, if it has come, and whether the pipe has ended."""
         assert self._connection is not None
         try:
             while self._connection.poll():
@@ -260,12 +268,11 @@ class _Slot:
     def _death(self) -> Result:
         """Why the process died."""
         assert self._process is not None
-        self._process.join(_EXIT)
-        self.kill()
-        self._process.join()
-        code = self._process.exitcode
+        process = self._process
+        process.join(_EXIT)  # the pipe ends a moment before the process
+        self.discard()
+        code = process.exitcode
         assert code is not None
-        self._forget()
         if code < 0:
             kind = FailureKind.CRASHED if -code in _FAULTS else FailureKind.KILLED
             name = _signal_name(-code)
@@ -279,12 +286,6 @@ class _Slot:
                 'processes do not start; a script must call this under `if __name__ == "__main__":`'
             )
         return Broken(Failure(failure.kind, f"{failure.reason} while it was set up", failure.type))
-
-    def _forget(self) -> None:
-        assert self._process is not None and self._connection is not None
-        self._process.join()
-        self._connection.close()
-        self._process = self._connection = None
 
 
 def _signal_name(number: int) -> str:

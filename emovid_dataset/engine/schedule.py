@@ -63,7 +63,7 @@ class Schedule:
         return next(self._fresh, None)
 
     def settle(self, attempt: Attempt, result: Result) -> None:
-        """Take note of what came of an attempt.
+        """Record the result of an attempt.
 
         Raises:
             StageError, OSError, ValueError: the run stops.
@@ -76,6 +76,10 @@ class Schedule:
             raise broken_error(self._stage.name, result.failure)
         else:
             self._settle_failure(attempt, result)
+
+    def close(self) -> None:
+        """Let go of what the stage holds open to name its parts."""
+        self._fresh.close()
 
     def _settle_failure(self, attempt: Attempt, failure: Failure) -> None:
         part = attempt.part

@@ -26,7 +26,9 @@ class Serial(Executor):
             while (attempt := schedule.take(running=0)) is not None:
                 schedule.settle(attempt, worker.perform(attempt.part, written=attempt.written))
         except BaseException:
-            worker.close()  # what stopped the run is what the user must see
+            worker.close()  # should this fail too, what stopped the run is what the user must see
             raise
+        finally:
+            schedule.close()
         if broken := worker.close():
             raise broken_error(stage.name, broken.failure)

@@ -184,11 +184,16 @@ class Mischief:
         pass_through(self.log / "crash")
         self.segfault()
 
-    def leave_an_orphan_and_die(self) -> None:
+    def leave_an_orphan(self) -> None:
         orphan = os.fork()
         if orphan == 0:
-            signal.pause()
+            signal.sigtimedwait([], 60)
+            (self.log / "waited in vain").touch()
+            os._exit(0)
         (self.log / "orphan").write_text(str(orphan))
+
+    def leave_an_orphan_and_die(self) -> None:
+        self.leave_an_orphan()
         self.segfault()
 
     def is_first_time(self) -> bool:

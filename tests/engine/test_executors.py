@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import os
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -21,11 +22,13 @@ from emovid_dataset.engine import (
     Outcome,
     Processes,
     Record,
+    Resources,
     Serial,
     StageError,
     executor,
     records,
     run_stage,
+    usable_cores,
 )
 from emovid_dataset.store import Store
 
@@ -428,6 +431,34 @@ def test_executors_by_name() -> None:
             executor(name, 0)
     with pytest.raises(ValueError, match=r"^workers is 0; it must be at least 1$"):
         Processes(0)
+
+
+def test_a_stage_on_a_gpu_has_one_worker_unless_told_otherwise(log: Path) -> None:
+    class OnGpu(Squares):
+        resources = Resources(gpu=True)  # type: ignore[assignment]
+
+    assert Processes().workers_for(OnGpu(log)) == 1
+    assert Processes(3).workers_for(OnGpu(log)) == 3
+    assert Processes().workers_for(Squares(log)) == usable_cores() == len(os.sched_getaffinity(0))
+
+
+released: list[bool] = []
+
+
+class HoldingAFile(Squares):
+    def parts(self, store: Store) -> Iterator[Batch]:
+        try:
+            yield from super().parts(store)
+        finally:
+            released.append(True)
+
+
+def test_what_names_the_parts_is_released_when_a_run_stops(engine: Executor, store: Store, log: Path) -> None:
+    released.clear()
+    with pytest.raises(OSError) as caught:
+        run(engine, HoldingAFile(log, does={1: "fill_the_disk"}), store)
+    # while every frame of the run is still held by its traceback
+    assert caught.value.__traceback__ is not None and released == [True]
 
 
 def test_rows_are_counted_and_shown(

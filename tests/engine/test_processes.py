@@ -148,18 +148,20 @@ def test_an_exception_in_the_parent_leaves_no_worker(store: Store, log: Path) ->
     assert [child for child in left if "spawn_main" in " ".join(child.cmdline())] == []
 
 
+def kill_the_only_worker(number: int) -> None:
+    (worker,) = [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+    os.kill(worker.pid, number)
+    while worker.status() != psutil.STATUS_ZOMBIE:
+        os.sched_yield()
+
+
 def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: Store, log: Path) -> None:
-    before = {child.pid for child in psutil.Process().children()}
     told: list[Done] = []
 
     def kill_the_worker(done: Done) -> None:
         told.append(done)
         if len(told) == 1:
-            children = [c for c in psutil.Process().children() if c.pid not in before]
-            (worker,) = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
-            os.kill(worker.pid, signal.SIGSEGV)
-            while worker.status() != psutil.STATUS_ZOMBIE:
-                os.sched_yield()
+            kill_the_only_worker(signal.SIGSEGV)
 
     Processes(1).run(Squares(log, count=8), store, on_done=kill_the_worker)
     assert [done.outcome for done in told] == [Outcome.DONE, Outcome.DONE]
@@ -167,14 +169,24 @@ def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: Store, log: Pa
     assert len(setups) == 2
 
 
+def end_orphan(log: Path) -> None:
+    """End what a worker left behind, which must not have ended by itself: that would have closed the pipe."""
+    assert not (log / "waited in vain").exists()
+    os.kill(int((log / "orphan").read_text()), signal.SIGKILL)
+
+
 def test_a_death_is_noticed_though_an_orphan_keeps_its_pipe_open(store: Store, log: Path) -> None:
     stage = Squares(log, count=4, size=1, does={2: "leave_an_orphan_and_die"})
     told: list[Done] = []
-    try:
-        Processes(1).run(stage, store, on_done=told.append)
-    finally:
-        os.kill(int((log / "orphan").read_text()), signal.SIGKILL)
+    Processes(1).run(stage, store, on_done=told.append)
+    end_orphan(log)
     assert [done.part.key for done in told if done.outcome is Outcome.REFUSED] == ["2-2"]
+
+
+def test_so_is_the_death_of_a_worker_that_has_nothing_left_to_do(store: Store, log: Path) -> None:
+    stage = Squares(log, count=1, size=1, does={0: "leave_an_orphan"})
+    Processes(1).run(stage, store, on_done=lambda done: kill_the_only_worker(signal.SIGKILL))
+    end_orphan(log)
 
 
 WITHOUT_GUARD = """\
