@@ -7,8 +7,10 @@ import re
 import traceback
 
 _USER = re.compile(r"(\w://)[^/?#\s]*@")
-_VALUE = re.compile(
-    r"(?i)([?&][\w.%-]+=|\b(?:credential|signature|security-token)=|\b(?:bearer|basic)\s+)[^&,\s\"'<>()]+"
+_QUERY = re.compile(r"(?i)(\bhttps?://[^\s\"'<>?#]*\?)([^\s\"'<>#]+)")
+_VALUE = re.compile(r"=[^&,;()]*")
+_HEADER = re.compile(
+    r"(?i)(\b(?:authorization\W+(?:\w+\s+)?|bearer\s+|(?:credential|signature|security-token)=))[^,\s\"'<>()]+"
 )
 _SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|KEY|KEY_ID|CONNECTION_STRING)$")
 _SHORTEST = 8
@@ -16,14 +18,14 @@ _SHORTEST = 8
 
 
 def without_credentials(text: str) -> str:
-    """Take user and password out of every address in a text, and the values out of its query.
+    """Take user and password out of every address in a text, and the values out of an http query.
 
     >>> without_credentials("https://me:p@ss@host/build is gone")
     'https://host/build is gone'
     >>> without_credentials("https://host/build?X-Amz-Signature=0f3e&part=1")
     'https://host/build?X-Amz-Signature=...&part=...'
     """
-    return _VALUE.sub(r"\1...", _USER.sub(r"\1", text))
+    return _QUERY.sub(lambda found: found[1] + _VALUE.sub("=...", found[2]), _USER.sub(r"\1", text))
 
 
 def first_line(error: BaseException, token: str | bool | None = None) -> str:
@@ -43,4 +45,4 @@ def _clean(text: str, token: str | bool | None) -> str:
     for secret in [*secrets, token]:
         if isinstance(secret, str) and len(secret) >= _SHORTEST:
             text = text.replace(secret, "...")
-    return without_credentials(text)
+    return _HEADER.sub(r"\1...", without_credentials(text))

@@ -201,10 +201,15 @@ def _acquire(files: AbstractFileSystem, path: str, me: _Holder, shown: str, take
             raise _busy(shown, holder, f", which stopped {age:.0f} s ago; --take-over goes on in its place")
         if _is_s3(files):
             # Only if it is still the stale one: of two that take it over, one gets it.
-            with suppress(OSError):
+            try:
                 files.pipe_file(path, me.to_json(), IfMatch=tag)
-            if _is_mine(_look(files, path), me):
                 return
+            except OSError:
+                found = _look(files, path)
+                if _is_mine(found, me):
+                    return
+                if found[0] == tag:
+                    raise
         elif _look(files, path)[0] == tag:
             with suppress(FileNotFoundError):
                 files.rm_file(path)

@@ -143,14 +143,22 @@ class TestCredentials:
         assert repr(store) == "Store('http://127.0.0.1:9/x?X-Amz-Signature=...')"
 
     def test_of_texts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for text in (
+            "s3://b/what?.mp4 is a & b = c",
+            "/data/basic training/a?x=1&signature=2.mp4",
+            "s3://b/a?x=1&signature=2.mp4",
+            "a:b@c",
+        ):
+            assert without_credentials(text) == text
+        query = "GET https://a:b@h/x?sig=abc%3D&se=2026 failed, url='http://h/?v' (http://h/x?a=b)"
+        clean = "GET https://h/x?sig=...&se=... failed, url='http://h/?v' (http://h/x?a=...)"
+        assert without_credentials(query) == clean
         for text, clean in {
-            "GET https://a:b@h/x?sig=abc%3D&se=2026 failed": "GET https://h/x?sig=...&se=... failed",
             "Authorization: Bearer hf_abcdef": "Authorization: Bearer ...",
+            "{'Authorization': 'Basic bWU6cA=='}": "{'Authorization': 'Basic ...'}",
             "AWS4 Credential=AKIA/2026, Signature=00ff": "AWS4 Credential=..., Signature=...",
-            "s3://b/what?.mp4 is a & b = c": "s3://b/what?.mp4 is a & b = c",
-            "a:b@c": "a:b@c",
         }.items():
-            assert without_credentials(text) == clean
+            assert first_line(OSError(text)) == f"OSError {clean}"
         monkeypatch.setenv("SOME_API_KEY", "0123456789ab")
         assert (
             first_line(OSError("key 0123456789ab, token tok_0123\nmore"), "tok_0123")
