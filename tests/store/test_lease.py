@@ -85,31 +85,54 @@ def test_a_lock_of_a_disk_goes_with_a_killed_holder(disk: Store) -> None:
         assert disk.read("lock").startswith(b'{"host"')
 
 
-def test_a_forked_child_holds_nothing(disk: Store) -> None:
-    """Neither does it keep the lock of its parent, nor does it free it when it unwinds the block."""
-    began, end = os.pipe(), os.pipe()
-    child = 0
-    try:
-        with disk.lease("lock"):
-            child = os.fork()
-            if not child:
-                raise SystemExit
-            os.waitpid(child, 0)
-            with pytest.raises(BusyError), disk.lease("lock"):
-                pass
-            child = os.fork()
-            if not child:
-                os.close(end[1])
-                os.write(began[1], b"x")
-                os.read(end[0], 1)
-                os._exit(0)
-            assert os.read(began[0], 1) == b"x"
-    except SystemExit:
+def test_a_forked_child_frees_nothing(disk: Store) -> None:
+    """It may unwind the block of its parent."""
+    held = disk.lease("lock")
+    held.__enter__()
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            held.__exit__(None, None, None)
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    with pytest.raises(BusyError), disk.lease("lock"):
+        pass
+    held.__exit__(None, None, None)
+    assert list(disk.list()) == []
+
+
+FORK = """
+import os, sys
+from emovid_dataset.store import Store
+with Store.at(sys.argv[1]).lease(sys.argv[2]):
+    if not os.fork():
+        print("forked", flush=True)
+        sys.stdin.read()
         os._exit(0)
+    os.wait()
+"""
+
+
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(disk: Store) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORK, disk.root, "lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    assert process.stdout.readline() == "forked\n"
+    with pytest.raises(BusyError), disk.lease("lock"):
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
     with disk.lease("lock"):
         pass
-    os.close(end[1])
-    assert os.waitpid(child, 0)[1] == 0
+    process.stdin.close()  # the child ends, and with it the pipe
+    assert process.stdout.read() == ""
 
 
 def test_many_at_once(disk: Store) -> None:
