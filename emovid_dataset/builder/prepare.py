@@ -296,7 +296,7 @@ def _refusing(what: str, *, writing: bool = False) -> Iterator[None]:
         if error.errno == errno.ENOMEM or (writing and error.errno in _OF_THE_DISK):
             # a plain OSError: PyAV's own do not survive the way from process to process
             raise OSError(error.errno, os.strerror(error.errno)) from None
-        raise _Refusal(f"{what}: {error.strerror or type(error).__name__}") from error
+        raise _Refusal(f"{what}: {error.strerror or f'{type(error).__name__}: {error}'}") from error
     except Exception as error:
         raise _Refusal(f"{what}: {type(error).__name__}: {error}") from error
 

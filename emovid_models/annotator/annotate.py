@@ -72,11 +72,22 @@ class AnnotationReport:
         return tuple(item for item in self.annotations if item.error is not None)
 
 
-def model_identity(model: str | os.PathLike[str], annotator: VideoEmotionPipeline) -> str:
-    """Names a model, to tell its results from another's: its commit, or a digest of what it answers with."""
+def model_identity(model: str | os.PathLike[str], annotator: VideoEmotionPipeline | None) -> str:
+    """Names a model, to tell its results from another's: its commit, or a digest of what it answers with.
+
+    Args:
+        model: a folder or a Hub repo.
+        annotator: what was loaded from it; None reads its settings anew, where they are needed.
+    """
     folder = Path(model)
     if not folder.is_dir():
-        return f"{model}@{getattr(annotator.model.config, '_commit_hash', None)}"
+        if annotator is None:
+            from emovid_models.nvila import NVILALiteConfig
+
+            config = NVILALiteConfig.from_pretrained(str(model))
+        else:
+            config = annotator.model.config
+        return f"{model}@{getattr(config, '_commit_hash', None)}"
     files = [path for kind in ("*.json", "*.jinja", "*.safetensors") for path in folder.glob(kind)]
     return folder_identity(folder, files)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,6 +37,9 @@ def annotate(
     batch_size: Annotated[int, typer.Option(min=1, help="Videos that the model sees at once.")] = 8,
     frames: Annotated[int | None, typer.Option(min=1, help="Frames a video; by default the model's.")] = None,
     caption: Annotated[bool, typer.Option("--caption", help="Write captions too.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes, each with the model; more than one GPU is shared out.")
+    ] = 1,
     device: Annotated[str | None, typer.Option(help="By default cuda if there is one, else cpu.")] = None,
     build: Annotated[
         Path | None, typer.Option(help="INPUT is a build: write it again here with the model's emotions.")
@@ -52,6 +55,7 @@ def annotate(
 
     need("models", "transformers", "safetensors")
     from emovid_dataset.builder.sheet import printable
+    from emovid_dataset.engine import Processes
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
@@ -63,15 +67,18 @@ def annotate(
     if build is not None:
         relabel.check_new_build(build)
     items = find_items(source)
-    pipeline = load_annotator(model, device=device)
+    annotator: Any = work.LoadedByName(model, device)
+    if workers == 1:
+        annotator = load_annotator(model, device=device)
     report = work.annotate(
         items,
-        pipeline,
+        annotator,
         out,
-        identity=work.model_identity(model, pipeline),
+        identity=work.model_identity(model, annotator if workers == 1 else None),
         batch_size=batch_size,
         num_frames=frames,
         caption=caption,
+        engine=None if workers == 1 else Processes(workers),
         progress=True,
     )
     if build is not None:

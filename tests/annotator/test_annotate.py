@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from typer.testing import CliRunner
 
 from emovid_dataset import cli
 from emovid_dataset.check import verify
+from emovid_dataset.engine import Processes
 from emovid_dataset.read.loading import select
 from emovid_dataset.schema.emotions import EMOTIONS, valence
+from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
 from emovid_models.annotator import relabel
@@ -95,6 +98,30 @@ def test_interrupted_run_goes_on_and_gives_the_same(annotator: Any, folder: Path
     report = work.annotate(items, again, out, identity="m", batch_size=1)
     assert (again.seen, report.reused) == (2, 3)
     assert read_annotations(out) == read_annotations(undisturbed)
+
+
+def test_workers_annotate_as_one_process_does(
+    annotator: Any, repo: Path, stickers: list[Path], tmp_path: Path
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for index in range(6):
+        shutil.copyfile(stickers[index], raw / f"{index}.mp4")
+    items = find_items(raw)
+    work.annotate(items, annotator, tmp_path / "a.parquet", identity="m", batch_size=2)
+    report = work.annotate(
+        items,
+        work.LoadedByName(str(repo), "cpu"),
+        tmp_path / "b.parquet",
+        identity="m",
+        batch_size=2,
+        engine=Processes(2),
+    )
+    alone = read_annotations(tmp_path / "a.parquet")
+    assert [item.key for item in report.annotations] == [item.key for item in alone] and len(alone) == 6
+    for found, wanted in zip(report.annotations, alone, strict=True):
+        assert found.emotion == wanted.emotion
+        assert found.scores == pytest.approx(wanted.scores, abs=1e-5)
 
 
 def test_two_runs_do_not_write_one_file(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
@@ -316,6 +343,18 @@ def test_build_is_written_again_with_the_models_emotions(
         assert found.clip.valence == valence(found.clip.emotion)
         assert found.clip.emotion_scores == by_id[found.clip.id].scores
         assert found.clip.caption == old.clip.caption
+
+
+def test_the_notes_about_the_corpus_go_with_a_new_build(sticker_build: Path, tmp_path: Path) -> None:
+    noted = tmp_path / "noted"
+    shutil.copytree(sticker_build, noted)
+    manifest = replace(Manifest.read(noted), notes=("One film, two cats.",))
+    (noted / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+    key = select(noted).clips[0].id
+    annotations = [Annotation(key, "", "awe", (0.125,) * 8, None, None)]
+    assert relabel.relabel_build(noted, annotations, tmp_path / "new").notes == ("One film, two cats.",)
+    assert "- One film, two cats." in (tmp_path / "new" / "README.md").read_text(encoding="utf-8")
+    assert verify(tmp_path / "new", engine="serial") == []
 
 
 def test_keep_human_only_adds_probabilities(annotator: Any, sticker_build: Path, tmp_path: Path) -> None:
