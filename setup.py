@@ -1,21 +1,46 @@
-"""Takes `cards/` into the wheel: it stands at the top of the repository, and the package needs it."""
+"""Puts into the wheel what stands elsewhere in the repository, since nothing stands in it twice.
+
+- `cards/` becomes `emovid_models/card_templates`;
+- the code of the annotator is laid beside the weights in `emovid_models/mini/annotator`.
+"""
 
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
+ROOT = Path(__file__).resolve().parent
 
-class BuildWithCards(build_py):
-    """The stock step, then the templates as `emovid_models/card_templates`."""
+
+class BuildWhole(build_py):
+    """The stock step on a clean folder, then the copies."""
 
     def run(self) -> None:
+        out = Path(self.build_lib)
+        if self.editable_mode:
+            super().run()
+            return
+        if out.resolve() != ROOT:
+            # A module that an earlier build left there would go into the wheel.
+            for package in ("emovid_dataset", "emovid_models"):
+                shutil.rmtree(out / package, ignore_errors=True)
         super().run()
-        if not self.editable_mode:
-            target = Path(self.build_lib, "emovid_models", "card_templates")
-            shutil.rmtree(target, ignore_errors=True)
-            shutil.copytree("cards", target, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        hidden = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(ROOT / "cards", out / "emovid_models" / "card_templates", ignore=hidden)
+        for name, path in annotator_code().items():
+            shutil.copyfile(path, out / "emovid_models" / "mini" / "annotator" / name)
 
 
-setup(cmdclass={"build_py": BuildWithCards})
+def annotator_code() -> dict[str, Path]:
+    """The list that the package itself goes by; reading it needs nothing but the standard library."""
+    sys.path.insert(0, str(ROOT))
+    try:
+        from emovid_models.remote.annotator import CODE
+    finally:
+        sys.path.remove(str(ROOT))
+    return CODE
+
+
+setup(cmdclass={"build_py": BuildWhole})

@@ -76,9 +76,9 @@ from transformers import (
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress, print_table
-from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
 from emovid_models.annotator.loading import assemble_repo, load_annotator
+from emovid_models.miniature import ANNOTATOR_WEIGHTS
 from emovid_models.nvila import (
     NVILALiteConfig,
     NVILALiteForConditionalGeneration,
@@ -1679,7 +1679,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the mi
 
 @app.command()
 def train(
-    out: Path = typer.Option(MINI_ANNOTATOR, help="Folder to write."),
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder to write."),
 ) -> None:
     """Train tower, captions and emotions, measure, and write the folder with its card."""
     start = time.monotonic()
@@ -1695,7 +1695,7 @@ def train(
 
 @app.command()
 def figures(
-    out: Path = typer.Option(MINI_ANNOTATOR, help="Folder of the trained annotator."),
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
 ) -> None:
     """Measure again and write figures.json and README.md, the weights as they are."""
     captioner = read_captioner()
@@ -1708,7 +1708,7 @@ def add_run(
     run: Path = typer.Argument(
         exists=True, file_okay=False, help="Folder that `train --out` wrote, with the same settings."
     ),
-    out: Path = typer.Option(MINI_ANNOTATOR, help="Folder of the trained annotator."),
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
 ) -> None:
     """Put another whole run's figures of the stickers beside this one's; weights and answers stay.
 
@@ -1741,7 +1741,8 @@ def write(
     found = predict_out_of_fold(stickers, scores)
     measured = measure(captioner, found, model)
     parameters = sum(value.numel() for value in model.parameters())
-    assemble_repo(out, model=model, processor=captioner.processor, card=card(measured, parameters))
+    text = card(measured, parameters)
+    assemble_repo(out, model=model, processor=captioner.processor, card=text, code=False)
     (out / FIGURES).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     rows = [
         {

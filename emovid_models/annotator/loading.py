@@ -76,6 +76,7 @@ def assemble_repo(
     processor: NVILALiteProcessor,
     card: str,
     dtype: torch.dtype = torch.float16,
+    code: bool = True,
 ) -> Path:
     """Write all that a repo needs, file by file: weights, settings, processor, code and card.
 
@@ -85,10 +86,11 @@ def assemble_repo(
         processor: its processor.
         card: text of README.md.
         dtype: of the weights as stored; they are loaded as float32 unless asked otherwise.
+        code: whether the code is laid beside the weights; without it only this package can load the folder.
 
     Returns:
-        The folder. `pipeline("video-emotion", model=out, trust_remote_code=True)` loads it where no emovid
-        is installed.
+        The folder. With its code, `pipeline("video-emotion", model=out, trust_remote_code=True)` loads it
+        where emovid is not installed.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,7 @@ def assemble_repo(
     model.generation_config.save_pretrained(out)
     processor.save_pretrained(out)
     _add(out / "processor_config.json", auto_map={"AutoProcessor": AUTO_MAP["AutoProcessor"]})
-    for name, path in CODE.items():
+    for name, path in (CODE if code else {}).items():
         shutil.copyfile(path, out / name)
     config = model.config.to_dict()
     config["_name_or_path"] = ""  # else whoever publishes the repo tells where their files lie

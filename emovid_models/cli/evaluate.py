@@ -10,7 +10,6 @@ import typer
 
 from emovid_dataset.schema.manifest import write_atomic
 from emovid_dataset.terminal import print_table
-from emovid_models import MINI_ANNOTATOR
 from emovid_models.records import EVALUATION
 
 _NOTE = (
@@ -55,8 +54,9 @@ def evaluate(
         typer.Option(help="Folder of what is generated and judged; with --videos by default VIDEOS/judged."),
     ] = None,
     annotator: Annotated[
-        str, typer.Option(help="Who judges: a folder or a Hub repo.", show_default="the miniature annotator")
-    ] = str(MINI_ANNOTATOR),
+        str | None,
+        typer.Option(help="Who judges: a folder or a Hub repo.", show_default="the miniature annotator"),
+    ] = None,
     held_out: Annotated[
         str | None,
         typer.Option(help="A build with real clips that the annotator never saw: what it can reach at all."),
@@ -90,6 +90,7 @@ def evaluate(
 
     need("models", "transformers", "safetensors", "evaluate")
     from emovid_models import evaluation
+    from emovid_models.miniature import is_miniature
     from emovid_models.remote.wan.lora import WEIGHT_NAME
 
     if (videos is None) == (base is None):
@@ -168,7 +169,7 @@ def evaluate(
         for name, folder in folders.items()
         if folder is not None
     }
-    miniature = Path(annotator).resolve() == MINI_ANNOTATOR.resolve()
+    miniature = annotator is None or is_miniature(_folder(annotator))
     figures = {name: evaluation.score(found) for name, found in judged.items()}
     rows = [evaluation.table_row(name, found) for name, found in figures.items()]
     result: dict[str, Any] = {
@@ -271,9 +272,19 @@ def _generate(
 
 def _hashes(source: str, pattern: str) -> dict[str, str] | None:
     """The sha256 of a folder's or file's weights, by which a card knows them; None for a Hub repo."""
-    from emovid_models.publish.cards import weight_hashes
+    from emovid_models.records import weight_hashes
 
     path = Path(source)
     if path.is_file():
         return weight_hashes(path.parent, [path])
     return weight_hashes(path, list(path.glob(pattern))) if path.is_dir() else None
+
+
+def _folder(annotator: str) -> Path:
+    """Where an annotator's weights lie: its folder, or what the Hub's client has fetched of its repo."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(annotator).is_dir():
+        return Path(annotator)
+    fetched = try_to_load_from_cache(annotator, "model.safetensors")
+    return Path(fetched if isinstance(fetched, str) else annotator).parent

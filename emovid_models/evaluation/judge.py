@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emovid_models import MINI_ANNOTATOR
+import emovid_models
 from emovid_models.annotator.annotate import annotate, model_identity
 from emovid_models.annotator.annotations import Annotation
 from emovid_models.annotator.items import Item, clip_item, find_items
@@ -74,7 +74,7 @@ class Judged:
         return tuple(video for video in self.videos if video.error is not None)
 
 
-def load_judge(model: str | os.PathLike[str] = MINI_ANNOTATOR, *, device: str | None = None) -> Judge:
+def load_judge(model: str | os.PathLike[str] | None = None, *, device: str | None = None) -> Judge:
     """Load an annotator as a judge.
 
     Args:
@@ -86,6 +86,7 @@ def load_judge(model: str | os.PathLike[str] = MINI_ANNOTATOR, *, device: str | 
     """
     from emovid_models.annotator.loading import load_annotator
 
+    model = emovid_models.MINI_ANNOTATOR if model is None else model
     pipeline = load_annotator(model, device=device)
     return Judge(model_identity(model, pipeline), pipeline)
 

@@ -7,7 +7,6 @@ huggingface_hub's own classes, so that the Hub and `ModelCard.load` read it back
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,15 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from emovid_dataset.report.card import CITATION
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models import MINI_ANNOTATOR
-from emovid_models.records import EVALUATION, FIGURES, OUT_OF_FOLD, REPRODUCTION, RUN_CARD
+from emovid_models.miniature import is_miniature
+from emovid_models.records import (
+    EVALUATION,
+    FIGURES,
+    OUT_OF_FOLD,
+    REPRODUCTION,
+    RUN_CARD,
+    weight_hashes,
+)
 
 CARDS = next(
     folder
@@ -83,18 +89,13 @@ def licence(folder: Path, base: str | None) -> str:
         if base is not None and pattern.search(base):
             return name
     if is_miniature(folder) or (base is not None and is_miniature(Path(base))):
-        return "mit"
+        return "mit"  # trained from nothing, on emoji under MIT
     for place in (folder, *([Path(base)] if base is not None else [])):
         stated = front_matter(place / "README.md").get("license")
         if isinstance(stated, str):
             return stated
     origin = f"base {base!r} has no known licence" if base is not None else "no base is recorded"
     raise ValueError(f"licence of {folder} is unknown ({origin}): write license: into {folder / 'README.md'}")
-
-
-def is_miniature(folder: Path) -> bool:
-    """Whether a folder is one of the models that ship: trained from nothing, on emoji under MIT."""
-    return folder.resolve().parent == MINI_ANNOTATOR.parent.resolve()
 
 
 def front_matter(card: Path) -> Mapping[str, Any]:
@@ -168,26 +169,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
-
-
-def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:
-    """The sha256 of weights, by which a result file says whose results it holds.
-
-    Args:
-        folder: a LoRA's or a base's.
-        weights: its safetensors files.
-
-    Returns:
-        Hexadecimal digests by path in the folder, with slashes.
-    """
-    hashes = {}
-    for path in sorted(weights):
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
-    return hashes
 
 
 def measured_results(folder: Path, weights: Sequence[Path], which: str) -> Mapping[str, Any]:
@@ -350,7 +331,7 @@ def lora_card(folder: Path, weights: Path, *, repo_id: str, namespace: str) -> s
     # A folder is known by its name; the base of a chain of trainings lies beside what was trained on it.
     origin = facts.base if public_name(facts.base) else str(folder.resolve().parent / Path(facts.base).name)
     base = published_base(folder, facts.base)
-    if base is None and is_miniature(Path(origin)):
+    if base is None and (is_miniature(folder) or is_miniature(Path(origin))):
         base = f"{OWNER}/mini-wan-{facts.task}"
     if base is None:
         raise ValueError(

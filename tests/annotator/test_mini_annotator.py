@@ -19,7 +19,9 @@ from typer.testing import CliRunner
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.loading import load_annotator
+from emovid_models.miniature import MINI as MINIATURES
 from emovid_models.remote.annotator import CODE
 from emovid_models.remote.annotator.pipeline import read_frames
 from emovid_models.remote.annotator.prompts import EMOTION_QUESTION
@@ -53,6 +55,13 @@ def test_size_and_kind_of_the_weights() -> None:
     with safe_open(MINI_ANNOTATOR / "model.safetensors", "pt") as weights:
         kinds = {weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
     assert kinds == {"F16"}
+
+
+def test_it_is_the_model_that_all_records_name() -> None:
+    """Its name is in the results of the miniature generators, and in whatever users have annotated."""
+    identity = model_identity(MINI_ANNOTATOR, load_annotator(MINI_ANNOTATOR, device="cpu"))
+    assert identity == "annotator@e3b5505604338125"
+    assert json.loads((MINIATURES / "reproduction.json").read_text())["judge"]["identity"] == identity
 
 
 def test_code_in_the_folder_is_the_packages() -> None:

@@ -163,13 +163,23 @@ def test_wrong_names_and_unfinished_or_unlicensed_folders_are_refused(
         assemble("dataset", build, repo_id="me/EmoVid")
     annotator = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
     (annotator / "README.md").unlink()
+    card = assemble("annotator", annotator, repo_id="me/annotator").files["README.md"]
+    assert isinstance(card, bytes) and ModelCard(card.decode()).data.license == "mit", "known by its weights"
+    weights = annotator / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ValueError, match=r"licence of .* is unknown .*: write license: into .*README\.md"):
         assemble("annotator", annotator, repo_id="me/annotator")
 
 
 def test_the_wheel_holds_the_cards_and_assembles_from_them(tmp_path: Path) -> None:
     root = TESTS.parent
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     source = tmp_path / "source"

@@ -19,9 +19,10 @@ from huggingface_hub import DatasetCard, ModelCard, SpaceCard
 
 from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
-from emovid_models.publish.cards import weight_hashes
+from emovid_models.miniature import MINI
 from emovid_models.publish.repos import assemble
 from emovid_models.publish.upload import RepoTree
+from emovid_models.records import weight_hashes
 
 MODELS = [name for name, kind in KINDS.items() if kind in ("annotator", "base", "lora")]
 STRUCTURAL = {"95", "2023"}
@@ -204,6 +205,7 @@ def test_other_figures_give_other_numbers(tmp_path: Path, cards: dict[str, Card]
 
 def test_a_fine_tuned_annotator_carries_its_bases_name_and_licence(tmp_path: Path) -> None:
     folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    changed(folder)
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     (folder / "figures.json").unlink()
     (folder / "training.json").write_text(json.dumps(TRAINING))
@@ -316,8 +318,8 @@ def test_a_stranger_beside_a_result_file_gets_none_of_its_figures(
     text = text_of(assemble(KINDS[name], folder, repo_id=name))
     assert "What was measured" not in text and "model-index" not in text
     # Without digests the file is about the package's own models, wherever else it lies.
-    shutil.copyfile(MINI_ANNOTATOR.parent / "reproduction.json", folder.parent / "reproduction.json")
-    shutil.copyfile(MINI_ANNOTATOR.parent / "reproduction.json", folder / "reproduction.json")
+    shutil.copyfile(MINI / "reproduction.json", folder.parent / "reproduction.json")
+    shutil.copyfile(MINI / "reproduction.json", folder / "reproduction.json")
     if "weights" not in json.loads((folder / "reproduction.json").read_text()):
         text = text_of(assemble(KINDS[name], folder, repo_id=name))
         assert "What was measured" not in text and "model-index" not in text
@@ -381,7 +383,7 @@ def test_a_base_of_somebodys_is_not_said_to_come_from_emoji(sources: dict[str, P
         data = ModelCard(text).data
         assert data.license == "other" and getattr(data, "datasets", None) is None
         assert not re.search(r"trained from nothing|iniature|Trained on|emoji,|but emoji", text)
-        shipped = MINI_ANNOTATOR.parent / f"wan-{task}"
+        shipped = MINI / f"wan-{task}"
         if shipped.is_dir():
             text = text_of(assemble("base", shipped, repo_id="me/base"))
             assert "trained from nothing on animated emoji" in text and "Trained on Fluent Emoji" in text
@@ -435,7 +437,7 @@ def test_no_token_and_no_folder_of_this_machine_is_in_a_card(
 def test_the_miniatures_that_ship_have_cards_of_their_own_results(name: str) -> None:
     from emovid_models.publish.cards import parameters
 
-    folder = MINI_ANNOTATOR.parent / name
+    folder = MINI / name
     if not folder.is_dir():
         pytest.skip("this package ships no miniature Wan")
     kind = "lora" if name.startswith("lora") else "base"

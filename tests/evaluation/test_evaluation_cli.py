@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from emovid_dataset.cli import program
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models import evaluation
+from emovid_models import MINI_ANNOTATOR, evaluation
 from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
@@ -94,6 +94,32 @@ def test_videos_of_any_generator(videos: Path) -> None:
     assert f"{share.value:.2%}" in table.output and f"{share.low:.2%} to {share.high:.2%}" in table.output
     assert "16 from an earlier run" in table.output and "miniature annotator" in table.output
     assert "the paper's, T2V" in table.output and "48.33%" in table.output
+
+
+def test_the_miniature_judge_is_known_by_its_weights(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged_by(annotator: str | Path) -> bool:
+        found = emovid("--videos", videos, "--annotator", annotator, "--device", "cpu", "--json")
+        assert found.exit_code == 0, found.output
+        return json.loads(found.stdout)["miniature"]
+
+    # One video is enough.
+    table = videos / INTENDED_NAME
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    # As the Hub's client keeps a repo that it has fetched.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    repo = tmp_path / "hub" / "models--me--judge"
+    snapshot = shutil.copytree(MINI_ANNOTATOR, repo / "snapshots" / ("0" * 40))
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("0" * 40)
+    copy = shutil.copytree(MINI_ANNOTATOR, tmp_path / "mine")
+    assert judged_by(copy) and judged_by("me/judge")
+    for folder in (copy, snapshot):
+        data = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert not judged_by(copy) and not judged_by("me/judge")
 
 
 def test_two_generators_and_real_clips(videos: Path, mini_build: Path, tmp_path: Path) -> None:

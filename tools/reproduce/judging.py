@@ -8,7 +8,7 @@ from typing import Any
 
 from emovid_dataset.read.loading import select
 from emovid_dataset.schema.manifest import write_atomic
-from emovid_models import MINI_ANNOTATOR, evaluation
+from emovid_models import evaluation
 from tools.reproduce.generating import ABLATION, ablation_name
 from tools.reproduce.run import Run
 from tools.reproduce.second_judge import train_second_judge
@@ -26,7 +26,7 @@ def judge(run: Run) -> list[Path]:
     second = train_second_judge(
         paths, [item.clip.label for item in train], [str(item.clip.group) for item in train]
     )
-    first = evaluation.load_judge(MINI_ANNOTATOR)
+    first = evaluation.load_judge()
     work = run.out / "judged"
     record: dict[str, Any] = {}
     for task in ("t2v", "i2v"):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from emovid_models import MINI_ANNOTATOR
+from emovid_models.miniature import ANNOTATOR_WEIGHTS
 from tools.reproduce.run import Run
 
 
@@ -77,7 +77,7 @@ def inputs_of(run: Run, name: str) -> str:
     parts: dict[str, Any] = {key: asdict(run.settings)[key] for key in stage.settings}
     parts |= {need: records.get(need, {}).get("output") for need in stage.needs}
     if name == "judge":
-        parts["annotator"] = digest(sorted(MINI_ANNOTATOR.glob("*.safetensors")))
+        parts["annotator"] = digest(sorted(ANNOTATOR_WEIGHTS.glob("*.safetensors")))
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

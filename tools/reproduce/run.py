@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emovid_models import MINI_ANNOTATOR
+from emovid_models.miniature import MINI
 from tools.mini_wan.base import WanSize
 from tools.mini_wan.training import Schedule
 
-SHIPPED = MINI_ANNOTATOR.parent
+SHIPPED = MINI
 """Folder of the miniature models in the package."""
 
 MODELS = ("wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v")

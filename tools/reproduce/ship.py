@@ -10,8 +10,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from emovid_dataset.schema.manifest import write_atomic
-from emovid_models.publish.cards import weight_hashes
-from emovid_models.records import REPRODUCTION, RUN_CARD
+from emovid_models.records import REPRODUCTION, RUN_CARD, weight_hashes
 from emovid_models.remote.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
 from tools.reproduce.plan import chain, read_records
 from tools.reproduce.run import MODELS, SHIPPED, Run

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.evaluation import score_confusion, to_record
+from emovid_models.miniature import ANNOTATOR_WEIGHTS
 from emovid_models.records import FIGURES
 from tools.reproduction_page.tables import (
     CONTROL,
@@ -35,7 +35,7 @@ NOTES = ROOT / "docs" / "reproduction_notes.md"
 IMAGES = ROOT / "docs" / "images"
 
 
-def add_judge_figures(result: Mapping[str, Any], annotator: Path = MINI_ANNOTATOR) -> dict[str, Any]:
+def add_judge_figures(result: Mapping[str, Any], annotator: Path = ANNOTATOR_WEIGHTS) -> dict[str, Any]:
     """Put the annotator's own cross-validated figures beside its identity, where the result has none.
 
     Args:
