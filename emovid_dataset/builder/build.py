@@ -116,7 +116,7 @@ def build(
     _check_arguments(shard_size, frames)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = _raw(raw), Store.at(out)
-    with Plan.temporary() as plan:
+    with Plan() as plan:
         with plan.writing():
             for row in read_sheet(labels, source):
                 plan.add(row)
@@ -132,7 +132,7 @@ def build(
             return BuildReport(finished, refused, without_label, counts, True, time.monotonic() - started)
         with _held(place):
             place.put(SETTINGS_NAME, settings.encode())
-            preparing = PrepareStage(source, plan.path, frames)
+            preparing = PrepareStage(source, plan, frames)
             run_stage(preparing, place, executor=runner, progress=progress, total=plan.count("labels"))
             with plan.writing():
                 for record in records(preparing, place):
@@ -160,7 +160,7 @@ def build(
                 notes=tuple(notes),
             )
             place.put(MANIFEST_NAME, manifest.to_json().encode())
-            writing = WriteStage(source, plan.path)
+            writing = WriteStage(source, plan)
             run_stage(writing, place, executor=runner, progress=progress, total=shards)
             place.clear(METADATA_FOLDER)
             manifest = replace(manifest, shards=write_metadata(place, records(writing, place)))

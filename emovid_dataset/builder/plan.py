@@ -1,9 +1,9 @@
-"""`Plan`: the rows of a sheet and the clips made of them, in a file of the disk rather than in memory.
+"""`Plan`: the rows of a sheet and the clips made of them, in a database rather than in lists.
 
 A build of a million clips must know all of them before it writes the first shard: which are duplicates, which
-group goes to which split, which clip lies in which shard. They stand in an SQLite database in the folder for
-temporary files, which is gone when the build ends. Nothing in it needs to survive: it is made again from the
-sheet and from the ledger of what was prepared.
+group goes to which split, which clip lies in which shard. They stand in an SQLite database that spills into the
+folder for temporary files and is gone when the build ends. Nothing in it needs to survive: it is made again
+from the sheet and from the ledger of what was prepared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from emovid_dataset.builder.sheet import Label, Rejection
@@ -66,41 +66,32 @@ class Laid:
 
 
 class Plan:
-    """The database of one build; used by one thread.
+    """The database of one build; used by one thread, and gone when it is closed.
 
-    Args:
-        path: of the database's file.
+    A small plan stays in memory; what does not fit in 64 MiB goes into a file without a name in the folder
+    for temporary files.
+
+    Raises:
+        OSError: the folder for temporary files cannot be written, or is full.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._base = sqlite3.connect(path, isolation_level=None)
+    def __init__(self) -> None:
+        self._base = sqlite3.connect("", isolation_level=None)
         # what is lost in a crash is planned again
         self._base.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE"
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;" + _SCHEMA
         )
 
-    @classmethod
-    @contextmanager
-    def temporary(cls) -> Iterator[Plan]:
-        """A new plan, gone at the end of the block."""
-        with tempfile.TemporaryDirectory(prefix="emovid-plan-") as folder:
-            plan = cls(Path(folder, "plan.sqlite"))
-            plan._base.executescript(_SCHEMA)
-            try:
-                yield plan
-            finally:
-                plan._base.close()
+    def __enter__(self) -> Plan:
+        return self
 
-    @classmethod
-    @contextmanager
-    def opened(cls, path: Path) -> Iterator[Plan]:
-        """A plan that is there already, opened once more."""
-        plan = cls(path)
-        try:
-            yield plan
-        finally:
-            plan._base.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._base.close()
+        if isinstance(error, sqlite3.OperationalError):
+            reason = f"the plan in {tempfile.gettempdir()} cannot be written: {error}"
+            raise OSError(f"{reason}; TMPDIR names another folder for it") from error
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -185,19 +185,21 @@ class PrepareStage(Stage[PreparePart, None]):
 
     Args:
         raw: where the source files are.
-        plan: the file of the plan.
+        plan: holds the units; it stays in this process.
         frames: frames per clip for the attributes.
     """
 
     name, unit, ledger = "prepare", "clips", f"{WORK_FOLDER}/prepared"
 
-    def __init__(self, raw: Store, plan: Path, frames: int) -> None:
+    def __init__(self, raw: Store, plan: Plan, frames: int) -> None:
         self.raw, self.plan, self.frames = raw, plan, frames
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "plan": None}
 
     def parts(self, store: Store) -> Iterator[PreparePart]:
         """Units by their content."""
-        with Plan.opened(self.plan) as plan:
-            yield from share_out(plan, self.frames)
+        yield from share_out(self.plan, self.frames)
 
     def run(self, state: None, part: PreparePart, store: Store) -> Iterator[Record]:
         """Prepare the part's units; a file that is broken is refused and stops nothing."""

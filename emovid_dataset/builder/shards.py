@@ -16,7 +16,6 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from emovid_dataset.builder.plan import Laid, Plan
@@ -122,19 +121,21 @@ class WriteStage(Stage[WritePart, None]):
 
     Args:
         raw: where the source files are.
-        plan: the file of the plan.
+        plan: holds the shards; it stays in this process.
     """
 
     name, unit, ledger = "write", "shards", f"{WORK_FOLDER}/written"
 
-    def __init__(self, raw: Store, plan: Path) -> None:
+    def __init__(self, raw: Store, plan: Plan) -> None:
         self.raw, self.plan = raw, plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "plan": None}
 
     def parts(self, store: Store) -> Iterator[WritePart]:
         """The shards, in the order of content types, splits and numbers."""
-        with Plan.opened(self.plan) as plan:
-            for number, path, content_type, split in plan.shards():
-                yield WritePart.of(path, content_type, split, plan.laid(number))
+        for number, path, content_type, split in self.plan.shards():
+            yield WritePart.of(path, content_type, split, self.plan.laid(number))
 
     def run(self, state: None, part: WritePart, store: Store) -> Iterator[Record]:
         """Write one."""

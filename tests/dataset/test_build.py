@@ -462,7 +462,7 @@ def test_another_row_leaves_nearly_all_parts_as_they_are(raw: Path, tmp_path: Pa
     keys = []
     for lines in (rows, rows[1:]):
         (tmp_path / "labels.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
-        with Plan.temporary() as plan:
+        with Plan() as plan:
             for row in read_sheet(tmp_path / "labels.csv", Store.at(raw)):
                 plan.add(row)
             plan_units(plan, Store.at(raw), 16)

@@ -50,7 +50,7 @@ def read(raw: Path, text: str | bytes, name: str = "labels.csv") -> tuple[list[L
 
 
 def read_path(sheet: Path, raw: Path) -> tuple[list[Label], list[Rejection]]:
-    with Plan.temporary() as plan:
+    with Plan() as plan:
         for row in read_sheet(sheet, Store.at(raw)):
             plan.add(row)
         return list(plan.labels()), list(plan.rejections())
