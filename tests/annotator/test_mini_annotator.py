@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,15 @@ from emovid_models.miniature import MINI as MINIATURES
 from emovid_models.remote.annotator import CODE
 from emovid_models.remote.annotator.pipeline import read_frames
 from emovid_models.remote.annotator.prompts import EMOTION_QUESTION
+from tools.mini_annotator.__main__ import app
+from tools.mini_annotator.card import card
+from tools.mini_annotator.clips import read_clips
+from tools.mini_annotator.emoji import first_code_point, hidden_code_points
+from tools.mini_annotator.figures import mcnemar
+from tools.mini_annotator.folds import split_folds
+from tools.mini_corpus.labels import reserved_assets
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def tool() -> Any:
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        import train_mini_annotator
-    finally:
-        sys.path.remove(str(ROOT / "tools"))
-    return train_mini_annotator
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +152,13 @@ def test_out_of_fold_probabilities_are_those_of_the_figures(figures: dict[str, A
         assert figures["stickers"]["log_likelihood"][name] == pytest.approx(float(own), abs=2e-3)
 
 
-def test_card_is_written_from_the_figures(tool: Any, figures: dict[str, Any]) -> None:
+def test_card_is_written_from_the_figures(figures: dict[str, Any]) -> None:
     model = load_annotator(MINI_ANNOTATOR, device="cpu").model
     parameters = sum(value.numel() for value in model.parameters())
-    assert (MINI_ANNOTATOR / "README.md").read_text() == tool.card(figures, parameters)
+    assert (MINI_ANNOTATOR / "README.md").read_text() == card(figures, parameters)
 
 
-def test_another_whole_run_stands_beside_the_one_that_ships(tool: Any, tmp_path: Path) -> None:
+def test_another_whole_run_stands_beside_the_one_that_ships(tmp_path: Path) -> None:
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for folder in (ours, theirs):
         shutil.copytree(MINI_ANNOTATOR, folder)
@@ -173,7 +169,7 @@ def test_another_whole_run_stands_beside_the_one_that_ships(tool: Any, tmp_path:
     ask = ["add-run", str(theirs), "--out", str(ours)]
 
     def refusal() -> str:
-        result = CliRunner().invoke(tool.app, ask)
+        result = CliRunner().invoke(app, ask)
         assert result.exit_code == 2, result.output
         return " ".join(result.output.replace("│", " ").split())
 
@@ -192,7 +188,7 @@ def test_another_whole_run_stands_beside_the_one_that_ships(tool: Any, tmp_path:
     (theirs / "figures.json").write_text(json.dumps(figures))
     before = json.loads((ours / "figures.json").read_text())
     for number in (2, 3):
-        assert CliRunner().invoke(tool.app, ask).exit_code == 0
+        assert CliRunner().invoke(app, ask).exit_code == 0
         found = json.loads((ours / "figures.json").read_text())
         added = found["stickers"][f"annotator_run_{number}"]
         assert (added["accuracy"], added["p_value_against_svm"]) == (0.2345, 0.9876)
@@ -205,39 +201,39 @@ def test_another_whole_run_stands_beside_the_one_that_ships(tool: Any, tmp_path:
 # leaks
 
 
-def test_folds_share_no_emoji(tool: Any) -> None:
+def test_folds_share_no_emoji() -> None:
     processor = load_annotator(MINI_ANNOTATOR, device="cpu").processor
-    clips = tool.read_clips(processor)
-    folds = tool.split_folds(clips)
+    clips = read_clips(processor)
+    folds = split_folds(clips)
     assert sorted(row for _, test in folds for row in test) == list(range(len(clips.labels)))
     for train, test in folds:
         assert not {clips.groups[row] for row in train} & {clips.groups[row] for row in test}
 
 
-def test_tower_sees_no_labelled_and_no_reserved_emoji(tool: Any) -> None:
-    hidden = tool.hidden_code_points()
+def test_tower_sees_no_labelled_and_no_reserved_emoji() -> None:
+    hidden = hidden_code_points()
     for path, _ in labelled("sticker"):
-        assert tool.first_code_point(path.stem) in hidden
-    for asset in tool.reserved_assets():
-        assert tool.first_code_point(Path(asset).stem) in hidden
-    variant = tool.first_code_point("1f64b-1f3fb-200d-2642-fe0f")
+        assert first_code_point(path.stem) in hidden
+    for asset in reserved_assets():
+        assert first_code_point(Path(asset).stem) in hidden
+    variant = first_code_point("1f64b-1f3fb-200d-2642-fe0f")
     assert variant in hidden, "a labelled emoji's variant of another skin tone"
 
 
-def test_a_fold_sees_no_emoji_of_its_test_side_when_it_is_tuned(tool: Any) -> None:
-    clips = tool.read_clips(load_annotator(MINI_ANNOTATOR, device="cpu").processor)
-    reserved = {tool.first_code_point(Path(asset).stem) for asset in tool.reserved_assets()}
-    everything = tool.hidden_code_points()
-    for train, test in tool.split_folds(clips):
+def test_a_fold_sees_no_emoji_of_its_test_side_when_it_is_tuned() -> None:
+    clips = read_clips(load_annotator(MINI_ANNOTATOR, device="cpu").processor)
+    reserved = {first_code_point(Path(asset).stem) for asset in reserved_assets()}
+    everything = hidden_code_points()
+    for train, test in split_folds(clips):
         seen = {clips.groups[row] for row in train}
-        hidden = tool.hidden_code_points(seen)
+        hidden = hidden_code_points(seen)
         assert hidden >= {clips.groups[row] for row in test} | reserved
         assert everything - hidden == seen - reserved
 
 
-def test_paired_test_is_exact(tool: Any) -> None:
+def test_paired_test_is_exact() -> None:
     from scipy.stats import binomtest
 
     first = torch.tensor([True] * 14 + [False] * 5 + [True] * 30)
     second = torch.tensor([False] * 14 + [True] * 5 + [True] * 30)
-    assert tool.mcnemar(first, second) == pytest.approx(binomtest(5, 19).pvalue)
+    assert mcnemar(first, second) == pytest.approx(binomtest(5, 19).pvalue)

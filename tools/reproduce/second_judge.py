@@ -25,7 +25,8 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.evaluation import Judge
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.pipeline import read_frames
-from tools.train_mini_annotator import NUM_FRAMES, PICTURE_SIZE, gradients_and_colours
+from tools.mini_annotator.pictures import gradients_and_colours
+from tools.mini_annotator.settings import NUM_FRAMES, PICTURE_SIZE
 
 FOLDS = 4
 COLOURS = 64

@@ -1,0 +1,84 @@
+"""The command line of `python -m tools.mini_annotator`."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import typer
+from safetensors.torch import load_file, save_file
+
+from emovid_models.annotator.calibration import fit_temperature
+from emovid_models.annotator.loading import load_annotator
+from emovid_models.miniature import ANNOTATOR_WEIGHTS
+from emovid_models.records import FIGURES
+from tools.mini_annotator.captions import read_captioner
+from tools.mini_annotator.card import card
+from tools.mini_annotator.clips import read_clips
+from tools.mini_annotator.emoji import work_folder
+from tools.mini_annotator.figures import OTHER_RUN
+from tools.mini_annotator.folder import write
+from tools.mini_annotator.folds import cross_validate
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the miniature annotator.")
+
+
+@app.command()
+def train(
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder to write."),
+) -> None:
+    """Train tower, captions and emotions, measure, and write the folder with its card."""
+    start = time.monotonic()
+    captioner = read_captioner()
+    stickers = read_clips(captioner.processor)
+    scores, model = cross_validate(captioner, stickers)
+    save_file({"scores": scores}, work_folder() / "out-of-fold.safetensors")
+    model.config.emotion_temperature = fit_temperature(scores, stickers.labels)
+    model.half().float()  # measured as it is stored
+    write(captioner, model, scores, out)
+    print(f"{time.monotonic() - start:.0f} s in all", flush=True)
+
+
+@app.command()
+def figures(
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
+) -> None:
+    """Measure again and write figures.json and README.md, the weights as they are."""
+    captioner = read_captioner()
+    scores, _ = cross_validate(captioner, read_clips(captioner.processor))
+    write(captioner, load_annotator(out, device="cpu").model, scores, out)
+
+
+@app.command()
+def add_run(
+    run: Path = typer.Argument(
+        exists=True, file_okay=False, help="Folder that `train --out` wrote, with the same settings."
+    ),
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
+) -> None:
+    """Put another whole run's figures of the stickers beside this one's; weights and answers stay.
+
+    Refuses a run with other settings, and this one itself.
+    """
+    ours, theirs = (json.loads((folder / FIGURES).read_text(encoding="utf-8")) for folder in (out, run))
+    same = [{**found["settings"], "versions": None} for found in (ours, theirs)]
+    if same[0] != same[1]:
+        raise typer.BadParameter(f"{run} was trained with other settings than {out}")
+    weights = [load_file(folder / "model.safetensors") for folder in (out, run)]
+    if all(value.equal(weights[1][name]) for name, value in weights[0].items()):
+        raise typer.BadParameter(f"{run} holds the weights of {out}: no other run")
+    stickers = ours["stickers"]
+    number = 2 + sum(name.startswith(OTHER_RUN) for name in stickers)
+    entry = theirs["stickers"]
+    stickers[f"{OTHER_RUN}{number}"] = {
+        **entry["annotator"],
+        "p_value_against_svm": entry["p_value_annotator_against_svm"],
+    }
+    parameters = sum(value.numel() for value in weights[0].values())
+    (out / "README.md").write_text(card(ours, parameters), encoding="utf-8")
+    (out / FIGURES).write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app()
