@@ -39,7 +39,7 @@ from torch.utils.data import DataLoader
 import emovid_dataset
 from emovid_dataset.media.frames import uniform_indices
 from emovid_dataset.media.source import Reader
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.terminal import print_table
 
 FRAMES, SIZE = 16, 224
@@ -75,7 +75,7 @@ def decord_frames(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_webdataset(folder: Path, config: str, workers: int) -> Iterator[Any]:
-    shards = [str(folder / shard.path) for shard in Manifest.read(folder).select(config, "train")]
+    shards = [str(folder / shard.path) for shard in read_manifest(folder).select(config, "train")]
     clips = webdataset.WebDataset(shards, shardshuffle=False).map(decord_frames)
     return iter(DataLoader(clips, batch_size=None, num_workers=workers))
 
@@ -88,7 +88,7 @@ def needed_frames(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def only_decoded(folder: Path, config: str, workers: int) -> Iterator[Any]:
-    shards = [str(folder / shard.path) for shard in Manifest.read(folder).select(config, "train")]
+    shards = [str(folder / shard.path) for shard in read_manifest(folder).select(config, "train")]
     clips = webdataset.WebDataset(shards, shardshuffle=False).map(needed_frames)
     return iter(DataLoader(clips, batch_size=None, num_workers=workers))
 
@@ -174,7 +174,7 @@ class CountingHandler(BaseHTTPRequestHandler):
 
 
 def count_selection(folder: Path, config: str, share: float) -> None:
-    manifest = Manifest.read(folder)
+    manifest = read_manifest(folder)
     clips = sum(shard.samples for shard in manifest.select(config))
     stored = sum(shard.size for shard in manifest.select(config))
     sent: list[int] = []

@@ -8,8 +8,8 @@ from pathlib import Path
 from datasets import Video, load_dataset
 
 import emovid_dataset
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import Manifest
 
 
 def main(folder: Path) -> None:
@@ -18,7 +18,7 @@ def main(folder: Path) -> None:
     Raises:
         ValueError: two ways disagree.
     """
-    manifest = Manifest.read(folder)
+    manifest = read_manifest(folder)
     config = manifest.configs()[-1]
     count = manifest.splits(config)["train"]["samples"]
 

@@ -28,7 +28,7 @@ from emovid_dataset._remote import Reader, files_at, one_line_errors
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["BusyError", "Lease", "Store", "is_temporary", "without_credentials"]
+__all__ = ["BusyError", "Lease", "Store", "is_temporary", "store_of", "without_credentials", "write_file"]
 
 _BLOCK = 8 << 20
 # What no listing in XML can hold, what is no UTF-8, and what s3fs would cut off.
@@ -443,3 +443,28 @@ def _disk_entries(folder: Path, follow: bool) -> set[str]:
             elif entry.is_file(follow_symlinks=follow):
                 entries.add(entry.name)
     return entries
+
+
+def store_of(place: str | os.PathLike[str]) -> tuple[Store, str]:
+    """The store and the name of one file that is to be written.
+
+    Args:
+        place: a path or a URL.
+
+    Raises:
+        ValueError: nothing can be written there.
+    """
+    text = os.fspath(place)
+    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(os.path.abspath(text))
+    return Store.at(folder), name
+
+
+def write_file(place: str | os.PathLike[str], data: bytes) -> None:
+    """Write one file of a path or URL, whole or not at all.
+
+    Raises:
+        ValueError: nothing can be written there.
+        OSError: it could not be written.
+    """
+    store, name = store_of(place)
+    store.put(name, data)

@@ -1,9 +1,9 @@
 """`Plan`: the rows of a sheet and the clips made of them, in a database rather than in lists.
 
 A build of a million clips must know all of them before it writes the first shard: which are duplicates, which
-group goes to which split, which clip lies in which shard. They stand in an SQLite database that spills into the
-folder for temporary files and is gone when the build ends. Nothing in it needs to survive: it is made again
-from the sheet and from the ledger of what was prepared.
+group goes to which split, which clip lies in which shard. They stand in an SQLite database that spills into
+the folder for temporary files and is gone when the build ends. Nothing in it needs to survive: it is made
+again from the sheet and from the ledger of what was prepared.
 """
 
 from __future__ import annotations

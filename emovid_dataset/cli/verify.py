@@ -26,7 +26,7 @@ def verify(
 ) -> None:
     """Check hashes, members, types, offsets, counts, splits and card; one line a violation, then exit 1."""
     from emovid_dataset.check import verify as verify_dataset
-    from emovid_dataset.schema.manifest import Manifest
+    from emovid_dataset.read.manifest import read_manifest
 
     found = verify_dataset(folder, decode=decode, workers=workers, progress=not as_json)
     if as_json:
@@ -35,7 +35,7 @@ def verify(
         for line in found:
             typer.echo(line)
         if not found:
-            manifest = Manifest.read(folder)
+            manifest = read_manifest(folder)
             clips = sum(shard.samples for shard in manifest.shards)
             how = "every clip decoded" if decode else "not decoded"
             typer.echo(f"{folder}: {clips} clips in {len(manifest.shards)} shards are sound, {how}")

@@ -1,13 +1,11 @@
 """`Manifest`: what a build holds, and the names of its files.
 
-`manifest.json` is written anew after every finished shard. A shard is done when its record is in it; the
-whole build is done when `complete` is true.
+A build is done when `complete` is true; before that, its shards are in the ledger.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -147,28 +145,6 @@ class Manifest:
             raise ValueError(f"{MANIFEST_NAME} is incomplete: {error}") from error
         return manifest
 
-    @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> Manifest:
-        """Read the manifest of a build folder.
-
-        Raises:
-            FileNotFoundError: the folder has none.
-            ValueError: it is not a manifest, or the build is unfinished.
-        """
-        path = Path(folder) / MANIFEST_NAME
-        if not path.is_file():
-            raise FileNotFoundError(f"{folder} is not an EmoVid build: it has no {MANIFEST_NAME}")
-        manifest = cls.from_json(path.read_text(encoding="utf-8"))
-        if not manifest.complete:
-            raise ValueError(
-                f"{folder} is an unfinished build; run the same `emovid build` again to finish it"
-            )
-        return manifest
-
-    def write(self, folder: Path) -> None:
-        """Write the manifest so that a reader sees the old one or the new one, never a part."""
-        write_atomic(folder / MANIFEST_NAME, self.to_json().encode())
-
 
 def _check_types(manifest: Manifest) -> None:
     records = [("", asdict(manifest), _TYPES)]
@@ -236,14 +212,3 @@ def metadata_path(content_type: str, split: str) -> str:
     'metadata/sticker/train.parquet'
     """
     return f"{METADATA_FOLDER}/{content_type}/{split}.parquet"
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name beside it, fsync it, and rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

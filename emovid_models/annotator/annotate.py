@@ -28,7 +28,7 @@ from emovid_dataset.engine import (
     run_stage,
 )
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.store import BusyError, Store
+from emovid_dataset.store import BusyError, Store, store_of
 from emovid_models.annotator.annotations import (
     Annotation,
     check_settings,
@@ -248,7 +248,7 @@ def annotate(
             another process is writing it.
         OSError: the file cannot be written.
     """
-    store, name = _place(out)
+    store, name = store_of(out)
     settings = json.dumps({"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True)
     ledger = f".{name}.parts"
     try:
@@ -289,16 +289,6 @@ def annotate(
             f"{store.shown(name)} is being written by another process; choose another --out"
         ) from error
     return AnnotationReport(os.fspath(out), len(items), len(done) + counts.reused, len(kept))
-
-
-def _place(out: str | os.PathLike[str]) -> tuple[Store, str]:
-    """The store and the name of a file to be written."""
-    text = os.fspath(out)
-    if "://" in text:
-        folder, _, name = text.rpartition("/")
-        return Store.at(folder), name
-    path = Path(text)
-    return Store.at(path.parent), path.name
 
 
 def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.records import EVALUATION
 
@@ -193,7 +193,7 @@ def evaluate(
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
     whole = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
-    write_atomic(out / EVALUATION, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    write_file(out / EVALUATION, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
         print(json.dumps({"out": str(out / EVALUATION), **result}))
     else:

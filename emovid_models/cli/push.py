@@ -149,6 +149,6 @@ def _damaged_weights(source: Path) -> str | None:
 def _version(kind: str, source: Path) -> str:
     """Version of what is published: the build's, or this package's."""
     from emovid_dataset import __version__
-    from emovid_dataset.schema.manifest import Manifest
+    from emovid_dataset.read.manifest import read_manifest
 
-    return Manifest.read(source).version if kind == "dataset" else __version__
+    return read_manifest(source).version if kind == "dataset" else __version__

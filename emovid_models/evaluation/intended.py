@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 
 INTENDED_NAME = "intended.csv"
 """The table beside generated videos that says what each was to show."""
@@ -101,7 +101,7 @@ def write_intended(path: str | os.PathLike[str], rows: Sequence[Intended]) -> No
     writer.writerow(INTENDED_COLUMNS)
     for row in rows:
         writer.writerow([row.file, row.emotion, row.prompt, "" if row.seed is None else row.seed])
-    write_atomic(Path(path), text.getvalue().encode())
+    write_file(Path(path), text.getvalue().encode())
 
 
 def read_text(path: Path) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_dataset.terminal import Progress
 from emovid_models.evaluation.intended import INTENDED_NAME, Intended, read_intended, write_intended
 from emovid_models.evaluation.prompts import Prompt
@@ -79,7 +79,7 @@ def generate_videos(
             raise ValueError(
                 f"{folder / row.file} was made for another prompt or seed; choose another folder"
             )
-    write_atomic(record, (settings + "\n").encode())
+    write_file(record, (settings + "\n").encode())
     write_intended(table, wanted)
     with Progress(len(orders), unit="videos", title="Generating", enabled=progress) as bar:
         for _ in generate(pipe, orders, **options):

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import emovid_dataset
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
-from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, Manifest, metadata_path
+from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, metadata_path
 from emovid_models.publish import cards
 from emovid_models.publish.upload import RepoTree
 from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
@@ -87,7 +88,7 @@ def assemble(
 def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
     import loading_script
 
-    manifest = Manifest.read(folder)
+    manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(f"{folder} is an unfinished build; run the same emovid build again to finish it")
     tables = {

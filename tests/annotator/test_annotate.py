@@ -19,8 +19,8 @@ from emovid_dataset import cli
 from emovid_dataset.check import verify
 from emovid_dataset.engine import Processes
 from emovid_dataset.read.loading import select
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import EMOTIONS, valence
-from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work
 from emovid_models.annotator import relabel
@@ -348,7 +348,7 @@ def test_build_is_written_again_with_the_models_emotions(
 def test_the_notes_about_the_corpus_go_with_a_new_build(sticker_build: Path, tmp_path: Path) -> None:
     noted = tmp_path / "noted"
     shutil.copytree(sticker_build, noted)
-    manifest = replace(Manifest.read(noted), notes=("One film, two cats.",))
+    manifest = replace(read_manifest(noted), notes=("One film, two cats.",))
     (noted / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
     key = select(noted).clips[0].id
     annotations = [Annotation(key, "", "awe", (0.125,) * 8, None, None)]

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 
 from emovid_dataset.read.loading import select
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import Manifest
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
 from emovid_models.annotator.conversations import Collator, Conversations
@@ -115,7 +115,7 @@ def test_result_is_an_annotator(lora: Path, repo: Path, stickers: list[Path]) ->
 
 def test_run_card_says_how(lora: Path, sticker_build: Path, repo: Path) -> None:
     run = json.loads((lora / RUN_CARD).read_text())
-    assert run["data_digest"] == Manifest.read(sticker_build).source_digest
+    assert run["data_digest"] == read_manifest(sticker_build).source_digest
     assert run["data_location"] == sticker_build.name
     assert run["base"] == str(repo)
     assert run["base_identity"] == model_identity(repo, load_annotator(repo, device="cpu"))
@@ -152,7 +152,7 @@ def test_run_card_names_the_commit_that_was_trained_on(
     run = json.loads((tmp_path / RUN_CARD).read_text())
     assert run["data"] == "emovid/EmoVid"
     assert run["data_location"] == f"hf://datasets/emovid/EmoVid@{first}"
-    assert run["data_digest"] == Manifest.read(sticker_build).source_digest
+    assert run["data_digest"] == read_manifest(sticker_build).source_digest
 
 
 def test_run_card_shows_no_password(

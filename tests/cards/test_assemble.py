@@ -14,7 +14,7 @@ import pytest
 from card_sources import KINDS, TESTS
 from huggingface_hub import ModelCard
 
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.read.manifest import read_manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.publish.repos import assemble
 from emovid_models.publish.upload import RepoTree, check_tree
@@ -158,7 +158,7 @@ def test_wrong_names_and_unfinished_or_unlicensed_folders_are_refused(
     with pytest.raises(FileNotFoundError, match="none is not a folder"):
         assemble("dataset", tmp_path / "none", repo_id="me/EmoVid")
     build = shutil.copytree(mini_build, tmp_path / "build")
-    (build / "manifest.json").write_text(replace(Manifest.read(build), complete=False).to_json())
+    (build / "manifest.json").write_text(replace(read_manifest(build), complete=False).to_json())
     with pytest.raises(ValueError, match="unfinished build"):
         assemble("dataset", build, repo_id="me/EmoVid")
     annotator = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")

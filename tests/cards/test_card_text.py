@@ -17,7 +17,7 @@ import yaml
 from card_sources import FENCE, KINDS, RESULTS, TRAINING, Card, figures, write_results
 from huggingface_hub import DatasetCard, ModelCard, SpaceCard
 
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.read.manifest import read_manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.miniature import MINI
 from emovid_models.publish.repos import assemble
@@ -390,7 +390,7 @@ def test_a_base_of_somebodys_is_not_said_to_come_from_emoji(sources: dict[str, P
 
 
 def test_the_datasets_numbers_are_those_of_the_build(mini_build: Path, cards: dict[str, Card]) -> None:
-    manifest = Manifest.read(mini_build)
+    manifest = read_manifest(mini_build)
     rows = [
         {**row, "split": path.stem}
         for path in mini_build.glob("metadata/*/*.parquet")

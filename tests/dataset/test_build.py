@@ -40,9 +40,9 @@ from emovid_dataset.builder.sheet import read_sheet
 from emovid_dataset.check import verify
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.source import probe
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import KEYS, Clip
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 
 
@@ -236,7 +236,7 @@ def test_overwrite_replaces_a_build_and_nothing_else(raw: Path, undisturbed: Pat
     out = tmp_path / "out"
     shutil.copytree(undisturbed, out)
     build(raw, raw / "labels.csv", out, workers=2, shard_size=60_000, seed=3, overwrite=True)
-    assert Manifest.read(out).seed == 3 and verify(out, workers=1) == []
+    assert read_manifest(out).seed == 3 and verify(out, workers=1) == []
     (out / "mine.txt").write_text("keep me")
     with pytest.raises(ValueError, match=r"holds something else \(mine\.txt\)"):
         build(raw, raw / "labels.csv", out, overwrite=True)
@@ -311,7 +311,7 @@ def test_killed_at_any_moment_and_run_again_it_is_the_same(
 def copy_until(out: Path, undisturbed: Path, *, settings: bytes) -> None:
     """A build as it is when all but the last step is done."""
     shutil.copytree(undisturbed, out)
-    manifest = Manifest.read(out)
+    manifest = read_manifest(out)
     body = json.loads(manifest.to_json())
     body["complete"] = False
     (out / "manifest.json").write_text(json.dumps(body, indent=1) + "\n")

@@ -16,6 +16,7 @@ import pytest
 from datasets import ClassLabel, Video, get_dataset_config_names, load_dataset
 from huggingface_hub import DatasetCard
 
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import info_json, render_card
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, json_features
 from emovid_dataset.schema.emotions import EMOTIONS
@@ -40,7 +41,7 @@ def samples(folder: Path, config: str, split: str) -> dict[str, dict[str, bytes]
 
 @pytest.fixture(scope="module")
 def manifest(mini_build: Path) -> Manifest:
-    return Manifest.read(mini_build)
+    return read_manifest(mini_build)
 
 
 @pytest.fixture(scope="module")

@@ -32,9 +32,9 @@ from emovid_dataset import load, select, stream
 from emovid_dataset.media.frames import uniform_indices
 from emovid_dataset.media.source import VideoError
 from emovid_dataset.read import stream as streaming
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import CONTENT_TYPES, KEYS, SPLITS, Clip, flat_features
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import Manifest
 
 
 def samples(folder: Path, config: str = "all", split: str = "*") -> dict[str, tuple[Clip, bytes]]:
@@ -63,7 +63,7 @@ def few_shards(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """The same clips in one shard a split."""
     folder = tmp_path_factory.mktemp("few") / "build"
     shutil.copytree(mini_build, folder)
-    manifest = Manifest.read(folder)
+    manifest = read_manifest(folder)
     kept = []
     for content_type in CONTENT_TYPES:
         for split in SPLITS:
@@ -178,7 +178,7 @@ class TestLoad:
 
     def test_a_folder_that_was_built_anew_does_not_come_from_the_cache(self, build: Path, cache: str) -> None:
         assert len(load(build, "sticker", split="test", cache_dir=cache)) > 0
-        manifest = Manifest.read(build)
+        manifest = read_manifest(build)
         test = manifest.select("sticker", "test")
         kept = [shard for shard in manifest.shards if shard not in test]
         moved = [replace(shard, split="validation") for shard in test]
@@ -252,7 +252,7 @@ class TestStream:
         self, mini_build: Path, few_shards: Path, workers: int, few: bool
     ) -> None:
         folder = few_shards if few else mini_build
-        shards = Manifest.read(folder).select("sticker", "train")
+        shards = read_manifest(folder).select("sticker", "train")
         readers = 2 * max(workers, 1)
         assert (len(shards) < readers) == few
         seen = Counter()
@@ -351,7 +351,7 @@ class TestStream:
         assert sorted([first["id"], *ids(others)]) == sorted(samples(build, first["content_type"], "test"))
 
     def test_a_shard_that_lost_clips_is_an_error(self, build: Path) -> None:
-        shard = Manifest.read(build).select("sticker", "train")[0]
+        shard = read_manifest(build).select("sticker", "train")[0]
         with tarfile.open(build / shard.path) as tar:
             fourth = tar.getmembers()[4].offset
         with open(build / shard.path, "r+b") as file:

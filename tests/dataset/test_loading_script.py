@@ -15,9 +15,10 @@ import pytest
 from datasets import load_dataset
 
 import loading_script
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, flat_features
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import FORMAT, MANIFEST_NAME, Manifest
+from emovid_dataset.schema.manifest import FORMAT, MANIFEST_NAME
 
 SCRIPT = Path(loading_script.__file__)
 
@@ -69,7 +70,7 @@ def test_it_works_alone(mini_build: Path, tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(mini_build)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    movies = Manifest.read(mini_build).select("movie")
+    movies = read_manifest(mini_build).select("movie")
     assert int(done.stdout) == sum(shard.samples for shard in movies)
 
 

@@ -28,12 +28,12 @@ from web_pages import needs_chromium
 from emovid_dataset.builder.build import build
 from emovid_dataset.cli import program
 from emovid_dataset.media.frames import decode
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.page import PALETTE, contact_sheets, draw_clips, ridge, rose, write_report
 from emovid_dataset.report.profile import HUE_SECTORS, Distribution, Hues
 from emovid_dataset.report.stats import Statistics, measure
 from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import Manifest
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 SCRIPT = "<script>document.title='taken'</script>"
@@ -116,7 +116,7 @@ def large_report(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """The page of a build that lists every clip of the miniature 100 times; it has no shards."""
     times, folder = 100, tmp_path_factory.mktemp("large") / "EmoVid"
     folder.mkdir()
-    manifest = Manifest.read(mini_build)
+    manifest = read_manifest(mini_build)
     shards = tuple(replace(shard, samples=shard.samples * times) for shard in manifest.shards)
     replace(manifest, shards=shards).write(folder)
     shutil.copy(mini_build / "rejected.jsonl", folder)
@@ -556,7 +556,7 @@ def test_words_of_the_sheet_cannot_become_markup(
 ) -> None:
     page = tmp_path / "report.html"
     statistics = write_report(odd_builds["hostile"], page).statistics
-    assert len(statistics.refusals) == Manifest.read(odd_builds["hostile"]).rejected == 321
+    assert len(statistics.refusals) == read_manifest(odd_builds["hostile"]).rejected == 321
     tab, heard = opened(browser, page, width=390)
     assert heard == []
     assert tab.title() == "EmoVid: what is in this build"

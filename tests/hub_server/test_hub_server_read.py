@@ -13,7 +13,7 @@ import pytest
 from hub_clients import Client
 from hub_server import HubServer, reading
 
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.read.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ class TestProtocol:
         assert headers["Content-Range"].startswith("bytes */")
 
     def test_head_says_size_commit_and_hash(self, hub: HubServer, mini_build: Path) -> None:
-        shard = Manifest.read(mini_build).shards[0].path
+        shard = read_manifest(mini_build).shards[0].path
         data = (mini_build / shard).read_bytes()
         status, headers, body = answer(f"{hub.url}/datasets/emovid/EmoVid/resolve/main/{shard}", "HEAD")
         assert (status, body, int(headers["Content-Length"])) == (200, b"", len(data))

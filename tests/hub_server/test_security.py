@@ -23,8 +23,8 @@ import emovid_models.wan
 from emovid_dataset import load, select, stream
 from emovid_dataset.builder.build import build
 from emovid_dataset.check import verify
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
-from emovid_dataset.schema.manifest import Manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.publish.repos import assemble
 from emovid_models.remote.wan import CODE as PIPELINE_CODE
@@ -464,7 +464,7 @@ class TestMaliciousArchives:
         shutil.copytree(mini_build, folder)
         (folder / "manifest.json").write_text(json.dumps(manifest))
         message = r"manifest.json names a shard outside data/"
-        for read in (load, select, Manifest.read, lambda build: assemble("dataset", build, repo_id=REPO)):
+        for read in (load, select, read_manifest, lambda build: assemble("dataset", build, repo_id=REPO)):
             with pytest.raises(ValueError, match=message):
                 read(folder)
         assert any("names a shard outside" in line for line in verify(folder, workers=1))

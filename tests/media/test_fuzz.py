@@ -17,7 +17,7 @@ from video_files import MINI, full_decode, noise, numbered_frames, remux, write_
 from emovid_dataset.builder.build import build
 from emovid_dataset.check import verify
 from emovid_dataset.media.frames import decode
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.read.manifest import read_manifest
 
 FILES = 360
 SEED = 101
@@ -131,7 +131,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_every_damaged_file_is_accepted_or_refused(fuzzed: tuple[Path, Path]) -> None:
     _, out = fuzzed
-    manifest = Manifest.read(out)
+    manifest = read_manifest(out)
     refused = [json.loads(line) for line in (out / "rejected.jsonl").read_text().splitlines()]
     accepted = sum(shard.samples for shard in manifest.shards)
     assert accepted + len(refused) == FILES and manifest.rejected == len(refused)

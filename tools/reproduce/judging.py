@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from emovid_dataset.read.loading import select
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_models import evaluation
 from tools.reproduce.generating import ABLATION, ablation_name
 from tools.reproduce.run import Run
@@ -75,5 +75,5 @@ def judge(run: Run) -> list[Path]:
         ),
     }
     record["judge"] = {"identity": first.identity}
-    write_atomic(run.out / "judged.json", json.dumps(record, indent=1).encode())
+    write_file(run.out / "judged.json", json.dumps(record, indent=1).encode())
     return [run.out / "judged.json"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_models.records import REPRODUCTION, RUN_CARD, weight_hashes
 from emovid_models.remote.wan.lora import FACTS_KEY, WEIGHT_NAME, read_header, write_safetensors
 from tools.reproduce.plan import chain, read_records
@@ -90,7 +90,7 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
             for name in MODELS
         }
         found = {**json.loads(result.read_text()), "weights": weights}
-        write_atomic(target / RESULTS.name, (json.dumps(found, indent=1) + "\n").encode())
+        write_file(target / RESULTS.name, (json.dumps(found, indent=1) + "\n").encode())
     size = sum(
         path.stat().st_size for name in MODELS for path in (target / name).rglob("*") if path.is_file()
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from tools.reproduce.data import data
 from tools.reproduce.generating import ablation, controls, generate_i2v, generate_t2v
 from tools.reproduce.judging import judge
@@ -52,7 +52,7 @@ def run_stage(run: Run, name: str) -> None:
         for left in _intermediate(run, name):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         (run.out / "stages" / f"{name}.spent").unlink(missing_ok=True)
-        write_atomic(begun, inputs.encode())
+        write_file(begun, inputs.encode())
     torch.set_num_threads(run.settings.threads)
     started = time.monotonic()
     spent_before = run.out / "stages" / f"{name}.spent"
@@ -62,7 +62,7 @@ def run_stage(run: Run, name: str) -> None:
     finally:
         # A stage that goes on where it was cut off has also taken the time before.
         spent += time.monotonic() - started
-        write_atomic(spent_before, str(spent).encode())
+        write_file(spent_before, str(spent).encode())
     spent_before.unlink()
     record = {
         "inputs": inputs,
@@ -71,7 +71,7 @@ def run_stage(run: Run, name: str) -> None:
         "seconds": round(spent, 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    write_atomic(run.out / "stages" / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    write_file(run.out / "stages" / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _intermediate(run: Run, name: str) -> list[Path]:

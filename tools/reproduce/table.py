@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
 from emovid_models import evaluation
 from emovid_models.records import REPRODUCTION
@@ -44,8 +44,8 @@ def table(run: Run) -> list[Path]:
         },
     }
     path = run.out / REPRODUCTION
-    write_atomic(path, (json.dumps(result, indent=1) + "\n").encode())
-    write_atomic(run.out / "table.json", json.dumps(table_rows(result)).encode())
+    write_file(path, (json.dumps(result, indent=1) + "\n").encode())
+    write_file(run.out / "table.json", json.dumps(table_rows(result)).encode())
     print_table("EA-8cls and EA-2cls", TABLE_COLUMNS, table_rows(result))
     return [run.out / "table.json"]
 

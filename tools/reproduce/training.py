@@ -12,7 +12,7 @@ from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from transformers import AutoTokenizer, UMT5EncoderModel
 
 from emovid_dataset.read.loading import select
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.train_lora import train_lora
@@ -44,7 +44,7 @@ def vae(run: Run) -> list[Path]:
     held = np.stack([held_out_pixels(item.video, item.clip.fps) for item in select(run.build, split="test")])
     psnr = reconstruction_psnr(model, torch.from_numpy(held))
     print(f"PSNR on {len(held)} held-out stickers: {psnr:.2f} dB")
-    write_atomic(run.out / "vae.json", json.dumps({"held_out_psnr_db": round(psnr, 2)}).encode())
+    write_file(run.out / "vae.json", json.dumps({"held_out_psnr_db": round(psnr, 2)}).encode())
     return [run.model("vae")]
 
 

@@ -20,7 +20,7 @@ import typer
 from diffusers import AutoencoderKLWan
 
 from emovid_dataset.read.loading import select
-from emovid_dataset.schema.manifest import write_atomic
+from emovid_dataset.store import write_file
 from emovid_models import evaluation
 from emovid_models.wan.generate import write_video
 from tools.reproduce.data import held_out_pixels
@@ -75,7 +75,7 @@ def main(
     """Measure, and write the JSON file that the page reads."""
     vae = AutoencoderKLWan.from_pretrained(SHIPPED / "wan-t2v", subfolder="vae", use_safetensors=True).eval()
     found = measure(build, vae, evaluation.load_judge())
-    write_atomic(out, (json.dumps(found, indent=1) + "\n").encode())
+    write_file(out, (json.dumps(found, indent=1) + "\n").encode())
     print(f"{out}: {found['before']['ea_8cls']['value']:.3f} -> {found['after']['ea_8cls']['value']:.3f}")
 
 
