@@ -29,16 +29,31 @@ def stats(
     seed: Annotated[int, typer.Option(help="Draws the clips of the contact sheets.")] = 0,
     clips: Annotated[int, typer.Option(help="Clips an emotion on the contact sheets.")] = 8,
     frames: Annotated[int, typer.Option(help="Frames a clip on the contact sheets.")] = 4,
+    workers: Annotated[
+        int, typer.Option(help="Processes that read the metadata; 1 reads it in this one.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
 ) -> None:
     """Count and measure the clips of a build, and show them on one self-contained HTML page."""
     from emovid_dataset.report.page import write_report
     from emovid_dataset.report.stats import measure, table_rows
 
+    engine = "serial" if workers == 1 else "processes"
     report = None
     if html is not None:
-        report = write_report(source, html, seed=seed, clips=clips, frames=frames, progress=not as_json)
-    statistics = measure(source) if report is None else report.statistics
+        report = write_report(
+            source,
+            html,
+            seed=seed,
+            clips=clips,
+            frames=frames,
+            engine=engine,
+            workers=workers,
+            progress=not as_json,
+        )
+        statistics = report.statistics
+    else:
+        statistics = measure(source, engine=engine, workers=workers, progress=not as_json)
     unshown = () if report is None else report.unshown
     if as_json:
         page = None if report is None else {"path": str(report.path), "bytes": report.size}

@@ -11,29 +11,21 @@ Of the shards only the clips on the contact sheets are read, one at a time.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
-import math
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nsmallest
-from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
-
-from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import select
-from emovid_dataset.report.profile import ALL, BINS, HUE_SECTORS, Distribution, Hues, axis
+from emovid_dataset.engine import Executor
+from emovid_dataset.report.figures import ridge, rose, ticks
+from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution, axis
+from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
 from emovid_dataset.store import Store
-from emovid_dataset.terminal import Progress
 
 PALETTE: dict[str, tuple[str, str]] = {
     "amusement": ("#b0883a", "#ffcc9c"),
@@ -50,128 +42,8 @@ PALETTE: dict[str, tuple[str, str]] = {
 Chosen so that any two of them differ also to colour-blind eyes, and each stands out from the page.
 """
 
-_FEWEST_FOR_RIDGE = 5
-_MOST_TICKS = 400
 _MOST_SIZES = 6
 _MOST_REFUSED = 300
-_LONGEST_SIDE = 240
-_GAP = 4
-
-
-def draw_clips(statistics: Statistics, *, count: int, seed: int) -> dict[str, tuple[str, ...]]:
-    """Choose the clips of the contact sheets.
-
-    The content types take turns, so that a rare one is seen too. A clip's place in the draw depends on the
-    seed and its id only, so that adding clips to a build changes few of the pictures.
-
-    Args:
-        statistics: of the build.
-        count: at most this many clips an emotion.
-        seed: another seed draws other clips.
-
-    Returns:
-        Clip ids by emotion, for the emotions that have clips.
-    """
-    drawn = {}
-    for emotion in EMOTIONS:
-        queues = [
-            nsmallest(count, statistics.ids[content_type, emotion], key=lambda key: _draw(seed, key))
-            for content_type in CONTENT_TYPES
-            if (content_type, emotion) in statistics.ids
-        ]
-        turns = [key for turn in zip_longest(*queues) for key in turn if key is not None]
-        if turns:
-            drawn[emotion] = tuple(turns[:count])
-    return drawn
-
-
-def _draw(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{key}".encode()).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class SheetClip:
-    """One clip on a contact sheet.
-
-    Attributes:
-        clip: its fields.
-        split: "train", "validation" or "test".
-        shown: number of frames in the picture.
-        picture: a WebP of the frames, in rows, in the order of time; empty when it could not be made.
-        width: pixels of the picture.
-        height: pixels of the picture.
-        problem: why there is no picture, or None.
-    """
-
-    clip: Clip
-    split: str
-    shown: int
-    picture: bytes
-    width: int
-    height: int
-    problem: str | None = None
-
-    @property
-    def uri(self) -> str:
-        """The picture as a data URI."""
-        return "data:image/webp;base64," + base64.b64encode(self.picture).decode("ascii")
-
-
-def contact_sheets(
-    source: str | os.PathLike[str],
-    drawn: Mapping[str, Sequence[str]],
-    *,
-    frames: int = 4,
-    progress: bool = False,
-    revision: str | None = None,
-    token: str | bool | None = None,
-) -> dict[str, tuple[SheetClip, ...]]:
-    """Make a picture of each drawn clip; one video is held at a time.
-
-    Args:
-        source: the build, as for `measure`.
-        drawn: clip ids by emotion, from `draw_clips`.
-        frames: frames a clip, chosen uniformly in time; fewer where the clip has fewer.
-        progress: show progress on stderr.
-        revision: branch, tag or commit of a Hub repo.
-        token: for a private Hub repo.
-
-    Returns:
-        `SheetClip` by emotion, in the order drawn. A clip that cannot be read or decoded is among them, with
-        its problem in words.
-    """
-    wanted = {key for keys in drawn.values() for key in keys}
-    chosen = select(source, where=lambda clip: clip.id in wanted, revision=revision, token=token)
-    made: dict[str, SheetClip] = {}
-    with Progress(len(chosen), unit="clips", title="contact sheets", enabled=progress) as bar:
-        for index, clip in enumerate(chosen.clips):
-            try:
-                selected = chosen[index]
-                made[clip.id] = _sheet_clip(clip, selected.split, selected.video, frames)
-                bar.update(size=len(selected.video))
-            except (OSError, ValueError) as error:
-                made[clip.id] = SheetClip(clip, "", 0, b"", 0, 0, str(error).partition("\n")[0])
-                bar.update()
-    return {emotion: tuple(made[key] for key in keys) for emotion, keys in drawn.items()}
-
-
-def _sheet_clip(clip: Clip, split: str, video: bytes, frames: int) -> SheetClip:
-    from PIL import Image
-
-    shown = min(frames, clip.num_frames)
-    scale = min(1.0, _LONGEST_SIDE / max(clip.width, clip.height))
-    width, height = max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
-    pictures = decode(video, frames=shown, size=(height, width))
-    across = math.ceil(math.sqrt(shown))
-    down = math.ceil(shown / across)
-    # Transparent where no frame lies, so that the page's own colour, light or dark, parts the frames.
-    sheet = Image.new("RGBA", (across * (width + _GAP) - _GAP, down * (height + _GAP) - _GAP), (0, 0, 0, 0))
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, across)
-        sheet.paste(Image.fromarray(picture), (column * (width + _GAP), row * (height + _GAP)))
-    file = io.BytesIO()
-    sheet.save(file, "WEBP", quality=78, method=4)
-    return SheetClip(clip, split, shown, file.getvalue(), *sheet.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +70,8 @@ def write_report(
     seed: int = 0,
     clips: int = 8,
     frames: int = 4,
+    engine: str | Executor = "serial",
+    workers: int | None = None,
     progress: bool = False,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -210,6 +84,8 @@ def write_report(
         seed: draws the clips of the contact sheets.
         clips: clips an emotion on the contact sheets, 0..100.
         frames: frames a clip on the contact sheets, 1..16.
+        engine: who reads the metadata, as for `measure`.
+        workers: processes, as for `measure`.
         progress: show progress on stderr.
         revision: branch, tag or commit of a Hub repo.
         token: for a private Hub repo.
@@ -229,7 +105,9 @@ def write_report(
     path = Path(html)
     if path.is_dir():
         raise ValueError(f"html is {str(path)!r}, a folder; it must name a file")
-    statistics = measure(source, revision=revision, token=token)
+    statistics = measure(
+        source, revision=revision, token=token, engine=engine, workers=workers, progress=progress
+    )
     drawn = draw_clips(statistics, count=clips, seed=seed)
     sheets = contact_sheets(source, drawn, frames=frames, progress=progress, revision=revision, token=token)
     page = render_report(statistics, sheets, seed=seed).encode("utf-8", "replace")
@@ -350,70 +228,6 @@ def _frame_sizes(sizes: Counter[tuple[int, int]]) -> list[tuple[str, int]]:
         return rows
     name = "1 other" if len(rest) == 1 else f"{len(rest)} others"
     return [*rows, (name, sum(count for _, count in rest))]
-
-
-def ridge(distribution: Distribution, *, height: float = 100.0) -> str:
-    """Outline of a distribution as an SVG path: `BINS` wide, its peak at y = 0, its foot at y = `height`.
-
-    Args:
-        distribution: what to draw.
-        height: from foot to peak, in SVG units; every ridge has its own scale.
-
-    Returns:
-        The path's data; empty for fewer than five clips, which are too few for a shape.
-
-    Source: Gaussian kernel density, reflected at the ends of the axis, on 200 bins. The bandwidth is two
-    thirds of that of B. W. Silverman, "Density estimation", 1986, equation 3.31, which smooths two peaks
-    into one.
-    """
-    counts = np.array(distribution.bins, np.float64)
-    inside = int(counts.sum())
-    if inside < _FEWEST_FOR_RIDGE:
-        return ""
-    middles = np.arange(BINS) + 0.5
-    mean = np.average(middles, weights=counts)
-    deviation = math.sqrt(np.average((middles - mean) ** 2, weights=counts))
-    spread = (distribution.upper_quartile - distribution.lower_quartile) / distribution.high * BINS / 1.34
-    bandwidth = max(1.5, 0.6 * min(filter(None, (deviation, spread)), default=0.0) * inside**-0.2)
-    reach = math.ceil(4 * bandwidth)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / bandwidth) ** 2)
-    padded = np.pad(counts, reach, mode="symmetric")
-    density = np.convolve(padded, kernel, mode="valid").reshape(-1, 2).mean(axis=1)
-    heights = height * (1 - density / density.max())
-    heights = [heights[0], *heights, heights[-1]]
-    places = [0, *range(1, BINS, 2), BINS]
-    points = " ".join(f"{place} {value:.1f}" for place, value in zip(places, heights, strict=True))
-    return f"M0 {height:.0f}L{points}L{BINS} {height:.0f}Z"
-
-
-def ticks(distribution: Distribution) -> str:
-    """One short line per occupied bin as an SVG path below the ridge; empty where they would run together."""
-    if distribution.count > _MOST_TICKS:
-        return ""
-    return "".join(f"M{index + 0.5:g} 108v14" for index, count in enumerate(distribution.bins) if count)
-
-
-def rose(hues: Hues) -> list[tuple[str, float, int]]:
-    """Sectors of a hue rose as SVG paths around 0 0, red at the top, clockwise.
-
-    Args:
-        hues: what to draw.
-
-    Returns:
-        Path data, hue of the middle in degrees, and clips, of every sector that has any. Areas are in
-        proportion to clips; the fullest sector reaches radius 100.
-    """
-    most = max(hues.sectors)
-    width = 360 / len(hues.sectors)
-    drawn = []
-    for index, count in enumerate(hues.sectors):
-        if count:
-            radius = 100 * math.sqrt(count / most)
-            ends = [math.radians((index + side) * width) for side in (-0.47, 0.47)]
-            (x0, y0), (x1, y1) = ((radius * math.sin(end), -radius * math.cos(end)) for end in ends)
-            path = f"M0 0L{x0:.2f} {y0:.2f}A{radius:.2f} {radius:.2f} 0 0 1 {x1:.2f} {y1:.2f}Z"
-            drawn.append((path, index * width, count))
-    return drawn
 
 
 def _number(value: int) -> str:

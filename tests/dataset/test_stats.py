@@ -29,8 +29,10 @@ from emovid_dataset.builder.build import build
 from emovid_dataset.cli import program
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.report.page import PALETTE, contact_sheets, draw_clips, ridge, rose, write_report
+from emovid_dataset.report.figures import ridge, rose
+from emovid_dataset.report.page import PALETTE, write_report
 from emovid_dataset.report.profile import HUE_SECTORS, Distribution, Hues
+from emovid_dataset.report.sheets import contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
 from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
