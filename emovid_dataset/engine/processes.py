@@ -152,7 +152,7 @@ class _Slot:
         self._timeout = timeout
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
-        self._is_up = self._is_running = False
+        self._is_up = self._is_running = self._has_answered = False
 
     def give(self, attempt: Attempt) -> None:
         """Start an attempt, in a new process where there is none."""
@@ -186,8 +186,15 @@ class _Slot:
         is_dead = self._process.exitcode is not None
         message, has_ended = self._receive()
         if message is not None:
+            self._has_answered = True
             return message
         if is_dead or has_ended:
+            if self._has_answered and not self._is_running:
+                # It died of what it did before: this attempt has not begun. A new process that dies before it
+                # answers does not come back here.
+                self.discard()
+                self._start()
+                return None
             return self._death()
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.discard()
@@ -237,7 +244,8 @@ class _Slot:
         process = context.Process(target=_serve, args=(theirs, self.index), name=f"worker {self.index}")
         with _without_ctrl_c():
             process.start()
-            self._process, self._connection, self._is_up = process, ours, False
+            self._process, self._connection = process, ours
+            self._is_up = self._has_answered = False
         theirs.close()
 
     def _send_attempt(self) -> None:

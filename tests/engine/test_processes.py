@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from gates import Gate
-from squares import Squares
+from squares import Batch, Squares
 
 from emovid_dataset.engine import Done, Outcome, Processes, StageError, records
 from emovid_dataset.store import Store
@@ -167,6 +167,34 @@ def test_a_worker_that_dies_while_it_is_idle_costs_nothing(store: Store, log: Pa
     assert [done.outcome for done in told] == [Outcome.DONE, Outcome.DONE]
     setups = [line for line in (log / "log.txt").read_text().splitlines() if line.startswith("setup 0 ")]
     assert len(setups) == 2
+
+
+class KillingItsWorker(Batch):
+    """A part that takes the idle worker along at the very moment that it is sent."""
+
+    def __reduce__(self) -> tuple[type[Batch], tuple[str, int, float, tuple[int, ...]]]:
+        if not sent:
+            sent.append(True)
+            kill_the_only_worker(signal.SIGSEGV)
+        return Batch, (self.key, self.rows, self.cost, self.numbers)
+
+
+sent: list[bool] = []
+
+
+class SecondPartKills(Squares):
+    def parts(self, store: Store) -> Iterator[Batch]:
+        first, second, *others = super().parts(store)
+        yield from (first, KillingItsWorker(second.key, second.rows, second.cost, second.numbers), *others)
+
+
+def test_a_worker_that_dies_while_a_part_is_on_its_way_costs_nothing(store: Store, log: Path) -> None:
+    sent.clear()
+    told: list[Done] = []
+    Processes(1).run(SecondPartKills(log), store, on_done=told.append)
+    assert sent and [(done.part.key, done.outcome) for done in told] == [
+        (key, Outcome.DONE) for key in ("0-3", "4-7", "8-11", "12-15")
+    ]
 
 
 def end_orphan(log: Path) -> None:
