@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from emovid_dataset.cli.sizes import parse_frame_size
+
+if TYPE_CHECKING:
+    from emovid_models.wan.encode import BaseOutline
+    from emovid_models.wan.encode_stage import FilledCache
+    from emovid_models.wan.plan import CachePlan
 
 
 def register(app: typer.Typer) -> None:
@@ -29,8 +36,13 @@ def lora(
     base_revision: str = typer.Option(None, help="Revision of the base's Hub repo."),
     split: str = typer.Option("train", help="Split of the data."),
     content_type: str = typer.Option(None, help="Only cartoon, movie or sticker."),
-    cache: Path = typer.Option(None, help="Folder of the encoded clips; OUT/cache if not given."),
+    cache: str = typer.Option(
+        None, help="Where encoded clips are kept: a folder, or a bucket's URL; OUT/cache if not given."
+    ),
     no_cache: bool = typer.Option(False, help="Encode every clip again at every step."),
+    workers: int = typer.Option(
+        1, help="Processes that encode, each on a GPU if there is one; under accelerate launch its own do."
+    ),
     steps: int = typer.Option(2000, help="Optimizer steps."),
     batch_size: int = typer.Option(1, help="Clips a batch."),
     accumulation: int = typer.Option(1, help="Batches a step, on each process."),
@@ -73,7 +85,8 @@ def lora(
 
     from emovid_dataset.read.loading import select
     from emovid_models.wan.encode import BaseOutline
-    from emovid_models.wan.train_lora import LoraSettings, plan_training, train_lora
+    from emovid_models.wan.lora_settings import LoraSettings
+    from emovid_models.wan.train_lora import plan_training, train_lora
 
     if export not in (None, "comfyui"):
         raise ValueError(f"--export {export!r} is unknown; allowed: comfyui")
@@ -86,7 +99,7 @@ def lora(
         base_revision=base_revision,
         split=split,
         content_type=content_type,
-        cache=str(cache) if cache is not None else None,
+        cache=cache,
         use_cache=not no_cache,
         steps=steps,
         batch_size=batch_size,
@@ -111,14 +124,22 @@ def lora(
         comfyui=export == "comfyui",
         seed=seed,
     )
+    show_plan = partial(print_plan, rank=rank, batch_size=batch_size, checkpointing=checkpointing)
     try:
         if plan:
-            base_outline = BaseOutline.read(base, task, base_revision)
-            plan_training(settings, base_outline, select(data, split=split, content_type=content_type))
+            outline = BaseOutline.read(base, task, base_revision)
+            selection = select(data, split=split, content_type=content_type)
+            show_plan(plan_training(settings, outline, selection), outline)
             return
         # The plan belongs to the reader; with --json stdout is for the machine.
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
-            path = train_lora(settings)
+            path = train_lora(
+                settings,
+                workers=workers,
+                progress=not as_json,
+                on_plan=show_plan,
+                on_cache=print_filled,
+            )
     except torch.OutOfMemoryError as error:
         raise OSError(str(error)) from error
     result = {"lora": str(path), "steps": steps, "bytes": path.stat().st_size}
@@ -126,3 +147,40 @@ def lora(
         print(json.dumps(result))
     else:
         print_table("LoRA", tuple(result), [tuple(result.values())])
+
+
+def print_plan(
+    plan: CachePlan, base: BaseOutline, *, rank: int, batch_size: int, checkpointing: bool
+) -> None:
+    """Print where the clips go and what that costs.
+
+    Args:
+        plan: the clips.
+        base: the model.
+        rank: of the LoRA.
+        batch_size: clips per batch.
+        checkpointing: as for `estimate_memory`.
+    """
+    from emovid_dataset.terminal import print_table
+    from emovid_models.wan.plan import estimate_disk, estimate_memory
+
+    rows: list[tuple[object, ...]] = []
+    for bucket, count in plan.buckets().items():
+        memory = estimate_memory(base, bucket, rank=rank, batch_size=batch_size, checkpointing=checkpointing)
+        shape = "x".join(map(str, base.latent_shape(bucket)))
+        size = f"{bucket.width}x{bucket.height}"
+        rows.append((bucket.frames, size, count, shape, round(memory / 2**30, 1)))
+    print_table("Buckets", ("frames", "size", "clips", "latents", "GPU memory, about GiB"), rows)
+    print(
+        f"{len(plan.clips)} clips, {len(plan.dropped)} dropped as too short, {plan.enlarged} enlarged; "
+        f"the cache takes about {estimate_disk(plan, base) / 2**20:.1f} MiB"
+    )
+
+
+def print_filled(filled: FilledCache) -> None:
+    """Print what became of the cache."""
+    if not filled.encoded and not filled.repaired:
+        print(f"cache {filled.place}: complete, the encoders are not needed")
+        return
+    repaired = f", {filled.repaired} damaged ones encoded again" if filled.repaired else ""
+    print(f"cache {filled.place}: {filled.encoded} clips encoded, {filled.reused} reused{repaired}")

@@ -1,29 +1,28 @@
-"""Clips and texts as the transformer sees them, and the cache on disk that keeps them.
+"""Clips and texts as the transformer sees them, and the cache that keeps them.
 
-    DIR/{fingerprint of the encoders}/clips/{clip}-{bucket}.safetensors     latents, I2V's condition and image
-    DIR/{fingerprint of the encoders}/texts/{sha256}.safetensors            text embeddings
-
-Every file is written under another name and then renamed, so that a file that is there is whole. Running
-again encodes only what is missing.
+CACHE/{fingerprint of the encoders}/clips/{clip}-{bucket}.safetensors   latents, I2V's condition and image
+CACHE/{fingerprint of the encoders}/texts/{sha256}.safetensors          text embeddings
+CACHE/{fingerprint of the encoders}/encoded/                            ledger of what was encoded
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError
+from safetensors.torch import load as deserialize
 
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import Selection
-from emovid_models.remote.wan.lora import read_header, write_safetensors
-from emovid_models.wan.encode import TEXT_LENGTH, Encoders, Variant, fit, frame_indices
-from emovid_models.wan.plan import BucketedClip, CachePlan
+from emovid_dataset.store import Store
+from emovid_models.remote.wan.lora import safetensors_bytes
+from emovid_models.wan.encode import TEXT_LENGTH, BaseOutline, Encoders, Variant, fit, frame_indices
+from emovid_models.wan.plan import BucketedClip
 
 
 def padded(text: torch.Tensor) -> torch.Tensor:
@@ -79,22 +78,34 @@ class EncodedOnTheFly:
 
 
 class LatentCache:
-    """Encoded clips and texts on disk.
+    """Encoded clips and texts that are kept.
 
     Args:
-        folder: the folder of one fingerprint.
+        store: of one fingerprint.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, store: Store) -> None:
+        self.store = store
 
-    def clip_path(self, item: BucketedClip) -> Path:
+    @classmethod
+    def at(cls, place: str | os.PathLike[str], base: BaseOutline) -> LatentCache:
+        """The cache of a base's encoders.
+
+        Args:
+            place: a folder or the URL of a bucket; it holds the caches of any number of bases.
+            base: says which.
+        """
+        return cls(Store.at(f"{os.fspath(place)}/{base.fingerprint()}"))
+
+    @staticmethod
+    def clip_name(item: BucketedClip) -> str:
         """The file of a clip in its bucket."""
-        return self.folder / "clips" / f"{item.name}.safetensors"
+        return f"clips/{item.name}.safetensors"
 
-    def text_path(self, text: str) -> Path:
+    @staticmethod
+    def text_name(text: str) -> str:
         """The file of a text."""
-        return self.folder / "texts" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+        return f"texts/{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
 
     def load(self, item: BucketedClip, variant: Variant) -> Sample:
         """Read a clip and its text.
@@ -102,82 +113,45 @@ class LatentCache:
         Raises:
             ValueError: a file is missing or cut short.
         """
-        return Sample.of(self._read(self.clip_path(item)), self.text(item.texts()[variant]))
+        return Sample.of(self._read(self.clip_name(item)), self.text(item.texts()[variant]))
 
     def text(self, text: str) -> torch.Tensor:
         """Read the embeddings [L, D] of a text."""
-        return self._read(self.text_path(text))["text"]
+        return self._read(self.text_name(text))["text"]
 
-    def _read(self, path: Path) -> dict[str, torch.Tensor]:
-        if not path.is_file():
-            raise ValueError(f"{path} is missing from the cache; run the same command again to encode it")
-        read_header(path)
-        return load_file(path)
+    def put_clip(self, item: BucketedClip, tensors: dict[str, torch.Tensor]) -> None:
+        """Keep an encoded clip."""
+        self.store.put(self.clip_name(item), safetensors_bytes(tensors))
 
-    def is_complete(self, plan: CachePlan) -> bool:
-        """Whether every clip and text of a plan is there and whole."""
-        texts = {text for item in plan.clips for text in item.texts().values()}
-        paths = [self.clip_path(item) for item in plan.clips] + [self.text_path(text) for text in texts]
-        return all(_is_whole(path) for path in paths)
+    def put_text(self, text: str, embeddings: torch.Tensor) -> None:
+        """Keep the embeddings [L, D] of a text."""
+        self.store.put(self.text_name(text), safetensors_bytes({"text": embeddings}, {"of": text}))
 
-    def fill(
-        self,
-        plan: CachePlan,
-        selection: Selection,
-        encoders: Encoders,
-        *,
-        rank: int = 0,
-        world: int = 1,
-        done: Callable[[int], None] = lambda size: None,
-    ) -> FilledCache:
-        """Encode whatever is missing or damaged.
+    def is_whole(self, name: str) -> bool:
+        """Whether a file is there and as long as its header says."""
+        try:
+            size = self.store.size(name)
+            start = 8 + int.from_bytes(self.store.range(name, 0, min(8, size)), "little")
+            if not 8 < start <= size:
+                return False
+            header = json.loads(self.store.range(name, 8, start))
+            ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+            return start + max(ends) == size
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return False
 
-        Args:
-            plan: the clips.
-            selection: gives their videos.
-            encoders: of the base.
-            rank: of this process; each takes every `world`-th clip.
-            world: number of processes.
-            done: called after each clip with the bytes written.
-
-        Returns:
-            What was done.
-
-        Raises:
-            ValueError: a clip's video is damaged.
-        """
-        reused = repaired = encoded = 0
-        texts = {text for item in plan.clips for text in item.texts().values()}
-        for text in sorted(texts)[rank::world]:
-            if not _is_whole(self.text_path(text)):
-                write_safetensors(self.text_path(text), {"text": encoders.encode_text(text)}, {"of": text})
-        for item in plan.clips[rank::world]:
-            path = self.clip_path(item)
-            if _is_whole(path):
-                reused += 1
-                done(0)
-                continue
-            repaired += path.exists()
-            encoded += not path.exists()
-            pixels = clip_pixels(selection[item.index].video, item)
-            write_safetensors(path, encoders.encode_video(pixels))
-            done(path.stat().st_size)
-        return FilledCache(encoded, reused, repaired)
-
-
-@dataclass(frozen=True, slots=True)
-class FilledCache:
-    """What filling the cache did.
-
-    Attributes:
-        encoded: clips that were not there.
-        reused: clips that were there.
-        repaired: clips whose file was damaged and is now whole.
-    """
-
-    encoded: int
-    reused: int
-    repaired: int
+    def _read(self, name: str) -> dict[str, torch.Tensor]:
+        try:
+            return deserialize(self.store.read(name))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"{self.store.shown(name)} is missing from the cache; run the same command again to encode it"
+            ) from error
+        except SafetensorError as error:
+            raise ValueError(
+                f"{self.store.shown(name)} is cut short or not a safetensors file ({error}); "
+                "run the same command again to encode it anew"
+            ) from error
 
 
 def clip_pixels(video: bytes, item: BucketedClip) -> torch.Tensor:
@@ -200,14 +174,3 @@ def clip_pixels(video: bytes, item: BucketedClip) -> torch.Tensor:
     except ValueError as error:
         raise ValueError(f"clip {item.clip.id} cannot be decoded: {error}") from error
     return fit(frames, item.bucket.height, item.bucket.width)
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether a cache file is there and as long as its header says; safetensors checks that on opening."""
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(path, framework="pt"):
-            return True
-    except Exception:
-        return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.terminal import print_table
 from emovid_models.remote.wan.inputs import check_frames, check_size
 from emovid_models.remote.wan.lora import target_names
 from emovid_models.wan.encode import (
@@ -151,10 +152,21 @@ def estimate_disk(plan: CachePlan, base: BaseOutline) -> int:
         count * (videos * math.prod(base.latent_shape(bucket)) + image)
         for bucket, count in plan.buckets().items()
     )
-    texts = sorted({text for item in plan.clips for text in item.texts().values()})
-    tokens = base.tokenizer(texts, truncation=True, max_length=TEXT_LENGTH).input_ids
-    numbers += sum(map(len, tokens)) * base.transformer.config.text_dim
+    texts = _different(text for item in plan.clips for text in item.texts().values())
+    while some := list(islice(texts, 1000)):
+        tokens = base.tokenizer(some, truncation=True, max_length=TEXT_LENGTH).input_ids
+        numbers += sum(map(len, tokens)) * base.transformer.config.text_dim
     return numbers * STORED.itemsize
+
+
+def _different(texts: Iterable[str]) -> Iterator[str]:
+    """Each text once; what is kept of those that were seen does not grow with their length."""
+    seen: set[bytes] = set()
+    for text in texts:
+        digest = hashlib.sha256(text.encode()).digest()[:16]
+        if digest not in seen:
+            seen.add(digest)
+            yield text
 
 
 def estimate_memory(
@@ -184,29 +196,3 @@ def estimate_memory(
     kept = config.num_layers * (tokens * width * 2 if checkpointing else block)
     weights = sum(parameter.numel() for parameter in base.transformer.parameters())
     return weights * 2 + adapter * 16 + kept + block
-
-
-def print_plan(
-    plan: CachePlan, base: BaseOutline, *, rank: int, batch_size: int, checkpointing: bool
-) -> None:
-    """Print where the clips go and what that costs.
-
-    Args:
-        plan: the clips.
-        base: the model.
-        rank: of the LoRA.
-        batch_size: clips a batch.
-        checkpointing: as for `estimate_memory`.
-    """
-    rows: list[tuple[object, ...]] = []
-    for bucket, count in plan.buckets().items():
-        memory = estimate_memory(base, bucket, rank=rank, batch_size=batch_size, checkpointing=checkpointing)
-        shape = "x".join(map(str, base.latent_shape(bucket)))
-        rows.append(
-            (bucket.frames, f"{bucket.width}x{bucket.height}", count, shape, round(memory / 2**30, 1))
-        )
-    print_table("Buckets", ("frames", "size", "clips", "latents", "GPU memory, about GiB"), rows)
-    print(
-        f"{len(plan.clips)} clips, {len(plan.dropped)} dropped as too short, {plan.enlarged} enlarged; "
-        f"the cache takes about {estimate_disk(plan, base) / 2**20:.1f} MiB"
-    )

@@ -2,13 +2,15 @@
 
 Everything random in a step (which clips, which noise, which time, which part of the text) is a function of
 the seed and of the step's number. So a run that goes on from a checkpoint takes the same steps as one that
-was never interrupted, and two processes with one clip each take the same steps as one process with two.
+was never interrupted, and two processes take the same steps as one that accumulates two batches. A batch of
+two clips is another matter: they share a bucket, and other noise is drawn for them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,10 @@ from emovid_models.wan.checkpoints import (
     save_checkpoint,
 )
 from emovid_models.wan.encode import BaseOutline, Encoders, dtype_option, transformer_input
+from emovid_models.wan.encode_stage import FilledCache, fill_cache
 from emovid_models.wan.lora_settings import LoraSettings
-from emovid_models.wan.plan import CachePlan, plan_cache, print_plan
+from emovid_models.wan.plan import CachePlan, plan_cache
+from emovid_models.wan.shares import Shares
 from emovid_models.wan.validation import ValidationVideos
 
 COMFYUI_NAME = "comfyui_lora_weights.safetensors"
@@ -48,26 +52,45 @@ TIMESTEPS = 1000
 """The transformer is told the noise level on this scale."""
 
 
-def train_lora(settings: LoraSettings) -> Path:
+def train_lora(
+    settings: LoraSettings,
+    *,
+    workers: int = 1,
+    progress: bool = True,
+    on_plan: Callable[[CachePlan, BaseOutline], None] = lambda plan, base: None,
+    on_cache: Callable[[FilledCache], None] = lambda filled: None,
+) -> Path:
     """Train a LoRA, or go on with one.
 
     Args:
         settings: see `LoraSettings`.
+        workers: processes that fill the cache; 1 is this one. Under `accelerate launch` each process fills
+            its share, and there are no others.
+        progress: show progress on stderr.
+        on_plan: told of the plan before anything heavy is loaded, in the main process.
+        on_cache: told of what was encoded, in the main process.
 
     Returns:
         The path of ``pytorch_lora_weights.safetensors`` in the output folder.
 
     Raises:
         ValueError: settings, data or base do not work, or the output folder holds another run.
+        OSError: a clip cannot be encoded, or the cache cannot be written.
         torch.OutOfMemoryError: the message says which settings to lower.
         KeyboardInterrupt: a signal came; the step was finished and a checkpoint written.
     """
+    if workers < 1:
+        raise ValueError(f"workers {workers} is below 1")
     cuda = torch.cuda.is_available()
     accelerator = Accelerator(
         mixed_precision="bf16" if cuda else "no",
         gradient_accumulation_steps=settings.accumulation,
         cpu=not cuda,
     )
+    if workers > 1 and accelerator.num_processes > 1:
+        raise ValueError(
+            f"workers {workers} is not 1: the run's {accelerator.num_processes} processes fill the cache"
+        )
     main = accelerator.is_main_process
     out = Path(settings.out)
     start, checkpoint = find_checkpoint(out, settings)
@@ -75,23 +98,39 @@ def train_lora(settings: LoraSettings) -> Path:
     # The plan and the cache. Afterwards the encoders are gone, unless there is no cache.
     base = BaseOutline.read(settings.base, settings.task, settings.base_revision)
     selection = select(settings.data, split=settings.split, content_type=settings.content_type)
-    plan = plan_training(settings, base, selection, show=main)
-    cache = LatentCache(Path(settings.cache or out / "cache") / base.fingerprint())
-    source: SampleSource = cache
+    plan = plan_training(settings, base, selection)
+    if main:
+        on_plan(plan, base)
+    source: SampleSource
+    encoders: Encoders | None = None
     preview: ValidationVideos | None = None
-    complete = settings.use_cache and cache.is_complete(plan)
-    if settings.validate_every or not complete:
-        encoders = Encoders.load(base, accelerator.device)
-        if not settings.use_cache:
-            source = EncodedOnTheFly(selection, encoders)
-        elif not complete:
-            fill_cache(plan, selection, encoders, cache, accelerator)
+    if settings.use_cache:
+        place = settings.cache or str(out / "cache")
+        shares = Shares.begin(Store.at(place), accelerator)
         if settings.validate_every:
-            preview = ValidationVideos(settings, encoders, plan, selection)
-        del encoders
-    if complete and main:
-        print(f"cache {cache.folder}: complete, the encoders are not needed")
-    accelerator.wait_for_everyone()
+            encoders = Encoders.load(base, accelerator.device)
+        source = cache = LatentCache.at(place, base)
+        filled = fill_cache(
+            cache,
+            plan,
+            selection,
+            base,
+            shares=shares,
+            workers=workers,
+            device=accelerator.device,
+            encoders=encoders,
+            progress=progress and main,
+        )
+        accelerator.wait_for_everyone()
+        if main:
+            shares.clear()
+            on_cache(filled)
+    else:
+        encoders = Encoders.load(base, accelerator.device)
+        source = EncodedOnTheFly(selection, encoders)
+    if settings.validate_every and encoders is not None:
+        preview = ValidationVideos(settings, encoders, plan, selection)
+    del encoders
     if cuda:
         torch.cuda.empty_cache()
 
@@ -126,7 +165,7 @@ def train_lora(settings: LoraSettings) -> Path:
 
     with (
         interruption(accelerator.num_processes) as interrupted,
-        Progress(settings.steps - start, unit="steps", title="training", enabled=main) as progress,
+        Progress(settings.steps - start, unit="steps", title="training", enabled=progress and main) as bar,
         StepLog(out / "log.jsonl", start, enabled=main) as log,
     ):
         for step in range(start, settings.steps):
@@ -157,7 +196,7 @@ def train_lora(settings: LoraSettings) -> Path:
                 losses.append(loss.detach())
             mean = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
             log.write(step=step, loss=mean, lr=group["lr"], seconds=time.perf_counter() - began)
-            progress.update()
+            bar.update()
 
             done = step + 1
             if main and (done % settings.checkpoint_every == 0 or interrupted() or done == settings.steps):
@@ -257,11 +296,9 @@ def dataset_revision(data: str) -> str:
     return hashlib.sha256(read_manifest(Store.find(data)).to_json().encode()).hexdigest()
 
 
-def plan_training(
-    settings: LoraSettings, base: BaseOutline, selection: Selection, *, show: bool = True
-) -> CachePlan:
-    """Assign the clips to buckets that this base can hold, and print that."""
-    plan = plan_cache(
+def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selection) -> CachePlan:
+    """Assign the clips to buckets that this base can hold."""
+    return plan_cache(
         selection.clips,
         height=settings.height,
         width=settings.width,
@@ -269,34 +306,6 @@ def plan_training(
         min_frames=settings.min_frames,
         multiple=base.multiple,
     )
-    if show:
-        print_plan(
-            plan,
-            base,
-            rank=settings.rank,
-            batch_size=settings.batch_size,
-            checkpointing=settings.checkpointing,
-        )
-    return plan
-
-
-def fill_cache(
-    plan: CachePlan,
-    selection: Selection,
-    encoders: Encoders,
-    cache: LatentCache,
-    accelerator: Accelerator,
-) -> None:
-    """Encode what is missing, each process its share, and say what was done."""
-    rank, world = accelerator.process_index, accelerator.num_processes
-    main = accelerator.is_main_process
-    with Progress(len(plan.clips[rank::world]), unit="clips", title="encoding", enabled=main) as progress:
-        filled = cache.fill(
-            plan, selection, encoders, rank=rank, world=world, done=lambda size: progress.update(size=size)
-        )
-    if main:
-        repaired = f", {filled.repaired} damaged ones encoded again" if filled.repaired else ""
-        print(f"cache {cache.folder}: {filled.encoded} clips encoded, {filled.reused} reused{repaired}")
 
 
 def make_optimizer(settings: LoraSettings, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

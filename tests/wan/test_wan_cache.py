@@ -14,9 +14,12 @@ from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from safetensors.torch import load, load_file
 
+from emovid_dataset.engine import Serial, run_stage
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.loading import Selection, select
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.store import Store
+from emovid_models.cli.train_lora import print_plan
 from emovid_models.wan.cache import EncodedOnTheFly, LatentCache, clip_pixels
 from emovid_models.wan.encode import (
     TEXT_LENGTH,
@@ -28,7 +31,8 @@ from emovid_models.wan.encode import (
     frame_indices,
     transformer_input,
 )
-from emovid_models.wan.plan import CachePlan, bucket_sizes, estimate_disk, plan_cache, print_plan
+from emovid_models.wan.encode_stage import EncodePart, EncodeStage, FilledCache, fill_cache
+from emovid_models.wan.plan import CachePlan, bucket_sizes, estimate_disk, plan_cache
 
 SMALL = {"height": 32, "width": 64, "max_frames": 9}
 
@@ -47,6 +51,10 @@ def encoders(request: pytest.FixtureRequest, t2v_base: Path, i2v_base: Path) -> 
 @pytest.fixture(scope="module")
 def plan(clips: Selection) -> CachePlan:
     return plan_cache(clips.clips, **SMALL)
+
+
+def fill(cache: LatentCache, plan: CachePlan, clips: Selection, encoders: Encoders) -> FilledCache:
+    return fill_cache(cache, plan, clips, encoders.outline, encoders=encoders)
 
 
 def test_every_clip_of_the_miniature_has_a_bucket_that_it_fills(mini_build: Path) -> None:
@@ -183,52 +191,96 @@ def test_i2v_conditions_are_what_the_stock_pipeline_feeds(
 def test_cached_and_uncached_samples_are_equal_and_a_second_run_encodes_nothing(
     encoders: Encoders, clips: Selection, plan: CachePlan, tmp_path: Path
 ) -> None:
-    cache, fly = LatentCache(tmp_path), EncodedOnTheFly(clips, encoders)
-    filled = cache.fill(plan, clips, encoders)
+    cache, fly = LatentCache(Store.at(tmp_path)), EncodedOnTheFly(clips, encoders)
+    filled = fill(cache, plan, clips, encoders)
     assert (filled.encoded, filled.reused, filled.repaired) == (len(plan.clips), 0, 0)
     for item, variant in zip(plan.clips, VARIANTS * 2, strict=True):
         cached, fresh = cache.load(item, variant), fly.load(item, variant)
         for name in ("latents", "text", "condition", "image"):
             left, right = getattr(cached, name), getattr(fresh, name)
             assert (left is None and right is None) or torch.equal(left, right)
-    assert cache.fill(plan, clips, encoders).reused == len(plan.clips)
+    # No base is there to load encoders of.
+    absent = replace(encoders.outline, name="absent")
+    assert fill_cache(cache, plan, clips, absent).reused == len(plan.clips)
 
 
 def test_a_half_written_cache_is_completed(
     t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path
 ) -> None:
     encoders = Encoders.load(BaseOutline.read(t2v_base, "t2v"))
-    cache = LatentCache(tmp_path)
-    cache.fill(plan, clips, encoders)
-    cut, gone = (cache.clip_path(item) for item in plan.clips[:2])
-    text = cache.text_path(plan.clips[0].texts()["whole"])
+    cache = LatentCache(Store.at(tmp_path))
+    fill(cache, plan, clips, encoders)
+    cut, gone = (tmp_path / cache.clip_name(item) for item in plan.clips[:2])
+    text = tmp_path / cache.text_name(plan.clips[0].texts()["whole"])
     whole = {path: load(path.read_bytes()) for path in (cut, gone, text)}
     for path in (cut, text):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     gone.unlink()
-    with pytest.raises(ValueError, match=f"{cut.name} is cut short or no safetensors file"):
+    with pytest.raises(ValueError, match=f"{cut.name} is cut short or not a safetensors file"):
         cache.load(plan.clips[0], "empty")
     with pytest.raises(ValueError, match=f"{gone.name} is missing from the cache; run the"):
         cache.load(plan.clips[1], "empty")
-    filled = cache.fill(plan, clips, encoders)
+    filled = fill(cache, plan, clips, encoders)
     assert (filled.encoded, filled.reused, filled.repaired) == (1, len(plan.clips) - 2, 1)
     for path, tensors in whole.items():
         assert all(torch.equal(tensor, tensors[name]) for name, tensor in load_file(path).items())
 
 
-def test_processes_share_the_work(t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path) -> None:
+def test_another_selection_uses_what_is_there(
+    t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path
+) -> None:
     encoders = Encoders.load(BaseOutline.read(t2v_base, "t2v"))
-    cache = LatentCache(tmp_path)
-    done = [cache.fill(plan, clips, encoders, rank=rank, world=3).encoded for rank in range(3)]
+    cache = LatentCache(Store.at(tmp_path))
+    some = replace(plan, clips=plan.clips[1:6:2])
+    assert fill(cache, some, clips, encoders) == FilledCache(str(tmp_path), 3, 0, 0)
+    assert fill(cache, plan, clips, encoders) == FilledCache(str(tmp_path), len(plan.clips) - 3, 3, 0)
+
+
+def test_processes_share_the_work(t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path) -> None:
+    base = BaseOutline.read(t2v_base, "t2v")
+    encoders, store = Encoders.load(base), Store.at(tmp_path)
+    stages = [
+        EncodeStage(plan, clips, base, run="one", encoders=encoders, rank=rank, world=3) for rank in range(3)
+    ]
+    done = [run_stage(stage, store, executor=Serial(), progress=False).done for stage in stages]
     assert sum(done) == len(plan.clips) and max(done) - min(done) <= 1
-    assert cache.fill(plan, clips, encoders).reused == len(plan.clips)
+    whole = EncodeStage(plan, clips, base, run="one")
+    assert FilledCache.of(whole, store) == FilledCache(str(tmp_path), len(plan.clips), 0, 0)
+
+
+def test_worker_processes_encode_the_same(
+    i2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path
+) -> None:
+    base = BaseOutline.read(i2v_base, "i2v")
+    caches = [LatentCache(Store.at(tmp_path / name)) for name in ("here", "workers")]
+    fill(caches[0], plan, clips, Encoders.load(base))
+    filled = fill_cache(caches[1], plan, clips, base, workers=2)
+    assert (filled.encoded, filled.reused, filled.repaired) == (len(plan.clips), 0, 0)
+    for item, variant in zip(plan.clips, VARIANTS * 2, strict=True):
+        here, there = (cache.load(item, variant) for cache in caches)
+        for name in ("latents", "text", "condition", "image"):
+            assert torch.allclose(getattr(here, name), getattr(there, name), atol=1e-2)
+
+
+def test_a_part_is_divided_down_to_single_clips_with_their_own_videos(
+    clips: Selection, plan: CachePlan
+) -> None:
+    part = EncodePart.of(plan.clips[2:7], clips)
+    pieces = [part]
+    while any(piece.halves() for piece in pieces):
+        pieces = [half for piece in pieces for half in piece.halves() or (piece,)]
+    assert [piece.clips for piece in pieces] == [(item,) for item in plan.clips[2:7]]
+    for whole in (part, *pieces):
+        assert [whole.video(item) for item in whole.clips] == [
+            clips[item.index].video for item in whole.clips
+        ]
+    assert len({piece.key for piece in (part, *pieces)}) == 6
 
 
 def test_the_plan_knows_the_size_of_the_cache(
     encoders: Encoders, clips: Selection, plan: CachePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cache = LatentCache(tmp_path)
-    cache.fill(plan, clips, encoders)
+    fill(LatentCache(Store.at(tmp_path)), plan, clips, encoders)
     tensors = [load_file(path) for path in tmp_path.rglob("*.safetensors")]
     stored = sum(tensor.nbytes for file in tensors for tensor in file.values())
     assert estimate_disk(plan, encoders.outline) == stored

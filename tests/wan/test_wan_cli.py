@@ -47,6 +47,8 @@ def test_train_then_generate(mini_build: Path, t2v_base: Path, tmp_path: Path) -
         "steps": 2,
         "bytes": (lora / WEIGHT_NAME).stat().st_size,
     }
+    assert "2 clips, 0 dropped" in trained.stderr and "2 clips encoded, 0 reused" in trained.stderr
+    assert "steps/s" not in trained.stderr, "no progress beside JSON"
     assert (lora / "comfyui_lora_weights.safetensors").is_file()
 
     ask = ("generate", "a cat on a roof", "--model", t2v_base, "--lora", lora, "--out", out, *SMALL)

@@ -177,13 +177,13 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / WEIGHT_NAME
     write_lora(path, with_adapter(tiny_transformer()), FACTS)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="is cut short or no safetensors file"):
+    with pytest.raises(ValueError, match="is cut short or not a safetensors file"):
         EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path)
 
 
 def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
     torch.save({"transformer.blocks.0.attn1.to_q.lora_A.weight": torch.zeros(4, 24)}, tmp_path / "lora.bin")
-    with pytest.raises(ValueError, match="no safetensors file"):
+    with pytest.raises(ValueError, match="not a safetensors file"):
         EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path, weight_name="lora.bin")
 
 

@@ -150,11 +150,15 @@ def test_draws_have_the_shares_and_the_distribution_asked_for(settings: LoraSett
 
 
 def test_the_lora_of_a_run_loads_in_the_stock_pipeline_and_changes_its_output(
-    settings: LoraSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: LoraSettings, tmp_path: Path
 ) -> None:
-    path = train_lora(replace(settings, out=str(tmp_path), comfyui=True))
-    printed = capsys.readouterr().out
-    assert "2 clips, 0 dropped as too short" in printed and "2 clips encoded" in printed
+    told: list[Any] = []
+    path = train_lora(
+        replace(settings, out=str(tmp_path), comfyui=True),
+        on_plan=lambda plan, base: told.append((len(plan.clips), len(plan.dropped), base.task)),
+        on_cache=lambda filled: told.append(filled.encoded),
+    )
+    assert told == [(2, 0, "t2v"), 2]
     facts = read_facts(path)
     assert facts is not None and (facts.wording, facts.task, facts.base, facts.steps) == (
         "1",

@@ -121,8 +121,7 @@ def write_safetensors(
     Raises:
         OSError: it could not be written; what stood at `path` before still stands there.
     """
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = _in_order(serialize(stored, {**(header or {}), "format": "pt"}))
+    data = safetensors_bytes(tensors, header)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -134,6 +133,17 @@ def write_safetensors(
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def safetensors_bytes(tensors: Mapping[str, torch.Tensor], header: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of a safetensors file; the same contents give the same bytes.
+
+    Args:
+        tensors: by name.
+        header: strings for the file's header.
+    """
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return _in_order(serialize(stored, {**(header or {}), "format": "pt"}))
 
 
 def _in_order(data: bytes) -> bytes:
@@ -153,13 +163,13 @@ def read_header(path: Path) -> dict[str, str]:
         path: the file.
 
     Raises:
-        ValueError: the file is cut short or no safetensors file.
+        ValueError: the file is cut short or not a safetensors file.
     """
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except SafetensorError as error:
-        raise ValueError(f"{path} is cut short or no safetensors file ({error})") from error
+        raise ValueError(f"{path} is cut short or not a safetensors file ({error})") from error
 
 
 def read_facts(path: Path) -> LoraFacts | None:
@@ -172,7 +182,7 @@ def read_facts(path: Path) -> LoraFacts | None:
         The facts, or None for a LoRA that was not trained with this package.
 
     Raises:
-        ValueError: the file is cut short or no safetensors file.
+        ValueError: the file is cut short or not a safetensors file.
     """
     stored = read_header(path).get(FACTS_KEY)
     if stored is None:
