@@ -120,7 +120,7 @@ def large_report(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     folder.mkdir()
     manifest = read_manifest(mini_build)
     shards = tuple(replace(shard, samples=shard.samples * times) for shard in manifest.shards)
-    replace(manifest, shards=shards).write(folder)
+    (folder / "manifest.json").write_text(replace(manifest, shards=shards).to_json(), encoding="utf-8")
     shutil.copy(mini_build / "rejected.jsonl", folder)
     for source in mini_build.glob("metadata/*/*.parquet"):
         rows = pyarrow.parquet.read_table(io.BytesIO(source.read_bytes()))
