@@ -92,7 +92,7 @@ def root_to_write(place: str | os.PathLike[str]) -> str:
         return text.rstrip("/")
     if scheme:
         raise ValueError(f"nothing can be written to {shown}; a folder, s3://, gs:// and az:// will do")
-    lost = re.match(r"(\w+):/", text)
+    lost = re.match(r"(\w+):(/|$)", text)
     if lost and _is_known(lost[1]):
         raise ValueError(f"{shown} looks like a URL that has lost a slash; write ./{shown} for a folder")
     if not text or "\0" in text:

@@ -73,6 +73,18 @@ def is_being_written(path: Path) -> bool:
     return False
 
 
+def disk_entries(folder: Path, follow: bool) -> set[str]:
+    """What lies in a folder: regular files, and folders with a slash at their end; links too if `follow`."""
+    entries = set()
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=follow):
+                entries.add(entry.name + "/")
+            elif entry.is_file(follow_symlinks=follow):
+                entries.add(entry.name)
+    return entries
+
+
 def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # some file systems cannot
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -33,6 +33,18 @@ def files_at(root: str, token: str | bool | None) -> tuple[AbstractFileSystem, s
     return files, place.rstrip("/")
 
 
+def remote_entries(files: AbstractFileSystem, folder: str) -> set[str]:
+    """What lies in a folder: files, and folders with a slash at their end."""
+    found = files.ls(folder, detail=True)
+    below = [(entry["name"].removeprefix(f"{folder}/"), entry) for entry in found if entry["name"] != folder]
+    # A bucket can hold a key such as "a//b", which no name of ours reaches.
+    return {
+        f"{name}/" if entry["type"] == "directory" else name
+        for name, entry in below
+        if name and "/" not in name
+    }
+
+
 @contextmanager
 def one_line_errors(shown: str, done: str, token: str | bool | None) -> Iterator[None]:
     """Turn any error of a file system into one line that names the file and shows no credential.

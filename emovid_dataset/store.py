@@ -21,9 +21,9 @@ from urllib.parse import quote
 
 from emovid_dataset._address import BUCKETS, HTTP, HUB, root_to_read, root_to_write, scheme_of
 from emovid_dataset._credentials import without_credentials
-from emovid_dataset._disk import is_being_written, is_temporary, placed_whole, written_whole
+from emovid_dataset._disk import disk_entries, is_being_written, is_temporary, placed_whole, written_whole
 from emovid_dataset._lease import BusyError, Lease, hold_object, hold_on_disk
-from emovid_dataset._remote import Reader, files_at, one_line_errors
+from emovid_dataset._remote import Reader, files_at, one_line_errors, remote_entries
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -404,7 +404,7 @@ class Store:
             entries = self._remote_entries(prefix)
         else:
             real = os.path.realpath(self.folder / prefix)
-            entries = set() if real in above else _disk_entries(self.folder / prefix, follow)
+            entries = set() if real in above else disk_entries(self.folder / prefix, follow)
             above = (*above, real)
         for entry in sorted(entries):
             name = f"{prefix}/{entry}" if prefix else entry
@@ -418,31 +418,11 @@ class Store:
             raise OSError(f"{self.name} cannot be listed: http has no listings")
         shown = self.shown(prefix) if prefix else self.name
         with suppress(FileNotFoundError), self._one_line_errors(shown, "listed"):
-            files, folder = self._place(prefix) if prefix else self._files()
-            found = files.ls(folder, detail=True)
-            below = [(e["name"].removeprefix(f"{folder}/"), e["type"]) for e in found if e["name"] != folder]
-            # A bucket can hold a key such as "a//b", which no name of ours reaches.
-            return {
-                f"{name}/" if kind == "directory" else name
-                for name, kind in below
-                if name and "/" not in name
-            }
+            return remote_entries(*(self._place(prefix) if prefix else self._files()))
         return set()
 
     def _one_line_errors(self, shown: str, done: str) -> AbstractContextManager[None]:
         return one_line_errors(shown, done, self.token)
-
-
-def _disk_entries(folder: Path, follow: bool) -> set[str]:
-    """What lies in a folder: regular files, and folders with a slash at their end."""
-    entries = set()
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
-        for entry in found:
-            if entry.is_dir(follow_symlinks=follow):
-                entries.add(entry.name + "/")
-            elif entry.is_file(follow_symlinks=follow):
-                entries.add(entry.name)
-    return entries
 
 
 def store_of(place: str | os.PathLike[str]) -> tuple[Store, str]:
@@ -455,8 +435,8 @@ def store_of(place: str | os.PathLike[str]) -> tuple[Store, str]:
         ValueError: nothing can be written there.
     """
     text = os.fspath(place)
-    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(os.path.abspath(text))
-    return Store.at(folder), name
+    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(text)
+    return Store.at(folder or os.curdir), name
 
 
 def write_file(place: str | os.PathLike[str], data: bytes) -> None:

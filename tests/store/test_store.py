@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from emovid_dataset.store import Store, is_temporary
+from emovid_dataset.store import Store, is_temporary, store_of, write_file
 
 BAD_NAMES = [
     "",
@@ -117,6 +117,45 @@ def test_a_created_file_is_whole_or_absent(store: Store) -> None:
     assert list(store.list()) == ["a/b.tar", "a/closed"]
     if store.folder:
         assert sorted(path.name for path in store.folder.rglob("*")) == ["a", "b.tar", "closed"]
+
+
+def test_a_file_created_by_its_path_is_whole_or_absent(store: Store) -> None:
+    """The path may be opened again and again, and even be replaced."""
+    with store.create_local("a/x.mp4") as path:
+        path.write_bytes(b"first")
+        with path.open("r+b") as file:
+            file.write(b"F")
+        assert not store.exists("a/x.mp4") and list(store.list()) == []
+    assert store.read("a/x.mp4") == b"First" and not path.exists()
+    with pytest.raises(KeyboardInterrupt), store.create_local("a/x.mp4") as path:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert store.read("a/x.mp4") == b"First" and not path.exists()
+    with store.create_local("a/empty"):
+        pass
+    assert store.read("a/empty") == b""
+    for name in ("../x", "a/.x.tmp"):
+        with pytest.raises(ValueError), store.create_local(name):
+            pass
+    assert list(store.list()) == ["a/empty", "a/x.mp4"]
+
+
+def test_one_file_is_written_by_its_own_address(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_file(store.url("a/b.json"), b"{}")
+    assert store.read("a/b.json") == b"{}" and store_of(store.url("a/b")) == (Store(store.url("a")), "b")
+    if store.folder:
+        store.folder.joinpath("work").mkdir()
+        monkeypatch.chdir(store.folder / "work")
+        write_file("here", b"x")
+        write_file(Path("../there"), b"x")
+        assert list(store.list()) == ["a/b.json", "there", "work/here"]
+    monkeypatch.chdir(tmp_path)
+    for place in ("s3://bucket", "http://host/x/y", Path("s3://bucket/x"), Path("s3://x"), "", "x/..", "x/"):
+        with pytest.raises(ValueError):
+            write_file(place, b"x")
+    assert set(os.listdir()) <= {"build"}
 
 
 def test_local_is_a_file_with_the_same_suffix(store: Store) -> None:
