@@ -94,7 +94,8 @@ def read_picture(path: Path) -> np.ndarray:
     """Frames of an animated emoji on white, uint8 [NUM_FRAMES, PICTURE_SIZE, PICTURE_SIZE, 3]."""
     frames: dict[int, np.ndarray] = {}
     with Image.open(path) as image:
-        indices = np.round(np.linspace(0, image.n_frames - 1, NUM_FRAMES)).astype(int).tolist()
+        count = image.n_frames  # type: ignore[attr-defined]
+        indices = np.round(np.linspace(0, count - 1, NUM_FRAMES)).astype(int).tolist()
         for index in sorted(set(indices)):
             image.seek(index)
             picture = image.convert("RGBA")

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffusers import (
-    AutoencoderKLWan,
-    UniPCMultistepScheduler,
-    WanImageToVideoPipeline,
-    WanPipeline,
-    WanTransformer3DModel,
-)
-from transformers import T5TokenizerFast, UMT5EncoderModel
+from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from transformers import T5Tokenizer, UMT5EncoderModel
 
 LATENT_CHANNELS = 16
 
@@ -49,7 +45,7 @@ def save_base(
     folder: Path,
     *,
     vae: AutoencoderKLWan,
-    tokenizer: T5TokenizerFast,
+    tokenizer: T5Tokenizer,
     text_encoder: UMT5EncoderModel,
     transformer: WanTransformer3DModel,
     shift: float,

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from emovid_models.remote.wan.conditioning import MOODS, STYLES, conditioning_text
 from emovid_models.wan.encode import TEXT_LENGTH
@@ -18,7 +18,7 @@ from tools.mini_wan.base import WanSize
 from tools.mini_wan.captions import SUBJECTS, TEMPLATES, specific_subject, subject_of
 
 
-def new_tokenizer(texts: Iterable[str]) -> T5TokenizerFast:
+def new_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
     """A Unigram tokenizer: every word of the texts is a piece, any other word is spelt in letters.
 
     Args:
@@ -31,7 +31,7 @@ def new_tokenizer(texts: Iterable[str]) -> T5TokenizerFast:
     pieces += [(word, math.log(count / total)) for word, count in words.items()]
     letters = [chr(code) for code in range(33, 127)]
     pieces += [(letter, -12.0) for letter in letters if letter not in words]
-    return T5TokenizerFast(vocab=pieces, extra_ids=0)
+    return T5Tokenizer(vocab=pieces, extra_ids=0)
 
 
 def known_texts(stems: Iterable[str]) -> list[str]:
@@ -69,7 +69,7 @@ class TextEmbeddings:
         encoder: of the base.
     """
 
-    def __init__(self, tokenizer: T5TokenizerFast, encoder: UMT5EncoderModel) -> None:
+    def __init__(self, tokenizer: T5Tokenizer, encoder: UMT5EncoderModel) -> None:
         self.tokenizer, self.encoder = tokenizer, encoder
         self.of = lru_cache(maxsize=None)(self._embed)
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import WanTransformer3DModel
-from diffusers.models.transformers.transformer_wan import WanAttnProcessor
+from diffusers.models.transformers.transformer_wan import WanAttnProcessor, WanTransformer3DModel
 from diffusers.training_utils import EMAModel
 
 from emovid_models.wan.encode import transformer_input
@@ -90,7 +89,8 @@ def train_transformer(
     """
     weights = clip_weights(stems)
     attention = PackedAttention()
-    for block in transformer.blocks:
+    blocks: Any = transformer.blocks
+    for block in blocks:
         block.attn2.set_processor(attention)
     ema = EMAModel(transformer.parameters(), decay=0.997, use_ema_warmup=True, power=0.75)
 
@@ -124,5 +124,5 @@ def train_transformer(
 
     train("base", transformer, schedule, loss_of, checkpoint, ema=ema)
     ema.copy_to(transformer.parameters())
-    for block in transformer.blocks:
+    for block in blocks:
         block.attn2.set_processor(WanAttnProcessor())

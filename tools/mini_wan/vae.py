@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
 from tools.mini_wan.base import LATENT_CHANNELS, WanSize
 from tools.mini_wan.clips import FRAMES, EmojiClips, clip_weights

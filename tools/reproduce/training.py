@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from transformers import AutoTokenizer, UMT5EncoderModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from transformers import T5Tokenizer, UMT5EncoderModel
 
 from emovid_dataset.read.loading import select
 from emovid_dataset.store import write_file
@@ -83,7 +84,7 @@ def _train_base(run: Run, task: str) -> list[Path]:
         transformer = new_transformer(settings.size, settings.seed)
     else:
         base = run.model("wan-t2v")
-        tokenizer = AutoTokenizer.from_pretrained(base, subfolder="tokenizer")
+        tokenizer = T5Tokenizer.from_pretrained(base, subfolder="tokenizer")
         encoder = UMT5EncoderModel.from_pretrained(base, subfolder="text_encoder")
         transformer = widen_for_images(
             WanTransformer3DModel.from_pretrained(base, subfolder="transformer"), settings.size

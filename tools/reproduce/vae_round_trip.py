@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 import typer
-from diffusers import AutoencoderKLWan
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
 from emovid_dataset.read.loading import select
 from emovid_dataset.store import write_file
