@@ -23,13 +23,13 @@ class Progress:
         unit: the plural name of a unit, such as "clips".
         title: what is being done.
         every: seconds between plain lines.
-        enabled: False prints nothing.
+        enabled: False prints nothing, from the first moment to the last.
     """
 
     def __init__(
         self, total: int | None, *, unit: str, title: str, every: float = 10.0, enabled: bool = True
     ) -> None:
-        self.total, self.unit, self.title, self.every, self.enabled = total, unit, title, every, enabled
+        self.total, self.unit, self.title, self.every, self._enabled = total, unit, title, every, enabled
         self.count = 0
         self.size = 0
         self._start = self._last = time.monotonic()
@@ -46,7 +46,7 @@ class Progress:
             if self.size:
                 elapsed = max(time.monotonic() - self._start, 1e-9)
                 self._bar.set_postfix_str(f"{self.size / elapsed / 1e6:.1f} MB/s", refresh=False)
-        elif self.enabled and time.monotonic() - self._last >= self.every:
+        elif self._enabled and time.monotonic() - self._last >= self.every:
             self._last = time.monotonic()
             print(self._line(), file=sys.stderr, flush=True)
 
@@ -64,7 +64,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self.enabled:
+        elif self._enabled:
             print(self._line(), file=sys.stderr, flush=True)
 
 
@@ -74,7 +74,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     Args:
         title: the caption above the table.
         columns: column headings.
-        rows: one sequence of cells a row, as long as `columns`.
+        rows: one sequence of cells per row, as long as `columns`.
     """
     table = Table(title=title, title_justify="left")
     for index, name in enumerate(columns):

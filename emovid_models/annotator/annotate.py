@@ -139,11 +139,13 @@ class LoadedByName:
         import torch
 
         from emovid_models.annotator.loading import load_annotator
+        from emovid_models.library_bars import library_bars
 
         device = self.device
         if device in (None, "cuda") and torch.cuda.is_available():
             device = f"cuda:{worker % torch.cuda.device_count()}"
-        return load_annotator(self.model, device=device)
+        with library_bars("transformers", shown=False):  # the bars of several workers overwrite each other
+            return load_annotator(self.model, device=device)
 
 
 class AnnotateStage(Stage[AnnotatePart, Any]):

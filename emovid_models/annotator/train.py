@@ -35,6 +35,7 @@ from emovid_models.annotator.calibration import calibration_error, fit_temperatu
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.run_card import readme, run_card
+from emovid_models.library_bars import library_bars
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import RUN_CARD
 from emovid_models.remote.annotator.prompts import END_OF_TURN
@@ -269,7 +270,8 @@ def train_annotator(
         if not len(splits[split]):
             raise ValueError(f"--data {data} has no clip in the split {split!r}")
     set_seed(config.seed)
-    annotator = load_annotator(base, device="cpu", dtype=torch.float32)
+    with library_bars("transformers", shown=progress):
+        annotator = load_annotator(base, device="cpu", dtype=torch.float32)
     model, processor = annotator.model, annotator.processor
     model.config.use_cache = False
     model.model.vision_tower.requires_grad_(config.train_tower)

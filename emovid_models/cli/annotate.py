@@ -61,6 +61,7 @@ def annotate(
     from emovid_models.annotator import relabel
     from emovid_models.annotator.items import find_items
     from emovid_models.annotator.loading import load_annotator
+    from emovid_models.library_bars import library_bars
 
     if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
@@ -69,7 +70,8 @@ def annotate(
     items = find_items(source)
     annotator: Any = work.LoadedByName(model, device)
     if workers == 1:
-        annotator = load_annotator(model, device=device)
+        with library_bars("transformers", shown=not as_json):
+            annotator = load_annotator(model, device=device)
     report = work.annotate(
         items,
         annotator,
@@ -79,10 +81,10 @@ def annotate(
         num_frames=frames,
         caption=caption,
         engine=None if workers == 1 else Processes(workers),
-        progress=True,
+        progress=not as_json,
     )
     if build is not None:
-        relabel.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=True)
+        relabel.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=not as_json)
     counts = Counter(item.emotion for item in report.annotations if item.emotion is not None)
     if as_json:
         outcome = {

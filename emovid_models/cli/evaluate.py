@@ -90,6 +90,7 @@ def evaluate(
 
     need("models", "transformers", "safetensors", "evaluate")
     from emovid_models import evaluation
+    from emovid_models.library_bars import library_bars
     from emovid_models.miniature import is_miniature
     from emovid_models.remote.wan.lora import WEIGHT_NAME
 
@@ -127,6 +128,7 @@ def evaluate(
             seed=seed,
             intensity=intensity,
             offload=offload,
+            progress=not as_json,
             num_frames=frames,
             num_inference_steps=steps,
             guidance_scale=guidance,
@@ -155,7 +157,8 @@ def evaluate(
             },
         }
 
-    judge = evaluation.load_judge(annotator, device=device)
+    with library_bars("transformers", shown=not as_json):
+        judge = evaluation.load_judge(annotator, device=device)
     judged = {
         name: evaluation.judge_videos(
             folder,
@@ -164,7 +167,7 @@ def evaluate(
             out=out if base is None and name == "videos" else out / f"judged-{name}",
             batch_size=batch_size,
             allow_missing=allow_rejected,
-            progress=True,
+            progress=not as_json,
         )
         for name, folder in folders.items()
         if folder is not None
@@ -185,7 +188,12 @@ def evaluate(
         result["comparison"] = evaluation.to_record(comparison)
     if held_out is not None:
         real = evaluation.judge_clips(
-            held_out, judge, split=split, out=out / "judged-real", batch_size=batch_size, progress=True
+            held_out,
+            judge,
+            split=split,
+            out=out / "judged-real",
+            batch_size=batch_size,
+            progress=not as_json,
         )
         result["held_out"] = evaluation.to_record(evaluation.score(real))
         rows.append(evaluation.table_row("real clips, what the annotator reaches", evaluation.score(real)))
@@ -227,6 +235,7 @@ def _generate(
     seed: int,
     intensity: float,
     offload: bool,
+    progress: bool,
     **options: Any,
 ) -> dict[str, Path]:
     """The videos of the base, and of the LoRA on it; one model is in memory at a time."""
@@ -239,6 +248,7 @@ def _generate(
     import torch
 
     from emovid_models.evaluation import generate_videos, generator_identity
+    from emovid_models.library_bars import library_bars
     from emovid_models.wan.generate import load_pipeline
 
     height, width = parse_frame_size(size)
@@ -250,8 +260,8 @@ def _generate(
     tables = {}
     for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
         image = wanted[0].image is not None
-        pipe = load_pipeline(base, image_to_video=image, lora=adapter, offload=offload)
-        pipe.set_progress_bar_config(disable=True)
+        with library_bars("transformers", "diffusers", shown=progress):
+            pipe = load_pipeline(base, image_to_video=image, lora=adapter, offload=offload)
         try:
             tables[name] = generate_videos(
                 pipe,
@@ -260,7 +270,7 @@ def _generate(
                 model=generator_identity(base, pipe, adapter),
                 seed=seed,
                 intensity=intensity,
-                progress=True,
+                progress=progress,
                 height=height,
                 width=width,
                 **options,

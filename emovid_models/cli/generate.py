@@ -82,6 +82,7 @@ def generate(
     need("models", "diffusers", "transformers", "peft", "ftfy")
     import torch
 
+    from emovid_models.library_bars import library_bars
     from emovid_models.wan.generate import Prompt, load_pipeline, read_prompts
     from emovid_models.wan.generate import generate as generate_videos
 
@@ -122,7 +123,8 @@ def generate(
         if item.image is not None and not Path(item.image).is_file():
             raise ValueError(f"image {item.image} is not there")
 
-    pipe = load_pipeline(model, image_to_video=wanted[0].image is not None, lora=lora, offload=offload)
+    with library_bars("transformers", "diffusers", shown=not as_json):
+        pipe = load_pipeline(model, image_to_video=wanted[0].image is not None, lora=lora, offload=offload)
     options: dict[str, Any] = {
         "height": height,
         "width": width,

@@ -66,7 +66,9 @@ def annotator(
         train_tower=train_tower,
         caption=caption,
     )
-    result = train_annotator(data, base, out, config, content_type=content_type, resume=resume, progress=True)
+    result = train_annotator(
+        data, base, out, config, content_type=content_type, resume=resume, progress=not as_json
+    )
     if os.environ.get("RANK", "0") != "0":
         return  # of several processes one prints
     measured = {**asdict(result), "out": str(result.out)}

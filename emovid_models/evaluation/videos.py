@@ -81,6 +81,7 @@ def generate_videos(
             )
     write_file(record, (settings + "\n").encode())
     write_intended(table, wanted)
+    pipe.set_progress_bar_config(disable=True)  # of the steps of each video; ours counts the videos
     with Progress(len(orders), unit="videos", title="Generating", enabled=progress) as bar:
         for _ in generate(pipe, orders, **options):
             bar.update()

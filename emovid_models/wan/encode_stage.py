@@ -28,6 +28,7 @@ from emovid_dataset.engine import (
 )
 from emovid_dataset.read.loading import Selection
 from emovid_dataset.store import Store
+from emovid_models.library_bars import library_bars
 from emovid_models.wan.cache import LatentCache, clip_pixels
 from emovid_models.wan.encode import BaseOutline, Encoders
 from emovid_models.wan.plan import BucketedClip, CachePlan
@@ -138,7 +139,9 @@ class EncodeStage(Stage[EncodePart, Encoders]):
             device = f"cuda:{worker % count}" if count else "cpu"
         if self.threads is not None and torch.device(device).type == "cpu":
             torch.set_num_threads(self.threads)
-        return Encoders.load(BaseOutline.read(self.base, self.task, self.revision), device)
+        # A worker has no plan, and the bars of several workers overwrite each other.
+        with library_bars("transformers", "diffusers", shown=self.plan is not None):
+            return Encoders.load(BaseOutline.read(self.base, self.task, self.revision), device)
 
     def run(self, state: Encoders, part: EncodePart, store: Store) -> Iterator[Record]:
         """Encode what is missing or damaged.
@@ -239,7 +242,7 @@ def fill_cache(
         world=shares.world,
         threads=None if workers == 1 else max(1, usable_cores() // workers),
     )
-    with shares.working():
+    with shares.working(), library_bars("transformers", "diffusers", shown=progress):
         total = sum(part.rows for part in stage.parts(cache.store))
         run_stage(stage, cache.store, executor=executor, progress=progress, total=total)
     shares.wait()

@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from emovid_dataset.read.loading import Selection, select
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
+from emovid_models.library_bars import library_bars
 from emovid_models.remote.wan.conditioning import WORDING_VERSION
 from emovid_models.remote.wan.inputs import is_out_of_memory
 from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, export_comfyui, write_lora
@@ -56,7 +58,7 @@ def train_lora(
     settings: LoraSettings,
     *,
     workers: int = 1,
-    progress: bool = True,
+    progress: bool = False,
     on_plan: Callable[[CachePlan, BaseOutline], None] = lambda plan, base: None,
     on_cache: Callable[[FilledCache], None] = lambda filled: None,
 ) -> Path:
@@ -92,6 +94,7 @@ def train_lora(
             f"workers {workers} is not 1: the run's {accelerator.num_processes} processes fill the cache"
         )
     main = accelerator.is_main_process
+    bars = partial(library_bars, "transformers", "diffusers", shown=progress and main)
     out = Path(settings.out)
     start, checkpoint = find_checkpoint(out, settings)
 
@@ -108,7 +111,8 @@ def train_lora(
         place = settings.cache or str(out / "cache")
         shares = Shares.begin(Store.at(place), accelerator)
         if settings.validate_every:
-            encoders = Encoders.load(base, accelerator.device)
+            with bars():
+                encoders = Encoders.load(base, accelerator.device)
         source = cache = LatentCache.at(place, base)
         filled = fill_cache(
             cache,
@@ -126,7 +130,8 @@ def train_lora(
             shares.clear()
             on_cache(filled)
     else:
-        encoders = Encoders.load(base, accelerator.device)
+        with bars():
+            encoders = Encoders.load(base, accelerator.device)
         source = EncodedOnTheFly(selection, encoders)
     if settings.validate_every and encoders is not None:
         preview = ValidationVideos(settings, encoders, plan, selection)
@@ -137,7 +142,8 @@ def train_lora(
     # The adapter, in float32 over a frozen base.
     set_seed(settings.seed)
     dtype = torch.bfloat16 if cuda else torch.float32
-    transformer = load_transformer(base, dtype)
+    with bars():
+        transformer = load_transformer(base, dtype)
     transformer.requires_grad_(False)
     transformer.add_adapter(
         LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=TARGET_MODULES)  # type: ignore[arg-type]
