@@ -5,7 +5,7 @@ the clip has a caption, the caption's question with the caption.
 
 What augmentation does: mirrors, crops a little, and shifts the frames in time. What it does not do: change
 colours. Brightness, colorfulness and hue go with the emotion (that is why EmoVid stores them for each clip),
-so that a jitter of them would change what the label is about; nor does it turn a clip upside down or cut much
+so jittering them would change what the label is about; nor does it turn a clip upside down or cut much
 of it away, since faces and gestures carry the emotion.
 """
 
@@ -91,7 +91,7 @@ def _mirror_and_crop(frames: np.ndarray, random: np.random.Generator) -> np.ndar
 
 
 class Collator:
-    """Joins conversations to a batch: prompts, answers, labels that are -100 outside of the answers.
+    """Joins conversations to a batch: prompts, answers, labels that are -100 outside the answers.
 
     Args:
         processor: the annotator's.

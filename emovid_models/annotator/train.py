@@ -202,8 +202,8 @@ class _Epoch(TrainerCallback):
 class _EarlyStopping(TrainerCallback):
     """Stops when the evaluations since the best one have used up the patience.
 
-    They are counted in the history that a checkpoint holds, so that a resumed run stops where an undisturbed
-    one does.
+    They are counted in the history that a checkpoint holds, so that a resumed run stops where an
+    uninterrupted one does.
     """
 
     def __init__(self, patience: int) -> None:

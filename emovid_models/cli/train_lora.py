@@ -44,8 +44,8 @@ def lora(
         1, help="Processes that encode, each on a GPU if there is one; under accelerate launch its own do."
     ),
     steps: int = typer.Option(2000, help="Optimizer steps."),
-    batch_size: int = typer.Option(1, help="Clips a batch."),
-    accumulation: int = typer.Option(1, help="Batches a step, on each process."),
+    batch_size: int = typer.Option(1, help="Clips per batch."),
+    accumulation: int = typer.Option(1, help="Batches per step, on each process."),
     learning_rate: float = typer.Option(1e-4, help="Of AdamW."),
     warmup: int = typer.Option(50, help="Steps in which the learning rate rises."),
     rank: int = typer.Option(32, help="Rank of the LoRA."),
@@ -53,7 +53,7 @@ def lora(
     size: str = typer.Option("832x480", help="Main frame size, WIDTHxHEIGHT, multiples of 16."),
     max_frames: int = typer.Option(81, help="Longest bucket, 4k+1."),
     min_frames: int = typer.Option(
-        1, help="Drop clips that are shorter at 16 frames a second; 1 drops none."
+        1, help="Drop clips that are shorter at 16 frames per second; 1 drops none."
     ),
     emotion_dropout: float = typer.Option(0.1, help="Share of samples that keep only the caption."),
     caption_dropout: float = typer.Option(0.1, help="Share of samples that keep only the emotion."),

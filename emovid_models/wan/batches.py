@@ -55,7 +55,7 @@ class Batches:
 
     Args:
         plan: the clips.
-        batch_size: clips a batch; the last batch of a bucket may be smaller.
+        batch_size: clips per batch; the last batch of a bucket may be smaller.
         seed: of the order.
     """
 

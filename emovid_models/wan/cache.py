@@ -150,7 +150,7 @@ class LatentCache:
         except SafetensorError as error:
             raise ValueError(
                 f"{self.store.shown(name)} is cut short or not a safetensors file ({error}); "
-                "run the same command again to encode it anew"
+                "run the same command again to encode it"
             ) from error
 
 

@@ -33,7 +33,7 @@ NUMBERS_KEY = "numbers"
 
 
 def find_checkpoint(out: Path, settings: LoraSettings) -> tuple[int, Path | None]:
-    """Find where to go on.
+    """Find where a run goes on.
 
     Args:
         out: the output folder.
@@ -68,12 +68,12 @@ def save_checkpoint(
     optimizer: Any,
     facts: LoraFacts,
 ) -> None:
-    """Write LoRA and optimizer; the folder gets its name when both are complete. Two are kept.
+    """Write LoRA and optimizer; the folder gets its name when both are complete. The last two are kept.
 
     Args:
         out: the output folder.
         step: steps done.
-        settings: stored beside, to refuse going on with others.
+        settings: stored beside, so that a run with others is refused.
         transformer: carries the adapter.
         optimizer: of its parameters.
         facts: for the LoRA's header.
@@ -138,7 +138,7 @@ def interruption(processes: int) -> Iterator[Any]:
 
 
 class StepLog:
-    """One line of JSON a step; lines of steps that are taken again are replaced.
+    """One line of JSON per step; lines of steps that are repeated are replaced.
 
     Args:
         path: the file.

@@ -117,7 +117,7 @@ def frame_indices(num_frames: int, fps: float, wanted: int) -> list[int]:
 
 
 def fit(frames: np.ndarray, height: int, width: int) -> torch.Tensor:
-    """Resize frames to cover a size, and cut away what stands over on both sides.
+    """Resize frames to cover a size, and crop what is left over on both sides.
 
     Args:
         frames: uint8 [T, H, W, 3].

@@ -36,7 +36,7 @@ from emovid_models.wan.shares import Shares
 
 CLIPS_PER_PART = 8
 LEAST_PARTS = 64
-"""At most so many clips in a part; about so many parts at least, so that there is something to share out."""
+"""Most clips in a part, and about how many parts there are at least, so that there is something to share."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ class LoraSettings:
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)} is not a number above 0")
         if self.validate_every and not self.validation_prompts:
-            raise ValueError("validate_every needs validation_prompts: what shall the videos show?")
+            raise ValueError("validate_every needs validation_prompts: what are the videos to show?")
         shares = (self.emotion_dropout, self.caption_dropout, self.text_dropout)
         if min(shares) < 0 or sum(shares) > 1:
             raise ValueError(

@@ -22,7 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from emovid_models.nvila import NVILALiteConfig, NVILALiteForConditionalGeneration, NVILALiteModel
-from emovid_models.remote.annotator.modeling_nvila import Downsample
+from emovid_models.remote.annotator.projector_nvila import Downsample
 
 LABELS = ("amusement", "awe", "contentment", "excitement", "anger", "disgust", "fear", "sadness")
 QUESTIONS = ("What emotion is it?", "Hm, in the end, who is there and why?")

@@ -19,6 +19,8 @@ MODEL_CODE: dict[str, Path] = {
         _HERE / "configuration_nvila.py",
         _HERE / "modeling_nvila.py",
         _HERE / "processing_nvila.py",
+        _HERE / "projector_nvila.py",
+        _HERE / "scoring_nvila.py",
     )
 }
 """The model's part of `CODE`, which a converted base carries."""

@@ -33,7 +33,7 @@ class NVILALiteConfig(PretrainedConfig):
     """Configuration of `NVILALiteForConditionalGeneration`.
 
     The defaults are those of NVILA-Lite-2B: SigLIP so400m at 448 pixels, Qwen2.5-1.5B, 121 tokens and a
-    newline a frame, 8 frames.
+    newline per frame, 8 frames.
 
     Args:
         vision_config: a `SiglipVisionConfig`, or its fields.

@@ -1,89 +1,19 @@
-"""NVILA-Lite on transformers' own SigLIP and Qwen2, and labels scored on one shared prefix."""
+"""NVILA-Lite on transformers' own SigLIP and Qwen2."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import GenerationConfig, GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from .configuration_nvila import NVILALiteConfig, mlp_depth
-
-
-class Downsample(nn.Module):
-    """Joins squares of `rate` x `rate` neighbouring patches into one token.
-
-    The grid is padded with zeros at the bottom and at the right to a multiple of `rate`. A token's channels
-    are those of its patches in the order of rows, then columns; tokens come row by row.
-
-    Args:
-        rate: patches along a side of the square.
-
-    >>> patches = torch.arange(1.0, 10.0).reshape(1, 9, 1)
-    >>> Downsample(2)(patches)[0].tolist()
-    [[1.0, 2.0, 4.0, 5.0], [3.0, 0.0, 6.0, 0.0], [7.0, 8.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0]]
-    """
-
-    def __init__(self, rate: int) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Join patches [frames, side * side, C] to [frames, ceil(side / rate) ** 2, rate * rate * C]."""
-        frames, count, channels = patches.shape
-        side = round(count**0.5)
-        padding = -side % self.rate
-        grid = F.pad(patches.view(frames, side, side, channels), (0, 0, 0, padding, 0, padding))
-        side = (side + padding) // self.rate
-        grid = grid.view(frames, side, self.rate, side, self.rate, channels).transpose(2, 3)
-        return grid.reshape(frames, side * side, self.rate * self.rate * channels)
-
-
-class NVILALiteProjector(nn.Module):
-    """Maps the tower's patches to tokens of the language model.
-
-    Args:
-        config: its `projector_type` chooses the layers.
-    """
-
-    def __init__(self, config: NVILALiteConfig) -> None:
-        super().__init__()
-        vision, text, rate = (
-            config.vision_config.hidden_size,
-            config.text_config.hidden_size,
-            config.downsample_rate,
-        )
-        depth = mlp_depth(config.projector_type)
-        layers: list[nn.Module]
-        if config.projector_type == "linear":
-            self.layers: nn.Module = nn.Linear(vision, text)
-            return
-        if depth is not None:
-            layers = [nn.Linear(vision, text)]
-            for _ in range(depth - 1):
-                layers += [nn.GELU(), nn.Linear(text, text)]
-        elif rate == 2:
-            layers = [Downsample(2), nn.LayerNorm(4 * vision), nn.Linear(4 * vision, text)]
-            layers += [nn.GELU(), nn.Linear(text, text)]
-        else:
-            layers = [Downsample(3), nn.LayerNorm(9 * vision), nn.Linear(9 * vision, 3 * vision), nn.GELU()]
-            layers += [
-                nn.LayerNorm(3 * vision),
-                nn.Linear(3 * vision, text),
-                nn.GELU(),
-                nn.Linear(text, text),
-            ]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Map patches [frames, patches, C] to [frames, tokens, H]."""
-        return self.layers(patches)
+from .configuration_nvila import NVILALiteConfig
+from .projector_nvila import NVILALiteProjector
+from .scoring_nvila import LabelScoring
 
 
 class NVILALitePreTrainedModel(PreTrainedModel):
@@ -104,7 +34,7 @@ class NVILALitePreTrainedModel(PreTrainedModel):
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
         """Load from a folder or a Hub repo; the arguments are those of `PreTrainedModel.from_pretrained`.
 
-        Only safetensors are read, since a pickle can run code, and no weight is made up.
+        Only safetensors are read, since a pickle can run code, and no weight is invented.
 
         Raises:
             OSError: there are no safetensors, or they are in the published layout, to be converted first.
@@ -158,7 +88,7 @@ class NVILALiteModel(NVILALitePreTrainedModel):
         self.freeze_unused_layers()
 
     def freeze_unused_layers(self) -> None:
-        """Take the tower's layers beyond the feature layer out of training: they never get a gradient.
+        """Freeze the tower's layers beyond the feature layer, which never get a gradient.
 
         Training on several GPUs would wait for it.
         """
@@ -232,7 +162,7 @@ class NVILALiteModel(NVILALitePreTrainedModel):
         if tokens != features:
             raise ValueError(
                 f"the prompts hold {tokens} video tokens, but the videos have {features} "
-                f"({self.config.tokens_per_frame} a frame)"
+                f"({self.config.tokens_per_frame} per frame)"
             )
         if video_features is None:
             return embeds
@@ -270,7 +200,7 @@ class NVILALiteModel(NVILALitePreTrainedModel):
         )
 
 
-class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixin):
+class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, GenerationMixin):
     """Video and text in, text out; and labels scored on one prefix.
 
     Args:
@@ -395,7 +325,7 @@ class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixi
         video_features: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Go on writing a prompt; media tokens are never written.
+        """Continue a prompt; media tokens are never written.
 
         Args:
             inputs: the prompt's ids, [batch, length], padded on the left; also as `input_ids`.
@@ -409,7 +339,7 @@ class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixi
         """
         input_ids = kwargs.pop("input_ids", inputs)
         if pixel_values_videos is not None or video_features is not None:
-            # Embedded once and here, so that beams and several answers a prompt repeat whole prompts.
+            # Embedded once and here, so that beams and several answers per prompt repeat whole prompts.
             kwargs["inputs_embeds"] = self.model.embed(input_ids, pixel_values_videos, video_features)
         settings = generation_config or self.generation_config
         suppressed = kwargs.pop("suppress_tokens", None) or settings.suppress_tokens or []
@@ -417,121 +347,6 @@ class NVILALiteForConditionalGeneration(NVILALitePreTrainedModel, GenerationMixi
         media = [token for token in self.config.media_token_ids if token < known]
         kwargs["suppress_tokens"] = sorted({*suppressed, *media}) or None
         return super().generate(input_ids, generation_config, **kwargs)  # type: ignore[misc]
-
-    def score_labels(
-        self,
-        label_ids: Sequence[Sequence[int]],
-        *,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        pixel_values_videos: torch.Tensor | None = None,
-        video_features: torch.Tensor | None = None,
-        length_normalized: bool = True,
-    ) -> torch.Tensor:
-        """Log-likelihood of each label as the continuation of each prompt.
-
-        Video and prompt are run once; their keys and values are then shared by all labels, which run
-        together in a second pass. Run under `torch.inference_mode()` unless gradients are wanted.
-
-        Args:
-            label_ids: token ids of the labels, at least one a label; the same labels for every prompt.
-            input_ids: [batch, length], padded on either side.
-            attention_mask: [batch, length], 0 at padding; by default there is none.
-            pixel_values_videos: see `forward`.
-            video_features: see `forward`.
-            length_normalized: divide by the number of the label's tokens.
-
-        Returns:
-            [batch, labels], natural logarithms in float32; `softmax(-1)` makes probabilities of them.
-
-        Raises:
-            ValueError: there is no label, or one without tokens.
-        """
-        lengths = [len(ids) for ids in label_ids]
-        if not lengths or min(lengths) < 1:
-            raise ValueError(
-                f"label_ids has lengths {lengths}; at least one label, of at least one token each"
-            )
-        batch, device = input_ids.shape[0], input_ids.device
-        if attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
-        prefix = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            pixel_values_videos=pixel_values_videos,
-            video_features=video_features,
-            use_cache=True,
-        )
-        # With padding on the right the last token is not in the last column.
-        last = (attention_mask * torch.arange(1, attention_mask.shape[1] + 1, device=device)).argmax(-1)
-        hidden = prefix.last_hidden_state[torch.arange(batch, device=device), last]
-        first = self._logits(hidden).float().log_softmax(-1)
-
-        label_ids = [[int(token) for token in ids] for ids in label_ids]
-        scores = first[:, [ids[0] for ids in label_ids]]
-        counts = torch.tensor(lengths, device=device)
-        if counts.max() > 1:
-            run = self._run_tree if self._reads_any_mask else self._run_rows
-            hidden = run(label_ids, prefix.past_key_values, attention_mask)
-            targets = torch.tensor([token for ids in label_ids for token in ids[1:]], device=device)
-            owners = torch.repeat_interleave(torch.arange(len(lengths), device=device), counts - 1)
-            log_probs = self._logits(hidden).float().log_softmax(-1)
-            found = log_probs[:, torch.arange(len(targets), device=device), targets]
-            scores = scores.index_add(1, owners, found)
-        return scores / counts if length_normalized else scores
-
-    @property
-    def _reads_any_mask(self) -> bool:
-        return self.config.text_config._attn_implementation in ("eager", "sdpa")
-
-    def _run_tree(
-        self, label_ids: Sequence[Sequence[int]], cache: Cache, attention_mask: torch.Tensor
-    ) -> torch.Tensor:
-        """Last states at all tokens of all labels but the last ones, [batch, tokens, hidden size].
-
-        The labels stand one behind the other, and each token sees its own label and the prompt, so that keys
-        and values of the prompt need not be repeated.
-        """
-        device = attention_mask.device
-        ids = [token for label in label_ids for token in label[:-1]]
-        places = [place for label in label_ids for place in range(len(label) - 1)]
-        owners = [row for row, label in enumerate(label_ids) for _ in label[:-1]]
-        owner, place = torch.tensor(owners, device=device), torch.tensor(places, device=device)
-        own = (owner.unsqueeze(1) == owner) & (place.unsqueeze(1) >= place)
-        batch, count = attention_mask.shape[0], len(ids)
-        seen = torch.cat(
-            [attention_mask.bool().unsqueeze(1).expand(-1, count, -1), own.expand(batch, -1, -1)], dim=-1
-        )
-        bias = torch.zeros(seen.shape, dtype=self.dtype, device=device)
-        return self.model(
-            input_ids=torch.tensor([ids], device=device).expand(batch, -1),
-            attention_mask=bias.masked_fill(~seen, torch.finfo(self.dtype).min).unsqueeze(1),
-            position_ids=attention_mask.sum(-1, keepdim=True) + place,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-
-    def _run_rows(
-        self, label_ids: Sequence[Sequence[int]], cache: Cache, attention_mask: torch.Tensor
-    ) -> torch.Tensor:
-        """As `_run_tree`, for attention that knows no masks but padding: each label is a row of the batch."""
-        device, count = attention_mask.device, len(label_ids)
-        batch, longest = attention_mask.shape[0], max(map(len, label_ids)) - 1
-        ids = torch.zeros(count, longest, dtype=torch.long, device=device)
-        mask = torch.zeros(count, longest, dtype=attention_mask.dtype, device=device)
-        for row, label in enumerate(label_ids):
-            ids[row, : len(label) - 1] = torch.as_tensor(label[:-1])
-            mask[row, : len(label) - 1] = 1
-        cache.batch_repeat_interleave(count)
-        repeated = attention_mask.repeat_interleave(count, 0)
-        hidden = self.model(
-            input_ids=ids.repeat(batch, 1),
-            attention_mask=torch.cat([repeated, mask.repeat(batch, 1)], dim=1),
-            position_ids=repeated.sum(-1, keepdim=True) + torch.arange(longest, device=device),
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        return hidden.unflatten(0, (batch, count))[:, mask.bool()]
 
 
 def _positions(attention_mask: torch.Tensor) -> torch.Tensor:

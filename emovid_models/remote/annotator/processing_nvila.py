@@ -101,7 +101,7 @@ class NVILALiteProcessor(ProcessorMixin):
             answer: the whole answer, for training; by default the prompt ends where the answer begins.
 
         Returns:
-            The text, with one video token a video.
+            The text, with one video token per video.
 
         Raises:
             ValueError: the question holds a media token.
@@ -243,7 +243,7 @@ class NVILALiteProcessor(ProcessorMixin):
             end: text after each of them, such as "<|im_end|>".
 
         Returns:
-            One list of ids a label.
+            One list of ids per label.
         """
         return [list(self.tokenizer(label + end, add_special_tokens=False).input_ids) for label in labels]
 
@@ -263,7 +263,7 @@ class NVILALiteProcessor(ProcessorMixin):
         Args:
             text: a prompt or several, with one video token for each video; `build_prompt` makes one.
             videos: a video, the videos of all prompts in the order of their tokens, or a list of them for
-                each prompt; what a video may be is said at `preprocess_frames`.
+                each prompt; `preprocess_frames` says what a video may be.
             images: not supported; a still picture is a video of one frame.
             num_frames: frames to sample from each video, by default the processor's.
             do_sample_frames: False takes all frames of each video, so that videos may differ in length.
@@ -338,7 +338,7 @@ class NVILALiteProcessor(ProcessorMixin):
 
 
 def _videos(videos: Any) -> list[Any]:
-    """One video, several, or a list of them a prompt, always as one list of videos."""
+    """One video, several, or a list of them per prompt, always as one list of videos."""
     if isinstance(videos, (np.ndarray, torch.Tensor)):
         return list(videos) if videos.ndim == 5 else [videos]
     if not isinstance(videos, (list, tuple)) or not videos or any(_is_frame(item) for item in videos):

@@ -111,7 +111,7 @@ def emotion_weights(emotion: str | int | Mapping[str, float]) -> dict[str, float
 
 
 def check_intensity(intensity: float) -> None:
-    """Refuse an intensity that is no number from 0 up.
+    """Refuse an intensity that is not a number of 0 or more.
 
     Args:
         intensity: 0 for the base model, 1 as trained, more for more.

@@ -23,7 +23,7 @@ WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 """The file name that the stock loader looks for."""
 
 TARGET_MODULES = r"blocks\.\d+\.attn[12]\.(to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
-"""The attention projections: 8 a block, and 2 more where the transformer sees CLIP's image tokens."""
+"""The attention projections: 8 per block, and 2 more where the transformer sees CLIP's image tokens."""
 
 FACTS_KEY = "emovid"
 """Our key in the file's header."""
@@ -119,7 +119,7 @@ def write_safetensors(
         header: strings for the file's header.
 
     Raises:
-        OSError: it could not be written; what stood at `path` before still stands there.
+        OSError: it could not be written; an older file at `path` is untouched.
     """
     data = safetensors_bytes(tensors, header)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def check_fits(path: Path, transformer: torch.nn.Module) -> None:
 
     Args:
         path: a LoRA file with diffusers' names, or with those of `export_comfyui`.
-        transformer: the `WanTransformer3DModel` that shall take it.
+        transformer: the `WanTransformer3DModel` to load it into.
 
     Raises:
         ValueError: modules are missing or unknown, or have another width.
