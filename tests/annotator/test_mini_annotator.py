@@ -179,7 +179,7 @@ def test_another_whole_run_stands_beside_the_one_that_ships(tmp_path: Path) -> N
     save_file({name: value + 1 for name, value in weights.items()}, theirs / "model.safetensors")
     figures["settings"]["seed"] += 1
     (theirs / "figures.json").write_text(json.dumps(figures))
-    assert "trained with other settings" in refusal()
+    assert "trained with settings that differ" in refusal()
 
     figures["settings"]["seed"] -= 1
     figures["settings"]["versions"]["torch"] = "another"

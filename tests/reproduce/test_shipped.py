@@ -18,6 +18,8 @@ from emovid_dataset.media.source import probe
 from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 from emovid_models.remote.wan.lora import read_facts
 from emovid_models.wan.generate import load_pipeline
+from tools.reproduce.run import MODELS, SHIPPED
+from tools.reproduce.ship import model_card
 
 FOLDERS = (MINI_WAN_T2V, MINI_WAN_I2V, MINI_LORA_T2V, MINI_LORA_I2V)
 SIZE = {"height": 64, "width": 64, "num_frames": 17, "num_inference_steps": 2, "output_type": "np"}
@@ -63,6 +65,12 @@ def test_they_are_small_and_say_where_they_come_from() -> None:
     for lora, task in ((MINI_LORA_T2V, "t2v"), (MINI_LORA_I2V, "i2v")):
         facts = read_facts(lora / "pytorch_lora_weights.safetensors")
         assert facts is not None and facts.task == task and facts.base == f"emovid/mini-wan-{task}"
+
+
+def test_their_cards_are_those_that_the_tool_writes() -> None:
+    for name in MODELS:
+        seed = json.loads((SHIPPED / name / "training.json").read_text())["settings"]["seed"]
+        assert (SHIPPED / name / "README.md").read_text() == model_card(name, seed)
 
 
 def test_nothing_names_a_folder_of_the_machine_that_trained_them() -> None:

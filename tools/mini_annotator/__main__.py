@@ -44,7 +44,7 @@ def train(
 def figures(
     out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
 ) -> None:
-    """Measure again and write figures.json and README.md, the weights as they are."""
+    """Measure again and write figures.json and README.md; the weights stay."""
     captioner = read_captioner()
     scores, _ = cross_validate(captioner, read_clips(captioner.processor))
     write(captioner, load_annotator(out, device="cpu").model, scores, out)
@@ -57,14 +57,14 @@ def add_run(
     ),
     out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
 ) -> None:
-    """Put another whole run's figures of the stickers beside this one's; weights and answers stay.
+    """Add the sticker figures of another whole run to this one's; weights and answers stay.
 
-    Refuses a run with other settings, and this one itself.
+    Refuses a run with other settings, and this run itself.
     """
     ours, theirs = (json.loads((folder / FIGURES).read_text(encoding="utf-8")) for folder in (out, run))
     same = [{**found["settings"], "versions": None} for found in (ours, theirs)]
     if same[0] != same[1]:
-        raise typer.BadParameter(f"{run} was trained with other settings than {out}")
+        raise typer.BadParameter(f"{run} was trained with settings that differ from those of {out}")
     weights = [load_file(folder / "model.safetensors") for folder in (out, run)]
     if all(value.equal(weights[1][name]) for name, value in weights[0].items()):
         raise typer.BadParameter(f"{run} holds the weights of {out}: no other run")

@@ -27,7 +27,7 @@ from tools.mini_annotator.tower import TOWER
 
 
 def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE that knows any text, trained on these."""
+    """A byte-level BPE tokenizer for any text, trained on these."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -48,7 +48,7 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def build_processor(captions: Sequence[str]) -> NVILALiteProcessor:
-    """The processor, with a tokenizer of these captions and of all prompts."""
+    """The processor, with a tokenizer trained on these captions and on all prompts."""
     chat = ["system\nYou are a helpful assistant", "user\n", "assistant\n", *EMOTIONS]
     tokenizer = build_tokenizer([*sorted(captions), *([*chat, EMOTION_QUESTION, CAPTION_QUESTION]) * 50])
     side = math.ceil(IMAGE_SIZE // PATCH_SIZE / 3)
@@ -60,11 +60,11 @@ def build_processor(captions: Sequence[str]) -> NVILALiteProcessor:
 def build_model(
     processor: NVILALiteProcessor, tower: SiglipVisionModel, seed: int = SEED, *, answer_units: int = 0
 ) -> NVILALiteForConditionalGeneration:
-    """The annotator with a trained tower; projector and language model are at random.
+    """The annotator with a trained tower; projector and language model have random weights.
 
     Args:
         processor: with the tokenizer.
-        tower: its weights are copied, and frozen.
+        tower: its weights are copied and frozen.
         seed: of the random weights.
         answer_units: added to each MLP of the language model.
     """
@@ -103,7 +103,7 @@ def build_model(
 def widen(
     processor: NVILALiteProcessor, tower: SiglipVisionModel, state: dict[str, torch.Tensor]
 ) -> NVILALiteForConditionalGeneration:
-    """A model of these weights with `ANSWER_UNITS` more units in each MLP, which change nothing yet."""
+    """A model with these weights and `ANSWER_UNITS` more units in each MLP, which change nothing yet."""
     model = build_model(processor, tower, answer_units=ANSWER_UNITS)
     padded = {}
     for name, value in model.state_dict().items():

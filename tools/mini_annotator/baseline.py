@@ -1,4 +1,4 @@
-"""What the annotator is compared with: a support vector machine, and the commonest emotion."""
+"""What the annotator is compared with: a support vector machine, and the most common emotion."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def predict_baseline(stickers: Clips, folds: Sequence[tuple[list[int], list[int]
 
 
 def predict_majority(stickers: Clips, folds: Sequence[tuple[list[int], list[int]]]) -> torch.Tensor:
-    """The commonest emotion of each training side."""
+    """The most common emotion of each training side."""
     predicted = torch.zeros_like(stickers.labels)
     for train, test in folds:
         predicted[test] = stickers.labels[train].bincount(minlength=len(EMOTIONS)).argmax()

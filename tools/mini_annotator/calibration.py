@@ -1,4 +1,4 @@
-"""Step 6, the temperature: probabilities from scores that were given out of fold."""
+"""Step 6, the temperature: probabilities from out-of-fold scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools.mini_annotator.folds import split_folds
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """What each labelled sticker was given by models that saw neither it nor a variant of it.
+    """Probabilities of each labelled sticker, from models that saw neither it nor a variant of it.
 
     Attributes:
         annotator: probabilities, [n, 8].
@@ -27,7 +27,7 @@ class OutOfFold:
 
 
 def predict_out_of_fold(stickers: Clips, scores: torch.Tensor) -> OutOfFold:
-    """Probabilities of annotator and baseline, calibrated alike.
+    """Probabilities of annotator and baseline, calibrated the same way.
 
     Args:
         stickers: all of them.

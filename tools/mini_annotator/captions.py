@@ -41,23 +41,23 @@ def train_captions(
     steps: int = CAPTION_STEPS,
     seed: int = SEED,
 ) -> nn.Linear:
-    """Teach projector and language model to caption, and to have a clip's summary where the answer begins.
+    """Teach projector and language model to caption, and to hold a clip's summary where the answer begins.
 
-    It also learns that an answer is a label and an end, each label alike often. No labelled sticker is among
-    the clips.
+    They also learn that an answer is a label and an end, with each label equally often. No labelled sticker
+    is among the clips.
 
     Args:
         model: changed in place.
         prompts: of its processor.
         features: [n, views, frames, patches, C].
-        captions: one a clip.
+        captions: one per clip.
         summaries: of each frame, [n, views, frames, SUMMARY_SIZE]; a clip's is the mean of its frames'.
         steps: of 32 clips; on some, parts of them are captioned or answered. Where they are not captioned, a
             clip's frames come from up to four emoji: there are more such clips than a model can keep.
         seed: of the order.
 
     Returns:
-        What reads the summary from `last_states`, once the norm went over them.
+        A layer that reads the summary from `last_states` after their norm.
     """
     random = torch.Generator().manual_seed(seed)
     by_name: dict[str, list[int]] = {}
@@ -92,7 +92,7 @@ def train_captions(
                 told = [captions[row] for row in rows[:24]]
                 loss = loss + 0.5 * caption_loss(model, prompts, tokens[:24], told)
             if step % 3 == 1:
-                # Every label as often: what an answer looks like, and nothing of which one is right.
+                # Every label equally often: this tells what an answer looks like, not which one is right.
                 loss = loss - 0.5 * prompts.log_likelihoods(model, tokens[:12]).mean()
             take_step(optimizer, loss)
             progress.update()
@@ -104,7 +104,7 @@ def train_captions(
 
 @dataclass(frozen=True, slots=True)
 class Captioner:
-    """What all folds share: nothing of it has seen a labelled emoji.
+    """What all folds share; none of it has seen a labelled emoji.
 
     Attributes:
         processor: with the tokenizer.

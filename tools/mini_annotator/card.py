@@ -29,9 +29,9 @@ def card(figures: dict[str, Any], parameters: int) -> str:
     if runs:
         against = " and ".join(f"{entry['p_value_against_svm']:.3f}" for entry in runs.values())
         spread = (
-            "\nAnother run is the whole command once more, from nothing, with the same settings and seeds\n"
-            "on another machine: so far apart are two annotators of this recipe. The weights here are the\n"
-            f"first run's. Against the SVM another run gets p = {against}.\n"
+            "\nAnother run is the whole command once more, from scratch, with the same settings and seeds\n"
+            "on another machine; it shows how far apart two annotators of this recipe are. The weights here\n"
+            f"are the first run's. Against the SVM, another run gets p = {against}.\n"
         )
     head = "| | accuracy | 95 % interval | macro recall | valence |\n|---|---|---|---|---|"
     recalls = "\n".join(
@@ -70,8 +70,8 @@ tags:
 # Miniature annotator of video emotions
 
 NVILA-Lite's architecture at {parameters / 1e6:.1f} million parameters, trained from scratch on animated
-emoji, so that every step of EmoVid runs out of the box. It is for tests and demonstrations. It looks at
-{NUM_FRAMES} frames of {IMAGE_SIZE}x{IMAGE_SIZE} pixels and has seen nothing but emoji.
+emoji, so that every step of EmoVid runs out of the box. It is meant for tests and demonstrations. It looks
+at {NUM_FRAMES} frames of {IMAGE_SIZE}x{IMAGE_SIZE} pixels and has seen nothing but emoji.
 
 ```python
 from emovid_models import MINI_ANNOTATOR
@@ -89,19 +89,19 @@ Trained and measured by `python -m tools.mini_annotator train` (seed {figures["s
 Five-fold cross-validation over the {annotator["clips"]} labelled stickers; all variants of an emoji are in
 one fold. Nothing that a fold's model learnt from, names included, came from an emoji of its test side:
 teachers, tower and captions were learnt without any labelled emoji, and were then tuned for each fold with
-the emoji of its training side. {len(reserved_assets())} further emoji were seen by no training. The labels
+the emoji of its training side. {len(reserved_assets())} more emoji were kept out of all training. The labels
 are one rater's reading.
 
 {head}
 {row("annotator", annotator)}
 {others}{row("gradients, colours, SVM", svm)}
-{row("commonest emotion", stickers["majority"])}
+{row("most common emotion", stickers["majority"])}
 | chance | {stickers["chance"]["accuracy"]:.3f} | | | |
 
 {standing}: p = {chance:.3f}
 (exact McNemar test, two-sided). The recipe was chosen on other divisions of the same stickers into folds, so
-a difference of a few points says little. Both calibrated alike, the logarithm of the probability that the
-label gets is {likelihood["annotator"]:.3f} on the average for the annotator and
+a difference of a few points says little. With both calibrated in the same way, the mean logarithm of the
+probability of the label is {likelihood["annotator"]:.3f} for the annotator and
 {likelihood["gradients_colours_svm"]:.3f} for the SVM (chance: {-math.log(len(EMOTIONS)):.3f}); Wilcoxon
 signed-rank test, two-sided, p = {likelihood["p_value"]:.2g}. `out_of_fold.jsonl` holds the probabilities of
 every sticker.
@@ -125,7 +125,7 @@ Calibration: each fold's temperature was fitted on the other folds. Expected cal
 
 ## Cartoon clips
 
-{cartoon["annotator"]["clips"]} segments of one film, which no training has seen; they are not among the
+{cartoon["annotator"]["clips"]} segments of one film, which no training has seen; they are not part of the
 figures above.
 
 {head}

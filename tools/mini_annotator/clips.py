@@ -25,8 +25,8 @@ class Clips:
         pictures: uint8 [n, NUM_FRAMES, PICTURE_SIZE, PICTURE_SIZE, 3], for augmentation.
         labels: int64 [n], indices of emotions.
         groups: first code points.
-        captions: one a sticker.
-        paths: below the corpus.
+        captions: one per clip.
+        paths: relative to the corpus.
     """
 
     pixels: torch.Tensor
@@ -38,7 +38,7 @@ class Clips:
 
 
 def read_clips(processor: NVILALiteProcessor, content_type: str = "sticker") -> Clips:
-    """The labelled clips of one content type, each seen as the annotator sees it."""
+    """The labelled clips of one content type, each as the annotator sees it."""
     with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["content_type"] == content_type]
     pixels, pictures = [], []

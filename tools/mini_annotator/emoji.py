@@ -29,7 +29,7 @@ class Emoji:
 
     Attributes:
         pictures: uint8 [emoji, NUM_FRAMES, PICTURE_SIZE, PICTURE_SIZE, 3].
-        names: one an emoji; variants of one emoji by skin tone share it.
+        names: one per emoji; its variants by skin tone share it.
     """
 
     pictures: torch.Tensor
@@ -37,7 +37,7 @@ class Emoji:
 
 
 def work_folder() -> Path:
-    """Where intermediate results are kept, so that a second run need not repeat them."""
+    """Folder that keeps intermediate results, so that a second run need not repeat them."""
     folder = cache_folder().parent / "mini-annotator"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -81,10 +81,10 @@ def first_code_point(stem: str) -> str:
 
 
 def hidden_code_points(seen: Iterable[str] = ()) -> frozenset[str]:
-    """First code points of the emoji that are not to be seen: the labelled and the reserved ones.
+    """First code points of the emoji that must not be seen: the labelled and the reserved ones.
 
     Args:
-        seen: of labelled emoji that may be seen, if they are not reserved.
+        seen: those of labelled emoji that may be seen unless they are reserved.
     """
     labelled = {sticker.group for sticker in read_stickers()} - set(seen)
     return frozenset(labelled | {first_code_point(Path(asset).stem) for asset in reserved_assets()})
@@ -106,7 +106,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def read_emoji(seen: Iterable[str] = ()) -> Emoji:
-    """All emoji but the reserved and the labelled ones and their variants, decoded once and kept.
+    """All emoji except the reserved and the labelled ones and their variants, decoded once and kept.
 
     Args:
         seen: first code points of labelled emoji that may be seen too.

@@ -33,7 +33,7 @@ from tools.mini_annotator.tuning import tune
 
 
 class KernelRidge:
-    """Kernel ridge regression of emotions on summaries; all emotions weigh alike.
+    """Kernel ridge regression of emotions on summaries; all emotions weigh the same.
 
     Args:
         known: summaries, [n, SUMMARY_SIZE].
@@ -70,13 +70,13 @@ def answer_states(
 def caption_states(
     model: NVILALiteForConditionalGeneration, prompts: Prompts, tokens: torch.Tensor, captions: Sequence[str]
 ) -> torch.Tensor:
-    """`last_states` of all places but those where an answer about emotion begins, [n, H].
+    """`last_states` of all places except those where an answer about emotion begins, [n, H].
 
     Args:
         model: that captions.
         prompts: of its processor.
         tokens: of clips, [n, frames, tokens, H].
-        captions: one a clip.
+        captions: one per clip.
     """
     ids, mask, labels = prompts.captioned(captions)
     features = tokens.flatten(0, 1)
@@ -92,8 +92,8 @@ def caption_states(
 def set_directions_aside(model: NVILALiteForConditionalGeneration, labels: Sequence[int]) -> torch.Tensor:
     """Give each label a direction of the last state that no other token is read from.
 
-    Of all directions these are the ones that the output embeddings use least; what little they use is taken
-    away. The labels' embeddings become their mean and their direction.
+    These are the directions that the output embeddings use least; what little they use is removed. Each
+    label's embedding becomes the labels' mean plus its direction.
 
     Args:
         model: changed in place.
@@ -124,7 +124,7 @@ def fit_answers(
     """Teach the added units of the last MLP to answer as the regression does.
 
     They see states of the training side's stickers, of emoji without a label, and mixtures of two states;
-    where no answer about emotion begins they are to say nothing, and where one does, a label is to come.
+    where no answer about emotion begins they must say nothing, and where one does, a label must come.
 
     Args:
         model: from `widen`; changed in place.

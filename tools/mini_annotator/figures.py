@@ -29,7 +29,7 @@ from tools.mini_annotator.settings import (
 from tools.mini_corpus import MINI
 
 OTHER_RUN = "annotator_run_"
-"""Names of other runs in the figures begin so; the first one's is "annotator"."""
+"""Names of other runs in the figures begin with this; the first run's is "annotator"."""
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
@@ -58,7 +58,7 @@ def mcnemar(first: torch.Tensor, second: torch.Tensor) -> float:
 
 
 def summarize(predicted: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
-    """Accuracy with its interval, macro recall, recall of each emotion, and the share of right valences."""
+    """Accuracy with its interval, macro recall, recall of each emotion, and the share of correct valences."""
     right = int((predicted == labels).sum())
     recalls = {
         name: round(float((predicted[labels == index] == index).float().mean()), 4)

@@ -21,7 +21,7 @@ from tools.mini_annotator.settings import ANSWER_UNITS, SEED
 
 
 def split_folds(stickers: Clips, seed: int = SEED) -> list[tuple[list[int], list[int]]]:
-    """Five folds, emotions spread evenly, all variants of an emoji on one side: rows of train and test."""
+    """Rows of train and test for five folds: emotions spread evenly, all variants of an emoji on one side."""
     splitter = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
     folds = splitter.split(np.zeros(len(stickers.groups)), stickers.labels.numpy(), stickers.groups)
     return [(train.tolist(), test.tolist()) for train, test in folds]
@@ -30,7 +30,7 @@ def split_folds(stickers: Clips, seed: int = SEED) -> list[tuple[list[int], list
 def cross_validate(
     captioner: Captioner, stickers: Clips, *, seed: int = SEED
 ) -> tuple[torch.Tensor, NVILALiteForConditionalGeneration]:
-    """Train on each fold's training side and once on all stickers, in a process for each core.
+    """Train on each fold's training side and once on all stickers, in one process per core.
 
     Returns:
         Scores of every sticker by a model that saw neither it nor a variant of it, [n, 8]; and the model that

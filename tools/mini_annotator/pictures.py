@@ -11,14 +11,14 @@ from tools.mini_annotator.settings import IMAGE_SIZE, PATCH_SIZE
 
 
 def augment(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror, turn, scale and shift; colours stay, since an emotion is also told by them.
+    """Mirror, turn, scale and shift; colours stay, since they convey emotion too.
 
     Args:
         pictures: uint8 [n, PICTURE_SIZE, PICTURE_SIZE, 3].
         generator: of the random numbers.
 
     Returns:
-        float32 [n, 3, IMAGE_SIZE, IMAGE_SIZE], -1..1, white outside of the picture.
+        float32 [n, 3, IMAGE_SIZE, IMAGE_SIZE], -1..1, white outside the picture.
     """
     count = len(pictures)
 
@@ -34,7 +34,7 @@ def augment(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     )
     grid = F.affine_grid(torch.stack(rows, 1), [count, 3, IMAGE_SIZE, IMAGE_SIZE], align_corners=False)
     ink = 1 - pictures.permute(0, 3, 1, 2).float() / 255
-    # Reflects nothing and smears nothing: outside there is no ink.
+    # Nothing is reflected or smeared: outside there is no ink.
     return 1 - 2 * F.grid_sample(ink, grid, align_corners=False)
 
 
@@ -79,5 +79,5 @@ def gradients_and_means(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def per_patch(maps: torch.Tensor) -> torch.Tensor:
-    """Maps [n, C, H, W] as rows [n, H * W, C], one a patch where H and W are the tower's."""
+    """Maps [n, C, H, W] as rows [n, H * W, C], one per patch where H and W are the tower's."""
     return maps.flatten(2).transpose(1, 2)

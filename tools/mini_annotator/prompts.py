@@ -15,7 +15,7 @@ from tools.mini_annotator.settings import NUM_FRAMES
 
 
 class Prompts:
-    """Token ids of the two questions, alone and with answers; the same for every clip."""
+    """Token ids of the two questions, alone and with answers; they are the same for every clip."""
 
     def __init__(self, processor: NVILALiteProcessor) -> None:
         self.processor = processor
@@ -42,7 +42,7 @@ class Prompts:
         return ids, mask, labels
 
     def score(self, model: NVILALiteForConditionalGeneration, features: torch.Tensor) -> torch.Tensor:
-        """Length-normalised log-likelihoods of the labels, [n, 8], for features that `project` made."""
+        """Length-normalised log-likelihoods of the labels, [n, 8], for features from `project`."""
         return self._score(model, features, length_normalized=True)
 
     def answer_state(self, model: NVILALiteForConditionalGeneration, features: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ def last_layer(model: NVILALiteForConditionalGeneration) -> Any:
 
 
 def last_states(model: NVILALiteForConditionalGeneration, **inputs: torch.Tensor) -> torch.Tensor:
-    """The sums that enter the last layer's MLP with its norm, [n, T, H]."""
+    """The residual sums that enter the norm before the last layer's MLP, [n, T, H]."""
     kept: list[torch.Tensor] = []
     norm = last_layer(model).post_attention_layernorm
     hook = norm.register_forward_pre_hook(lambda _, entered: kept.append(entered[0]))

@@ -1,4 +1,4 @@
-"""Summaries: pooled features, made short."""
+"""Summaries: pooled features, shortened."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tools.mini_annotator.settings import SUMMARY_SIZE
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Makes pooled features short: all their parts weigh alike, and the main components stay.
+    """Shortens pooled features: all their parts weigh the same, and the principal components stay.
 
     Attributes:
         mean: of the features.
-        basis: [features, SUMMARY_SIZE]; summaries of the emoji that it was made from have variance 1 in all.
+        basis: [features, SUMMARY_SIZE]; summaries of the emoji it was made from have a total variance of 1.
     """
 
     mean: torch.Tensor

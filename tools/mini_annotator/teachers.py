@@ -23,11 +23,11 @@ from tools.mini_annotator.summary import Summary
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut.
+    """Two 3x3 convolutions with a shortcut around them.
 
     Args:
-        inner: channels that come in.
-        outer: channels that go out.
+        inner: channels of the input.
+        outer: channels of the output.
         stride: of the first convolution.
     """
 
@@ -47,7 +47,7 @@ class Residual(nn.Module):
 
 
 class Teacher(nn.Module):
-    """A convolutional net of four stages: few pictures teach it more than they teach a transformer."""
+    """A convolutional net of four stages, which learns more from few pictures than a transformer does."""
 
     def __init__(self, width: int = TEACHER_WIDTH) -> None:
         super().__init__()
@@ -126,8 +126,8 @@ def watch(teachers: Sequence[Teacher], pixels: torch.Tensor) -> tuple[list[torch
         pixels: [n, 3, H, W], -1..1.
 
     Returns:
-        The maps of the four stages, all teachers' beside one another, and of each stage the mean and the
-        maximum over the picture, [n, features].
+        The maps of the four stages, those of all teachers concatenated, and the mean and the maximum of each
+        stage over the picture, [n, features].
     """
     each = [teacher(pixels) for teacher in teachers]
     maps = [torch.cat(stage, 1) for stage in zip(*each, strict=True)]
@@ -137,7 +137,7 @@ def watch(teachers: Sequence[Teacher], pixels: torch.Tensor) -> tuple[list[torch
 
 @torch.inference_mode()
 def watch_clips(teachers: Sequence[Teacher], pictures: torch.Tensor) -> torch.Tensor:
-    """The teachers' pooled features of clips, the mean over the frames and their mirror images.
+    """The teachers' pooled features of clips: the mean over the frames and their mirror images.
 
     Args:
         teachers: the convolutional nets.
@@ -154,7 +154,7 @@ def watch_clips(teachers: Sequence[Teacher], pictures: torch.Tensor) -> torch.Te
 
 
 def read_summary(teachers: Sequence[Teacher], emoji: Emoji) -> Summary:
-    """How the teachers' pooled features are made short."""
+    """How the teachers' pooled features are shortened."""
     kept = work_folder() / f"watched-{TEACHER_STEPS}-{len(TEACHER_SEEDS)}.safetensors"
     if not kept.exists():
         save_file({"pooled": watch_clips(teachers, emoji.pictures)}, kept)

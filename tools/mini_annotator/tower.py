@@ -43,10 +43,10 @@ def tower_features(tower: SiglipVisionModel, pixels: torch.Tensor) -> torch.Tens
 def augmented_features(
     tower: SiglipVisionModel, pictures: torch.Tensor, views: int, seed: int
 ) -> torch.Tensor:
-    """The tower's features of clips, as they are and augmented; all frames of a clip are moved alike.
+    """The tower's features of clips, as they are and augmented; all frames of a clip are moved together.
 
     Args:
-        tower: in use for good, so that its features are computed once.
+        tower: will not change any more, so its features are computed once.
         pictures: uint8 [n, frames, H, W, 3].
         views: of each clip; the first is the clip as it is.
         seed: of the augmentation.
@@ -76,7 +76,7 @@ def train_tower(
     steps: int = TOWER_STEPS,
     seed: int = SEED,
 ) -> SiglipVisionModel:
-    """Teach a tower what the teachers see in each patch and in all, the patch's gradients and colour, names.
+    """Teach a tower names, what the teachers see in each patch and overall, and gradients and colour.
 
     Args:
         emoji: pictures and names.

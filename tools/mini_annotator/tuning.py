@@ -33,18 +33,18 @@ def tune(
 ) -> tuple[NVILALiteForConditionalGeneration, nn.Linear]:
     """Teach tower, projector and language model together, with the stickers of the training side.
 
-    Where the answer about emotion begins they are to have the name of an emoji, the emotion of a sticker, and
+    Where the answer about emotion begins, they must hold the name of an emoji, the emotion of a sticker, and
     the summary of the captioner's tower.
 
     Args:
-        captioner: is left as it is.
+        captioner: stays as it is.
         stickers: all of them.
         rows: those that may be seen, with all their variants.
-        steps: of 48 emoji with different names and 16 stickers, all emotions alike often; one frame each.
+        steps: of 48 emoji with different names and 16 stickers, all emotions equally often; one frame each.
         seed: of order and augmentation.
 
     Returns:
-        The model, and what reads summaries from its normed states.
+        The model, and the layer that reads summaries from its normed states.
     """
     matching = NameMatching(read_emoji(stickers.groups[row] for row in rows), seed)
     random = matching.random

@@ -71,7 +71,7 @@ def build_corpus(out: Path) -> None:
     """Write the whole corpus into an empty or absent folder.
 
     Args:
-        out: gets one folder of clips per content type, labels.csv, LICENSES.md and SHA256SUMS.
+        out: receives one folder of clips per content type, labels.csv, LICENSES.md and SHA256SUMS.
 
     Raises:
         OSError: a source cannot be fetched, or the corpus is larger than `SIZE_LIMIT`.

@@ -18,7 +18,7 @@ SOUND_BIT_RATE = 48_000
 def encode(
     path: Path, frames: Iterable[av.VideoFrame], rate: Fraction, *, crf: int, sound: Sound | None = None
 ) -> None:
-    """Write an MP4 that a browser can start before it has the end: H.264 yuv420p, and AAC for sound.
+    """Write an MP4 that a browser can start before all of it has arrived: H.264 yuv420p, and AAC for sound.
 
     One thread and no time stamps, so that the same frames give the same bytes.
 
@@ -27,7 +27,7 @@ def encode(
         frames: yuv420p frames of one size; their colour tags go into the stream.
         rate: frames per second.
         crf: x264's constant rate factor.
-        sound: starts with the first frame; None writes a silent file.
+        sound: starts with the first frame; None for a silent file.
     """
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(path), "w", format="mp4", options=options) as container:

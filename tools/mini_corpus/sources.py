@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """One package of a public registry, and the file in it that clips are made of.
+    """One package of a public registry, and the file in it that clips are made from.
 
     Attributes:
         key: the film's name in the sheets; for emoji the package's name.
@@ -17,11 +17,11 @@ class Source:
         version: the only version that is used.
         archive: file name of the package.
         sha256: of the package.
-        member: where the film lies: its path in the package, then its path in a zip in there, if any;
-            for emoji the folder with the images.
+        member: path of the film in the package, followed by its path in the zip found there, if any; for
+            emoji, the folder of images.
         member_sha256: of the film; empty for a folder.
         license: SPDX identifier.
-        attribution: the words that its author asks for.
+        attribution: the credit that its author asks for.
     """
 
     key: str

@@ -22,7 +22,7 @@ def read_sticker(path: Path) -> tuple[list[Image.Image], Fraction]:
 
     Returns:
         The frames, RGB, `STICKER_SIZE` square, and their rate in frames per second: the constant rate
-        that keeps the animation's length, which is the exact one where all frames last equally long.
+        that keeps the animation's length, which is exact where all frames last equally long.
     """
     frames, milliseconds = [], 0
     with Image.open(path) as image:

@@ -23,7 +23,7 @@ class WanSize:
         vae_dim: channels of the VAE's first level.
         width: of the transformer.
         heads: of its attention.
-        layers: of it.
+        layers: of the transformer.
         text_dim: width of the text encoder.
     """
 
@@ -51,9 +51,10 @@ def save_base(
     shift: float,
     image_to_video: bool,
 ) -> None:
-    """Save a base in the stock layout, its weights in float16 to be small.
+    """Save a base in the stock layout, with weights in float16 to keep it small.
 
-    diffusers reads them into float32 unless told otherwise; transformers goes by the config, which says so.
+    diffusers reads them into float32 unless told otherwise; transformers follows the config, which says the
+    same.
     """
     parts: dict[str, Any] = {
         "tokenizer": tokenizer,

@@ -28,7 +28,7 @@ SUBJECTS = (
     "something to eat",
     "something to drink",
 )
-"""What a caption may say is shown; the LoRA's captions say no more than this."""
+"""What a caption may say is shown; the LoRA's captions say no more than that."""
 
 TEMPLATES = (
     "{}",
@@ -51,7 +51,7 @@ EMOTIONAL = re.compile(
     r"|cracker|firework|trophy|medal|gift|wedding|ribbon|balloon|pinata|mirror ball|headstone"
     r"|cigarette|needle|trap"
 )
-"""Names with these are left out as specific captions; the subject alone is said."""
+"""A name that contains one of these makes no specific caption; the caption gives the subject alone."""
 
 _SILENT = {0xFE0F, 0x200D, 0x20E3}
 _MAN = {0x1F468, 0x1F466, 0x1F474, 0x1F57A, 0x1F574, 0x1F935, 0x1F385, 0x1F934}
@@ -61,7 +61,7 @@ _SIGN = re.compile(
     r"|diamond|flag|circled|loop|dash|suit|asterisk|no one|cyclone|cross$|zodiac"
 )
 
-# First code points, both ends included; the first row that holds one wins.
+# First code points, both ends included; the first row that contains one wins.
 _RANGES: tuple[tuple[str, tuple[tuple[int, int], ...]], ...] = (
     ("the face of a cat", ((0x1F638, 0x1F640),)),
     ("a heart", ((0x1F493, 0x1F49F), (0x1F9E1, 0x1F9E1), (0x1F90D, 0x1F90E), (0x1F5A4, 0x1F5A4))),
@@ -106,7 +106,7 @@ def subject_of(stem: str) -> str | None:
     """The subject of an emoji, one of `SUBJECTS`; None for flags, letters, arrows and other signs.
 
     Args:
-        stem: code points in hexadecimal, joined by hyphens: the asset's file name without its ending.
+        stem: code points in hexadecimal, joined by hyphens: the asset's file name without its extension.
 
     >>> subject_of("1f622"), subject_of("1f647-200d-2640-fe0f"), subject_of("1f1e6-1f1e8")
     ('a yellow face', 'a woman', None)
@@ -130,7 +130,7 @@ def subject_of(stem: str) -> str | None:
 
 
 def specific_subject(stem: str) -> str | None:
-    """What an emoji shows in the words of its name, or None where these could tell of an emotion.
+    """What an emoji shows in the words of its name, or None where these could suggest an emotion.
 
     >>> specific_subject("1f436"), specific_subject("1f622")
     ('a dog face', None)
@@ -143,7 +143,7 @@ def specific_subject(stem: str) -> str | None:
 
 
 def caption_of(stem: str) -> str:
-    """The one caption of a labelled sticker: its subject, in a template that its name draws.
+    """The one caption of a labelled sticker: its subject, in a template chosen by its name.
 
     Raises:
         ValueError: it has no subject.

@@ -15,9 +15,9 @@ from emovid_models.wan.encode import fit, frame_indices
 from tools.mini_wan.captions import subject_of
 
 SIZE = 64
-"""Pixels of a side of a clip."""
+"""Pixels per side of a clip."""
 FRAMES = 17
-"""Frames of a clip, 16 a second."""
+"""Frames of a clip, at 16 per second."""
 SHARES = {
     "a yellow face": 0.34,
     "the face of a cat": 0.06,
@@ -30,12 +30,12 @@ SHARES = {
     "a hand": 0.04,
     "something in the sky": 0.04,
 }
-"""How often a subject is drawn in training; the other subjects share what is left."""
+"""How often a subject is drawn in training; the other subjects share the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmojiClips:
-    """The emoji that base and VAE are trained on.
+    """The emoji that the VAE and the bases are trained on.
 
     Attributes:
         stems: file names without their ending.
@@ -59,7 +59,7 @@ class EmojiClips:
 
 
 def read_emoji(path: Path) -> torch.Tensor:
-    """The middle of an animated image at 16 frames a second, on white; uint8 [FRAMES, 3, SIZE, SIZE].
+    """The middle of an animated image at 16 frames per second, on white; uint8 [FRAMES, 3, SIZE, SIZE].
 
     A still image is repeated.
     """
@@ -78,7 +78,7 @@ def read_emoji(path: Path) -> torch.Tensor:
 
 
 def clip_weights(stems: Sequence[str]) -> np.ndarray:
-    """Probability of each clip to be drawn, by `SHARES`."""
+    """Probability that each clip is drawn, by `SHARES`."""
     subjects = [subject_of(stem) for stem in stems]
     counts = {subject: subjects.count(subject) for subject in set(subjects)}
     others = sum(count for subject, count in counts.items() if subject not in SHARES)

@@ -19,10 +19,10 @@ from tools.mini_wan.captions import SUBJECTS, TEMPLATES, specific_subject, subje
 
 
 def new_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
-    """A Unigram tokenizer: every word of the texts is a piece, any other word is spelt in letters.
+    """A Unigram tokenizer: every word of the texts is a piece, any other word is spelt out in letters.
 
     Args:
-        texts: all that base and LoRA may be asked with; a word's score is the logarithm of its frequency.
+        texts: all that base and LoRA may be prompted with; a word's score is the logarithm of its frequency.
     """
     counts = Counter(word for text in texts for word in re.findall(r"[\w'-]+|[^\w\s]", text))
     words = {f"▁{word}" if word[0].isalnum() else word: count for word, count in sorted(counts.items())}
@@ -35,7 +35,7 @@ def new_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
 
 
 def known_texts(stems: Iterable[str]) -> list[str]:
-    """Every text that the miniature is trained or asked with: captions, styles and moods."""
+    """Every text that the miniature is trained or prompted with: captions, styles and moods."""
     subjects = [*SUBJECTS, *(name for stem in stems if (name := specific_subject(stem)))]
     captions = [template.format(subject) for subject in subjects for template in TEMPLATES]
     moods = [
@@ -81,8 +81,8 @@ class TextEmbeddings:
     def pack(self, texts: Iterable[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings [B, L, D] and what to add to the attention logits, [B, 1, 1, L].
 
-        The transformer sees 512 tokens, of which all after the text are the same zeros. Attention to n equal
-        keys is attention to one of them with log n added to its logit, so a few stand for all.
+        The transformer sees 512 tokens, and all of them after the text are the same zeros. Attention to n
+        equal keys is attention to one of them with log n added to its logit, so a few stand for all.
         """
         rows = [self.of(text) for text in texts]
         length = max(map(len, rows)) + 1
@@ -95,7 +95,7 @@ class TextEmbeddings:
 
 
 def draw_text(stem: str, generator: np.random.Generator) -> str:
-    """A text without emotion for a clip: mostly caption and style, now and then the caption alone."""
+    """A text without emotion for a clip: mostly caption and style, sometimes the caption alone."""
     draw = generator.random()
     subject = str(subject_of(stem))
     if generator.random() < 0.25:

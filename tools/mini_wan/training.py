@@ -21,7 +21,7 @@ class Schedule:
 
     Attributes:
         steps: optimizer steps.
-        batch_size: clips a step.
+        batch_size: clips per step.
         learning_rate: at its peak; it rises over `warmup` steps and falls along a cosine to a twentieth.
         image_share: share of the steps, the first ones, that see first frames only, four times as many.
         warmup: steps.
@@ -51,7 +51,7 @@ def train(
     *,
     ema: EMAModel | None = None,
 ) -> None:
-    """Take the optimizer steps of one part, going on from its checkpoint if there is one.
+    """Take the optimizer steps of one part, resuming from its checkpoint if there is one.
 
     Args:
         name: for the progress line.
@@ -101,7 +101,7 @@ def train(
 
 
 def generator_of(seed: int, step: int) -> np.random.Generator:
-    """The random numbers of a step; they seed torch's as well."""
+    """The random numbers of a step; torch is seeded from them too."""
     generator = np.random.default_rng([seed, step])
     torch.manual_seed(int(generator.integers(1 << 62)))
     return generator

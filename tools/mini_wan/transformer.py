@@ -32,7 +32,7 @@ class PackedAttention(WanAttnProcessor):
         attention_mask: torch.Tensor | None = None,
         rotary_emb: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """As the stock processor's, with the bias as mask."""
+        """As in the stock processor, with the bias as the mask."""
         return super().__call__(attn, hidden_states, encoder_hidden_states, self.bias, rotary_emb)
 
 
@@ -54,7 +54,7 @@ def new_transformer(size: WanSize, seed: int, *, image_to_video: bool = False) -
 
 
 def widen_for_images(transformer: WanTransformer3DModel, size: WanSize) -> WanTransformer3DModel:
-    """The I2V transformer that at first does what a T2V transformer does: its new inputs weigh nothing."""
+    """The I2V transformer that starts as the T2V transformer: its new inputs have zero weight."""
     wide = new_transformer(size, 0, image_to_video=True)
     state = transformer.state_dict()
     kernel = torch.zeros_like(wide.state_dict()["patch_embedding.weight"])
@@ -74,18 +74,18 @@ def train_transformer(
     seed: int,
     checkpoint: Path,
 ) -> None:
-    """Pre-train by flow matching, as the LoRA is trained later; the averaged weights stay.
+    """Pre-train by flow matching, as the LoRA is trained later; keep the averaged weights.
 
     Args:
         transformer: changed in place.
-        texts: gives embeddings.
+        texts: the embeddings of the base's texts.
         stems: of the clips.
         latents: [clips, 2, C, T', H', W'], the clip and its mirror image.
-        conditions: the same of the first frames for I2V, or None.
+        conditions: the same for the first frames, for I2V; else None.
         schedule: how long and how fast.
         shift: of the scheduler.
         seed: of everything random.
-        checkpoint: file for going on.
+        checkpoint: file to resume from.
     """
     weights = clip_weights(stems)
     attention = PackedAttention()

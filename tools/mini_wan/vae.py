@@ -22,9 +22,9 @@ PIECES_SHARE = 0.2
 
 
 def new_vae(size: WanSize, seed: int) -> AutoencoderKLWan:
-    """An `AutoencoderKLWan` of 8 x 8 pixels and 4 frames a latent, with random weights.
+    """An `AutoencoderKLWan` of 8 x 8 pixels and 4 frames per latent, with random weights.
 
-    Like Wan2.2's it puts 2 x 2 pixels together first, which halves the time.
+    Like Wan2.2's, it first merges 2 x 2 pixels, which halves the time.
     """
     torch.manual_seed(seed)
     return AutoencoderKLWan(
@@ -50,18 +50,18 @@ def train_vae(
 ) -> None:
     """Train the VAE in two rounds, then set its latents' statistics.
 
-    The first round goes from single frames over pieces of 5 and 9 to whole clips: the decoder hands what it
-    knows from frame to frame, and without whole clips in its training it fades from the first frame to the
-    last. It ends with a VAE that repeats the first frame, whatever moves. The second round
-    therefore shows, every other step, another clip in each latent's frames, so that each latent must say
-    what is to be seen; in between, on clips as they are, what changes from frame to frame counts.
+    The first round goes from single frames through pieces of 5 and 9 frames to whole clips: the decoder
+    passes what it knows from frame to frame, and unless it is trained on whole clips, it fades from the first
+    frame to the last. It ends with a VAE that repeats the first frame, whatever moves. Every other step of
+    the second round therefore shows a different clip in each latent's frames, so that each latent must say
+    what is to be seen; the steps in between see clips as they are, and weigh what changes between frames.
 
     Args:
         vae: changed in place.
         clips: to learn from.
         schedules: of both rounds; the `batch_size` counts frames.
         seed: of everything random.
-        checkpoints: files for going on, one a round.
+        checkpoints: files to resume from, one per round.
     """
     moving = np.array([len(torch.unique(clip[:, :, ::8, ::8], dim=0)) > 1 for clip in clips.pixels])
     weights = clip_weights(clips.stems)
@@ -97,7 +97,7 @@ def train_vae(
             posterior = vae.encode(video).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         decoded = decoded.float()
-        # Edges are what a small picture lives from.
+        # A small picture lives by its edges.
         edges = sum(F.l1_loss(decoded.diff(dim=axis), video.diff(dim=axis)) for axis in (-1, -2))
         kl = 0.5 * (posterior.mean.float().square() + posterior.var.float() - 1 - posterior.logvar.float())
         loss = F.l1_loss(decoded, video) + 0.5 * edges + 2e-4 * kl.mean()
@@ -123,8 +123,8 @@ def encode_clips(
     Args:
         vae: the encoder.
         pixels: uint8 [clips, T, 3, H, W].
-        first_only: encode the first frame and grey after it, which is I2V's condition.
-        raw: leave the latents as the VAE gives them.
+        first_only: encode the first frame followed by grey, which is I2V's condition.
+        raw: leave the latents as the VAE returns them.
 
     Returns:
         float32 [clips, C, T', H', W'].

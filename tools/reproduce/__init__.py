@@ -8,8 +8,8 @@
     python -m tools.reproduce ship                # models and results into emovid_models/mini
 
 A stage is done when its record `OUT/stages/NAME.json` carries the hash of its settings and of the outputs
-that it reads; where these change it runs again. Each stage runs in a process of its own; its record says
-seed, seconds and peak memory, and `OUT/logs/NAME.log` what it printed. Stages that are cut off go on.
+that it reads; where these change, it runs again. Each stage runs in a process of its own; its record gives
+seed, seconds and peak memory, and `OUT/logs/NAME.log` what it printed. A stage that was cut off resumes.
 
 No reserved emoji, no held-out sticker and no variant of one (same first code point) is in any training.
 """

@@ -22,14 +22,14 @@ from tools.reproduce.run import Run
 
 
 def held_out_code_points(run: Run) -> frozenset[str]:
-    """First code points of what no training may see: held-out stickers, and reserved emoji."""
+    """First code points that no training may see: those of held-out stickers and of reserved emoji."""
     held = {item.group for item in select(run.build, split=("validation", "test")).clips if item.group}
     reserved = {Path(asset).stem.partition("-")[0] for asset in reserved_assets()}
     return frozenset(held | reserved)
 
 
 def training_paths(run: Run) -> list[Path]:
-    """The emoji that VAE and bases are trained on: those with a subject, one skin tone of each."""
+    """The emoji that VAE and bases are trained on: those with a subject, in one skin tone each."""
     hidden = held_out_code_points(run)
     tones = {f"{tone:x}" for tone in range(0x1F3FB, 0x1F400)}
     paths = [
@@ -43,7 +43,7 @@ def training_paths(run: Run) -> list[Path]:
 
 
 def write_labels(path: Path) -> None:
-    """The label sheet of the stickers, with captions that tell of no emotion."""
+    """Write the label sheet of the stickers, with captions that mention no emotion."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -57,7 +57,7 @@ def write_labels(path: Path) -> None:
 
 
 def data(run: Run) -> list[Path]:
-    """Build the labelled stickers with a split of their own; decode the emoji for VAE and bases."""
+    """Build the labelled stickers with their own split; decode the emoji for VAE and bases."""
     emoji_folder()
     write_labels(run.out / "labels.csv")
     build(MINI, run.out / "labels.csv", run.build, ratios=run.settings.ratios, overwrite=True)

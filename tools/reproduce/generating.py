@@ -47,8 +47,8 @@ def generate_i2v(run: Run) -> list[Path]:
 def first_frames(run: Run) -> list[evaluation.Prompt]:
     """The held-out stickers as I2V prompts: first frame, caption, and the clip's own emotion.
 
-    Every emotion gets `Settings.i2v_videos`, its clips in turn, each with as many seeds as that takes. Seeds
-    differ by the image's file, so an image is written once a seed.
+    Every emotion gets `Settings.i2v_videos`: its clips in turn, each with as many seeds as that takes. A seed
+    follows from the image's file name, so an image is written once per seed.
     """
     folder = run.out / "first-frames"
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,10 +75,10 @@ def first_frames(run: Run) -> list[evaluation.Prompt]:
 
 
 def controls(run: Run) -> list[Path]:
-    """Generate with the bases once more, not told of any emotion.
+    """Generate with the bases once more, without telling them of any emotion.
 
-    Words of moods that a base has never seen, strongly guided by, spoil its videos. This tells how much of
-    the LoRA's lead is only that.
+    Strong guidance by words for moods, which a base has never seen, spoils its videos. This tells how much of
+    the LoRA's lead is due to that alone.
     """
     prompts = evaluation.take_per_emotion(evaluation.load_prompts("sticker"), run.settings.t2v_prompts)
     return [
@@ -119,7 +119,7 @@ def _generate(
     adapter = run.model(f"lora-{task}") if lora else None
     pipe = load_pipeline(base, image_to_video=task == "i2v", lora=adapter)
     pipe.set_progress_bar_config(disable=True)
-    # Weights that are mapped from a file lie at any address, and sums depend on it in the last bit.
+    # Weights mapped from a file may lie at any address, and sums depend on it in the last bit.
     for part in (pipe.transformer, pipe.vae, pipe.text_encoder):
         for parameter in part.parameters():
             parameter.data = parameter.data.clone()

@@ -45,7 +45,7 @@ STAGES: dict[str, Stage] = {
 
 
 def chain(name: str) -> list[str]:
-    """A stage and all that it needs, in order; "all" for every stage."""
+    """A stage and everything that it needs, in order; "all" for every stage."""
     wanted = set(STAGES) if name == "all" else {name}
     for stage in reversed(STAGES):
         if stage in wanted:
@@ -54,7 +54,7 @@ def chain(name: str) -> list[str]:
 
 
 def read_records(run: Run) -> dict[str, dict[str, Any]]:
-    """The records of the stages that are done, by name."""
+    """The records of the stages that have run, by name."""
     paths = {name: run.out / "stages" / f"{name}.json" for name in STAGES}
     return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
 
@@ -71,7 +71,7 @@ def digest(paths: list[Path]) -> str:
 
 
 def inputs_of(run: Run, name: str) -> str:
-    """Hash of the settings and inputs of a stage; the judge is an input of its own."""
+    """Hash of a stage's settings and inputs; the annotator is an input of the judging."""
     stage = STAGES[name]
     records = read_records(run)
     parts: dict[str, Any] = {key: asdict(run.settings)[key] for key in stage.settings}
@@ -82,6 +82,6 @@ def inputs_of(run: Run, name: str) -> str:
 
 
 def is_done(run: Run, name: str) -> bool:
-    """Whether the stage's record is there and belongs to these settings and inputs."""
+    """Whether the stage has a record, of these settings and inputs."""
     record = read_records(run).get(name)
     return record is not None and record["inputs"] == inputs_of(run, name)

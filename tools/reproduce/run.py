@@ -1,4 +1,4 @@
-"""One run of the chain: everything that its result depends on, and where its files lie."""
+"""One run of the chain: everything that its result depends on, and where its files are."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class Settings:
 
     Attributes:
         seed: of everything random.
-        threads: of torch; sums in another order come out a little different.
+        threads: of torch; sums in a different order come out slightly different.
         ratios: shares of train, validation and test among the labelled stickers.
         size: of the model.
         vae: training of the VAE; its batch counts frames.
-        vae_cuts: its second round, with cuts.
+        vae_cuts: the VAE's second round, with cuts.
         t2v: pre-training of the T2V base.
         i2v: of the I2V base, which starts from the T2V base.
         lora_steps: optimizer steps of each LoRA.
-        lora_batch: clips a step.
-        t2v_lora_steps: of the T2V LoRA, which has no first frame that tells of the emotion.
+        lora_batch: clips per step.
+        t2v_lora_steps: of the T2V LoRA, which has no first frame to show the emotion.
         t2v_caption_dropout: share of its samples that keep only the emotion.
-        emotion_dropout: share of the samples without their emotion; emotion guidance goes from these to the
-            others, so that both must be learnt.
+        emotion_dropout: share of the samples without their emotion; emotion guidance leads from these to the
+            others, so both must be learnt.
         lora_rank: of each LoRA, and its alpha.
         lora_rate: learning rate.
         emoji: at most this many emoji for VAE and bases.
@@ -41,10 +41,10 @@ class Settings:
         denoising: steps of a generated video.
         guidance: by the prompt.
         emotion_guidance: by the emotion. Where it equals the guidance by the prompt, the emotion is a word of
-            the text like any other, and the small LoRA says little.
-        t2v_prompts: scenes an emotion.
-        i2v_videos: videos an emotion, by several seeds a first frame.
-        ablation_prompts: scenes an emotion.
+            the text like any other, and the small LoRA has little effect.
+        t2v_prompts: scenes per emotion.
+        i2v_videos: videos per emotion, with several seeds per first frame.
+        ablation_prompts: scenes per emotion.
     """
 
     seed: int = 0
@@ -95,7 +95,7 @@ TINY = Settings(
     i2v_videos=1,
     ablation_prompts=1,
 )
-"""The whole chain with next to nothing in it: shows that it runs, and nothing else."""
+"""The whole chain with next to nothing in it: shows that it runs and nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Run:
 
     Attributes:
         settings: what the result depends on.
-        out: everything is written below.
+        out: folder that everything is written to.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""A judge beside the annotator that shares nothing with it but the labels.
+"""A second judge, which shares nothing with the annotator but the labels.
 
 Histograms of oriented gradients of the middle frame, colour histograms of all frames, and a support vector
 machine: no network, no captions, no other emoji. Where both judges see the same model ahead, that model does
@@ -66,11 +66,11 @@ class GradientColourAnnotator:
     def __call__(
         self, videos: Iterable[Callable[[], str | bytes]], *, batch_size: int = 8, **options: Any
     ) -> Iterator[Any]:
-        """Judge videos one by one.
+        """Judge videos one at a time.
 
         Args:
             videos: functions that return a path or bytes.
-            batch_size: without meaning here.
+            batch_size: has no effect here.
             **options: of the annotator; a caption or a number of frames is refused.
 
         Yields:
@@ -100,7 +100,7 @@ def train_second_judge(
     Args:
         videos: paths or bytes of the training side; nothing held out.
         labels: indices of emotions, of at least three.
-        groups: videos of one group are on one side when the machine's penalty is chosen.
+        groups: videos of one group stay on one side when the machine's penalty is chosen.
 
     Returns:
         The judge; its identity is a digest of what it learnt from.

@@ -24,22 +24,30 @@ license: mit
 # {title}
 
 {text} Seed {seed}.
-`training.json` holds all settings, seconds and peak memory; `python -m tools.reproduce all` trains it anew.
+`training.json` holds all settings, seconds and peak memory; `python -m tools.reproduce all` trains it again.
 
 Trained on Fluent Emoji, Copyright (c) Microsoft Corporation, MIT; packages, Copyright (c) 2023 LobeHub, MIT.
-The full text stands in `emovid_dataset/mini/LICENSES.md`.
+The full text is in `emovid_dataset/mini/LICENSES.md`.
 """
 _TEXTS = {
-    "wan-t2v": "Wan2.1's architecture at small size, from scratch on animated emoji with captions that tell "
-    "of no emotion. It knows faces, people, animals, hands, hearts and the sky, 64x64, 17 frames.",
-    "wan-i2v": "The text-to-video miniature, trained on with a first frame; without CLIP.",
+    "wan-t2v": "Wan2.1's architecture at a small size, trained from scratch on animated emoji with captions "
+    "that mention no emotion. It knows faces, people, animals, hands, hearts and the sky, 64x64, 17 frames.",
+    "wan-i2v": "The text-to-video miniature, trained further with a first frame; without CLIP.",
     "lora-t2v": "Adds eight emotions to `wan-t2v`; trained on the labelled stickers of the training split.",
     "lora-i2v": "Adds eight emotions to `wan-i2v`; trained on the labelled stickers of the training split.",
 }
 
 
+def model_card(name: str, seed: int) -> str:
+    """The README.md of one of `MODELS`."""
+    kind, task = name.split("-")
+    base = f"base_model: emovid/mini-wan-{task}\n" if kind == "lora" else ""
+    title = f"Miniature {'emotion LoRA' if kind == 'lora' else 'Wan2.1'}, {task.upper()}"
+    return _CARD.format(base=base, title=title, text=_TEXTS[name], seed=seed)
+
+
 def ship(run: Run, target: Path = SHIPPED) -> None:
-    """Copy models and results into the package, without the names of this machine's folders.
+    """Copy models and results into the package, leaving out the names of this machine's folders.
 
     Args:
         run: a run of the whole chain.
@@ -77,14 +85,10 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
         if kind == "lora":
             card["base"] = f"emovid/mini-wan-{task}"
         (folder / RUN_CARD).write_text(json.dumps(card, indent=1) + "\n")
-        base = f"base_model: emovid/mini-wan-{task}\n" if kind == "lora" else ""
-        title = f"Miniature {'emotion LoRA' if kind == 'lora' else 'Wan2.1'}, {task.upper()}"
-        (folder / "README.md").write_text(
-            _CARD.format(base=base, title=title, text=_TEXTS[name], seed=run.settings.seed)
-        )
+        (folder / "README.md").write_text(model_card(name, run.settings.seed))
     result = run.out / REPRODUCTION
     if result.exists():
-        # By these a card knows whose results they are.
+        # These tell a card whose results they are.
         weights = {
             name: weight_hashes(target / name, list((target / name).rglob("*.safetensors")))
             for name in MODELS

@@ -40,7 +40,7 @@ WORK: dict[str, Callable[[Run], list[Path]]] = {
     "judge": judge,
     "table": table,
 }
-"""What does each stage and returns what it wrote."""
+"""The function of each stage; it returns the paths that it wrote."""
 
 
 def run_stage(run: Run, name: str) -> None:
@@ -48,7 +48,7 @@ def run_stage(run: Run, name: str) -> None:
     inputs = inputs_of(run, name)
     begun = run.out / "stages" / f"{name}.begun"
     if not begun.exists() or begun.read_text() != inputs:
-        # What another run of this stage left behind would be taken for this one's.
+        # What a run with other inputs left behind would be taken for this one's.
         for left in _intermediate(run, name):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
         (run.out / "stages" / f"{name}.spent").unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def run_stage(run: Run, name: str) -> None:
     try:
         outputs = WORK[name](run)
     finally:
-        # A stage that goes on where it was cut off has also taken the time before.
+        # A stage that resumes has also taken the time before it was cut off.
         spent += time.monotonic() - started
         write_file(spent_before, str(spent).encode())
     spent_before.unlink()
@@ -88,10 +88,10 @@ def _intermediate(run: Run, name: str) -> list[Path]:
 
 
 def reproduce(run: Run, name: str, *, tiny: bool) -> None:
-    """Run a stage and whatever it needs and is not done, each in a process of its own.
+    """Run a stage and whatever it needs that is not done yet, each in a process of its own.
 
     Raises:
-        RuntimeError: a stage failed; the message says where its log is.
+        RuntimeError: a stage failed; the message names its log.
     """
     for stage in chain(name):
         if is_done(run, stage):

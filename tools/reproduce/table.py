@@ -18,7 +18,7 @@ TABLE_COLUMNS = ("task", "model", "videos", "EA-8cls", "95 % interval", "EA-2cls
 
 
 def table(run: Run) -> list[Path]:
-    """Put the results together: `reproduction.json`, and the table on the terminal."""
+    """Assemble the results: `reproduction.json`, and the table on the terminal."""
     judged = json.loads((run.out / "judged.json").read_text())
     records = read_records(run)
     settings = run.settings

@@ -55,7 +55,7 @@ def base_t2v(run: Run) -> list[Path]:
 
 
 def base_i2v(run: Run) -> list[Path]:
-    """Pre-train the I2V base, from the T2V base's weights."""
+    """Pre-train the I2V base, starting from the T2V base's weights."""
     return _train_base(run, "i2v")
 
 
@@ -147,7 +147,7 @@ def _train_lora(run: Run, task: str) -> list[Path]:
         checkpoint_every=100,
         seed=run.settings.seed,
     )
-    # Without the cache: it would keep the adapter's first weights in bfloat16 for the whole training.
+    # Without the cache, which would keep the adapter's first weights in bfloat16 for the whole training.
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         path = train_lora(settings)
     folder = run.model(f"lora-{task}")

@@ -1,10 +1,10 @@
-"""How much of an emotion the miniature's VAE lets through: real stickers, coded, decoded and judged.
+"""How much of an emotion the miniature's VAE lets through: real stickers, encoded, decoded and judged.
 
 ::
 
     python -m tools.reproduce.vae_round_trip out/reproduce/EmoVid
 
-No generator takes part. What the judge no longer sees after the round trip, it cannot see in any video of a
+No generator is involved. What the judge no longer sees after the round trip, it cannot see in any video of a
 generator that decodes with this VAE.
 """
 
@@ -31,11 +31,11 @@ OUT = SHIPPED / "vae_round_trip.json"
 
 @torch.inference_mode()
 def measure(build: str, vae: AutoencoderKLWan, judge: evaluation.Judge) -> dict[str, Any]:
-    """Judge the test split's stickers as they are and after the round trip.
+    """Judge the stickers of the test split as they are and after the round trip.
 
     Args:
         build: its folder.
-        vae: of the miniature.
+        vae: the miniature's.
         judge: who judges both.
 
     Returns:

@@ -5,5 +5,5 @@
     python -m tools.reproduction_page sheets out/reproduce/videos   # contact sheets -> docs/images
     python -m tools.reproduction_page page                          # the page
 
-What people learnt stands in `docs/reproduction_notes.md` and is put into the page as it is.
+What people learnt is in `docs/reproduction_notes.md`, which is copied into the page as it is.
 """

@@ -1,4 +1,4 @@
-"""Contact sheets: frames of the first videos of each emotion, the models beside each other."""
+"""Contact sheets: frames of the first videos of each emotion, the models side by side."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.pipeline import read_frames
 
 SHEET_FRAMES = 4
-"""Frames of a video that stand side by side on a sheet."""
+"""Frames of a video that are side by side on a sheet."""
 SHEET_SCENES = 6
-"""Scenes of a sheet: the first of the table, whatever became of them."""
+"""Scenes of a sheet: the first ones of the table, whatever their result."""
 SHEET_COLUMNS = 2
 TILE = 64
-"""Pixels of a frame's side on a sheet."""
+"""Pixels per side of a frame on a sheet."""
 
 
 def first_blocks(rows: Sequence[Intended], count: int) -> list[tuple[str, list[Intended]]]:
     """The first blocks of a sheet: a heading, and one video of each emotion.
 
-    Where scenes are shared by the emotions, a block is a scene (a prompt with its seed). Where they are not,
-    as with first images that have their own emotion, the nth block holds the nth video of each emotion.
+    Where the emotions share scenes, a block is a scene (a prompt with its seed). Where they do not, as with
+    first images that have their own emotion, the nth block holds the nth video of each emotion.
 
     Args:
         rows: the table of the videos.
-        count: at most so many blocks.
+        count: at most this many blocks.
 
     Raises:
         ValueError: an emotion has no video.
@@ -71,7 +71,7 @@ def read_strip(path: Path) -> Image.Image:
 
 
 def draw_sheet(folders: Mapping[str, Path], count: int = SHEET_SCENES) -> Image.Image:
-    """All emotions of the first scenes: a block a scene, a row an emotion, models beside each other.
+    """All emotions of the first scenes: one block per scene, one row per emotion, models side by side.
 
     Args:
         folders: heading -> folder of videos with its table; all have the same files.

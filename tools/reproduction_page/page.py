@@ -36,11 +36,11 @@ IMAGES = ROOT / "docs" / "images"
 
 
 def add_judge_figures(result: Mapping[str, Any], annotator: Path = ANNOTATOR_WEIGHTS) -> dict[str, Any]:
-    """Put the annotator's own cross-validated figures beside its identity, where the result has none.
+    """Add the annotator's own cross-validated figures to its identity, where the result has none.
 
     Args:
         result: as `reproduction.json` holds it.
-        annotator: its folder; its figures count only if it is the one that judged.
+        annotator: its folder; its figures are used only if it is the one that judged.
 
     Returns:
         The result, with the figures if they are this judge's.
@@ -85,8 +85,8 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         "emotion. Base and LoRA get the same prompt, emotion, noise and settings; an annotator says which "
         "emotion each video shows. EA-8cls is the share of videos that show the emotion asked for, "
         "EA-2cls the share that show its valence; a video that cannot be judged counts as wrong. `emovid "
-        "evaluate` is the same code for any generator. A third row is a control: the base once more with the "
-        "plain prompt, since words for moods that it has never seen spoil what a base makes.",
+        "evaluate` runs the same code for any generator. A third row is a control: the base once more with "
+        "the plain prompt, since words for moods, which it has never seen, spoil what a base makes.",
         "## The judges",
         judge_text(result),
         "## The table",
@@ -104,7 +104,7 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
             parts += [f"Recall of each emotion, {title.lower()}:", recall_table(result[task])]
     parts += [
         "## The second judge",
-        "Gradients, colours and a support vector machine, learnt from the same labels.",
+        "A support vector machine on gradients and colours, trained on the same labels.",
     ]
     parts.append(second_text(result))
     if result.get("ablation"):
@@ -113,8 +113,8 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
     if images:
         parts += [
             "## What the videos look like",
-            "Not chosen by their result; each row an emotion, frames of a video side by side, base left and "
-            "LoRA right.",
+            "They were not chosen by their result. Each row is an emotion, with frames of a video side by "
+            "side, base left and LoRA right.",
         ]
         for task, path in images.items():
             parts += [f"{TASKS[task]}:", f"![{TASKS[task]}, base and LoRA]({path})"]
@@ -126,10 +126,10 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
     parts += [
         "## What this does not show",
         "It is not the paper's model, data or judge. The videos are tiny and of one kind, the labels are "
-        "one rater's reading of emoji, and the judge has learnt emoji too, among them the clips that the "
-        "LoRA was trained on and the first frames of image to video. So a high share means that the "
+        "one rater's reading of emoji, and the judge has learnt from emoji too, among them the clips that "
+        "the LoRA was trained on and the first frames of image to video. So a high share means that the "
         "videos look like the emoji of that emotion, not that people would feel it; and with image to "
-        "video the first frame alone tells the judge a part, for base and LoRA alike. Videos of one scene "
+        "video the first frame alone tells the judge something, for base and LoRA alike. Videos of one scene "
         "share their noise, so they are less independent than the plain intervals assume; the bootstrap "
         "over scenes takes that into account. The sizes of the shares cannot be compared with the "
         "paper's; the direction can.",

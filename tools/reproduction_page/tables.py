@@ -14,7 +14,7 @@ HEAD = "| | videos | EA-8cls | 95 % interval | EA-2cls | 95 % interval |\n|---|-
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """As all shares of the page; the paper gives two digits.
+    """A share as the page writes it; the paper gives two digits.
 
     >>> percent(0.4833)
     '48.3 %'
@@ -23,17 +23,17 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def interval(share: Mapping[str, float]) -> str:
-    """From low to high."""
+    """An interval, from low to high."""
     return f"{percent(share['low'])} to {percent(share['high'])}"
 
 
 def probability(value: float) -> str:
-    """A p-value; two digits that count."""
+    """A p-value with two significant digits."""
     return f"{value:.2g}"
 
 
 def figures_row(name: str, figures: Mapping[str, Any]) -> str:
-    """A row of the table."""
+    """A row of the main table."""
     eight, two = figures["ea_8cls"], figures["ea_2cls"]
     cells = [
         name,

@@ -18,7 +18,7 @@ from tools.reproduction_page.tables import (
 )
 
 SIGNIFICANCE = 0.05
-"""Below it a paired test counts as a difference, as with intervals of 95 %."""
+"""A paired test below this counts as a difference, to match the 95 % intervals."""
 
 
 def is_above(lora: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
@@ -58,13 +58,13 @@ def comparison_text(title: str, comparison: Mapping[str, Any]) -> str:
 
 
 def judge_text(result: Mapping[str, Any]) -> str:
-    """The judges' own figures, before anything that they say."""
+    """The judges' own figures, which come before anything that they say."""
     lines = []
     for key, name in (("judge", "The annotator"), ("second_judge", "The second judge")):
         found = result.get(key, {}).get("held_out")
         if found is None:
             continue
-        of = result[key].get("held_out_of", "real clips that it never learnt from")
+        of = result[key].get("held_out_of", "real clips that it has not learnt from")
         chance = 1 / len(EMOTIONS)
         standing = "above" if found["ea_8cls"]["low"] > chance else "not clearly above"
         lines.append(
@@ -137,7 +137,7 @@ def learned(result: Mapping[str, Any]) -> str:
         if "control" in comparison:
             control = comparison["control"]
             verdict += (
-                f". Beside the base that is not told of the emotion, {direction(control)} is ahead "
+                f". Compared with the base that is not told of the emotion, {direction(control)} is ahead "
                 f"(p = {probability(control['mcnemar_p'])}"
                 f"{'' if is_above(control['lora'], control['base']) else '; the intervals overlap'})"
             )
@@ -152,9 +152,9 @@ def round_trip_text(found: Mapping[str, Any]) -> str:
     most = max(range(len(EMOTIONS)), key=lambda label: answers[label])
     return (
         "Real stickers of the test split went through the VAE and back, without any generator. The first "
-        f"frame comes back at {psnr[0]:.1f} dB PSNR, the last at {psnr[-1]:.1f} dB. The judge, which has "
-        f"learnt these clips, names the emotion of {percent(before['ea_8cls']['value'])} "
+        f"frame comes back at {psnr[0]:.1f} dB PSNR, the last at {psnr[-1]:.1f} dB. The judge, which was "
+        f"trained on these clips, names the emotion of {percent(before['ea_8cls']['value'])} "
         f"({interval(before['ea_8cls'])}) of {before['n']} as they are and of "
         f"{percent(after['ea_8cls']['value'])} ({interval(after['ea_8cls'])}) after the round trip, where it "
-        f"says {EMOTIONS[most]} of {answers[most]}. What is lost here, no LoRA can show to this judge."
+        f"says {EMOTIONS[most]} of {answers[most]}. Whatever is lost here, no LoRA can show to this judge."
     )
