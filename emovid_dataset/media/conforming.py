@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from emovid_dataset.media.source import Reader, Source, opened
+from emovid_dataset.media.portable.errors import refusing
+from emovid_dataset.media.portable.streams import open_bytes
+from emovid_dataset.media.source import Reader, Source
 
 
 def nonconforming(reader: Reader) -> str | None:
@@ -13,16 +15,26 @@ def nonconforming(reader: Reader) -> str | None:
 
     Args:
         reader: an open video, not opened with `quick`.
+
+    Raises:
+        VideoError: the file is damaged.
+        OSError: it cannot be read.
     """
     if reader.quick:
         raise ValueError("a reader opened with quick=True does not know the pixel format")
-    if reader.container is None:
+    with refusing():
+        return _reason(reader)
+
+
+def _reason(reader: Reader) -> str | None:
+    if reader.file is None:
         return "animated WebP"
-    names = reader.container.format.name.split(",")
-    stream, context = reader.stream, reader.stream.codec_context
+    container, stream, audio = reader.file.container, reader.file.stream, reader.audio
+    names = container.format.name.split(",")
+    context = stream.codec_context
     if "mp4" not in names:
         return f"container {names[0]}"
-    if reader.container.metadata.get("major_brand", "").strip() == "qt":
+    if container.metadata.get("major_brand", "").strip() == "qt":
         return "container mov"
     if context.name != "h264":
         return f"codec {context.name}"
@@ -32,13 +44,13 @@ def nonconforming(reader: Reader) -> str | None:
         return f"odd size {stream.width}x{stream.height}"
     if reader.aspect != 1:
         return f"pixel aspect {reader.aspect}"
-    if reader.audio is not None and reader.audio.codec_context.name != "aac":
-        return f"sound codec {reader.audio.codec_context.name}"
-    if len(reader.container.streams) != 1 + (reader.audio is not None):
+    if audio is not None and audio.codec_context.name != "aac":
+        return f"sound codec {audio.codec_context.name}"
+    if len(container.streams) != 1 + (audio is not None):
         return "more than one video and one sound stream"
-    if not reader.exact:
+    if not reader.has_exact_times:
         return "frames without times of their own"
-    if reader.edited:
+    if reader.file.has_hidden_frames:
         return "frames that its edit list leaves out"
     if not _has_faststart(reader.source):
         return "index behind the frames"
@@ -47,14 +59,16 @@ def nonconforming(reader: Reader) -> str | None:
 
 def _has_faststart(source: Source) -> bool:
     """Whether an MP4's moov box stands before its mdat box."""
-    with opened(source) as file:
+    with open_bytes(source) as file:
+        length = file.seek(0, 2)
+        file.seek(0)
         while len(head := file.read(8)) == 8:
             size, kind = int.from_bytes(head[:4], "big"), head[4:]
             if kind in (b"moov", b"mdat"):
                 return kind == b"moov"
             if size == 1:
                 size = int.from_bytes(file.read(8), "big") - 8
-            if size < 8:
+            if size < 8 or size > length:  # no seek to where a damaged length points
                 return False
             file.seek(size - 8, 1)
     return False

@@ -9,18 +9,19 @@ A clip's timeline, with four frames chosen uniformly in time (the middles of fou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from emovid_dataset.media.portable.errors import refusing
+from emovid_dataset.media.portable.pixels import is_transparent, lay_on_white, quarter_turns
 from emovid_dataset.media.source import Reader, Source
 
-_REDUCED_SIDE = 128
-_ALPHA = ("rgba", "bgra", "argb", "abgr", "yuva", "ya", "pal8", "gbrap")
-_EPSILON = 1e-6
+_REDUCED_SIDE = 128  # pixels
+_EPSILON = 1e-6  # seconds
 
 
 def uniform_indices(num_frames: int, count: int) -> list[int]:
@@ -62,7 +63,9 @@ def decode(
         uint8 [T, H, W, 3], 0..255, transparent pixels on white, upright. In memory it is [T, 3, H, W].
 
     Raises:
-        VideoError: it is no video, has no frames, or is damaged.
+        VideoError: it is not a video, has no frames, or is damaged.
+        OSError: the file is not there, or cannot be read.
+        ValueError: no frames are asked for, or such as are not there.
     """
     with Reader(source, threads=threads, quick=True) as reader:
         count = reader.info.num_frames
@@ -72,8 +75,11 @@ def decode(
             indices = [int(index) for index in frames(count)]
         else:
             indices = _indices_in_time(reader, frames)
-        shape = (size, size) if isinstance(size, int) else size
-        return _decode_rgb(reader, indices, shape)
+        if not indices:
+            raise ValueError("no frames are asked for; at least one is needed")
+        chosen = reader.frames(indices)
+        with refusing():
+            return _as_array(chosen, indices, reader, (size, size) if isinstance(size, int) else size)
 
 
 def _indices_in_time(reader: Reader, count: int) -> list[int]:
@@ -84,15 +90,25 @@ def _indices_in_time(reader: Reader, count: int) -> list[int]:
     return [int(i) for i in np.searchsorted(reader.times, middles + _EPSILON, side="right") - 1]
 
 
-def _decode_rgb(reader: Reader, indices: Sequence[int], shape: tuple[int, int] | None) -> np.ndarray:
+def _as_array(
+    chosen: Iterator[tuple[int, av.VideoFrame]],
+    indices: Sequence[int],
+    reader: Reader,
+    shape: tuple[int, int] | None,
+) -> np.ndarray:
+    """Put the chosen frames where `indices` names them; without a shape the first one's is everybody's."""
     places: dict[int, list[int]] = {}
     for place, index in enumerate(indices):
         places.setdefault(index, []).append(place)
-    out: np.ndarray | None = None
+    planes: np.ndarray | None = None
     reformatter = VideoReformatter()
-    for index, frame in reader.frames(places):
+    for index, frame in chosen:
         upright = flatten(frame)
-        height, width = shape or (upright.height, round(upright.width * reader.aspect))
+        if shape is None:
+            shape = upright.height, round(upright.width * reader.aspect)
+        height, width = shape
+        if planes is None:
+            planes = np.empty((len(indices), 3, height, width), np.uint8)
         scaled = (height, width) != (upright.height, upright.width)
         small = reformatter.reformat(
             upright,
@@ -103,29 +119,26 @@ def _decode_rgb(reader: Reader, indices: Sequence[int], shape: tuple[int, int] |
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        if out is None:
-            planes = np.empty((len(indices), 3, height, width), np.uint8)
-            out = planes.transpose(0, 2, 3, 1)
         first, *others = places[index]
         if scaled:
             for channel, plane in zip((1, 2, 0), small.planes, strict=True):
                 rows = np.asarray(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
                 planes[first, channel] = rows[:height, :width]
         else:
-            out[first] = small.to_ndarray()
+            planes[first] = small.to_ndarray().transpose(2, 0, 1)
         for place in others:
             planes[place] = planes[first]
-    assert out is not None
-    return out
+    assert planes is not None
+    return planes.transpose(0, 2, 3, 1)
 
 
 def sample_for_attributes(reader: Reader, count: int) -> tuple[np.ndarray, int]:
     """Decode the frames that the visual attributes are computed on, reduced by the scaler.
 
-    The scaler takes every n-th pixel (no averaging), so that the spread of the colours, which
-    colorfulness measures, stays what it is at full size. It reduces in YUV; the small picture then takes
-    the same road to RGB as a full-size one, for another road rounds otherwise and shifts the hue of pale
-    clips by degrees.
+    The scaler takes every n-th pixel (no averaging), so that the spread of the colours, which colorfulness
+    measures, stays what it is at full size. It reduces in YUV; the small picture is then converted to RGB in
+    the same way as a full-size one, because another way rounds differently and shifts the hue of pale clips
+    by degrees.
 
     Args:
         reader: an open video.
@@ -133,23 +146,36 @@ def sample_for_attributes(reader: Reader, count: int) -> tuple[np.ndarray, int]:
 
     Returns:
         uint8 [T, h, w, 3] with at most 128 pixels on the longer side, and the rotation in degrees.
+
+    Raises:
+        VideoError: the video is damaged.
     """
     info = reader.info
     indices = _indices_in_time(reader, count)
     factor = max(1.0, max(info.width, info.height) / _REDUCED_SIDE)
-    height, width = (max(2, round(side / factor / 2) * 2) for side in (info.height, info.width))
+    shape: tuple[int, int] | None = None
+    if factor > 1:
+        shape = (_even(info.height / factor), _even(info.width / factor))
     rotation = 0
     pictures: dict[int, np.ndarray] = {}
     reduce, convert = VideoReformatter(), VideoReformatter()
-    for index, frame in reader.frames(indices):
-        rotation = rotation or int(frame.rotation)
-        small = frame
-        if factor > 1:
-            small = reduce.reformat(
-                frame, width=width, height=height, interpolation=Interpolation.POINT, threads=1
-            )
-        pictures[index] = convert.reformat(_on_white(small), format="rgb24", threads=1).to_ndarray()
-    return np.stack([pictures[index] for index in indices]), rotation
+    chosen = reader.frames(indices)
+    with refusing():
+        for index, frame in chosen:
+            rotation = rotation or int(frame.rotation)
+            small = frame
+            if shape is None:
+                shape = frame.height, frame.width
+            if factor > 1 or shape != (frame.height, frame.width):
+                small = reduce.reformat(
+                    frame, width=shape[1], height=shape[0], interpolation=Interpolation.POINT, threads=1
+                )
+            pictures[index] = convert.reformat(_on_white(small), format="rgb24", threads=1).to_ndarray()
+        return np.stack([pictures[index] for index in indices]), rotation
+
+
+def _even(pixels: float) -> int:
+    return max(2, round(pixels / 2) * 2)
 
 
 def flatten(frame: av.VideoFrame) -> av.VideoFrame:
@@ -162,7 +188,7 @@ def flatten(frame: av.VideoFrame) -> av.VideoFrame:
         The same frame if it is opaque and upright, else a new one in rgb24.
     """
     opaque = _on_white(frame)
-    turns = int(frame.rotation) // 90 % 4
+    turns = quarter_turns(frame)
     if not turns:
         return opaque
     rgb: np.ndarray[Any, np.dtype[np.uint8]] = opaque.to_ndarray(format="rgb24").astype(np.uint8)
@@ -171,12 +197,10 @@ def flatten(frame: av.VideoFrame) -> av.VideoFrame:
 
 
 def _on_white(frame: av.VideoFrame) -> av.VideoFrame:
-    if not frame.format.name.startswith(_ALPHA):
+    if not is_transparent(frame):
         return frame
-    rgba = frame.to_ndarray(format="rgba").astype(np.uint16)
-    alpha = rgba[..., 3:]
-    rgb = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return _like(av.VideoFrame.from_ndarray(rgb.astype(np.uint8), format="rgb24"), frame)
+    rgb = lay_on_white(frame.to_ndarray(format="rgba"))
+    return _like(av.VideoFrame.from_ndarray(rgb, format="rgb24"), frame)
 
 
 def _like(new: av.VideoFrame, old: av.VideoFrame) -> av.VideoFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import http.server
 import inspect
@@ -29,7 +30,7 @@ from transformers.pipelines.pt_utils import KeyDataset
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.portable import truncation
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.remote.annotator import pipeline, prompts
+from emovid_models.remote.annotator import CODE, pipeline, prompts, video_file
 from emovid_models.remote.annotator.pipeline import read_frames
 
 
@@ -391,17 +392,14 @@ def test_a_bad_video_gets_an_error_in_its_place(
     still = (tmp_path / "a.jpg").read_bytes()
     nan = torch.full((4, 3, 8, 8), float("nan"))
     bad: list[tuple[Any, str]] = [
-        (tmp_path / "cut.mp4", "cannot be decoded"),
-        (tmp_path / "text.mp4", "cannot be decoded"),
-        (silent, "no video stream"),
-        (unknown.replace(b"avc1", b"zzzz"), "the video cannot be decoded: its codec is unknown"),
-        *(
-            (tmp_path / f"half.{name}", f"half.{name} cannot be decoded: it is truncated")
-            for name in animated
-        ),
-        *((content[:14], "the video cannot be decoded: ") for content in animated.values()),
+        (tmp_path / "cut.mp4", "cut.mp4 is truncated"),
+        (tmp_path / "text.mp4", "text.mp4 cannot be decoded"),
+        (silent, "sound.wav has no video stream"),
+        (unknown.replace(b"avc1", b"zzzz"), "the video has a video stream of an unknown codec"),
+        *((tmp_path / f"half.{name}", f"half.{name} is truncated") for name in animated),
+        *((content[:14], "the video is truncated") for content in animated.values()),
         (still[: len(still) // 2], "the video cannot be decoded: "),
-        (b"RIFF\4\0\0\0WEBP", "the video cannot be decoded: its head is no picture's"),
+        (b"RIFF\4\0\0\0WEBP", "the video cannot be decoded: it does not begin as a picture does"),
         (b"", "empty"),
         (tmp_path / "absent.mp4", "is not a file"),
         (np.zeros((0, 8, 8, 3), np.uint8), "no frames"),
@@ -534,10 +532,10 @@ def test_av1_is_decoded_once(tmp_path: Path, numbered: np.ndarray, monkeypatch: 
     """Its decoder cannot be told anew for every frame which to leave out, but groups are left out."""
     path = write_video(tmp_path / "a.mp4", numbered, codec="libsvtav1", preset="12")
 
-    def again(file: Any) -> Any:
+    def again(self: Any) -> Any:
         raise AssertionError("everything is decoded again")
 
-    monkeypatch.setattr(pipeline, "_all_frames", again)
+    monkeypatch.setattr(video_file.VideoFile, "all_frames", again)
     for indices in ([0, 28, 56], [5, 6, 33], [56]):
         choose = Choice(indices)
         assert [read_number(frame) for frame in read_frames(path, choose)] == indices
@@ -553,7 +551,7 @@ def test_a_damaged_frame_is_no_answer(tmp_path: Path, numbered: np.ndarray) -> N
     rubbish = np.random.default_rng(0).integers(0, 256, len(victim) - 12, np.uint8).tobytes()
     damaged = data.replace(victim, victim[:12] + rubbish)
     for index in (15, 17):
-        with pytest.raises(ValueError, match=r"the video: is damaged: the frame at 0\.6"):
+        with pytest.raises(ValueError, match=r"the video is damaged: the frame at 0\.6"):
             read_frames(damaged, Choice([index]))
     assert [read_number(frame) for frame in read_frames(damaged, Choice([3, 25, 56]))] == [3, 25, 56]
 
@@ -565,13 +563,15 @@ def test_half_a_video_is_no_video(tmp_path: Path, numbered: np.ndarray, name: st
     data = write_video(tmp_path / name, numbered, **how).read_bytes()
     assert len(read_frames(data, Choice([0, 56]))) == 2
     (tmp_path / name).write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=f"{name} cannot be decoded: it is truncated"):
+    with pytest.raises(ValueError, match=f"{name} is truncated"):
         read_frames(tmp_path / name, Choice([0]))
 
 
-def test_truncation_is_told_as_in_the_dataset() -> None:
-    """By the same file, which lies beside the pipeline only in an assembled repo."""
-    assert inspect.getsourcefile(pipeline.is_truncated) == truncation.__file__
+def test_video_is_read_by_the_datasets_own_code() -> None:
+    """Its files lie beside the pipeline only in an assembled repo."""
+    folder = Path(truncation.__file__).parent
+    assert inspect.getsourcefile(pipeline.is_truncated) == str(folder / "truncation.py")
+    assert inspect.getsourcefile(pipeline.VideoFile) == str(folder / "video_file.py")
 
 
 def test_frames_without_times_are_counted(tmp_path: Path, numbered: np.ndarray) -> None:
@@ -588,8 +588,8 @@ def test_packets_that_are_not_kept_are_read_again(
 ) -> None:
     path = write_video(tmp_path / f"a.{suffix}", numbered, bf="3")
     again = functools.partial(pytest.fail, "everything is decoded")
-    monkeypatch.setattr(pipeline, "_all_frames", again)
-    monkeypatch.setattr(pipeline, "_KEPT_BYTES", path.stat().st_size // 3)
+    monkeypatch.setattr(video_file.VideoFile, "all_frames", again)
+    monkeypatch.setattr(video_file, "_KEPT_BYTES", path.stat().st_size // 3)
     for indices in ([0, 20, 56], [9, 10, 11], [56], list(range(57))):
         assert [read_number(frame) for frame in read_frames(path, Choice(indices))] == indices
 
@@ -636,7 +636,76 @@ print(seen[0], len(frames), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss -
     assert as_scores(annotator(path)).sum() == pytest.approx(1, abs=1e-6)
 
 
+def test_a_transparent_webm_is_seen_on_white(tmp_path: Path) -> None:
+    """FFmpeg's own decoders leave the transparency out, and show what stands below it."""
+    path = tmp_path / "a.webm"
+    rgba = np.zeros((12, 32, 48, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[:, 8:24, 8:40, 3] = 0
+    with av.open(str(path), "w") as container:
+        options = {"deadline": "realtime", "cpu-used": "8"}
+        stream = container.add_stream("libvpx-vp9", rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuva420p"
+        for picture in rgba:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgba").reformat(format="yuva420p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    for frame in read_frames(path, Choice([0, 6, 11])):
+        assert frame.shape == (32, 48, 3)
+        assert frame[12:20, 12:36].min() > 245 and frame[:4].max() < 20
+
+
+def test_a_title_in_another_encoding_does_not_matter(tmp_path: Path, numbered: np.ndarray) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Zaehne"
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *numbered.shape[1:3], "yuv420p"
+        for picture in numbered:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    assert data.count(b"Zaehne") == 1
+    frames = read_frames(data.replace(b"Zaehne", b"Z\xe4\xe4hne"), Choice([0, 56]))
+    assert [read_number(frame) for frame in frames] == [0, 56]
+
+
+def test_an_mp4_without_its_last_frames_is_no_video(tmp_path: Path, numbered: np.ndarray) -> None:
+    """The box of the frames reaches to the end of the file, so that only the index knows of more."""
+    with av.open(str(tmp_path / "a.mp4"), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *numbered.shape[1:3], "yuv420p"
+        for picture in numbered:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    at = data.index(b"mdat")
+    data[at - 4 : at] = bytes(4)
+    assert len(read_frames(bytes(data), Choice([0, 56]))) == 2
+    with pytest.raises(ValueError, match=r"the video is truncated: \d+ of 57 frames are there"):
+        read_frames(bytes(data[: (at + len(data)) // 2]), Choice([0]))
+
+
 # the repo
+
+
+def test_the_entry_file_imports_all_that_its_siblings_need() -> None:
+    """From a folder transformers copies what `pipeline.py` imports, and looks no further."""
+    needs = {
+        name: {
+            node.module + ".py"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module
+        }
+        for name, path in CODE.items()
+    }
+    assert all(needed <= set(CODE) for needed in needs.values())
+    closure = set(needs["pipeline.py"])
+    while more := {name for each in closure for name in needs[each]} - closure:
+        closure |= more
+    assert needs["pipeline.py"] == closure
+    portable = {path.name for path in Path(truncation.__file__).parent.glob("[!_]*.py")}
+    assert portable <= closure
 
 
 def test_repo_works_where_no_emovid_is_installed(repo: Path, annotator: Any, stickers: list[Path]) -> None:

@@ -34,6 +34,7 @@ from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode, uniform_indices
 from emovid_dataset.media.portable.truncation import is_truncated
+from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.source import Reader, VideoError, probe
 
 COUNT = 96
@@ -158,7 +159,7 @@ def test_a_variable_rate_is_sampled_in_time(folder: Path, suffix: str) -> None:
     assert [read_stamp(frame) for frame in decode(path)] == list(range(COUNT))
 
 
-def trim(source: Path, path: Path, start: int, *, whole: bool) -> Path:
+def trim(source: Path, path: Path, start: int, *, whole: bool, title: str = "") -> Path:
     """Copy an MP4's packets and hide the frames before `start` by an edit list, as `ffmpeg -ss -c copy` does.
 
     With `whole` the hidden packets are all those of the source, else they begin at the key frame.
@@ -166,6 +167,8 @@ def trim(source: Path, path: Path, start: int, *, whole: bool) -> Path:
     with av.open(str(source)) as old, av.open(str(path), "w", options={"movflags": "+faststart"}) as new:
         stream = old.streams.video[0]
         out = new.add_stream_from_template(stream)
+        if title:
+            new.metadata["title"] = title
         packets = [packet for packet in old.demux(stream) if packet.size]
         times = sorted(packet.pts for packet in packets if packet.pts is not None)
         first = times[start]
@@ -205,6 +208,41 @@ def test_a_trimmed_video_shows_its_own_frames(start: int, whole: bool, folder: P
     )
 
 
+def test_a_title_in_another_encoding_does_not_matter(folder: Path, tmp_path: Path) -> None:
+    """Where an edit list leaves out frames altogether, the file is opened once more to count them."""
+    options = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3"}
+    source = write_video(folder / "untitled.mp4", numbered_frames(COUNT)[:60], options=options)
+    path = trim(source, tmp_path / "trimmed.mp4", 41, whole=True, title="Zaehne")
+    data = path.read_bytes()
+    assert data.count(b"Zaehne") == 1
+    frames = decode(data.replace(b"Zaehne", b"Z\xe4\xe4hne"))
+    assert [read_stamp(frame) for frame in frames] == list(range(41, 60))
+
+
+def test_av1_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its decoder cannot be told anew for every frame which to leave out, but groups are left out."""
+    options = {"preset": "12", "g": "24"}
+    path = write_video(folder / "once.mp4", numbered_frames(COUNT), codec="libsvtav1", options=options)
+    everything = full_decode(path)
+
+    def again(self: Any) -> Any:
+        raise AssertionError("everything is decoded again")
+
+    monkeypatch.setattr(VideoFile, "all_frames", again)
+    for chosen in ([0, 40, 95], [5, 6, 33], [95], [17]):
+        frames = decode(path, frames=lambda count, chosen=chosen: chosen)
+        assert np.array_equal(frames, [everything[index] for index in chosen])
+
+
+def test_a_gradual_refresh_is_no_place_to_begin(folder: Path) -> None:
+    """MPEG-TS marks where a gradual refresh begins as a key frame; it needs the frames before it."""
+    options = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:scenecut=0"}
+    path = write_video(folder / "refresh.ts", numbered_frames(COUNT)[:60], options=options)
+    everything = full_decode(path)
+    for index in range(60):
+        assert np.array_equal(decode(path, frames=lambda count, index=index: [index])[0], everything[index])
+
+
 def test_an_mp4_without_its_last_frames_is_truncated(folder: Path, tmp_path: Path) -> None:
     """The box of the frames reaches to the end of the file, so that only the index knows of more."""
     data = bytearray(write_video(folder / "index.mp4", numbered_frames(COUNT)[:60]).read_bytes())
@@ -236,6 +274,7 @@ FILMS: dict[str, dict[str, Any]] = {
     "h264.avi": {"sound_codec": "mp2"},
     "mpeg4.avi": {"codec": "mpeg4", "sound_codec": "mp2", "options": {"b": "2000000"}},
     "mpeg4-b.avi": {"codec": "mpeg4", "sound_codec": "mp2", "options": {"b": "2000000", "bf": "2"}},
+    "av1.mp4": {"codec": "libsvtav1", "options": {"preset": "12", "g": "48"}},
     "film.mpg": {"codec": "mpeg2video", "sound_codec": "mp2", "options": {"b": "4000000", "bf": "2"}},
     "film.webm": {
         "codec": "libvpx-vp9",

@@ -49,9 +49,9 @@ def is_truncated(file: BinaryIO) -> bool:
     head = file.read(12)
     try:
         if head[4:8] in _BOXES:
-            return _boxes_end(file) > size
+            return _boxes_end(file, size) > size
         if head[:4] == _EBML.to_bytes(4, "big"):
-            return _matroska_end(file) > size
+            return _matroska_end(file, size) > size
         if head[:4] == b"RIFF":
             return 8 + int.from_bytes(head[4:8], "little") > size
         if head[:4] == b"GIF8":
@@ -63,9 +63,9 @@ def is_truncated(file: BinaryIO) -> bool:
     return False
 
 
-def _boxes_end(file: BinaryIO) -> int:
+def _boxes_end(file: BinaryIO, size: int) -> int:
     position = 0
-    while True:
+    while position <= size:  # no seek to where a damaged length points: disks refuse the largest numbers
         file.seek(position)
         head = file.read(16)
         if head[4:8] not in _BOXES:
@@ -76,11 +76,14 @@ def _boxes_end(file: BinaryIO) -> int:
         if length < 8:  # 0: to the end of the file
             return position
         position += length
+    return position
 
 
-def _matroska_end(file: BinaryIO) -> int:
+def _matroska_end(file: BinaryIO, size: int) -> int:
     position = 0
     for wanted in (_EBML, _MATROSKA_SEGMENT):
+        if position > size:
+            break
         file.seek(position)
         head = file.read(12)
         if int.from_bytes(head[:4], "big") != wanted:
@@ -106,7 +109,7 @@ def _gif_has_trailer(file: BinaryIO) -> bool:
             flags = file.read(9)[8]
             file.seek((3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1, 1)
         else:
-            return True  # rubbish after the last picture is the decoder's affair
+            return True  # what the decoder makes of garbage after the last picture is its own affair
         while length := file.read(1)[0]:
             file.seek(length, 1)
     return False

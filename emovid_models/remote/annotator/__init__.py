@@ -11,6 +11,7 @@ import emovid_dataset.media.portable
 
 _HERE = Path(__file__).parent
 _PORTABLE = Path(emovid_dataset.media.portable.__file__).parent
+_PORTABLE_MODULES = ("errors", "groups", "pictures", "pixels", "streams", "truncation", "video_file")
 __path__ = [*__path__, str(_PORTABLE)]
 
 MODEL_CODE: dict[str, Path] = {
@@ -32,7 +33,7 @@ CODE: dict[str, Path] = {
         for path in (
             _HERE / "pipeline.py",
             _HERE / "prompts.py",
-            _PORTABLE / "truncation.py",
+            *(_PORTABLE / f"{name}.py" for name in _PORTABLE_MODULES),
         )
     },
 }

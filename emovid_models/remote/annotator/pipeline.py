@@ -14,7 +14,6 @@ This file and its siblings work alone: a Hub repo carries them beside the weight
 from __future__ import annotations
 
 import functools
-import io
 import itertools
 import numbers
 import os
@@ -22,20 +21,26 @@ import shutil
 import tempfile
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import av
 import numpy as np
 import torch
 from PIL import Image
 from transformers import Pipeline
 
+# Two are not used here: from a folder transformers copies only the files that this one itself imports.
+from .errors import VideoError, refusing
+from .groups import decode_groups  # noqa: F401
+from .pictures import chosen_pictures, open_picture
+from .pixels import rgb
 from .prompts import CAPTION_QUESTION, EMOTION_QUESTION, EMOTIONS, END_OF_TURN
-from .truncation import is_truncated
+from .streams import first_bytes, is_webp, open_bytes
+from .truncation import is_truncated  # noqa: F401
+from .video_file import VideoFile
 
 VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 """Where a row of a dataset is searched for its video, in this order."""
@@ -43,9 +48,7 @@ VIDEO_COLUMNS = ("video", "mp4", "webm", "path")
 _NOT_GIVEN: Any = object()
 _CAPTION_TOKENS = 64
 _TIMEOUT = 60  # seconds without a byte
-_KEPT_BYTES = 32 << 20  # of a video's packets between counting and decoding
-_PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")
-_OF_DECODERS = (OSError, EOFError, SyntaxError, LookupError, ArithmeticError, MemoryError)
+_PICTURES = (b"GIF8", b"\x89PNG", b"\xff\xd8\xff")  # how GIF, PNG and JPEG begin
 
 Indices = Callable[[int], Sequence[int]]
 """From the number of a video's frames to the indices that are wanted."""
@@ -365,233 +368,34 @@ def _fetched(url: str) -> Iterator[Path]:
         yield path
 
 
-def _read_file(source: Path | bytes, choose: Indices) -> list[Any]:
+def _read_file(source: Path | bytes, choose: Indices) -> list[np.ndarray]:
     name = "the video" if isinstance(source, bytes) else str(source)
-    with _opened(source) as file:
-        head = file.read(16)
-        if not head:
-            raise ValueError(f"{name} is empty")
-        picture = head.startswith(_PICTURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        try:
-            if is_truncated(file):
-                raise EOFError("it is truncated: its own sizes say that there is more")
-            file.seek(0)
-            return _read_picture(file, choose) if picture else _read_video(file, choose)
-        except Image.UnidentifiedImageError as error:
-            raise ValueError(f"{name} cannot be decoded: its head is no picture's") from error
-        except (av.FFmpegError, Image.DecompressionBombError, *_OF_DECODERS) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ValueError(f"{name} cannot be decoded: {reason}") from error
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+    try:
+        with refusing("cannot be decoded"):
+            head = first_bytes(source)
+            if head.startswith(_PICTURES) or is_webp(head):
+                with open_bytes(source) as file, open_picture(file) as image:
+                    return chosen_pictures(image, choose(getattr(image, "n_frames", 1)))
+            with VideoFile(source, strict=False) as video:
+                return _chosen_frames(video, choose)
+    except VideoError as error:
+        raise ValueError(f"{name} {error}") from error
 
 
-def _opened(source: Path | bytes) -> BinaryIO:
-    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
-
-
-def _read_picture(file: BinaryIO, choose: Indices) -> list[Any]:
-    """Frames of an animated picture, or of a still one; transparent parts are left to the processor."""
-    with Image.open(file) as image:
-        indices = choose(getattr(image, "n_frames", 1))
-        frames: dict[int, Image.Image] = {}
-        for index in sorted(set(indices)):
-            image.seek(index)
-            frames[index] = image.convert("RGBA")
-        return [frames[index] for index in indices]
-
-
-def _read_video(file: BinaryIO, choose: Indices) -> list[np.ndarray]:
-    """Frames of a video: the packets are counted, then what is needed is decoded.
-
-    Only groups of pictures that hold a wanted frame, or that one refers to, go through the decoder, and only
-    wanted frames are kept, so that an hour of video takes no more memory than a second. The packets of a
-    short video are kept from the counting; those of a long one are read once more.
-    """
-    order: list[tuple[int | None, int]] = []
-    keys: list[int | None] = []
-    kept: list[av.Packet] = []
-    count = size = 0
-    frames: dict[int | None, np.ndarray] | None = None
-    with av.open(file) as container:
-        stream = _stream(container)
-        for packet in _packets(container, stream):
-            if packet.is_keyframe or not keys:
-                keys.append(packet.pts)
-            if not packet.is_discard:
-                order.append((packet.pts, len(keys) - 1))
-            count += 1
-            size += packet.size
-            if size <= _KEPT_BYTES:
-                kept.append(packet)
-        if not order:
-            raise ValueError("a video has no frames")
-        times = sorted({time for time, _ in order if time is not None})
-        # AVI holds no presentation times: those of reordered frames are FFmpeg's guess.
-        guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
-        if timed := len(times) == len(order) and not guessed:
-            indices = choose(len(times))
-            wanted: set[int | None] = {times[index] for index in indices}
-            needed = _needed_groups(order, keys, wanted)
-            if len(kept) == count:
-                frames = _of_groups(_decode(kept, stream.codec_context, needed, wanted), keys, wanted)
-    if timed:
-        if len(kept) < count:
-            frames = _of_groups(_decode_again(file, needed, wanted), keys, wanted)
-        if frames is None:
-            frames = {
-                frame.pts: _to_whole_array(frame, broken)
-                for frame, broken in _marked(_all_frames(file))
-                if frame.pts in wanted
-            }
-        if len(frames) == len(wanted):
-            return [frames[times[index]] for index in indices]
-    # Time stamps are missing or not those of the frames: count the frames themselves.
-    total = sum(1 for _ in _all_frames(file))
+def _chosen_frames(video: VideoFile, choose: Indices) -> list[np.ndarray]:
+    """Decode what is needed of a video, and keep only the wanted frames."""
+    if video.times is not None:
+        times = [video.times[index] for index in choose(len(video.times))]
+        at_times = {time: rgb(frame) for time, frame in video.frames_at(set(times))}
+        if all(time in at_times for time in times):
+            return [at_times[time] for time in times]
+    # Times are missing, or not those of the frames: count the frames themselves.
+    total = sum(1 for _ in video.all_frames())
     if total == 0:
-        raise ValueError("a video has no frames")
+        raise VideoError("has no frames")
     indices = choose(total)
-    places = set(indices)
-    chosen = {
-        index: _to_whole_array(frame, broken)
-        for index, (frame, broken) in enumerate(_marked(_all_frames(file)))
-        if index in places
-    }
-    return [chosen[index] for index in indices]
-
-
-def _needed_groups(
-    order: Sequence[tuple[int | None, int]], keys: Sequence[int | None], wanted: Container[int | None]
-) -> list[bool]:
-    """Which groups of pictures are decoded.
-
-    Args:
-        order: of each packet that is shown its time and its group.
-        keys: the time of each group's first packet.
-        wanted: times of the frames that are wanted.
-    """
-    needed = [False] * len(keys)
-    for time, group in order:
-        if time in wanted:
-            needed[group] = True
-            key = keys[group]
-            # A frame shown before its group's key frame also refers to the group before.
-            if group and (key is None or time is None or time < key):
-                needed[group - 1] = True
-    return needed
-
-
-def _of_groups(
-    frames: Iterable[tuple[int, av.VideoFrame]], keys: Sequence[int | None], wanted: set[int | None]
-) -> dict[int | None, np.ndarray] | None:
-    """The wanted frames by their times, or None where a group cannot be decoded from its beginning.
-
-    A key frame that is only where a gradual refresh begins needs the frames before it, and is not given out
-    when the decoder starts with it.
-    """
-    found: dict[int | None, np.ndarray] = {}
-    begun = 0
-    for start, frame in frames:
-        key = keys[start]
-        if start != begun and key is not None and frame.pts is not None and frame.pts >= key:
-            if frame.pts != key:
-                return None
-            begun = start
-        if frame.is_corrupt:
-            return None
-        if frame.pts in wanted:
-            found[frame.pts] = _to_array(frame)
-    return found if len(found) == len(wanted) else None
-
-
-def _stream(container: Any) -> Any:
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:
-            if stream.codec_context is None:
-                raise LookupError("its codec is unknown")
-            return stream
-    raise ValueError("has no video stream")
-
-
-def _packets(container: Any, stream: Any) -> Iterator[av.Packet]:
-    """All packets of a stream, those too that an edit list hides: shown frames may refer to hidden ones."""
-    return (packet for packet in container.demux(stream) if packet.size)
-
-
-def _all_frames(file: BinaryIO) -> Iterator[av.VideoFrame]:
-    file.seek(0)
-    with av.open(file) as container:
-        stream = _stream(container)
-        context = stream.codec_context
-        context.thread_count = 1
-        for packet in _packets(container, stream):
-            yield from context.decode(packet)
-        yield from context.decode(None)
-
-
-def _decode_again(
-    file: BinaryIO, needed: Sequence[bool], wanted: Container[int | None]
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    file.seek(0)
-    with av.open(file) as container:
-        stream = _stream(container)
-        yield from _decode(_packets(container, stream), stream.codec_context, needed, wanted)
-
-
-def _decode(
-    packets: Iterable[av.Packet], context: Any, needed: Sequence[bool], wanted: Container[int | None]
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Frames of the needed groups of pictures, each with the group at which the decoder began anew for it.
-
-    Args:
-        packets: all of a stream, in their order.
-        context: its decoder.
-        needed: whether each group of pictures is decoded.
-        wanted: times of the frames that are wanted; of the others those are left out to which none refers.
-    """
-    context.thread_count = 1
-    # dav1d takes `skip_frame` only when it is opened.
-    skips = context.codec.canonical_name != "av1"
-    group, start, fed = -1, 0, True
-    for packet in packets:
-        if packet.is_keyframe or group < 0:
-            group += 1
-            feed = needed[group]
-            if fed and group and not feed:
-                for frame in context.decode(None):
-                    yield start, frame
-            elif not fed and feed:
-                context.flush_buffers()
-                start = group
-            fed = feed
-        if fed:
-            if skips:
-                context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            for frame in context.decode(packet):
-                yield start, frame
-    if fed:
-        for frame in context.decode(None):
-            yield start, frame
-
-
-def _marked(frames: Iterable[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, bool]]:
-    """Frames, and whether they are damaged or come between a damaged one and the next key frame."""
-    broken = False
-    for frame in frames:
-        broken = frame.is_corrupt or (broken and not frame.key_frame)
-        yield frame, broken
-
-
-def _to_whole_array(frame: av.VideoFrame, broken: bool) -> np.ndarray:
-    if broken:
-        raise ValueError(f"is damaged: the frame at {frame.time} s does not decode whole")
-    return _to_array(frame)
-
-
-def _to_array(frame: av.VideoFrame) -> np.ndarray:
-    alpha = any(component.is_alpha for component in frame.format.components)
-    picture = frame.to_ndarray(format="rgba" if alpha else "rgb24")
-    return np.ascontiguousarray(np.rot90(picture, int(frame.rotation) // 90 % 4))
+    in_order = {index: rgb(frame) for index, frame in video.frames_in_order(frozenset(indices))}
+    return [in_order[index] for index in indices]
 
 
 def _one_line(error: BaseException) -> str:

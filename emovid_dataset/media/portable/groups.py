@@ -1,0 +1,131 @@
+"""Decode the groups of pictures that hold wanted frames, and of other frames those that these refer to.
+
+A group begins with a key frame. With two wanted frames, marked below, groups 1 and 2 are not given to the
+decoder, and of group 3 only what comes out in time::
+
+    group     0           1           2           3
+    packet    K B B P B P K B P B B P K B P B P P K P B P B P
+    wanted        ^                                     ^
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import av
+
+Order = Sequence[tuple[int | None, bool]]
+"""A stream's packets in their order: the time of each in ticks, and whether it is a key frame."""
+
+
+def needed_groups(order: Order, wanted: Collection[int]) -> list[bool]:
+    """Which groups of pictures are decoded.
+
+    Args:
+        order: all packets.
+        wanted: times of the frames that are wanted.
+
+    Returns:
+        For each group whether it holds one, or one of the next group's that may refer to it.
+    """
+    needed: list[bool] = []
+    key: int | None = None
+    for time, is_key in order:
+        if is_key or not needed:
+            needed.append(False)
+            key = time
+        if time in wanted:
+            needed[-1] = True
+            # a picture shown before its own key frame may refer to the group before
+            if len(needed) > 1 and (key is None or time is None or time < key):
+                needed[-2] = True
+    return needed
+
+
+def decode_groups(
+    packets: Iterable[av.Packet], decoder: av.VideoCodecContext, order: Order, wanted: Collection[int]
+) -> Iterator[av.VideoFrame]:
+    """Decode what is needed for the wanted frames.
+
+    It ends early at a damaged frame, and where a group cannot be decoded from its key frame on: a key frame
+    that is only the beginning of a gradual refresh needs the frames before it, and does not come out. Whoever
+    then misses a frame must decode everything.
+
+    Args:
+        packets: all packets of the stream, in their order.
+        decoder: fresh.
+        order: the same packets' times.
+        wanted: times of the frames that are wanted.
+
+    Yields:
+        The wanted frames, and some others, in the order in which they are shown.
+    """
+    begun: int | None = None
+    for anew, frame in _decode(packets, decoder, needed_groups(order, wanted), wanted):
+        if anew is not None and anew != begun and frame.pts is not None and frame.pts >= anew:
+            if frame.pts != anew:
+                return
+            begun = anew
+        if frame.is_corrupt:
+            return
+        yield frame
+
+
+def skip_unreferenced(decoder: av.VideoCodecContext, skip: bool) -> None:
+    """Whether the decoder leaves out frames to which no other frame refers, from the next packet on."""
+    # dav1d takes this only when it is opened, and could not be told otherwise afterwards
+    if decoder.codec.canonical_name != "av1":
+        decoder.skip_frame = "NONREF" if skip else "DEFAULT"
+
+
+def _decode(
+    packets: Iterable[av.Packet],
+    decoder: av.VideoCodecContext,
+    needed: Sequence[bool],
+    wanted: Collection[int],
+) -> Iterator[tuple[int | None, av.VideoFrame]]:
+    """Frames of the needed groups, each with the time of the key frame at which the decoder began anew."""
+    length_size = _nal_length_size(decoder)
+    group, fed = -1, False
+    anew: int | None = None
+    for packet in packets:
+        if packet.is_keyframe or group < 0:
+            group += 1
+            if fed and not needed[group]:
+                for frame in decoder.decode(None):
+                    yield anew, frame
+                decoder.flush_buffers()
+            elif needed[group] and not fed and group:
+                anew = packet.pts
+            fed = needed[group]
+        if not fed:
+            continue
+        is_wanted = packet.pts in wanted
+        if not is_wanted and length_size and _is_unreferenced(packet, length_size):
+            continue  # the decoder would unpack it before it drops it
+        skip_unreferenced(decoder, not is_wanted)
+        for frame in decoder.decode(packet):
+            yield anew, frame
+    if fed:
+        for frame in decoder.decode(None):
+            yield anew, frame
+
+
+def _nal_length_size(decoder: av.VideoCodecContext) -> int:
+    """Bytes of the length before every NAL unit of H.264 in MP4 (avcC); 0 for everything else."""
+    extradata = decoder.extradata
+    if decoder.name != "h264" or not extradata or len(extradata) < 5 or extradata[0] != 1:
+        return 0
+    return (extradata[4] & 3) + 1
+
+
+def _is_unreferenced(packet: av.Packet, length_size: int) -> bool:
+    """Whether no other frame refers to this H.264 frame: nal_ref_idc of its first slice is 0."""
+    data = memoryview(packet)
+    position = 0
+    while position + length_size < len(data):
+        header = data[position + length_size]
+        if 1 <= header & 31 <= 5:
+            return header & 0x60 == 0
+        position += length_size + int.from_bytes(data[position : position + length_size], "big")
+    return False

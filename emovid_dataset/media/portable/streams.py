@@ -1,0 +1,126 @@
+"""Open a file of video: what it is by its first bytes, its container, its video stream and the decoder."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any, BinaryIO
+
+import av
+
+from .errors import VideoError
+from .truncation import is_truncated
+
+Source = bytes | str | os.PathLike[str]
+"""A video: its bytes, or the path of its file."""
+
+_HEAD = 16  # bytes
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave out the transparency
+_LISTS = frozenset(("concat", "dash", "hls", "imf"))  # formats that name other files
+_TEXT = frozenset(("tty",))  # text, which FFmpeg would draw on a screen
+
+
+def open_bytes(source: Source) -> BinaryIO:
+    """The source as a file open for reading.
+
+    Raises:
+        OSError: it is not there, is no file, or may not be read.
+    """
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+
+
+def first_bytes(source: Source) -> bytes:
+    """The first 16 bytes of a file that is all there.
+
+    Raises:
+        VideoError: it is empty, or truncated by what it says itself.
+        OSError: as for `open_bytes`.
+    """
+    with open_bytes(source) as file:
+        head = file.read(_HEAD)
+        if not head:
+            raise VideoError("is empty (0 bytes)")
+        if is_truncated(file):
+            raise VideoError("is truncated: its own sizes say that there is more")
+    return head
+
+
+def is_webp(head: bytes) -> bool:
+    """Whether a file that begins like this is WebP, whose animation FFmpeg does not decode."""
+    return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
+def is_mp4(head: bytes) -> bool:
+    """Whether a file that begins like this is MP4 or its kin."""
+    return head[4:8] == b"ftyp"
+
+
+def open_container(
+    source: Source, *, headers_only: bool = False, with_hidden_packets: bool = False
+) -> av.container.InputContainer:
+    """Open a file's container.
+
+    Args:
+        source: bytes or a path.
+        headers_only: decode no frame to learn the pixel format; an MP4 opens in half of the time.
+        with_hidden_packets: give those packets of an MP4 too that its edit list leaves out altogether.
+
+    Raises:
+        VideoError: it is a list of other files, or text.
+        OSError: as for `open_bytes`.
+        av.FFmpegError: it is no container that FFmpeg knows, or damaged.
+    """
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
+    options = {"protocol_whitelist": "file"}
+    if with_hidden_packets:
+        options["ignore_editlist"] = "1"
+    per_stream: Any = [{"skip_frame": "all"}] if headers_only else None
+    try:
+        container = av.open(
+            file, mode="r", metadata_errors="ignore", options=options, stream_options=per_stream
+        )
+    except av.FFmpegError:
+        open_bytes(source).close()  # raises what the disk is to blame for as an OSError of its own
+        raise
+    name = container.format.name
+    if name in _LISTS or name in _TEXT:
+        container.close()
+        raise VideoError(f"is {'a list of other files' if name in _LISTS else 'text'} ({name})")
+    return container
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The first stream of moving pictures; a cover is none.
+
+    Raises:
+        VideoError: there is none, or no decoder for it.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & stream.disposition.attached_pic:
+            if stream.codec_context is None:
+                raise VideoError("has a video stream of an unknown codec")
+            return stream
+    raise VideoError("has no video stream")
+
+
+def decoder_of(stream: av.VideoStream, *, threads: int = 1) -> av.VideoCodecContext:
+    """A stream's decoder; for VP8 and VP9 with transparency the one that decodes it.
+
+    Args:
+        stream: of an open container.
+        threads: with 1 nothing is decoded ahead, which suits many processes.
+
+    Raises:
+        VideoError: the stream has transparency, and this PyAV lacks libvpx.
+    """
+    context: Any = stream.codec_context
+    if stream.metadata.get("alpha_mode") == "1" and context.name in _ALPHA_DECODERS:
+        try:
+            with_alpha = av.CodecContext.create(_ALPHA_DECODERS[context.name], "r")
+        except ValueError as error:
+            raise VideoError("has transparency, and this PyAV lacks libvpx to decode it") from error
+        with_alpha.extradata = context.extradata
+        context = with_alpha
+    context.thread_count = threads
+    context.thread_type = "SLICE" if threads == 1 else "AUTO"
+    return context

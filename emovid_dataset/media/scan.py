@@ -1,0 +1,159 @@
+"""What a video's packets tell without decoding: size, rate, and when each frame is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+
+from emovid_dataset.media.portable.errors import VideoError
+from emovid_dataset.media.portable.video_file import VideoFile
+
+_LARGEST_SIDE = 16384  # pixels; x264 encodes no larger ones
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a scan of the packets tells, without decoding.
+
+    Attributes:
+        width: pixels, as displayed (after pixel aspect, before rotation).
+        height: pixels, as displayed.
+        fps: mean frames per second.
+        num_frames: frames.
+        duration: seconds from the first frame to the end of the last.
+        has_audio: whether there is sound.
+        constant_rate: whether all frames stand within one tick of a constant rate.
+    """
+
+    width: int
+    height: int
+    fps: float
+    num_frames: int
+    duration: float
+    has_audio: bool
+    constant_rate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SoundForm:
+    """What the sound is in, as the container states it; decoders change their own with the packets.
+
+    Attributes:
+        rate: samples per second; 0 where it is not known.
+        channels: 1 for mono; 0 where it is not known.
+    """
+
+    rate: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is known of a video that is open.
+
+    Attributes:
+        info: what everybody wants to know.
+        sound: None where there is no stream of sound.
+        times: seconds from the first frame to each, float64 [num_frames], ascending.
+        start_time: seconds in the file's own time at which the first frame is shown.
+        aspect: width of a pixel by its height.
+    """
+
+    info: VideoInfo
+    sound: SoundForm | None
+    times: np.ndarray
+    start_time: float
+    aspect: Fraction
+
+
+def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
+    """The first stream of sound that can be decoded."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def scan_file(video: VideoFile) -> Scan:
+    """Sum up a video file.
+
+    Raises:
+        VideoError: it is a still picture, or has no size or duration that a video can have.
+    """
+    stream, name = video.stream, video.container.format.name
+    if name.endswith("_pipe") and "png" not in name and "gif" not in name:
+        raise VideoError(f"is a still picture or unknown format ({name})")
+    if stream.width < 1 or stream.height < 1:
+        raise VideoError("has no picture size")
+    stated = stream.sample_aspect_ratio or Fraction(1)
+    aspect = stated if stated > 0 else Fraction(1)
+    width, height = round(stream.width * aspect), stream.height
+    if max(width, height) > _LARGEST_SIDE:
+        raise VideoError(
+            f"has pictures of {width}x{height}; at most {_LARGEST_SIDE} pixels on a side are read"
+        )
+    base = stream.time_base or Fraction(1, 90000)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    count = video.num_frames
+    if video.times is not None:
+        first = video.times[0]
+        times = np.array([float((time - first) * base) for time in video.times])
+        start_time = float(first * base)
+        last = float((video.end - first) * base) if video.end is not None else 0.0
+        if last <= times[-1]:
+            last = float(times[-1]) + float(1 / rate)
+    else:
+        times = np.arange(count) / float(rate)
+        start_time = float((stream.start_time or 0) * base)
+        last = count / float(rate)
+    if not (last > 0 and math.isfinite(last)):
+        raise VideoError(f"has a duration of {last} s")
+    step = last / count
+    tolerance = min(2.01 * float(base), 0.4 * step)  # a tick for the frame, one for the film's end
+    constant = bool(np.abs(times - np.arange(count) * step).max() <= tolerance)
+    if constant and abs(float(rate) * last - count) < 0.5:
+        last = count / float(rate)  # times in milliseconds, as in Matroska, only come near the rate
+    audio = audio_stream(video.container)
+    # an MP4 may name a sound track that holds nothing
+    silent = audio is None or ("mp4" in name and audio.frames == 0)
+    info = VideoInfo(
+        width=width,
+        height=height,
+        fps=count / last,
+        num_frames=count,
+        duration=last,
+        has_audio=not silent,
+        constant_rate=constant,
+    )
+    sound = (
+        None if audio is None else SoundForm(audio.codec_context.sample_rate, audio.codec_context.channels)
+    )
+    return Scan(info, sound, times, start_time, aspect)
+
+
+def scan_pictures(size: tuple[int, int], delays: Iterable[int]) -> Scan:
+    """Sum up an animated picture.
+
+    Args:
+        size: width and height in pixels.
+        delays: for each frame the milliseconds for which it is shown, at least 1.
+
+    Raises:
+        VideoError: it has no frames.
+    """
+    shown = list(delays)
+    if not shown:
+        raise VideoError("has no frames")
+    ends = np.cumsum(shown) / 1000.0
+    info = VideoInfo(
+        width=size[0],
+        height=size[1],
+        fps=len(shown) / float(ends[-1]),
+        num_frames=len(shown),
+        duration=float(ends[-1]),
+        has_audio=False,
+        constant_rate=len(set(shown)) == 1,
+    )
+    return Scan(info, None, np.concatenate([[0.0], ends[:-1]]), 0.0, Fraction(1))
