@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from emovid_dataset.media.frames import flatten
+from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.segment import segment
 from emovid_dataset.media.sound import SoundTrack
 from emovid_dataset.media.source import Reader, VideoError
@@ -21,6 +25,15 @@ X264_SAME_BYTES = {"threads": "1", "x264-params": "asm=avx2"}
 
 Its AVX-512 code gave other bytes now and then on some processors; AVX2's does not.
 """
+
+_VARIABLE_BASE = Fraction(1, 90000)
+_SMALL_DENOMINATOR = 1001  # of NTSC's rates
+_OF_THE_DISK = frozenset(
+    (
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM),
+        *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE),
+    )
+)
 
 
 def transcode(
@@ -39,68 +52,106 @@ def transcode(
 
     Raises:
         VideoError: nothing decodes, or the source is damaged.
+        OSError: `out` cannot be written, or the source cannot be read.
     """
-    info, audio = reader.info, reader.audio
-    rate = Fraction(info.fps).limit_denominator(1001 if abs(info.fps - round(info.fps)) > 1e-3 else 1)
-    width, height = info.width + info.width % 2, info.height + info.height % 2
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(os.fspath(out), "w", format="mp4", options=options) as sink:
-        picture: Any = None
-        sound = SoundTrack(sink, audio) if audio is not None else None
-        reformatter = VideoReformatter()
-        count, last = 0, -1
+    with (
+        refusing("cannot be encoded"),
+        _blaming_the_disk(out),
+        av.open(os.fspath(out), "w", format="mp4", options=options) as sink,
+    ):
+        pictures: _PictureTrack | None = None
+        sound: SoundTrack | None = None
+        if reader.sound is not None:
+            until = reader.info.duration if end is None else end
+            sound = SoundTrack(sink, reader.sound, until - (start or 0))
         early: list[av.AudioFrame] = []  # sound from before the first picture: both streams stand first
-        zero: float | None = None
-        base = Fraction(1) / rate if info.constant_rate else Fraction(1, 90000)
         for frame in segment(reader, start, end):
             if isinstance(frame, av.AudioFrame):
                 early.append(frame)
-                if zero is not None:
-                    _write_sound(sound, early, zero)
+                if pictures is not None and sound is not None:
+                    _write_all(sound, early, pictures.zero)
                 continue
-            upright = flatten(frame)
-            if picture is None:
-                turned = int(frame.rotation) % 180 != 0
-                size = (height, width) if turned else (width, height)
-                picture = sink.add_stream("libx264", rate=rate)
-                picture.width, picture.height, picture.pix_fmt = *size, "yuv420p"
-                picture.options = {"crf": str(crf), "preset": "veryfast", **X264_SAME_BYTES}
-                if not info.constant_rate:
-                    # MP4 holds durations in the order of decoding; only without reordering are they exact
-                    picture.options = {**picture.options, "bf": "0"}
-                picture.codec_context.thread_count = 1
-                picture.codec_context.time_base = base
-                if upright is frame and frame.colorspace in (1, 5, 6):
-                    picture.codec_context.colorspace = frame.colorspace
-            time = frame.time or 0.0
-            if zero is None:
-                zero = time
+            if pictures is None:
+                pictures = _PictureTrack(sink, reader, frame, crf)
                 if sound is not None and end is not None:
-                    sound.total = round((reader.start_time + end - zero) * sound.rate)
-            ready = reformatter.reformat(
-                upright,
-                width=picture.width,
-                height=picture.height,
-                format="yuv420p",
-                dst_color_range="MPEG",
-                threads=1,
-            )
-            tick = count if info.constant_rate else max(last + 1, round((time - zero) / base))
-            ready.pts, ready.time_base = tick, base
-            ready.pict_type = 0
-            last = tick
-            count += 1
-            sink.mux(picture.encode(ready))
-        if picture is None:
+                    sound.limit(reader.start_time + end - pictures.zero)
+            pictures.write(frame)
+        if pictures is None:
             raise VideoError("has no frames that decode" if start is None else "has no frame in the segment")
-        assert zero is not None
-        _write_sound(sound, early, zero)
-        rest = picture.encode(None)
-        if rest and not info.constant_rate:
-            rest[-1].duration = round(_shown(reader, zero + last * base - reader.start_time, end) / base)
-        sink.mux(rest)
+        if sound is not None:
+            _write_all(sound, early, pictures.zero)
+        pictures.close(end)
         if sound is not None:
             sound.close()
+
+
+def _write_all(sound: SoundTrack, frames: list[av.AudioFrame], zero: float) -> None:
+    for frame in frames:
+        sound.write(frame, zero)
+    frames.clear()
+
+
+class _PictureTrack:
+    """Encodes decoded pictures as H.264, upright and on white, in even size."""
+
+    def __init__(
+        self, sink: av.container.OutputContainer, reader: Reader, first: av.VideoFrame, crf: int
+    ) -> None:
+        info = reader.info
+        rate = _frame_rate(info.fps)
+        self.zero = first.time or 0.0
+        self._reader = reader
+        self._sink = sink
+        self._base = 1 / rate if info.constant_rate else _VARIABLE_BASE
+        self._count, self._last = 0, -1
+        self._reformatter = VideoReformatter()
+        width, height = info.width + info.width % 2, info.height + info.height % 2
+        if int(first.rotation) % 180:
+            width, height = height, width
+        stream: Any = sink.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": str(crf), "preset": "veryfast", **X264_SAME_BYTES}
+        if not info.constant_rate:
+            # MP4 holds durations in the order of decoding; only without reordering are they exact
+            stream.options = {**stream.options, "bf": "0"}
+        stream.codec_context.thread_count = 1
+        stream.codec_context.time_base = self._base
+        if flatten(first) is first and first.colorspace in (1, 5, 6):
+            stream.codec_context.colorspace = first.colorspace
+        self._stream = stream
+
+    def write(self, frame: av.VideoFrame) -> None:
+        ready = self._reformatter.reformat(
+            flatten(frame),
+            width=self._stream.width,
+            height=self._stream.height,
+            format="yuv420p",
+            dst_color_range="MPEG",
+            threads=1,
+        )
+        tick = self._count
+        if not self._reader.info.constant_rate:
+            tick = max(self._last + 1, round(((frame.time or 0.0) - self.zero) / self._base))
+        ready.pts, ready.time_base = tick, self._base
+        ready.pict_type = 0
+        self._last = tick
+        self._count += 1
+        self._sink.mux(self._stream.encode(ready))
+
+    def close(self, end: float | None) -> None:
+        rest = self._stream.encode(None)
+        if rest and not self._reader.info.constant_rate:
+            time = self.zero + self._last * self._base - self._reader.start_time
+            rest[-1].duration = round(_shown(self._reader, time, end) / self._base)
+        self._sink.mux(rest)
+
+
+def _frame_rate(fps: float) -> Fraction:
+    whole = abs(fps - round(fps)) <= 1e-3
+    rate = Fraction(fps).limit_denominator(1 if whole else _SMALL_DENOMINATOR)
+    # a slideshow's pictures may stand for hours
+    return rate or 1 / Fraction(1 / fps).limit_denominator(_SMALL_DENOMINATOR)
 
 
 def _shown(reader: Reader, time: float, end: float | None) -> float:
@@ -110,8 +161,13 @@ def _shown(reader: Reader, time: float, end: float | None) -> float:
     return max((until if end is None else min(until, end)) - time, 0.0)
 
 
-def _write_sound(track: SoundTrack | None, frames: list[av.AudioFrame], zero: float) -> None:
-    if track is not None:
-        for frame in frames:
-            track.write(frame, zero)
-    frames.clear()
+@contextmanager
+def _blaming_the_disk(out: Path) -> Iterator[None]:
+    """What a full or broken disk makes FFmpeg raise, as a plain OSError."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        if error.errno in _OF_THE_DISK:
+            # PyAV's own do not survive the way from process to process
+            raise OSError(error.errno, os.strerror(error.errno), os.fspath(out)) from None
+        raise

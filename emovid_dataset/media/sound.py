@@ -3,74 +3,106 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
 import av
 import numpy as np
 
-_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_SOUND_GAP = 0.05  # seconds; containers round times, so smaller steps are no gaps
+from emovid_dataset.media.scan import SoundForm
+
+_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # AAC's, samples per second
+_GAP = 0.05  # seconds; containers round times, so smaller steps are no gaps
 
 
 class SoundTrack:
-    """Encodes decoded sound as AAC, from the first picture on to the sample, gaps as silence."""
+    """Encodes decoded sound as AAC, from the first picture on, to the sample; gaps become silence.
 
-    def __init__(self, sink: Any, source: Any) -> None:
-        context = source.codec_context
-        self.rate = context.sample_rate if context.sample_rate in _AAC_RATES else 48000
-        layout = "mono" if context.channels == 1 else "stereo"
-        self.sink = sink
-        self.stream = sink.add_stream("aac", rate=self.rate, layout=layout)
-        self.stream.codec_context.bit_rate = 64000 if layout == "mono" else 128000
-        self.layout = layout
-        self.resampler = av.AudioResampler(format="fltp", layout=layout, rate=self.rate)
-        self.total: int | None = None
-        self.written = 0
-        self.ahead = 0  # samples from before the first picture, still to be dropped
-        self.next: float | None = None  # time at which the next frame of unbroken sound begins
+    Mono stays mono, everything else becomes stereo. Where the source changes its layout, rate or format on
+    the way, as a broadcast does, it is resampled to what the container states.
+
+    Args:
+        sink: an open MP4.
+        form: what the source's sound is in.
+        duration: seconds of the pictures. No silence is written beyond them, and no sound after such silence.
+    """
+
+    def __init__(self, sink: av.container.OutputContainer, form: SoundForm, duration: float) -> None:
+        self.rate = form.rate if form.rate in _RATES else 48000
+        self._layout = "mono" if form.channels == 1 else "stereo"
+        self._duration = duration
+        self._sink = sink
+        self._stream = sink.add_stream("aac", rate=self.rate, layout=self._layout)
+        self._stream.codec_context.bit_rate = 64000 if self._layout == "mono" else 128000
+        self._resampler = self._fresh_resampler()
+        self._form: tuple[str, str, int] | None = None  # sample format, layout and rate that come in now
+        self._limit: int | None = None  # samples
+        self._written = 0
+        self._ahead = 0  # samples from before the first picture, still to be dropped
+        self._next: float | None = None  # time at which the next frame of unbroken sound begins
+
+    def limit(self, seconds: float) -> None:
+        """Let the sound be no longer than this."""
+        self._limit = round(seconds * self.rate)
 
     def write(self, frame: av.AudioFrame, zero: float) -> None:
+        """Encode a frame of sound.
+
+        Args:
+            frame: the next one, in order of time.
+            zero: time of the first picture, seconds in the file's own time.
+        """
         time = float(frame.time or 0.0)
-        if self.next is None:
-            self.ahead = max(0, round((zero - time) * self.rate))
-            self._silence(time - zero)
-        elif time - self.next > _SOUND_GAP:
+        if self._next is None:
+            self._ahead = max(0, round((zero - time) * self.rate))
+            self._silence_until(time - zero)
+        elif time - self._next > _GAP:
             self._flush()
-            self._silence(time - zero - self.written / self.rate)
-        self.next = time + frame.samples / frame.sample_rate
-        for piece in self.resampler.resample(frame):
+            self._silence_until(time - zero)
+        self._next = time + frame.samples / frame.sample_rate
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._form is not None and form != self._form:
+            self._flush()
+        self._form = form
+        for piece in self._resampler.resample(frame):
             self._put(piece.to_ndarray())
 
-    def _silence(self, seconds: float) -> None:
-        missing = max(0, round(seconds * self.rate))
-        if self.total is not None:
-            missing = min(missing, self.total)
+    def close(self) -> None:
+        """Encode what is held back."""
+        self._flush()
+        if self._written:
+            self._sink.mux(self._stream.encode(None))
+
+    def _silence_until(self, seconds: float) -> None:
+        if seconds > self._duration:
+            seconds = self._duration
+            end = max(self._written, round(seconds * self.rate))
+            self._limit = end if self._limit is None else min(self._limit, end)
+        missing = max(0, round((seconds - self._written / self.rate) * self.rate))
+        if self._limit is not None:
+            missing = min(missing, self._limit)
         while missing > 0:
             length = min(missing, self.rate)
-            self._put(np.zeros((1 if self.layout == "mono" else 2, length), np.float32))
+            self._put(np.zeros((1 if self._layout == "mono" else 2, length), np.float32))
             missing -= length
 
     def _flush(self) -> None:
-        for piece in self.resampler.resample(None):
+        for piece in self._resampler.resample(None):
             self._put(piece.to_ndarray())
-        self.resampler = av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
+        self._resampler = self._fresh_resampler()
+
+    def _fresh_resampler(self) -> av.AudioResampler:
+        return av.AudioResampler(format="fltp", layout=self._layout, rate=self.rate)
 
     def _put(self, samples: np.ndarray) -> None:
-        if self.ahead:
-            dropped = min(self.ahead, samples.shape[1])
-            self.ahead -= dropped
+        if self._ahead:
+            dropped = min(self._ahead, samples.shape[1])
+            self._ahead -= dropped
             samples = samples[:, dropped:]
-        if self.total is not None:
-            samples = samples[:, : max(self.total - self.written, 0)]
+        if self._limit is not None:
+            samples = samples[:, : max(self._limit - self._written, 0)]
         if not samples.shape[1]:
             return
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self.layout)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self._layout)
         frame.sample_rate = self.rate
-        frame.pts, frame.time_base = self.written, Fraction(1, self.rate)
-        self.written += samples.shape[1]
-        self.sink.mux(self.stream.encode(frame))
-
-    def close(self) -> None:
-        self._flush()
-        if self.written:
-            self.sink.mux(self.stream.encode(None))
+        frame.pts, frame.time_base = self._written, Fraction(1, self.rate)
+        self._written += samples.shape[1]
+        self._sink.mux(self._stream.encode(frame))

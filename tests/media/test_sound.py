@@ -1,0 +1,126 @@
+"""Sound that is not the same from beginning to end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from scipy.signal import correlate, resample_poly
+from video_files import full_decode, full_sound, noise, numbered_frames, read_stamp, write_sheet, write_video
+
+from emovid_dataset.builder.build import build
+from emovid_dataset.media.conforming import nonconforming
+from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.source import Reader
+
+SECONDS = 2
+"""Of each part."""
+
+
+def broadcast(path: Path, forms: Sequence[tuple[str, int]], *, codec: str = "mp2") -> np.ndarray:
+    """Write two seconds of pictures and sound in each layout and rate, all sound in the same stream.
+
+    Returns:
+        The sound, mono float32, 48,000 samples per second.
+    """
+    sound = noise(SECONDS * len(forms), rate=48000)
+    with av.open(str(path), "w") as sink:
+        video: Any = sink.add_stream("libx264", rate=24)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        video.options = {"preset": "veryfast", "bf": "0"}
+        audio: Any = sink.add_stream(codec, rate=forms[0][1], layout=forms[0][0])
+        for index, picture in enumerate(numbered_frames(24 * SECONDS * len(forms))):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 24)
+            sink.mux(video.encode(frame))
+        sink.mux(video.encode(None))
+        for number, (layout, rate) in enumerate(forms):
+            encoder: Any = audio.codec_context
+            if number:
+                encoder = av.CodecContext.create(codec, "w")
+                encoder.sample_rate, encoder.layout, encoder.format = rate, layout, audio.codec_context.format
+                encoder.time_base = Fraction(1, rate)
+                encoder.open()
+            part = sound[48000 * SECONDS * number : 48000 * SECONDS * (number + 1)]
+            ready = resample_poly(part, rate // 1600, 30).astype(np.float32)
+            channels = 2 if layout == "stereo" else 1
+            source = av.AudioFrame.from_ndarray(np.tile(ready, (channels, 1)), format="fltp", layout=layout)
+            source.sample_rate, source.pts, source.time_base = rate, 0, Fraction(1, rate)
+            into = av.AudioResampler(
+                format=encoder.format.name, layout=layout, rate=rate, frame_size=encoder.frame_size
+            )
+            packets = []
+            for piece in [*into.resample(source), *into.resample(None)]:
+                packets += encoder.encode(piece)
+            for packet in [*packets, *encoder.encode(None)]:
+                shift = round(SECONDS * number / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                packet.stream = audio
+                sink.mux(packet)
+    return sound
+
+
+CHANGES = {
+    "stereo, then mono": [("stereo", 48000), ("mono", 48000)],
+    "mono, then stereo": [("mono", 48000), ("stereo", 48000), ("mono", 48000)],
+    "another rate": [("stereo", 48000), ("stereo", 32000)],
+}
+
+
+@pytest.mark.parametrize("change", list(CHANGES))
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_a_broadcast_may_change_its_sound(change: str, suffix: str, tmp_path: Path) -> None:
+    """The clip's sound is throughout what the container says, and in its place."""
+    forms = CHANGES[change]
+    sound = broadcast(tmp_path / f"a{suffix}", forms)
+    with av.open(str(tmp_path / f"a{suffix}")) as made:
+        stated = (made.streams.audio[0].layout.name, made.streams.audio[0].rate)
+        seen = {(frame.layout.name, frame.sample_rate) for frame in made.decode(audio=0)}
+    assert seen == set(forms), "the file does not change its sound"
+    with Reader(tmp_path / f"a{suffix}") as reader:
+        transcode(reader, tmp_path / "out.mp4")
+        transcode(reader, tmp_path / "part.mp4", start=1.0, end=3.0)
+    with Reader(tmp_path / f"a{suffix}") as fresh:
+        transcode(fresh, tmp_path / "again.mp4", start=1.0, end=3.0)
+    assert (tmp_path / "part.mp4").read_bytes() == (tmp_path / "again.mp4").read_bytes()
+    with Reader(tmp_path / "out.mp4") as reader:
+        assert nonconforming(reader) is None
+        assert reader.info.num_frames == 24 * SECONDS * len(forms)
+        assert reader.audio is not None and (reader.audio.layout.name, reader.audio.rate) == stated
+    sound = resample_poly(sound, stated[1] // 1600, 30)
+    for name, begin, seconds in (("out.mp4", 0.0, SECONDS * len(forms)), ("part.mp4", 1.0, 2.0)):
+        heard, rate, first = full_sound(tmp_path / name)
+        assert first == pytest.approx(0, abs=0.01)
+        assert len(heard) / rate == pytest.approx(seconds, abs=0.1)
+        for second in np.arange(0.25, seconds, 1.0):  # none of these stretches has a change in it
+            piece = sound[round((begin + second) * rate) : round((begin + second + 0.5) * rate)]
+            found = int(np.argmax(correlate(heard, piece, "valid"))) / rate
+            assert found == pytest.approx(second, abs=0.04), f"{name}: sound of {second} s is at {found} s"
+
+
+def test_a_build_goes_on_after_a_broadcast(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    (raw / "movie").mkdir(parents=True)
+    broadcast(raw / "movie" / "a.mpg", CHANGES["stereo, then mono"])
+    write_video(raw / "movie" / "b.mp4", numbered_frames(96)[:24])
+    sheet = write_sheet(raw, [{"path": f"movie/{name}", "emotion": "awe"} for name in ("a.mpg", "b.mp4")])
+    report = build(raw, sheet, tmp_path / "out", workers=1)
+    assert report.rejections == () and sum(shard.samples for shard in report.manifest.shards) == 2
+
+
+def test_no_silence_is_written_beyond_the_pictures(tmp_path: Path) -> None:
+    """A damaged time of sound would fill the disk with silence, a recording's next day too."""
+    frames = numbered_frames(96)[:48]
+    path = write_video(tmp_path / "a.mkv", frames, sound=noise(40), sound_gap=(1, 30))
+    with Reader(path) as reader:
+        transcode(reader, tmp_path / "out.mp4")
+    assert [read_stamp(frame) for frame in full_decode(tmp_path / "out.mp4")] == list(range(48))
+    heard, rate, _ = full_sound(tmp_path / "out.mp4")
+    assert len(heard) / rate == pytest.approx(2, abs=0.1)
+    assert np.abs(heard[: int(0.9 * rate)]).max() > 0.1
+    assert np.abs(heard[int(1.2 * rate) :]).max() < 1e-3
