@@ -1,0 +1,207 @@
+"""Whatever a file's content causes is a `VideoError`; what the machine causes is not."""
+
+from __future__ import annotations
+
+import io
+import random
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from test_fuzz import MUTATIONS, seeds
+from video_files import cartoon, numbered_frames, sticker, write_video
+
+from emovid_dataset.media.conforming import nonconforming
+from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.frames import decode, sample_for_attributes
+from emovid_dataset.media.portable.truncation import is_truncated
+from emovid_dataset.media.source import Reader, VideoError, probe
+
+
+def test_nothing_but_a_refusal_comes_out_of_damaged_files(tmp_path: Path) -> None:
+    whole = seeds(tmp_path / "seeds")
+    contents = [path.read_bytes() for path in whole]
+    draw = random.Random(7)
+    refused = 0
+    for number in range(120):
+        index = draw.randrange(len(whole))
+        data = bytes(MUTATIONS[number % len(MUTATIONS)](bytearray(contents[index]), draw, contents))
+        (tmp_path / f"a{whole[index].suffix}").write_bytes(data)
+        try:
+            with Reader(tmp_path / f"a{whole[index].suffix}") as reader:
+                nonconforming(reader)
+                sample_for_attributes(reader, 4)
+                transcode(reader, tmp_path / "out.mp4", start=0.1, end=0.3)
+                transcode(reader, tmp_path / "out.mp4")
+                assert reader.count_frames() == len(decode(data))
+        except VideoError as error:
+            refused += 1
+            assert str(error) and "\n" not in str(error) and " object at 0x" not in str(error)
+    assert 40 < refused < 120
+
+
+def test_a_picture_may_not_be_larger_than_x264_encodes(tmp_path: Path) -> None:
+    """Two bytes of a small file's header may claim a picture of any width."""
+    images = [Image.fromarray(frame) for frame in numbered_frames(96)[:3]]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=40)
+    data = bytearray((tmp_path / "a.gif").read_bytes())
+    data[6:8] = (40_000).to_bytes(2, "little")
+    with pytest.raises(VideoError, match=r"^has pictures of 40000x96; at most 16384 pixels on a side"):
+        probe(bytes(data))
+
+
+def test_a_size_that_ffmpeg_never_allocates_is_the_files_fault(tmp_path: Path) -> None:
+    data = bytearray(sticker().read_bytes())
+    at = data.index(b"stts") + 8
+    data[at : at + 4] = b"\xff\xff\xff\xff"
+    with pytest.raises(av.error.MemoryError):
+        av.open(io.BytesIO(data))
+    with pytest.raises(VideoError, match="Cannot allocate memory"):
+        probe(bytes(data))
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from emovid_dataset.media.frames import decode
+from emovid_dataset.media.source import VideoError, probe
+def used():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmSize")) * 1024
+probe(sys.argv[2]), probe(sys.argv[1])
+before = used() + int(sys.argv[3])
+resource.setrlimit(resource.RLIMIT_AS, (before, before))
+try:
+    print(decode(sys.argv[1], frames=4).shape)
+except MemoryError:
+    print("out of memory")
+except VideoError as error:
+    print("refused:", error)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".mp4"])
+def test_a_lack_of_memory_refuses_no_file(suffix: str, tmp_path: Path) -> None:
+    """Whether a file is refused may not depend on the machine."""
+    path = tmp_path / f"large{suffix}"
+    if suffix == ".webp":
+        images = [Image.new("RGB", (3000, 3000), (9 * shade, 0, 0)) for shade in range(8)]
+        images[0].save(path, save_all=True, append_images=images[1:], duration=100, lossless=True)
+    else:
+        plain = [np.full((6000, 6000, 3), shade, np.uint8) for shade in (0, 99)]
+        write_video(path, plain, options={"preset": "ultrafast"})
+    left = 100_000_000 if suffix == ".webp" else 40_000_000  # less than one frame of the film
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, str(path), str(sticker()), str(left)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"OPENBLAS_NUM_THREADS": "1"})
+    assert done.stdout == "out of memory\n", done.stderr[-2000:]
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+
+
+def test_a_disk_is_not_a_refusal(tmp_path: Path) -> None:
+    for path, kind in ((tmp_path / "absent.mp4", FileNotFoundError), (tmp_path, IsADirectoryError)):
+        with pytest.raises(kind):
+            probe(path)
+    with Reader(sticker()) as reader:
+        for out in (tmp_path / "absent" / "out.mp4", Path("/dev/full"), tmp_path):
+            with pytest.raises(OSError, match=out.name) as caught:
+                transcode(reader, out)
+            assert type(caught.value).__module__ == "builtins", "PyAV's own do not survive pickling"
+
+
+def test_a_file_that_is_gone_is_not_damaged(tmp_path: Path) -> None:
+    """It was there when it was opened first, and is opened again for every cut."""
+    path = tmp_path / "film.mp4"
+    path.write_bytes(cartoon().read_bytes())
+    with Reader(path) as reader:
+        path.unlink()
+        with pytest.raises(FileNotFoundError):
+            transcode(reader, tmp_path / "out.mp4", start=0.1, end=0.5)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ffconcat version 1.0\nfile clip.mp4\n",
+        b"ffconcat version 1.0\nfile absent.mp4\n",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nclip.mp4\n#EXT-X-ENDLIST\n",
+    ],
+)
+def test_a_list_of_files_is_no_way_to_other_files(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(sticker().read_bytes())
+    (tmp_path / "list.mp4").write_bytes(content)
+    with pytest.raises(VideoError):
+        probe(tmp_path / "list.mp4")
+
+
+def test_a_text_is_not_drawn(tmp_path: Path) -> None:
+    """FFmpeg draws what a .txt holds as on a screen, 25 frames per second."""
+    (tmp_path / "notes.txt").write_text("A line of a diary.\n" * 99)
+    with pytest.raises(VideoError, match=r"^is text \(tty\)$"):
+        probe(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\0\0\0\x08free\0\0\0\1mdat" + b"\xff" * 8,
+        b"\0\0\0\x08free\0\0\0\1mdat" + b"\x7f" + b"\xff" * 7,
+        b"\x1a\x45\xdf\xa3\x01" + b"\xff" * 6 + b"\xfe",
+    ],
+    ids=["2^64", "2^63", "2^56"],
+)
+def test_no_length_is_too_large_to_be_told_as_truncated(head: bytes, tmp_path: Path) -> None:
+    """A disk refuses to seek to where it points."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(head + bytes(64))
+    with path.open("rb") as file:
+        assert is_truncated(file)
+    with pytest.raises(VideoError, match=r"^is truncated: "):
+        probe(path)
+
+
+def test_pictures_that_change_their_size_become_of_one_size(tmp_path: Path) -> None:
+    """A stream may: broadcasts do between a film and what comes before it."""
+    parts = []
+    for number, (width, height) in enumerate(((96, 64), (64, 48))):
+        frames = [frame[:height, :width] for frame in numbered_frames(96)[:4]]
+        options = {"x264-params": "bframes=0"}
+        parts.append(
+            write_video(tmp_path / f"{number}.h264", frames, options=options, form="h264").read_bytes()
+        )
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    assert decode(path).shape == (8, 64, 96, 3)
+    assert decode(path, size=32).shape == (8, 32, 32, 3)
+    with Reader(path) as reader:
+        assert sample_for_attributes(reader, 8)[0].shape == (8, 64, 96, 3)
+        transcode(reader, tmp_path / "out.mp4")
+    stated, made = probe(path), probe(tmp_path / "out.mp4")
+    assert (made.width, made.height, made.num_frames) == (stated.width, stated.height, 8)
+
+
+@pytest.mark.parametrize(
+    "delays",
+    [[1_500_000] * 3, [16_000_000] * 3, [16_777_215, 900_000, 2_000_000]],
+    ids=["25 minutes", "four hours", "variable"],
+)
+def test_a_slideshow_may_be_slow(delays: list[int], tmp_path: Path) -> None:
+    images = [Image.fromarray(frame) for frame in numbered_frames(96)[: len(delays)]]
+    images[0].save(tmp_path / "slow.webp", save_all=True, append_images=images[1:], duration=delays)
+    with Reader(tmp_path / "slow.webp") as reader:
+        transcode(reader, tmp_path / "out.mp4")
+    with Reader(tmp_path / "out.mp4") as made:
+        assert nonconforming(made) is None
+        assert made.info.num_frames == len(delays)
+        assert made.info.duration == pytest.approx(sum(delays) / 1000, rel=1e-6)
+        assert made.times == pytest.approx(np.cumsum([0, *delays[:-1]]) / 1000, abs=1e-3)
+
+
+def test_frames_that_nobody_can_give_are_the_callers_fault() -> None:
+    for wanted in ([], [0, 999], [-1]):
+        with pytest.raises(ValueError, match=r"no frames are asked for|frame indices") as caught:
+            decode(sticker(), frames=lambda count, wanted=wanted: wanted)
+        assert not isinstance(caught.value, VideoError)
