@@ -42,7 +42,14 @@ def held_up(self, pixels):
     return encode(self, pixels)
 
 Encoders.encode_video = held_up
-train_lora(LoraSettings(**{{**values, "validation_prompts": ()}}))
+settings = LoraSettings(**{{**values, "validation_prompts": ()}})
+try:
+    train_lora(settings, workers=2)
+except ValueError as error:
+    assert str(error) == "workers 2 is not 1: the run's 2 processes fill the cache"
+else:
+    sys.exit("workers of workers were not refused")
+train_lora(settings)
 """
 
 
