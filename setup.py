@@ -1,7 +1,9 @@
 """Puts into the wheel what stands elsewhere in the repository, since nothing stands in it twice.
 
 - `cards/` becomes `emovid_models/card_templates`;
-- the code of the annotator is laid beside the weights in `emovid_models/mini/annotator`.
+- the code of the annotator is laid beside the weights in `emovid_models/mini/annotator`;
+- `loading_script.py` becomes `emovid_dataset/read/_builder.py`, in the place of the file that loads it in a
+  checkout.
 """
 
 import shutil
@@ -24,6 +26,7 @@ class BuildWhole(build_py):
             return
         if out.resolve() != ROOT:
             # A module that an earlier build left there would go into the wheel.
+            (out / "loading_script.py").unlink(missing_ok=True)
             for package in ("emovid_dataset", "emovid_models"):
                 shutil.rmtree(out / package, ignore_errors=True)
         super().run()
@@ -31,6 +34,7 @@ class BuildWhole(build_py):
         shutil.copytree(ROOT / "cards", out / "emovid_models" / "card_templates", ignore=hidden)
         for name, path in annotator_code().items():
             shutil.copyfile(path, out / "emovid_models" / "mini" / "annotator" / name)
+        shutil.copyfile(ROOT / "loading_script.py", out / "emovid_dataset" / "read" / "_builder.py")
 
 
 def annotator_code() -> dict[str, Path]:

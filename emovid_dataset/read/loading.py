@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from emovid_dataset.read.manifest import read_manifest
@@ -75,7 +76,7 @@ def load(
     if config == METADATA:
         return _load_metadata(store, manifest, split, streaming, cache, num_proc)
 
-    from loading_script import EmoVid
+    from emovid_dataset.read._builder import EmoVid
 
     builder = EmoVid(
         config_name=config,
@@ -90,6 +91,13 @@ def load(
         return builder.as_streaming_dataset(split=split)
     builder.download_and_prepare(num_proc=num_proc)
     return builder.as_dataset(split=split)
+
+
+def loading_script() -> Path:
+    """The file of the builder that `load` uses; it works alone, and a dataset's repo carries it."""
+    from emovid_dataset.read import _builder
+
+    return Path(str(_builder.__file__))
 
 
 def _load_metadata(

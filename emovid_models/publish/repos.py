@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import emovid_dataset
+from emovid_dataset.read.loading import loading_script
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
 from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, metadata_path
@@ -86,8 +87,6 @@ def assemble(
 
 
 def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
-    import loading_script
-
     manifest = read_manifest(folder)
     if not manifest.complete:
         raise ValueError(f"{folder} is an unfinished build; run the same emovid build again to finish it")
@@ -104,7 +103,7 @@ def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
         "dataset",
         {
             **files,
-            "loading_script.py": Path(loading_script.__file__),
+            "loading_script.py": loading_script(),
             # The build's own card, with whatever its owner has added to it.
             CARD_NAME: card.replace(REPO, repo_id).encode(),
         },

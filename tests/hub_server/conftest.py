@@ -35,7 +35,7 @@ def stock_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         # An editable install is a .pth file; those are for this environment only.
-        if not entry.name.startswith(("emovid", "loading_script", "__editable__")) and entry.suffix != ".pth":
+        if not entry.name.startswith(("emovid", "__editable__")) and entry.suffix != ".pth":
             (site / entry.name).symlink_to(entry)
     return python
 
