@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
-import subprocess
-import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from card_sources import KINDS, TESTS
+from card_sources import KINDS
 from huggingface_hub import ModelCard
 
 from emovid_dataset.read.manifest import read_manifest
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.metrics.ea_8cls import CODE as METRIC_CODE
 from emovid_models.publish.repos import assemble
 from emovid_models.publish.upload import RepoTree, check_tree
+from emovid_models.remote.annotator import CODE as ANNOTATOR_CODE
+from emovid_models.remote.annotator import MODEL_CODE
 from emovid_models.remote.wan import CODE as PIPELINE_CODE
 
 
@@ -32,6 +33,33 @@ def test_every_tree_is_fit_to_be_pushed(trees: dict[str, RepoTree]) -> None:
         assert not [
             path for path in tree.files if path.endswith((".bin", ".pt", ".pkl", ".md.jinja", ".pyc"))
         ]
+
+
+@pytest.mark.parametrize(
+    ("code", "entry"),
+    [
+        (ANNOTATOR_CODE, "pipeline.py"),
+        (MODEL_CODE, "modeling_nvila.py"),
+        (PIPELINE_CODE["t2v"], "pipeline.py"),
+        (PIPELINE_CODE["i2v"], "pipeline.py"),
+        (METRIC_CODE, "ea_8cls.py"),
+    ],
+    ids=["annotator", "base", "t2v", "i2v", "metric"],
+)
+def test_every_sibling_that_code_imports_travels_with_it(code: dict[str, Path], entry: str) -> None:
+    imported = {
+        name: {
+            f"{node.module}.py"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.level == 1
+        }
+        for name, path in code.items()
+        if name.endswith(".py")
+    }
+    assert entry in imported
+    assert set().union(*imported.values()) <= set(imported)
+    for name, path in code.items():
+        assert path.is_file() and (path.name == name or name == "pipeline.py")
 
 
 def test_a_dataset_is_its_build_without_what_was_refused(
@@ -170,52 +198,3 @@ def test_wrong_names_and_unfinished_or_unlicensed_folders_are_refused(
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(ValueError, match=r"licence of .* is unknown .*: write license: into .*README\.md"):
         assemble("annotator", annotator, repo_id="me/annotator")
-
-
-def test_the_wheel_holds_the_cards_and_assembles_from_them(tmp_path: Path) -> None:
-    root = TESTS.parent
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
-    if listed.returncode:
-        pytest.skip("not a git checkout")
-    source = tmp_path / "source"
-    for name in listed.stdout.rstrip("\0").split("\0"):
-        if not name.startswith("tests/") and (root / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / name, source / name)
-    command = [
-        "pip",
-        "wheel",
-        "--no-build-isolation",
-        "--no-deps",
-        "--no-index",
-        "-q",
-        "-w",
-        str(tmp_path),
-        ".",
-    ]
-    done = subprocess.run([sys.executable, "-m", *command], cwd=source, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    code = f"""
-import sys
-sys.path.insert(0, {str(tmp_path / "site")!r})
-sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in repr(f)]
-from emovid_models import MINI_ANNOTATOR
-from emovid_models.publish import cards
-from emovid_models.publish.repos import assemble
-assert str(cards.CARDS).startswith({str(tmp_path)!r}), cards.CARDS
-assert str(MINI_ANNOTATOR).startswith({str(tmp_path)!r}), MINI_ANNOTATOR
-for kind, source in (("annotator", MINI_ANNOTATOR), ("demo", cards.CARDS / "demo")):
-    tree = assemble(kind, source, repo_id="me/repo")
-    print(kind, len(tree.files), tree.files["README.md"].decode().count("me"))
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["annotator", "demo"]
