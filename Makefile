@@ -9,7 +9,7 @@ BIN = .venv/bin
 # one environment; a stamp file an extra, made anew when the requirements change
 .venv/.base: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[torch]'
 	touch $@
 
 .venv/.test: setup.cfg constraints.txt

@@ -1,20 +1,92 @@
-"""EmoVid's dataset side: build, verify, load, stream and select emotion-labelled video clips."""
+"""EmoVid's dataset side: build, verify, measure, load, stream and select emotion-labelled video clips.
+
+What this module exports may be relied upon; everything else may change.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emovid_dataset.read.loading import load, select, stream
+    from emovid_dataset.builder.build import BuildReport, build
+    from emovid_dataset.builder.sheet import Rejection
+    from emovid_dataset.check import verify
+    from emovid_dataset.media.source import VideoError
+    from emovid_dataset.read.clip_stream import ClipStream
+    from emovid_dataset.read.load import load
+    from emovid_dataset.read.manifest import read_manifest
+    from emovid_dataset.read.select import SelectedClip, Selection, select
+    from emovid_dataset.read.stream import stream
+    from emovid_dataset.report.stats import Statistics
+    from emovid_dataset.report.stats import measure as stats
+    from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
+    from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
+    from emovid_dataset.schema.manifest import Manifest, ShardRecord
+    from emovid_dataset.store import Store
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "select", "stream"]
+
+__all__ = [
+    "CONTENT_TYPES",
+    "EMOTIONS",
+    "SPLITS",
+    "VALENCES",
+    "BuildReport",
+    "Clip",
+    "ClipStream",
+    "Manifest",
+    "Rejection",
+    "SelectedClip",
+    "Selection",
+    "ShardRecord",
+    "Statistics",
+    "Store",
+    "VideoError",
+    "__version__",
+    "build",
+    "load",
+    "read_manifest",
+    "select",
+    "stats",
+    "stream",
+    "verify",
+]
+
+_PLACES = {
+    "CONTENT_TYPES": "schema.clip",
+    "EMOTIONS": "schema.emotions",
+    "SPLITS": "schema.clip",
+    "VALENCES": "schema.emotions",
+    "BuildReport": "builder.build",
+    "Clip": "schema.clip",
+    "ClipStream": "read.clip_stream",
+    "Manifest": "schema.manifest",
+    "Rejection": "builder.sheet",
+    "SelectedClip": "read.select",
+    "Selection": "read.select",
+    "ShardRecord": "schema.manifest",
+    "Statistics": "report.stats",
+    "VideoError": "media.source",
+    "Store": "store",
+    "build": "builder.build",
+    "load": "read.load",
+    "read_manifest": "read.manifest",
+    "select": "read.select",
+    "stats": "report.stats:measure",
+    "stream": "read.stream",
+    "verify": "check",
+}
+"""Where each name comes from; after a colon the name that it has there."""
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first asked for: the package itself must stay quick to import for the command line.
-    if name in ("load", "select", "stream"):
-        from emovid_dataset.read import loading
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place, _, there = _PLACES[name].partition(":")
+    return getattr(importlib.import_module(f"{__name__}.{place}"), there or name)
 
-        return getattr(loading, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,36 @@
-"""EmoVid's model side: the annotator, Wan2.1 with emotion, and the EA-8cls metric."""
+"""EmoVid's model side: the annotator, Wan2.1 with emotion, and the EA-8cls metric.
+
+What this module exports may be relied upon; everything else may change.
+"""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emovid_models.annotator.annotate import AnnotationReport, annotate
+    from emovid_models.annotator.annotations import Annotation, read_annotations
+    from emovid_models.annotator.items import Item, find_items
+    from emovid_models.annotator.loading import load_annotator
+    from emovid_models.annotator.relabel import relabel_build
+    from emovid_models.evaluation import (
+        Comparison,
+        Figures,
+        Judged,
+        Judgement,
+        compare,
+        judge_clips,
+        judge_videos,
+        load_judge,
+        load_prompts,
+        score,
+    )
+    from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
+    from emovid_models.remote.wan.conditioning import conditioning_text
+    from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
+    from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
 
 MINI_ANNOTATOR: Path
 """Folder of the miniature annotator that ships, for `from_pretrained` and `pipeline`.
@@ -22,15 +50,72 @@ MINI_LORA_T2V = Path(__file__).parent / "mini" / "lora-t2v"
 MINI_LORA_I2V = Path(__file__).parent / "mini" / "lora-i2v"
 """Folder of the emotion LoRA for the miniature image-to-video base."""
 
-__all__ = ["MINI_ANNOTATOR", "MINI_LORA_I2V", "MINI_LORA_T2V", "MINI_WAN_I2V", "MINI_WAN_T2V"]
+__all__ = [
+    "MINI_ANNOTATOR",
+    "MINI_LORA_I2V",
+    "MINI_LORA_T2V",
+    "MINI_WAN_I2V",
+    "MINI_WAN_T2V",
+    "Annotation",
+    "AnnotationReport",
+    "Comparison",
+    "EmoVidWanImageToVideoPipeline",
+    "EmoVidWanPipeline",
+    "Figures",
+    "Item",
+    "Judged",
+    "Judgement",
+    "VideoEmotionPipeline",
+    "annotate",
+    "compare",
+    "conditioning_text",
+    "find_items",
+    "judge_clips",
+    "judge_videos",
+    "load_annotator",
+    "load_judge",
+    "load_prompts",
+    "read_annotations",
+    "relabel_build",
+    "score",
+]
+
+_PLACES = {
+    "Annotation": "annotator.annotations",
+    "AnnotationReport": "annotator.annotate",
+    "Comparison": "evaluation",
+    "EmoVidWanImageToVideoPipeline": "remote.wan.pipeline_i2v",
+    "EmoVidWanPipeline": "remote.wan.pipeline_t2v",
+    "Figures": "evaluation",
+    "Item": "annotator.items",
+    "Judged": "evaluation",
+    "Judgement": "evaluation",
+    "VideoEmotionPipeline": "remote.annotator.pipeline",
+    "annotate": "annotator.annotate",
+    "compare": "evaluation",
+    "conditioning_text": "remote.wan.conditioning",
+    "find_items": "annotator.items",
+    "judge_clips": "evaluation",
+    "judge_videos": "evaluation",
+    "load_annotator": "annotator.loading",
+    "load_judge": "evaluation",
+    "load_prompts": "evaluation",
+    "read_annotations": "annotator.annotations",
+    "relabel_build": "annotator.relabel",
+    "score": "evaluation",
+}
+"""Where each name comes from."""
 
 
-def __getattr__(name: str) -> Path:
+def __getattr__(name: str) -> Any:
+    # Imported when first asked for: torch, transformers and diffusers take seconds.
     if name == "MINI_ANNOTATOR":
         from emovid_models.miniature import annotator_folder
 
         return annotator_folder()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
 
 
 def __dir__() -> list[str]:

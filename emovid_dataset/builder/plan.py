@@ -178,7 +178,8 @@ class Plan:
 
     def files(self) -> Iterator[tuple[str, int]]:
         """Every source file and its size, by path."""
-        yield from self._base.execute("SELECT DISTINCT path, size FROM units ORDER BY path")
+        found = self._base.execute("SELECT DISTINCT path, size FROM units ORDER BY path")
+        yield from (tuple(row) for row in found)
 
     def units(self, parts: int) -> Iterator[tuple[int, Any]]:
         """All units with the part that their content puts them into, part by part.
@@ -325,7 +326,8 @@ class Plan:
 
     def shards(self) -> Iterator[tuple[int, str, str, str]]:
         """Number, path, content type and split of every shard, in order."""
-        yield from self._base.execute("SELECT number, path, content_type, split FROM shards ORDER BY number")
+        found = self._base.execute("SELECT number, path, content_type, split FROM shards ORDER BY number")
+        yield from (tuple(row) for row in found)
 
     def place(self, shard: int, numbers: Iterable[int]) -> None:
         """Put clips into a shard, in this order."""

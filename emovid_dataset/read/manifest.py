@@ -14,6 +14,9 @@ def read_manifest(source: Store | str | os.PathLike[str]) -> Manifest:
     Args:
         source: the build: a store, a folder, a Hub repo (``owner/name``), or a URL.
 
+    Returns:
+        The manifest, checked.
+
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is not a manifest, or the build is unfinished.

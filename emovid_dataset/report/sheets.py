@@ -13,7 +13,7 @@ from heapq import nsmallest
 from itertools import zip_longest
 
 from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_dataset.report.stats import Statistics
 from emovid_dataset.schema.clip import CONTENT_TYPES, Clip
 from emovid_dataset.schema.emotions import EMOTIONS

@@ -93,6 +93,9 @@ def read_annotations(path: str | os.PathLike[str], settings: str | None = None) 
         path: the Parquet file.
         settings: if given, what it must have been written with.
 
+    Returns:
+        The annotations, in the order of the rows.
+
     Raises:
         ValueError: it is no such file, or was written with other settings.
     """

@@ -19,7 +19,7 @@ import torch
 from torch.utils.data import Dataset
 
 from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import Selection
+from emovid_dataset.read.select import Selection
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from emovid_dataset.media.source import SUFFIXES
-from emovid_dataset.read.loading import Selection, select
+from emovid_dataset.read.select import Selection, select
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import MANIFEST_NAME

@@ -26,8 +26,8 @@ from transformers import (
 )
 from transformers.trainer import TRAINER_STATE_NAME
 
-from emovid_dataset.read.loading import select
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.annotator.annotate import model_identity

@@ -83,7 +83,7 @@ def lora(
     need("models", "diffusers", "transformers", "peft", "accelerate", "ftfy")
     import torch
 
-    from emovid_dataset.read.loading import select
+    from emovid_dataset.read.select import select
     from emovid_models.wan.encode import BaseOutline
     from emovid_models.wan.lora_settings import LoraSettings
     from emovid_models.wan.train_lora import plan_training, train_lora

@@ -81,6 +81,9 @@ def load_judge(model: str | os.PathLike[str] | None = None, *, device: str | Non
         model: a folder or a Hub repo; by default the miniature annotator, which is for trying things out.
         device: by default cuda if there is one, else cpu.
 
+    Returns:
+        The judge, named by the content of its model.
+
     Raises:
         OSError: it cannot be loaded.
     """
@@ -169,7 +172,7 @@ def judge_clips(
     Raises:
         ValueError: there is no such clip.
     """
-    from emovid_dataset.read.loading import select
+    from emovid_dataset.read.select import select
 
     selection = select(build, split=split, content_type=content_type)
     chosen = [place for place, clip in enumerate(selection.clips) if clip.emotion_source == "human"]

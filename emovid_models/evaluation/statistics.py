@@ -73,6 +73,9 @@ def score(judged: Judged) -> Figures:
     Args:
         judged: at least one judgement.
 
+    Returns:
+        Shares of 0..1 with their intervals, and counts.
+
     >>> shown = [("awe", "awe"), ("awe", "fear"), ("fear", None)]
     >>> rows = [Judgement("x", asked, found, None, None) for asked, found in shown]
     >>> figures = score(Judged("judge", tuple(rows)))
@@ -121,6 +124,9 @@ def compare(base: Judged, lora: Judged) -> Comparison:
     Args:
         base: of the first model.
         lora: of the second, on the same prompts with the same seeds, by the same judge.
+
+    Returns:
+        Both models' figures, and the paired comparison.
 
     Raises:
         ValueError: they are not the same prompts, seeds or judge.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import emovid_dataset
-from emovid_dataset.read.loading import loading_script
+from emovid_dataset.read.load import loading_script
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
 from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, metadata_path

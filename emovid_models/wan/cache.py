@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as deserialize
 
 from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import Selection
+from emovid_dataset.read.select import Selection
 from emovid_dataset.store import Store
 from emovid_models.remote.wan.lora import safetensors_bytes
 from emovid_models.wan.encode import TEXT_LENGTH, BaseOutline, Encoders, Variant, fit, frame_indices

@@ -26,7 +26,7 @@ from emovid_dataset.engine import (
     run_stage,
     usable_cores,
 )
-from emovid_dataset.read.loading import Selection
+from emovid_dataset.read.select import Selection
 from emovid_dataset.store import Store
 from emovid_models.library_bars import library_bars
 from emovid_models.wan.cache import LatentCache, clip_pixels

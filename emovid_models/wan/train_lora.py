@@ -25,8 +25,8 @@ from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 
 from emovid_dataset import __version__
-from emovid_dataset.read.loading import Selection, select
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.select import Selection, select
 from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
 from emovid_models.library_bars import library_bars

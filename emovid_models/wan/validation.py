@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from emovid_dataset.read.loading import Selection
+from emovid_dataset.read.select import Selection
 from emovid_models.remote.wan.conditioning import MOODS, conditioning_text
 from emovid_models.wan.cache import clip_pixels, padded
 from emovid_models.wan.encode import Bucket, Encoders

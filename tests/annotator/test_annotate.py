@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from emovid_dataset import cli
 from emovid_dataset.check import verify
 from emovid_dataset.engine import Processes
-from emovid_dataset.read.loading import select
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS, valence
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.annotator import annotate as work

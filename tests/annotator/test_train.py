@@ -16,8 +16,8 @@ import torch
 from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
 
-from emovid_dataset.read.loading import select
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall

@@ -31,7 +31,7 @@ import emovid_dataset
 from emovid_dataset import load, select, stream
 from emovid_dataset.media.frames import uniform_indices
 from emovid_dataset.media.source import VideoError
-from emovid_dataset.read import stream as streaming
+from emovid_dataset.read import clip_stream as streaming
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import CONTENT_TYPES, KEYS, SPLITS, Clip, flat_features
 from emovid_dataset.schema.emotions import EMOTIONS

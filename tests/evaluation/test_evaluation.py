@@ -109,7 +109,7 @@ def test_a_video_that_the_table_does_not_name_is_left_out(videos: Path, judge: J
 
 
 def test_real_clips_of_a_build(mini_build: Path, judge: Judge, tmp_path: Path) -> None:
-    from emovid_dataset.read.loading import select
+    from emovid_dataset.read.select import select
 
     judged = evaluation.judge_clips(mini_build, judge, content_type="sticker", out=tmp_path / "real")
     clips = select(mini_build, split="test", content_type="sticker").clips

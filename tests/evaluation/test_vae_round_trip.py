@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_models import evaluation
 from emovid_models.evaluation import Judge
 from tools.reproduce.run import SHIPPED

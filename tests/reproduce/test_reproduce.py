@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from tools.mini_corpus.fetch import cache_folder
 from tools.mini_corpus.labels import read_stickers, reserved_assets

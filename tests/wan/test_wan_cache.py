@@ -16,7 +16,7 @@ from safetensors.torch import load, load_file
 
 from emovid_dataset.engine import Serial, run_stage
 from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import Selection, select
+from emovid_dataset.read.select import Selection, select
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.store import Store
 from emovid_models.cli.train_lora import print_plan

@@ -11,7 +11,7 @@ import torch
 
 from emovid_dataset.builder.build import build
 from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_models.wan.encode import fit, frame_indices
 from tools.mini_corpus import MINI
 from tools.mini_corpus.fetch import emoji_folder, training_emoji

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from emovid_dataset.media.frames import decode
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
 from emovid_models.wan.generate import load_pipeline

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_dataset.store import write_file
 from emovid_models import evaluation
 from tools.reproduce.generating import ABLATION, ablation_name

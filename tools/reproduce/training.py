@@ -12,7 +12,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from transformers import T5Tokenizer, UMT5EncoderModel
 
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_dataset.store import write_file
 from emovid_models.remote.wan.lora import WEIGHT_NAME
 from emovid_models.wan.lora_settings import LoraSettings

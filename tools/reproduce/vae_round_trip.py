@@ -19,7 +19,7 @@ import torch
 import typer
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
-from emovid_dataset.read.loading import select
+from emovid_dataset.read.select import select
 from emovid_dataset.store import write_file
 from emovid_models import evaluation
 from emovid_models.wan.generate import write_video
