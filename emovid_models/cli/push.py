@@ -49,7 +49,8 @@ def push(
     from emovid_dataset.cli.sizes import parse_byte_size
     from emovid_dataset.terminal import Progress, print_table
     from emovid_models.publish.repos import assemble
-    from emovid_models.publish.upload import check_tree, hash_tree
+    from emovid_models.publish.screening import check_tree
+    from emovid_models.publish.tree import hash_tree
     from emovid_models.publish.upload import push as push_tree
 
     if tag is not None and no_tag:
@@ -140,7 +141,8 @@ def push(
 
 def _damaged_weights(source: Path) -> str | None:
     """What is wrong with the first damaged file of weights in a folder."""
-    from emovid_models.publish.upload import RepoTree, check_tree
+    from emovid_models.publish.screening import check_tree
+    from emovid_models.publish.tree import RepoTree
 
     files = {path.relative_to(source).as_posix(): path for path in source.rglob("*.safetensors")}
     return next(iter(check_tree(RepoTree("model", files))), None)

@@ -18,14 +18,9 @@ from huggingface_hub import EvalResult, ModelCardData
 from emovid_dataset.report.card import CITATION
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.miniature import is_miniature
-from emovid_models.records import (
-    EVALUATION,
-    FIGURES,
-    OUT_OF_FOLD,
-    REPRODUCTION,
-    RUN_CARD,
-    weight_hashes,
-)
+from emovid_models.publish.provenance import licence, public_name, published_base
+from emovid_models.publish.results import measured_results, parameters, read_json
+from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
 
 CARDS = next(
     folder
@@ -34,11 +29,6 @@ CARDS = next(
 )
 """The templates: part of an installed package, and in a checkout the top-level `cards/`."""
 
-LICENCES = (
-    (re.compile(r"NVILA"), "cc-by-nc-4.0"),
-    (re.compile(r"Wan2\.1"), "apache-2.0"),
-)
-"""What a base's name holds, on the Hub or as a folder, and the licence of all that derives from it."""
 
 OWNER = "emovid"
 """Who owns the repos that names in files mean, until somebody else publishes them."""
@@ -67,171 +57,6 @@ def render(template: str, /, **values: Any) -> str:
     environment.filters["fixed"] = _fixed
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
     return environment.get_template(template).render(citation=CITATION, emotions=EMOTIONS, **values)
-
-
-def licence(folder: Path, base: str | None) -> str:
-    """The licence of trained weights: that of the base, else what the folder's own card states.
-
-    Args:
-        folder: of the weights.
-        base: a Hub repo or a folder, or None for weights that were trained from nothing.
-
-    Returns:
-        The Hub's name of the licence.
-
-    Raises:
-        ValueError: nothing states one.
-
-    >>> licence(Path("."), "Wan-AI/Wan2.1-T2V-1.3B-Diffusers")
-    'apache-2.0'
-    """
-    for pattern, name in LICENCES:
-        if base is not None and pattern.search(base):
-            return name
-    if is_miniature(folder) or (base is not None and is_miniature(Path(base))):
-        return "mit"  # trained from nothing, on emoji under MIT
-    for place in (folder, *([Path(base)] if base is not None else [])):
-        stated = front_matter(place / "README.md").get("license")
-        if isinstance(stated, str):
-            return stated
-    origin = f"base {base!r} has no known licence" if base is not None else "no base is recorded"
-    raise ValueError(f"licence of {folder} is unknown ({origin}): write license: into {folder / 'README.md'}")
-
-
-def front_matter(card: Path) -> Mapping[str, Any]:
-    """The YAML at the top of a card; empty where there is no card or no YAML."""
-    import yaml
-
-    if not card.is_file():
-        return {}
-    found = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", card.read_text(encoding="utf-8"), flags=re.DOTALL)
-    try:
-        values = yaml.safe_load(found[1]) if found else None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{card} has a front matter that is no YAML") from error
-    return values if isinstance(values, dict) else {}
-
-
-def public_name(base: str | None) -> str | None:
-    """A base's name if it is a Hub repo: a folder's name says nothing to anybody else.
-
-    >>> public_name("Wan-AI/Wan2.1-T2V-1.3B-Diffusers"), public_name("/home/me/base")
-    ('Wan-AI/Wan2.1-T2V-1.3B-Diffusers', None)
-    """
-    if base is None or Path(base).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", base):
-        return None
-    return base
-
-
-def published_base(folder: Path, base: str | None) -> str | None:
-    """The Hub repo that weights derive from, as far as it can be told.
-
-    Args:
-        folder: of the weights; `base_model` in its own card comes first.
-        base: what the training was given.
-
-    >>> published_base(Path("."), "Wan2.1-T2V-1.3B-Diffusers")
-    'Wan-AI/Wan2.1-T2V-1.3B-Diffusers'
-    """
-    stated = front_matter(folder / "README.md").get("base_model")
-    if isinstance(stated, str):
-        return stated
-    if base is not None and re.fullmatch(r"Wan2\.1-[\w.-]+-Diffusers", Path(base).name):
-        return f"Wan-AI/{Path(base).name}"
-    return public_name(base)
-
-
-def parameters(weights: Sequence[Path]) -> int:
-    """Number of parameters in safetensors files, from their headers alone."""
-    from safetensors import safe_open
-
-    total = 0
-    for path in weights:
-        with safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118
-                shape = file.get_slice(name).get_shape()
-                count = 1
-                for length in shape:
-                    count *= length
-                total += count
-    return total
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, or None where there is none.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-
-
-def measured_results(folder: Path, weights: Sequence[Path], which: str) -> Mapping[str, Any]:
-    """What was measured on videos that these weights made, and on no others.
-
-    `EVALUATION` in the folder comes first, then `REPRODUCTION` there or beside it. The latter counts if its
-    ``weights``, digests by path for each model, hold the `weight_hashes` of this one; a file without them
-    speaks of the miniatures that ship and of nothing else.
-
-    Args:
-        folder: a LoRA's or a base's.
-        weights: its safetensors files.
-        which: "lora" or "base", as what it was evaluated.
-
-    Returns:
-        The figures by task under "t2v" or "i2v", and "settings", "judge", "paper" as in `REPRODUCTION`; empty
-        where nothing was measured.
-
-    Raises:
-        ValueError: `EVALUATION` in the folder is of other weights, or says not of which.
-    """
-    path = folder / EVALUATION
-    if (found := read_json(path)) is not None:
-        try:
-            stated, results = found["generated"]["weights"], _of_evaluation(found)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} does not say whose videos it judged: make it by emovid evaluate --base or remove it"
-            ) from error
-        if not _told(stated.get(which), folder, weights):
-            raise ValueError(f"{path} is about other weights: evaluate those in {folder}, or remove it")
-        return results
-    for place in (folder, folder.parent):
-        if not isinstance(results := read_json(place / REPRODUCTION), dict):
-            continue
-        if "weights" in results:
-            told = any(_told(model, folder, weights) for model in results["weights"].values())
-        else:
-            told = is_miniature(folder)
-        if told:
-            return {**results, "miniature": True}
-    return {}
-
-
-def _told(stated: Mapping[str, str] | None, folder: Path, weights: Sequence[Path]) -> bool:
-    """Whether a result file's digests are those of these weights, whatever else it names."""
-    return stated is not None and weight_hashes(folder, weights).items() <= stated.items()
-
-
-def _of_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of `emovid evaluate --base` in the form of `REPRODUCTION`."""
-    generated = found["generated"]
-    return {
-        generated["task"]: {**found["figures"], **_only(found.get("comparison", {}), "mcnemar_p")},
-        "judge": {"identity": found["judge"], **_only(found, "held_out")},
-        "miniature": found["miniature"],
-        "paper": found["paper"],
-        "settings": generated["settings"],
-    }
-
-
-def _only(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {name: values[name]} if name in values else {}
 
 
 def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, namespace: str) -> str:

@@ -21,7 +21,8 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
 from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, metadata_path
 from emovid_models.publish import cards
-from emovid_models.publish.upload import RepoTree
+from emovid_models.publish.results import read_json
+from emovid_models.publish.tree import RepoTree
 from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
 
 Files = dict[str, Path | bytes]
@@ -238,7 +239,7 @@ def _results(folder: Path) -> Files:
     """The run card and the figures, as far as they are there, without the machine's paths in them."""
     files: Files = {}
     for name in (RUN_CARD, FIGURES):
-        content = cards.read_json(folder / name)
+        content = read_json(folder / name)
         if content is not None:
             files[name] = (json.dumps(_without_folders(content), indent=1) + "\n").encode()
     return files
@@ -259,7 +260,7 @@ def _without_folders(value: Any) -> Any:
 
 def _without_origin(path: Path) -> Path | bytes:
     """A model's settings; if they name the folder that it was loaded from, without what leads there."""
-    content = cards.read_json(path)
+    content = read_json(path)
 
     def renamed(value: Any) -> Any:
         if not isinstance(value, dict):
@@ -274,7 +275,7 @@ def _without_origin(path: Path) -> Path | bytes:
 
 
 def _parsed(folder: Path, name: str, what: str) -> Any:
-    return cards.read_json(_path(folder, name, what))
+    return read_json(_path(folder, name, what))
 
 
 def _path(folder: Path, name: str, what: str) -> Path:

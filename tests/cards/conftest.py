@@ -13,7 +13,7 @@ from card_sources import KINDS, RESULTS, TESTS, Card, write_results
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.metrics import ea_8cls
 from emovid_models.publish.repos import assemble
-from emovid_models.publish.upload import RepoTree
+from emovid_models.publish.tree import RepoTree
 
 sys.path += [str(TESTS / "hub_server"), str(TESTS / "wan")]
 

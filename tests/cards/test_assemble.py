@@ -16,7 +16,8 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.metrics.ea_8cls import CODE as METRIC_CODE
 from emovid_models.publish.repos import assemble
-from emovid_models.publish.upload import RepoTree, check_tree
+from emovid_models.publish.screening import check_tree
+from emovid_models.publish.tree import RepoTree
 from emovid_models.remote.annotator import CODE as ANNOTATOR_CODE
 from emovid_models.remote.annotator import MODEL_CODE
 from emovid_models.remote.wan import CODE as PIPELINE_CODE

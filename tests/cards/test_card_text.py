@@ -21,7 +21,7 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.miniature import MINI
 from emovid_models.publish.repos import assemble
-from emovid_models.publish.upload import RepoTree
+from emovid_models.publish.tree import RepoTree
 from emovid_models.records import weight_hashes
 
 MODELS = [name for name, kind in KINDS.items() if kind in ("annotator", "base", "lora")]
@@ -175,7 +175,7 @@ def test_all_links_of_the_metrics_card_lead_to_the_owners_repos(sources: dict[st
 def test_the_annotators_numbers_are_those_of_its_files(cards: dict[str, Card]) -> None:
     found = json.loads((MINI_ANNOTATOR / "figures.json").read_text())
     config = json.loads((MINI_ANNOTATOR / "config.json").read_text())
-    from emovid_models.publish.cards import parameters
+    from emovid_models.publish.results import parameters
 
     size = parameters([MINI_ANNOTATOR / "model.safetensors"]) / 1e6
     values = [*leaves(found), config["num_frames"], size]
@@ -225,7 +225,7 @@ def test_a_fine_tuned_annotator_carries_its_bases_name_and_licence(tmp_path: Pat
 def test_a_generators_numbers_are_those_of_the_results(
     sources: dict[str, Path], cards: dict[str, Card], name: str, tmp_path: Path
 ) -> None:
-    from emovid_models.publish.cards import parameters
+    from emovid_models.publish.results import parameters
 
     folder, task = sources[name], name.rpartition("-")[2]
     size = parameters(sorted(folder.rglob("*.safetensors"))) / 1e3
@@ -281,7 +281,7 @@ def evaluated(folder: Path, which: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["emovid/mini-lora-i2v", "emovid/mini-wan-t2v"])
 def test_a_models_own_evaluation_is_shown(sources: dict[str, Path], name: str, tmp_path: Path) -> None:
-    from emovid_models.publish.cards import parameters
+    from emovid_models.publish.results import parameters
 
     folder = shutil.copytree(sources[name].parent, tmp_path / "models") / sources[name].name
     which, task = KINDS[name], name.rpartition("-")[2]
@@ -436,7 +436,7 @@ def test_no_token_and_no_folder_of_this_machine_is_in_a_card(
 
 @pytest.mark.parametrize("name", ["wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v"])
 def test_the_miniatures_that_ship_have_cards_of_their_own_results(name: str) -> None:
-    from emovid_models.publish.cards import parameters
+    from emovid_models.publish.results import parameters
 
     folder = MINI / name
     if not folder.is_dir():

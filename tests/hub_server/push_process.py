@@ -5,7 +5,8 @@ from __future__ import annotations
 import resource
 from pathlib import Path
 
-from emovid_models.publish.upload import RepoTree, push
+from emovid_models.publish.tree import RepoTree
+from emovid_models.publish.upload import push
 
 
 def push_files(files: dict[str, Path | bytes], url: str, token: str, peak: Path | None = None) -> None:

@@ -22,7 +22,9 @@ from hub_server import Fault, HubServer, Repo
 from push_process import push_files
 
 from emovid_models.publish.repos import assemble
-from emovid_models.publish.upload import RepoTree, check_tree, plan_commits, push
+from emovid_models.publish.screening import check_tree
+from emovid_models.publish.tree import RepoTree
+from emovid_models.publish.upload import plan_commits, push
 
 REPO = "emovid/EmoVid"
 NEXT = b"---\nlicense: mit\n---\n# Next\n"
