@@ -35,6 +35,7 @@ from emovid_dataset.read import clip_stream as streaming
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import CONTENT_TYPES, KEYS, SPLITS, Clip, flat_features
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import MANIFEST_NAME
 
 
 def samples(folder: Path, config: str = "all", split: str = "*") -> dict[str, tuple[Clip, bytes]]:
@@ -183,7 +184,7 @@ class TestLoad:
         test = manifest.select("sticker", "test")
         kept = [shard for shard in manifest.shards if shard not in test]
         moved = [replace(shard, split="validation") for shard in test]
-        replace(manifest, shards=(*kept, *moved)).write(build)
+        (build / MANIFEST_NAME).write_text(replace(manifest, shards=(*kept, *moved)).to_json())
         assert "test" not in load(build, "sticker", cache_dir=cache)
 
     def test_over_http(self, mini_build: Path, server: Any, cache: str) -> None:
