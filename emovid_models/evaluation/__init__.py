@@ -35,7 +35,6 @@ if TYPE_CHECKING:
         load_judge,
     )
     from emovid_models.evaluation.prompts import (  # noqa: F401
-        PROMPT_FIELDS,
         PROMPTS,
         Prompt,
         load_prompts,
@@ -60,17 +59,16 @@ if TYPE_CHECKING:
     from emovid_models.evaluation.videos import (  # noqa: F401
         GENERATION_NAME,
         generate_videos,
-        generator_identity,
         plan_orders,
     )
 
 _MODULES = {
     "intended": ("INTENDED_COLUMNS", "INTENDED_NAME", "Intended", "read_intended", "write_intended"),
     "judge": ("Judge", "Judged", "Judgement", "judge_clips", "judge_videos", "load_judge"),
-    "prompts": ("PROMPTS", "PROMPT_FIELDS", "Prompt", "load_prompts", "read_prompts", "take_per_emotion"),
+    "prompts": ("PROMPTS", "Prompt", "load_prompts", "read_prompts", "take_per_emotion"),
     "statistics": ("Comparison", "Figures", "Share", "compare", "score", "score_confusion"),
     "table": ("TABLE_COLUMNS", "paper_record", "paper_row", "table_row", "to_record"),
-    "videos": ("GENERATION_NAME", "generate_videos", "generator_identity", "plan_orders"),
+    "videos": ("GENERATION_NAME", "generate_videos", "plan_orders"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

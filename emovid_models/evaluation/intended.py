@@ -46,15 +46,15 @@ def read_intended(path: str | os.PathLike[str]) -> list[Intended]:
     Raises:
         FileNotFoundError: it does not exist.
         ValueError: a column is missing or unknown, a row is too long or too short, an emotion is unknown, a
-            file stands there twice, or there is no row.
+            file is named twice, or there is no row.
     """
     path = Path(path)
-    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
+    reader = csv.DictReader(io.StringIO(_read_text(path)), strict=True)
     try:
         columns = list(reader.fieldnames or ())
         numbered = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num} is no CSV: {error}") from error
+        raise ValueError(f"{path}, line {reader.line_num} is not CSV: {error}") from error
     allowed = ", ".join(INTENDED_COLUMNS)
     for column in INTENDED_COLUMNS[:2]:
         if column not in columns:
@@ -69,21 +69,19 @@ def read_intended(path: str | os.PathLike[str]) -> list[Intended]:
     for number, row in numbered:
         where = f"{path}, line {number}"
         if None in row or None in row.values():
-            raise ValueError(f"{where} has not {len(columns)} cells, as the first line has")
+            raise ValueError(f"{where} does not have {len(columns)} cells, as the first line has")
         if not row["file"].strip():
             raise ValueError(f"{where}: file is empty")
         file = PurePosixPath(row["file"].strip()).as_posix()
         if file in seen:
-            raise ValueError(f"{where}: file {file} stands in line {seen[file]} too")
+            raise ValueError(f"{where}: file {file} is also in line {seen[file]}")
         seen[file] = number
         seed = (row.get("seed") or "").strip()
         try:
             value = int(seed) if seed else None
         except ValueError:
-            raise ValueError(f"{where}: seed {seed!r} is no whole number") from None
-        rows.append(
-            Intended(file, read_emotion(row["emotion"], where), (row.get("prompt") or "").strip(), value)
-        )
+            raise ValueError(f"{where}: seed {seed!r} is not a whole number") from None
+        rows.append(Intended(file, _emotion(row["emotion"], where), (row.get("prompt") or "").strip(), value))
     if not rows:
         raise ValueError(f"{path} holds no rows")
     return rows
@@ -94,17 +92,17 @@ def write_intended(path: str | os.PathLike[str], rows: Sequence[Intended]) -> No
 
     Args:
         path: the CSV file.
-        rows: one a video.
+        rows: one per video.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(INTENDED_COLUMNS)
     for row in rows:
         writer.writerow([row.file, row.emotion, row.prompt, "" if row.seed is None else row.seed])
-    write_file(Path(path), text.getvalue().encode())
+    write_file(path, text.getvalue().encode())
 
 
-def read_text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not a file")
     try:
@@ -113,7 +111,7 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} is not UTF-8 text") from error
 
 
-def read_emotion(value: str, where: str) -> str:
+def _emotion(value: str, where: str) -> str:
     try:
         return EMOTIONS[parse_emotion(value)]
     except ValueError as error:

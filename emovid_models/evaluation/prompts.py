@@ -5,22 +5,19 @@ A prompt names a scene and, apart from it, the emotion, so that no scene can giv
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.evaluation.intended import read_emotion, read_text
+from emovid_models.prompt_file import PromptEntry, read_prompt_file
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
-"""Folder of the prompts that ship, one JSON Lines file a content type."""
+"""Folder of the prompts that ship, one JSON Lines file per content type."""
 
-PROMPT_FIELDS = ("id", "emotion", "content_type", "prompt", "image")
-"""Fields of a line of prompts; the last may be missing."""
+_NEEDED = ("id", "emotion", "content_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +30,7 @@ class Prompt:
         content_type: "cartoon", "movie" or "sticker".
         prompt: the scene.
         image: path of the first image, for image-to-video; else None.
+        seed: of the noise; None for that of the scene.
     """
 
     id: str
@@ -40,6 +38,7 @@ class Prompt:
     content_type: str
     prompt: str
     image: str | None = None
+    seed: int | None = None
 
 
 def load_prompts(content_type: str) -> list[Prompt]:
@@ -67,55 +66,30 @@ def load_prompts(content_type: str) -> list[Prompt]:
 
 
 def read_prompts(path: str | os.PathLike[str]) -> list[Prompt]:
-    """Read prompts, one JSON object a line, with the fields of `Prompt`.
+    """Read prompts from a file of the format that every command reads, see `read_prompt_file`.
 
     Args:
-        path: the file; images are given relative to it.
+        path: the file. Here every prompt needs an id, one emotion and a content type, and none has an
+            intensity or a name of its video.
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: a line is no such object, an emotion is unknown, an id comes twice, an image is missing,
-            or only some lines have one.
+        ValueError: it is not such a file, or a prompt lacks one of these or has more.
     """
-    path = Path(path)
-    prompts: list[Prompt] = []
-    seen: dict[str, int] = {}
-    for number, line in enumerate(read_text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise ValueError(f"{where} is no JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{where} is no object with the fields {', '.join(PROMPT_FIELDS)}")
-        unknown = sorted(row.keys() - set(PROMPT_FIELDS))
-        if unknown:
-            raise ValueError(f"{where} has unknown fields {unknown}; allowed: {', '.join(PROMPT_FIELDS)}")
-        for field in PROMPT_FIELDS[:4]:
-            if not isinstance(row.get(field), str) or not row[field].strip():
-                raise ValueError(f"{where}: {field} is {row.get(field)!r}, not a text")
-        if not re.fullmatch(r"[\w-]+", row["id"]):
-            raise ValueError(f"{where}: id {row['id']!r} may hold letters, digits, - and _ only")
-        if row["id"] in seen:
-            raise ValueError(f"{where}: id {row['id']!r} stands in line {seen[row['id']]} too")
-        if row["content_type"] not in CONTENT_TYPES:
-            allowed = ", ".join(CONTENT_TYPES)
-            raise ValueError(f"{where}: content_type {row['content_type']!r} is unknown; allowed: {allowed}")
-        image = row.get("image")
-        if image is not None:
-            if not isinstance(image, str) or not (path.parent / image).is_file():
-                raise ValueError(f"{where}: image {image!r} is not there")
-            image = str(path.parent / image)
-        seen[row["id"]] = number
-        emotion = read_emotion(row["emotion"], where)
-        prompts.append(Prompt(row["id"], emotion, row["content_type"], row["prompt"].strip(), image))
-    if not prompts:
-        raise ValueError(f"{path} holds no prompts")
-    if len({prompt.image is None for prompt in prompts}) > 1:
-        raise ValueError(f"{path}: either all lines have an image or none has")
-    return prompts
+    return [_prompt(entry) for entry in read_prompt_file(path)]
+
+
+def _prompt(entry: PromptEntry) -> Prompt:
+    if entry.id is None or entry.emotion is None or entry.content_type is None:
+        missing = next(name for name in _NEEDED if getattr(entry, name) is None)
+        raise ValueError(f"{entry.place}: {missing} is missing; emovid evaluate needs {', '.join(_NEEDED)}")
+    if not isinstance(entry.emotion, str):
+        raise ValueError(f"{entry.place}: emotion is a blend; emovid evaluate needs one of the eight")
+    if entry.intensity is not None:
+        raise ValueError(f"{entry.place}: intensity is given; in emovid evaluate --intensity gives it to all")
+    if entry.out is not None:
+        raise ValueError(f"{entry.place}: out is given; emovid evaluate calls a video after its id")
+    return Prompt(entry.id, entry.emotion, entry.content_type, entry.prompt.strip(), entry.image, entry.seed)
 
 
 def take_per_emotion(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
