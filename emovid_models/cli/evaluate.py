@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.records import EVALUATION
+
+if TYPE_CHECKING:
+    from emovid_models.evaluation import Prompt
 
 _NOTE = (
     "Judged by the miniature annotator, which is for trying things out: the figures show that the protocol "
@@ -46,7 +49,10 @@ def evaluate(
     content_type: Annotated[str, typer.Option(help="Whose prompts: cartoon, movie or sticker.")] = "sticker",
     prompts: Annotated[
         Path | None,
-        typer.Option(help="Own prompts (JSON Lines: id, emotion, content_type, prompt, image)."),
+        typer.Option(
+            help="Own prompts: JSON Lines or a JSON list of objects with id, emotion, content_type, prompt, "
+            "and perhaps image, seed."
+        ),
     ] = None,
     per_emotion: Annotated[int | None, typer.Option(help="Only so many prompts of each emotion.")] = None,
     out: Annotated[
@@ -74,6 +80,9 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the first scene; the next scene has the next one.")] = 0,
     offload: Annotated[bool, typer.Option("--offload", help="Less GPU memory, more time.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Videos that the annotator sees at once.")] = 8,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes, each with the model; more than one GPU is shared out.")
+    ] = 1,
     device: Annotated[str | None, typer.Option(help="Of the annotator; by default cuda if any.")] = None,
     allow_rejected: Annotated[
         bool,
@@ -87,12 +96,12 @@ def evaluate(
     were made or judged already are not made or judged again.
     """
     from emovid_dataset.cli.errors import need
-
-    need("models", "transformers", "safetensors", "evaluate")
+    from emovid_dataset.engine import Processes, Serial
     from emovid_models import evaluation
     from emovid_models.library_bars import library_bars
     from emovid_models.miniature import is_miniature
-    from emovid_models.remote.wan.lora import WEIGHT_NAME
+
+    engine = Serial() if workers == 1 else Processes(workers)
 
     if (videos is None) == (base is None):
         raise ValueError("give either --videos FOLDER or --base REPO")
@@ -128,6 +137,7 @@ def evaluate(
             seed=seed,
             intensity=intensity,
             offload=offload,
+            workers=workers,
             progress=not as_json,
             num_frames=frames,
             num_inference_steps=steps,
@@ -137,6 +147,8 @@ def evaluate(
         )
         folders = {name: table.parent for name, table in tables.items()}
         tasks = ["t2v" if wanted[0].image is None else "i2v"]
+        from emovid_models.remote.wan.lora import WEIGHT_NAME
+
         generated = {
             "task": tasks[0],
             "weights": {
@@ -157,8 +169,9 @@ def evaluate(
             },
         }
 
+    need("models", "transformers", "safetensors", "evaluate")
     with library_bars("transformers", shown=not as_json):
-        judge = evaluation.load_judge(annotator, device=device)
+        judge = evaluation.load_judge(annotator, device=device, by_workers=workers > 1)
     judged = {
         name: evaluation.judge_videos(
             folder,
@@ -167,6 +180,7 @@ def evaluate(
             out=out if base is None and name == "videos" else out / f"judged-{name}",
             batch_size=batch_size,
             allow_missing=allow_rejected,
+            engine=engine,
             progress=not as_json,
         )
         for name, folder in folders.items()
@@ -193,6 +207,7 @@ def evaluate(
             split=split,
             out=out / "judged-real",
             batch_size=batch_size,
+            engine=engine,
             progress=not as_json,
         )
         result["held_out"] = evaluation.to_record(evaluation.score(real))
@@ -228,55 +243,54 @@ def evaluate(
 def _generate(
     base: str,
     lora: str | None,
-    wanted: list[Any],
+    wanted: list[Prompt],
     out: Path,
     *,
     size: str,
     seed: int,
     intensity: float,
     offload: bool,
+    workers: int,
     progress: bool,
     **options: Any,
 ) -> dict[str, Path]:
     """The videos of the base, and of the LoRA on it; one model is in memory at a time."""
     from emovid_dataset.cli.errors import need
     from emovid_dataset.cli.sizes import parse_frame_size
-    from emovid_models.remote.wan.conditioning import check_intensity
-    from emovid_models.remote.wan.inputs import check_frames, check_prompt, check_size
-
-    need("models", "diffusers", "transformers", "peft", "ftfy")
-    import torch
-
-    from emovid_models.evaluation import generate_videos, generator_identity
-    from emovid_models.library_bars import library_bars
-    from emovid_models.wan.generate import load_pipeline
+    from emovid_dataset.engine import Processes, Serial, usable_cores
+    from emovid_models import evaluation
+    from emovid_models.remote.wan.inputs import check_frames, check_size
+    from emovid_models.wan.generate import check_orders
+    from emovid_models.wan.loading import PipelineSource
 
     height, width = parse_frame_size(size)
     check_size(height, width)
     check_frames(options["num_frames"])
-    check_intensity(intensity)
-    for prompt in wanted:
-        check_prompt(prompt.prompt)
+    check_orders(evaluation.plan_orders(wanted, seed=seed, intensity=intensity), height, width)
+    need("models", "diffusers", "transformers", "peft", "ftfy")
     tables = {}
     for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
-        image = wanted[0].image is not None
-        with library_bars("transformers", "diffusers", shown=progress):
-            pipe = load_pipeline(base, image_to_video=image, lora=adapter, offload=offload)
-        try:
-            tables[name] = generate_videos(
-                pipe,
-                wanted,
-                out / name,
-                model=generator_identity(base, pipe, adapter),
-                seed=seed,
-                intensity=intensity,
-                progress=progress,
-                height=height,
-                width=width,
-                **options,
-            )
-        except torch.OutOfMemoryError as error:
-            raise OSError(str(error)) from error
+        source = PipelineSource(
+            base,
+            image_to_video=wanted[0].image is not None,
+            lora=adapter,
+            offload=offload,
+            show_loading=progress,
+            threads=None if workers == 1 else max(1, usable_cores() // workers),
+        )
+        tables[name] = evaluation.generate_videos(
+            source,
+            wanted,
+            out / name,
+            model=source.identity(),
+            seed=seed,
+            intensity=intensity,
+            engine=Serial() if workers == 1 else Processes(workers),
+            progress=progress,
+            height=height,
+            width=width,
+            **options,
+        )
     return tables
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -40,7 +39,11 @@ def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
 
 def generate(
     prompt: str = typer.Argument(None, help="What the video shows; or give --prompts."),
-    prompts: Path = typer.Option(None, help='JSON list of {"prompt", "emotion", "intensity", "image", ...}.'),
+    prompts: Path = typer.Option(
+        None,
+        help="Many prompts: JSON Lines or a JSON list of objects with prompt, and perhaps emotion, "
+        "intensity, content_type, image, seed, id, out.",
+    ),
     emotion: str = typer.Option(None, help="One of the eight emotions, or a blend: awe=0.7,fear=0.3."),
     intensity: float = typer.Option(1.0, help="0 is the base model, 1 as trained, more is more."),
     content_type: str = typer.Option(None, help="cartoon, movie or sticker; mini: sticker."),
@@ -51,15 +54,18 @@ def generate(
     lora: str = typer.Option(None, help="LoRA: a file, a folder or a Hub repo; for mini the one that ships."),
     out: Path = typer.Option(Path("emovid.mp4"), help="The MP4; with --prompts a folder."),
     size: str = typer.Option(None, help="WIDTHxHEIGHT, multiples of 16; 832x480 if not given, mini: 64x64."),
-    frames: int = typer.Option(None, help="Frames, 4k+1; 16 a second; 81 if not given, mini: 17."),
+    frames: int = typer.Option(None, help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17."),
     steps: int = typer.Option(None, help="Denoising steps; 50 if not given, mini: 8."),
     guidance: float = typer.Option(None, help="Guidance by the prompt; 5 if not given, mini: 3."),
     emotion_guidance: float = typer.Option(
         None, help="Guidance by the emotion; as --guidance if not given, mini: 6."
     ),
-    negative: str = typer.Option(None, help="What the video shall not show."),
+    negative: str = typer.Option(None, help="What the video must not show."),
     seed: int = typer.Option(0, help="Seed of the noise."),
     offload: bool = typer.Option(False, help="Keep in GPU memory only the part that runs."),
+    workers: int = typer.Option(
+        1, min=1, help="Processes, each with the model; more than one GPU is shared out."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Generate videos with an emotion.
@@ -74,76 +80,81 @@ def generate(
     interruption.
     """
     from emovid_dataset.cli.errors import need
-    from emovid_dataset.terminal import Progress, print_table
+    from emovid_dataset.engine import Processes, Serial, usable_cores
+    from emovid_dataset.store import Store
+    from emovid_dataset.terminal import print_table
     from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
-    from emovid_models.remote.wan.conditioning import conditioning_text, emotion_weights
-    from emovid_models.remote.wan.inputs import check_frames, check_prompt, check_size
-
-    need("models", "diffusers", "transformers", "peft", "ftfy")
-    import torch
-
-    from emovid_models.library_bars import library_bars
-    from emovid_models.wan.generate import Prompt, load_pipeline, read_prompts
+    from emovid_models.remote.wan.inputs import check_frames, check_size
+    from emovid_models.wan.generate import Order, check_orders, read_orders
     from emovid_models.wan.generate import generate as generate_videos
+    from emovid_models.wan.loading import PipelineSource
 
+    # Everything that can be refused is refused before anything heavy is imported or loaded.
     if (prompt is None) == (prompts is None):
         raise ValueError("give either a prompt or --prompts FILE")
+    mini = model == "mini"
     if prompts is not None:
-        wanted = read_prompts(prompts, out)
+        orders, folder = read_orders(prompts), out
     else:
         if out.suffix != ".mp4":
             raise ValueError(f"--out {str(out)!r} does not end in .mp4")
-        wanted = [
-            Prompt(
+        folder = out.parent
+        orders = [
+            Order(
                 prompt=prompt,
                 emotion=parse_emotion_option(emotion),
                 intensity=intensity,
-                content_type=content_type or ("sticker" if model == "mini" else None),
+                content_type=content_type or ("sticker" if mini else None),
                 image=str(image) if image is not None else None,
                 seed=seed,
-                out=str(out),
+                out=out.name,
             )
         ]
-    mini = model == "mini"
-    if mini:
-        i2v = wanted[0].image is not None
-        model = str(MINI_WAN_I2V if i2v else MINI_WAN_T2V)
-        lora = lora or str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)
-    # Everything that can be refused is refused before gigabytes are loaded.
     height, width = parse_frame_size(size or ("64x64" if mini else "832x480"))
     frames = frames or (17 if mini else 81)
     check_size(height, width)
     check_frames(frames)
-    for item in wanted:
-        check_prompt(item.prompt)
-        for name in emotion_weights(item.emotion) if item.emotion is not None else {}:
-            conditioning_text(item.prompt, name, item.content_type, item.intensity)
-        if (item.image is None) != (wanted[0].image is None):
-            raise ValueError(f"{prompts}: either all entries have an image or none has")
-        if item.image is not None and not Path(item.image).is_file():
-            raise ValueError(f"image {item.image} is not there")
+    check_orders(orders, height, width)
+    i2v = orders[0].image is not None
+    if mini:
+        model = str(MINI_WAN_I2V if i2v else MINI_WAN_T2V)
+        lora = lora or str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)
+    need("models", "diffusers", "transformers", "peft", "ftfy")
 
-    with library_bars("transformers", "diffusers", shown=not as_json):
-        pipe = load_pipeline(model, image_to_video=wanted[0].image is not None, lora=lora, offload=offload)
-    options: dict[str, Any] = {
-        "height": height,
-        "width": width,
-        "num_frames": frames,
-        "num_inference_steps": steps or (8 if mini else 50),
-        "guidance_scale": guidance if guidance is not None else (3.0 if mini else 5.0),
-        "negative_prompt": negative,
-        "emotion_guidance_scale": 6.0 if mini and emotion_guidance is None else emotion_guidance,
-    }
-    rows = []
-    with Progress(len(wanted), unit="videos", title="generating", enabled=not as_json) as progress:
-        if len(wanted) > 1 or as_json:
-            pipe.set_progress_bar_config(disable=True)
-        try:
-            for item, new in generate_videos(pipe, wanted, overwrite=prompts is None, **options):
-                rows.append((item.out, str(item.emotion), item.intensity, "made" if new else "was there"))
-                progress.update()
-        except torch.OutOfMemoryError as error:
-            raise OSError(str(error)) from error
+    pipeline = PipelineSource(
+        model,
+        image_to_video=i2v,
+        lora=lora,
+        offload=offload,
+        show_loading=not as_json,
+        show_steps=len(orders) == 1 and not as_json and workers == 1,
+        threads=None if workers == 1 else max(1, usable_cores() // workers),
+    )
+    made = generate_videos(
+        pipeline,
+        orders,
+        Store.at(folder),
+        model=pipeline.version(),
+        engine=Serial() if workers == 1 else Processes(workers),
+        overwrite=prompts is None,
+        progress=not as_json,
+        height=height,
+        width=width,
+        num_frames=frames,
+        num_inference_steps=steps or (8 if mini else 50),
+        guidance_scale=guidance if guidance is not None else (3.0 if mini else 5.0),
+        negative_prompt=negative,
+        emotion_guidance_scale=6.0 if mini and emotion_guidance is None else emotion_guidance,
+    )
+    rows = [
+        (
+            str(folder / order.out),
+            str(order.emotion),
+            order.intensity,
+            "made" if order.out in made else "was there",
+        )
+        for order in orders
+    ]
     if as_json:
         keys = ("out", "emotion", "intensity", "state")
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))

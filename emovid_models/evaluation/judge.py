@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import emovid_models
-from emovid_models.annotator.annotate import annotate, model_identity
+from emovid_dataset.engine import Executor
+from emovid_models.annotator.annotate import LoadedByName, annotate, model_identity
 from emovid_models.annotator.annotations import Annotation
 from emovid_models.annotator.items import Item, clip_item, find_items
 from emovid_models.evaluation.intended import Intended, read_intended
@@ -24,11 +25,11 @@ class Judge:
         identity: names it by its content, so that another one's judgements are told apart.
         annotator: called like `VideoEmotionPipeline`: an iterator of functions that return a path or bytes,
             with `batch_size`, gives for every video a list of ``{"label", "score"}``, the likeliest first, or
-            ``{"error"}``.
+            ``{"error"}``; or, for engines with workers of their own, how each loads one.
     """
 
     identity: str
-    annotator: Callable[..., Iterator[Any]]
+    annotator: Callable[..., Iterator[Any]] | LoadedByName
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Judged:
 
     Attributes:
         judge: identity of the judge.
-        videos: one judgement a video, in the order of the table.
+        videos: one judgement per video, in the order of the table.
         reused: how many were there from an earlier run.
     """
 
@@ -74,12 +75,15 @@ class Judged:
         return tuple(video for video in self.videos if video.error is not None)
 
 
-def load_judge(model: str | os.PathLike[str] | None = None, *, device: str | None = None) -> Judge:
+def load_judge(
+    model: str | os.PathLike[str] | None = None, *, device: str | None = None, by_workers: bool = False
+) -> Judge:
     """Load an annotator as a judge.
 
     Args:
         model: a folder or a Hub repo; by default the miniature annotator, which is for trying things out.
         device: by default cuda if there is one, else cpu.
+        by_workers: let every worker load it for itself, as an engine with several of them needs it.
 
     Returns:
         The judge, named by the content of its model.
@@ -90,6 +94,8 @@ def load_judge(model: str | os.PathLike[str] | None = None, *, device: str | Non
     from emovid_models.annotator.loading import load_annotator
 
     model = emovid_models.MINI_ANNOTATOR if model is None else model
+    if by_workers:
+        return Judge(model_identity(model, None), LoadedByName(os.fspath(model), device))
     pipeline = load_annotator(model, device=device)
     return Judge(model_identity(model, pipeline), pipeline)
 
@@ -102,6 +108,7 @@ def judge_videos(
     out: str | os.PathLike[str] | None = None,
     batch_size: int = 8,
     allow_missing: bool = False,
+    engine: Executor | None = None,
     progress: bool = False,
 ) -> Judged:
     """Judge the videos of a folder.
@@ -110,10 +117,11 @@ def judge_videos(
         videos: the folder, searched with its subfolders.
         intended: the table of what they were asked for; a video that it does not name is left out.
         judge: who judges.
-        out: folder of what was judged, one Parquet file a judge, by default ``judged`` in the videos' folder.
-            A video that stands there and has not changed is not judged again.
+        out: folder of what was judged, one Parquet file per judge, by default ``judged`` in the videos'
+            folder. A video that is in it and has not changed is not judged again.
         batch_size: videos that the judge sees at once.
         allow_missing: count a video of the table that is not there as wrong, instead of refusing the table.
+        engine: who judges them, by default this process.
         progress: show progress on stderr.
 
     Returns:
@@ -135,9 +143,8 @@ def judge_videos(
             "--allow-rejected counts them as wrong"
         )
     items = [found[row.file] for row in rows if row.file in found]
-    answers, reused = _annotate(
-        items, judge, folder / "judged" if out is None else Path(out), batch_size, progress
-    )
+    place = folder / "judged" if out is None else Path(out)
+    answers, reused = _annotate(items, judge, place, batch_size, engine, progress)
     return Judged(
         judge.identity,
         tuple(_judgement(row, answers.get(row.file)) for row in rows),
@@ -153,6 +160,7 @@ def judge_clips(
     content_type: str | None = None,
     out: str | os.PathLike[str],
     batch_size: int = 8,
+    engine: Executor | None = None,
     progress: bool = False,
 ) -> Judged:
     """Judge real clips: what the judge itself can reach, since here the label is a person's.
@@ -164,6 +172,7 @@ def judge_clips(
         content_type: one of the three, or None for all.
         out: folder of what was judged.
         batch_size: clips that the judge sees at once.
+        engine: who judges them, by default this process.
         progress: show progress on stderr.
 
     Returns:
@@ -181,13 +190,18 @@ def judge_clips(
 
     clips = [selection.clips[place] for place in chosen]
     items = [clip_item(selection, place) for place in chosen]
-    answers, reused = _annotate(items, judge, Path(out), batch_size, progress)
+    answers, reused = _annotate(items, judge, Path(out), batch_size, engine, progress)
     rows = [Intended(clip.id, clip.emotion, clip.caption) for clip in clips]
     return Judged(judge.identity, tuple(_judgement(row, answers[row.file]) for row in rows), reused)
 
 
 def _annotate(
-    items: Sequence[Item], judge: Judge, out: Path, batch_size: int, progress: bool
+    items: Sequence[Item],
+    judge: Judge,
+    out: Path,
+    batch_size: int,
+    engine: Executor | None,
+    progress: bool,
 ) -> tuple[dict[str, Annotation], int]:
     name = re.sub(r"[^\w.@-]+", "_", judge.identity) + ".parquet"
     report = annotate(
@@ -196,6 +210,7 @@ def _annotate(
         out / name,
         identity=judge.identity,
         batch_size=batch_size,
+        engine=engine,
         progress=progress,
     )
     return {item.key: item for item in report.annotations}, report.reused

@@ -1,23 +1,33 @@
-"""From a prompt with an emotion to an MP4: load a pipeline, run it over prompts, write the videos."""
+"""From orders to MP4s: the stage that generates videos, one per part."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from emovid_dataset.engine import Done, Executor, Ledger, Outcome, Part, Record, Resources, Serial, Stage
+from emovid_dataset.schema.clip import CONTENT_TYPES
+from emovid_dataset.store import Store
+from emovid_dataset.terminal import Progress
+from emovid_models.prompt_file import read_prompt_file
+from emovid_models.remote.wan.conditioning import check_intensity, emotion_weights
+from emovid_models.remote.wan.inputs import check_prompt
+from emovid_models.wan.frames import encode_video, read_image
+from emovid_models.wan.loading import PipelineSource
 
-FPS = 16
-"""Frames per second of a generated video, as Wan2.1 was trained."""
+if TYPE_CHECKING:
+    import os
+
+    from emovid_models.wan.loading import Pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class Order:
     """One video to generate.
 
     Attributes:
@@ -27,11 +37,11 @@ class Prompt:
         content_type: "cartoon", "movie", "sticker" or None.
         image: path of the first image, for I2V.
         seed: of the noise.
-        out: the MP4 to write.
+        out: name of the MP4 in its store.
     """
 
     prompt: str
-    emotion: str | dict[str, float] | None = None
+    emotion: str | Mapping[str, float] | None = None
     intensity: float = 1.0
     content_type: str | None = None
     image: str | None = None
@@ -39,188 +49,196 @@ class Prompt:
     out: str
 
 
-def read_prompts(path: Path, folder: Path) -> list[Prompt]:
-    """Read a JSON file of prompts.
+def read_orders(path: str | os.PathLike[str]) -> list[Order]:
+    """Read what to generate from a file of prompts; an entry needs nothing but its prompt.
 
     Args:
-        path: a list of objects with ``prompt`` and any other field of `Prompt`. Images stand beside the file.
-        folder: where the videos go; ``out`` is a name in it, by default ``0000-awe.mp4`` and so on.
+        path: see `read_prompt_file`. A video is called ``out``, else after its ``id``, else ``0000-awe.mp4``
+            and so on.
 
     Raises:
-        ValueError: the file is no such list, an object has an unknown or wrong field, or two have one `out`.
+        FileNotFoundError: it does not exist.
+        ValueError: it is not such a file, or two videos would have one name.
     """
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f'{path} is not a list of objects such as [{{"prompt": "a cat", "emotion": "awe"}}]')
-    known = set(Prompt.__dataclass_fields__)
-    prompts: list[Prompt] = []
-    for index, row in enumerate(rows):
-        unknown = sorted(row.keys() - known)
-        if unknown or not isinstance(row.get("prompt"), str):
-            what = f"unknown fields {unknown}" if unknown else "no prompt"
-            raise ValueError(
-                f"{path}, entry {index}: {what}; allowed: {', '.join(Prompt.__dataclass_fields__)}"
+    orders: list[Order] = []
+    places: dict[str, str] = {}
+    for index, entry in enumerate(read_prompt_file(path)):
+        mood = "-".join(entry.emotion) if isinstance(entry.emotion, Mapping) else entry.emotion or "plain"
+        out = entry.out or (f"{entry.id}.mp4" if entry.id is not None else f"{index:04d}-{mood}.mp4")
+        if out in places:
+            raise ValueError(f"{entry.place}: {out} is also the video of {places[out]}")
+        places[out] = entry.place
+        orders.append(
+            Order(
+                prompt=entry.prompt,
+                emotion=entry.emotion,
+                intensity=1.0 if entry.intensity is None else entry.intensity,
+                content_type=entry.content_type,
+                image=entry.image,
+                seed=entry.seed or 0,
+                out=out,
             )
-        emotion = row.get("emotion")
-        mood = "-".join(emotion) if isinstance(emotion, dict) else emotion or "plain"
-        out = str(row.get("out", f"{index:04d}-{mood}.mp4"))
-        if Path(out).name != out or not out.endswith(".mp4"):
-            raise ValueError(f"{path}, entry {index}: out {out!r} is not the name of an .mp4 file")
-        image = row.get("image")
-        image = str(path.parent / image) if image is not None else None
-        prompts.append(Prompt(**{**row, "image": image, "out": str(folder / out)}))
-    names = [prompt.out for prompt in prompts]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{path} names {Path(twice).name} twice")
-    return prompts
+        )
+    return orders
 
 
-def load_pipeline(
-    model: str | Path,
-    *,
-    image_to_video: bool,
-    lora: str | Path | None = None,
-    revision: str | None = None,
-    offload: bool = False,
-) -> Any:
-    """Load one of our pipelines on CUDA in bfloat16, or on the CPU in float32.
+def check_orders(orders: Sequence[Order], height: int, width: int) -> None:
+    """Refuse what no pipeline can do, before one is loaded.
 
     Args:
-        model: a base, a folder or a Hub repo in the layout of diffusers.
-        image_to_video: whether a first image will be given.
-        lora: a file, a folder or a Hub repo of a LoRA, or None.
-        revision: of the base's Hub repo.
-        offload: on CUDA, keep in GPU memory only the part that runs.
-
-    Returns:
-        `EmoVidWanPipeline` or `EmoVidWanImageToVideoPipeline`.
+        orders: what to generate.
+        height: pixels of the videos.
+        width: pixels of the videos.
 
     Raises:
-        ValueError: the LoRA does not fit the base.
+        OSError: an image cannot be read.
+        ValueError: a prompt, an emotion, an intensity, a content type or an image does not work, or only some
+            orders have an image.
     """
-    import torch
-    from diffusers import AutoencoderKLWan
+    for order in orders:
+        check_prompt(order.prompt)
+        check_intensity(order.intensity)
+        if order.emotion is not None:
+            emotion_weights(order.emotion)
+        if order.content_type is not None and order.content_type not in CONTENT_TYPES:
+            allowed = ", ".join(CONTENT_TYPES)
+            raise ValueError(f"content_type {order.content_type!r} is unknown; allowed: {allowed}")
+        if (order.image is None) != (orders[0].image is None):
+            raise ValueError("either all prompts have an image or none has")
+        if order.image is not None:
+            if not Path(order.image).is_file():
+                raise ValueError(f"image {order.image} does not exist")
+            read_image(Path(order.image), height, width)
 
-    from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
-    from emovid_models.wan.encode import dtype_option
 
-    kind = EmoVidWanImageToVideoPipeline if image_to_video else EmoVidWanPipeline
-    cuda = torch.cuda.is_available()
-    # The VAE shows banding in bfloat16.
-    vae = AutoencoderKLWan.from_pretrained(
-        model, subfolder="vae", revision=revision, use_safetensors=True, **dtype_option(torch.float32)
-    )
-    pipe: Any = kind.from_pretrained(
-        model,
-        vae=vae,
-        revision=revision,
-        use_safetensors=True,
-        **dtype_option(torch.bfloat16 if cuda else torch.float32),
-    )
-    is_i2v = pipe.transformer.config.in_channels > pipe.transformer.config.out_channels
-    if is_i2v != image_to_video:
-        need = "an image-to-video model: give --image" if is_i2v else "a text-to-video model: give no --image"
-        raise ValueError(f"model {model} is {need}")
-    if lora is not None:
-        pipe.load_lora_weights(str(lora))
-    if cuda and offload:
-        pipe.enable_model_cpu_offload()
-    elif cuda:
-        pipe.to("cuda")
-    return pipe
+@dataclass(frozen=True, slots=True)
+class VideoPart(Part):
+    """The part of one video.
+
+    Attributes:
+        order: what to generate.
+    """
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateStage(Stage[VideoPart, "Pipeline"]):
+    """Generate videos; what is there is left alone unless it shall be overwritten.
+
+    The folder of a store that holds the videos holds the ledger too, as long as the job is not done.
+
+    Attributes:
+        pipeline: how a worker loads one; or a loaded one, for this process only.
+        model: names base and LoRA, so that the videos of another model are told apart.
+        orders: what to generate, no two under one name.
+        options: arguments of every call, such as `height` or `num_frames`.
+        overwrite: replace videos that are there.
+    """
+
+    pipeline: PipelineSource | Pipeline
+    model: str
+    orders: tuple[Order, ...]
+    options: Mapping[str, Any]
+    overwrite: bool = False
+
+    name = "generate"
+    unit = "videos"
+    ledger = ".generate"
+    resources = Resources(gpu=True)
+
+    def parts(self, store: Store) -> Iterator[VideoPart]:
+        for order in self.orders:
+            if self.overwrite or not store.exists(order.out):
+                yield VideoPart(self.key(order), 1, 0, order)
+
+    def key(self, order: Order) -> str:
+        """Names a video by everything that it is made from."""
+        image = None if order.image is None else hashlib.sha256(Path(order.image).read_bytes()).hexdigest()
+        made_from = {**asdict(order), "image": image, "model": self.model, "options": dict(self.options)}
+        text = json.dumps(made_from, sort_keys=True, default=repr)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def setup(self, worker: int) -> Pipeline:
+        return self.pipeline.load(worker) if isinstance(self.pipeline, PipelineSource) else self.pipeline
+
+    def run(self, state: Pipeline, part: VideoPart, store: Store) -> Iterator[Record]:
+        import torch
+
+        order, call = part.order, dict(self.options)
+        if order.image is not None:
+            call["image"] = read_image(Path(order.image), call["height"], call["width"])
+        frames = state(
+            prompt=order.prompt,
+            emotion=order.emotion,
+            intensity=order.intensity,
+            content_type=order.content_type,
+            generator=torch.Generator().manual_seed(order.seed),
+            **call,
+        ).frames[0]
+        store.put(order.out, encode_video(frames))
+        yield {"file": order.out}
+
+    def is_whole(self, part: VideoPart, records: Iterable[Record], store: Store) -> bool:
+        return store.exists(part.order.out)
 
 
 def generate(
-    pipe: Any, prompts: list[Prompt], *, overwrite: bool = False, **options: Any
-) -> Iterator[tuple[Prompt, bool]]:
-    """Generate the videos that are not there yet.
+    pipeline: PipelineSource | Pipeline,
+    orders: Sequence[Order],
+    store: Store,
+    *,
+    model: str,
+    engine: Executor | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    **options: Any,
+) -> frozenset[str]:
+    """Generate the videos that are not there yet; an interrupted run is taken up by the same call.
 
     Args:
-        pipe: from `load_pipeline`.
-        prompts: what to generate.
-        overwrite: replace a video that is there; it stays until the new one is complete.
+        pipeline: where workers load it from; or a loaded one, for use in this process only.
+        orders: what to generate, no two under one name.
+        store: where the videos go.
+        model: names base and LoRA, see `PipelineSource.identity` and `version`.
+        engine: who generates, by default this process.
+        overwrite: replace videos that are there; each stays until the new one is complete.
+        progress: show progress on stderr.
         **options: arguments of every call, such as `height` or `num_frames`.
 
-    Yields:
-        Each prompt, when its video is there, and whether it was made now.
-
-    Raises:
-        ValueError: a prompt, an image or an option that does not work.
-    """
-    import torch
-
-    for prompt in prompts:
-        if Path(prompt.out).exists() and not overwrite:
-            yield prompt, False
-            continue
-        call = dict(options)
-        if prompt.image is not None:
-            call["image"] = read_image(Path(prompt.image), options["height"], options["width"])
-        frames = pipe(
-            prompt=prompt.prompt,
-            emotion=prompt.emotion,
-            intensity=prompt.intensity,
-            content_type=prompt.content_type,
-            generator=torch.Generator().manual_seed(prompt.seed),
-            **call,
-        ).frames[0]
-        write_video(Path(prompt.out), frames)
-        yield prompt, True
-
-
-def read_image(path: Path, height: int, width: int) -> Any:
-    """Read an image and cut it to a video's shape, the middle of it.
-
-    Args:
-        path: of any format that Pillow reads; transparent parts become white.
-        height: pixels.
-        width: pixels.
-
     Returns:
-        A PIL image, RGB, of that size.
+        Names of the videos that were made now.
 
     Raises:
-        ValueError: it is no image.
+        StageError, OSError, ValueError: a pipeline cannot be loaded, or a video cannot be made.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    engine = engine or Serial()
+    if not isinstance(pipeline, PipelineSource):
+        if not isinstance(engine, Serial):
+            raise ValueError("a loaded pipeline works in this process only; workers need a PipelineSource")
+        loaded: Any = pipeline
+        loaded.set_progress_bar_config(disable=True)  # of the steps of each video; ours counts the videos
+    stage = GenerateStage(pipeline, model, tuple(orders), options, overwrite)
+    made: set[str] = set()
+    with Progress(len(orders), unit=stage.unit, title="Generating", enabled=progress) as bar:
+        bar.update(len(orders) - sum(1 for _ in stage.parts(store)))
 
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGBA")
-    except UnidentifiedImageError as error:
-        raise ValueError(f"image {path} is no image that Pillow reads") from error
-    white = Image.new("RGBA", image.size, "white")
-    return ImageOps.fit(Image.alpha_composite(white, image).convert("RGB"), (width, height))
+        def count(done: Done) -> None:
+            if done.outcome is Outcome.DONE and isinstance(done.part, VideoPart):
+                made.add(done.part.order.out)
+            bar.update()
+
+        engine.run(stage, store, on_done=count)
+    _forget(stage, store)
+    return frozenset(made)
 
 
-def write_video(path: Path, frames: np.ndarray, fps: int = FPS) -> None:
-    """Write an MP4 (H.264, yuv420p, faststart), the same bytes for the same frames; complete or absent.
-
-    Args:
-        path: the file.
-        frames: float [T, H, W, 3] in 0..1, both sides even.
-        fps: frames per second.
-    """
-    import av
-
-    from emovid_dataset.media.encode import X264_SAME_BYTES
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part.mp4")
-    pixels = (np.asarray(frames).clip(0, 1) * 255).round().astype(np.uint8)
-    try:
-        with av.open(str(part), "w", options={"movflags": "+faststart"}) as file:
-            stream = file.add_stream("libx264", rate=Fraction(fps), options={"crf": "16", **X264_SAME_BYTES})
-            stream.height, stream.width = pixels.shape[1:3]
-            stream.pix_fmt = "yuv420p"
-            for picture in pixels:
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            file.mux(stream.encode())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+def _forget(stage: GenerateStage, store: Store) -> None:
+    """Remove the ledger of a job that is done; another job in the same folder keeps its own files."""
+    ledger = Ledger(store, stage.ledger)
+    if done := ledger.entries().done:
+        for key in done.intersection(map(stage.key, stage.orders)):
+            ledger.remove(key)
+    if store.folder is not None:
+        with suppress(OSError):
+            (store.folder / stage.ledger).rmdir()

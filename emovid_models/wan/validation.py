@@ -13,7 +13,7 @@ from emovid_dataset.read.select import Selection
 from emovid_models.remote.wan.conditioning import MOODS, conditioning_text
 from emovid_models.wan.cache import clip_pixels, padded
 from emovid_models.wan.encode import Bucket, Encoders
-from emovid_models.wan.generate import write_video
+from emovid_models.wan.frames import write_video
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.plan import CachePlan
 

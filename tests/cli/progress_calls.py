@@ -36,16 +36,25 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_dataset.check import verify
     from emovid_dataset.report.page import contact_sheets, draw_clips, write_report
     from emovid_dataset.report.stats import measure
+    from emovid_dataset.store import Store
     from emovid_models.annotator import annotate as annotator
     from emovid_models.annotator.annotations import read_annotations
     from emovid_models.annotator.items import find_items
     from emovid_models.annotator.loading import assemble_repo, load_annotator
     from emovid_models.annotator.relabel import relabel_build
     from emovid_models.annotator.train import TrainingConfig, train_annotator
-    from emovid_models.evaluation import generate_videos, judge_clips, judge_videos, load_judge, load_prompts
+    from emovid_models.evaluation import (
+        generate_videos,
+        judge_clips,
+        judge_videos,
+        load_judge,
+        load_prompts,
+        plan_orders,
+    )
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.upload import push
-    from emovid_models.wan.generate import load_pipeline
+    from emovid_models.wan.generate import generate
+    from emovid_models.wan.loading import load_pipeline
     from emovid_models.wan.lora_settings import LoraSettings
     from emovid_models.wan.train_lora import train_lora
 
@@ -99,6 +108,9 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             made, repo, folder / "trained", TrainingConfig(epochs=0.1, rank=2), progress=on
         ),
         train_lora: lambda on: train_lora(settings, progress=on),
+        generate: lambda on: generate(
+            pipe, plan_orders(prompts), Store.at(folder / "alone"), model="tiny", progress=on, **small
+        ),
         generate_videos: lambda on: generate_videos(
             pipe, prompts, folder / "videos", model="tiny", progress=on, **small
         ),
@@ -122,7 +134,21 @@ def commands(folder: Path) -> list[list[str]]:
         ["annotate", "made", "--model", "tiny", "--out", "b.parquet", "--build", "relabelled2"],
         ["annotate", "made", "--model", "tiny", "--out", "c.parquet", "--workers", "2"],
         ["generate", "a cat", "--model", "base", "--out", "cat.mp4", "--frames", "5", *small],
+        [
+            "generate",
+            "a cat",
+            "--model",
+            "base",
+            "--out",
+            "dog.mp4",
+            "--frames",
+            "5",
+            "--workers",
+            "2",
+            *small,
+        ],
         ["evaluate", "--videos", "videos", *tiny, "--out", "judged"],
+        ["evaluate", "--videos", "videos", *tiny, "--out", "judged2", "--workers", "2"],
         [
             "evaluate",
             "--base",

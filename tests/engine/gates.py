@@ -18,7 +18,7 @@ class Gate:
     def wait(self, count: int = 1) -> None:
         """Wait until workers have knocked `count` times."""
         for _ in range(count):
-            ready, _, _ = select.select([self._file], [], [], 60)
+            ready, _, _ = select.select([self._file], [], [], 600)
             assert ready, "no worker came"
             os.read(self._file, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections import Counter
@@ -12,7 +13,9 @@ import pytest
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
+from emovid_models.prompt_file import PromptEntry, read_prompt_file
 from emovid_models.remote.wan.conditioning import MOODS
+from emovid_models.wan.generate import read_orders
 
 WORDS = [
     word
@@ -79,9 +82,9 @@ def test_first_prompts_of_each_emotion() -> None:
         evaluation.take_per_emotion(prompts, 0)
 
 
-def test_a_scene_has_one_seed_for_all_emotions(tmp_path: Path) -> None:
+def test_a_scene_has_one_seed_for_all_emotions() -> None:
     prompts = evaluation.load_prompts("sticker")
-    orders = evaluation.plan_orders(prompts, tmp_path, seed=5)
+    orders = evaluation.plan_orders(prompts, seed=5)
     seeds: dict[str, set[int]] = {}
     for order in orders:
         seeds.setdefault(order.prompt, set()).add(order.seed)
@@ -89,23 +92,102 @@ def test_a_scene_has_one_seed_for_all_emotions(tmp_path: Path) -> None:
     assert all(len(found) == 1 for found in seeds.values())
 
 
+def test_a_prompt_may_have_a_seed_of_its_own() -> None:
+    prompts = evaluation.load_prompts("sticker")[:3]
+    own = dataclasses.replace(prompts[1], seed=99)
+    orders = evaluation.plan_orders([prompts[0], own, prompts[2]], seed=5)
+    assert [order.seed for order in orders] == [5, 99, 7]
+
+
 GOOD = {"id": "a", "emotion": "awe", "content_type": "sticker", "prompt": "a hand"}
+FULL = {**GOOD, "intensity": 1.5, "image": "p", "seed": 3, "out": "x.mp4"}
+
+
+def test_lines_and_lists_hold_the_same_prompts(tmp_path: Path) -> None:
+    rows = [FULL, {"prompt": "b", "emotion": {"Awe": 1, "fear": 0.5}, "image": "p"}]
+    (tmp_path / "p").touch()
+    (tmp_path / "lines").write_text("\ufeff" + "\n\n".join(map(json.dumps, rows)) + "\n")
+    (tmp_path / "list").write_text(json.dumps(rows, indent=1))
+    lines, entries = (read_prompt_file(tmp_path / name) for name in ("lines", "list"))
+    assert [entry.place for entry in lines] == [f"{tmp_path / 'lines'}, line {n}" for n in (1, 3)]
+    assert [entry.place for entry in entries] == [f"{tmp_path / 'list'}, entry {n}" for n in (0, 1)]
+    assert [dataclasses.replace(entry, place="") for entry in lines] == [
+        PromptEntry(
+            place="",
+            prompt="a hand",
+            id="a",
+            emotion="awe",
+            intensity=1.5,
+            content_type="sticker",
+            image=str(tmp_path / "p"),
+            seed=3,
+            out="x.mp4",
+        ),
+        PromptEntry(place="", prompt="b", emotion={"awe": 1, "fear": 0.5}, image=str(tmp_path / "p")),
+    ]
+    assert [dataclasses.replace(entry, place="") for entry in entries] == [
+        dataclasses.replace(entry, place="") for entry in lines
+    ]
+
+
+def test_every_command_reads_the_same_file(tmp_path: Path) -> None:
+    rows = [GOOD, {**GOOD, "id": "b", "emotion": "Fear", "seed": 7}]
+    for name, text in (("lines", "\n".join(map(json.dumps, rows))), ("list", json.dumps(rows))):
+        (tmp_path / name).write_text(text)
+        prompts, orders = evaluation.read_prompts(tmp_path / name), read_orders(tmp_path / name)
+        assert [(p.id, p.emotion, p.seed) for p in prompts] == [("a", "awe", None), ("b", "fear", 7)]
+        assert [(o.out, o.emotion, o.seed) for o in orders] == [("a.mp4", "awe", 0), ("b.mp4", "fear", 7)]
+
+
+def test_videos_are_named_by_out_by_id_or_by_number(tmp_path: Path) -> None:
+    rows = [{"out": "x.mp4", "id": "a"}, {"id": "b"}, {"emotion": {"awe": 1, "fear": 1}}, {}]
+    (tmp_path / "own.json").write_text(json.dumps([{"prompt": "a cat", **row} for row in rows]))
+    orders = read_orders(tmp_path / "own.json")
+    assert [order.out for order in orders] == ["x.mp4", "b.mp4", "0002-awe-fear.mp4", "0003-plain.mp4"]
+    assert {order.intensity for order in orders} == {1.0}
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ([], "holds no prompts"),
-        (["{"], "line 1 is no JSON"),
-        (["[]"], "line 1 is no object"),
+        (["[]"], "holds no prompts"),
+        (["[{]"], "own.jsonl is not JSON"),
+        (["{"], "line 1 is not JSON"),
+        (["1"], "line 1 is not an object"),
+        (["[1]"], "entry 0 is not an object"),
+        ([json.dumps([GOOD, {**GOOD, "id": "b", "prompt": 1}])], "entry 1: prompt is 1; it must say what"),
         ([json.dumps({**GOOD, "mood": "x"})], "unknown fields ['mood']"),
-        ([json.dumps({**GOOD, "prompt": " "})], "prompt is ' ', not a text"),
+        ([json.dumps({**GOOD, "prompt": " "})], "line 1: prompt is ' '; it must say what"),
+        ([json.dumps({**GOOD, "emotion": {"awe": 0}})], "weight of awe is 0; it must be above 0"),
+        ([json.dumps({**GOOD, "emotion": {"awe": "x"}})], "weight of awe is 'x'; it must be a number"),
+        ([json.dumps({**GOOD, "emotion": {"awe": 1, "Awe": 1}})], "'awe' is in the blend twice"),
+        ([json.dumps({**GOOD, "emotion": {}})], "a blend names at least one emotion"),
+        ([json.dumps({**GOOD, "seed": 1.5})], "seed is 1.5; it must be a whole number"),
+        ([json.dumps({**GOOD, "intensity": -1})], "intensity is -1; it must be a number from 0 up"),
+        ([json.dumps({**GOOD, "out": "../a.mp4"})], "out '../a.mp4' is not the name of an .mp4 file"),
+        ([json.dumps({**GOOD, "image": 3})], "image is 3; it must be a path"),
         ([json.dumps({**GOOD, "emotion": "joy"})], "emotion 'joy' is unknown"),
         ([json.dumps({**GOOD, "content_type": "gif"})], "content_type 'gif' is unknown"),
-        ([json.dumps({**GOOD, "id": "../a"})], "id '../a' may hold"),
-        ([json.dumps(GOOD)] * 2, "id 'a' stands in line 1 too"),
-        ([json.dumps({**GOOD, "image": "none.png"})], "image 'none.png' is not there"),
-        ([json.dumps(GOOD), json.dumps({**GOOD, "id": "b", "image": "p"})], "either all lines have an image"),
+        ([json.dumps({**GOOD, "id": "../a"})], "id is '../a'; it may hold"),
+        ([json.dumps(GOOD)] * 2, "line 2: id 'a' is also in line 1"),
+        ([json.dumps({**GOOD, "image": "none.png"})], "image 'none.png' does not exist"),
+        (
+            [json.dumps(GOOD), json.dumps({**GOOD, "id": "b", "image": "p"})],
+            "either all prompts have an image",
+        ),
+        (
+            [json.dumps({k: v for k, v in GOOD.items() if k != "id"})],
+            "line 1: id is missing; emovid",
+        ),
+        ([json.dumps({k: v for k, v in GOOD.items() if k != "emotion"})], "line 1: emotion is missing"),
+        ([json.dumps({**GOOD, "content_type": None})], "line 1: content_type is missing"),
+        ([json.dumps({**GOOD, "emotion": {"awe": 1}})], "line 1: emotion is a blend"),
+        (
+            [json.dumps({**GOOD, "intensity": 1})],
+            "line 1: intensity is given; in emovid evaluate",
+        ),
+        ([json.dumps({**GOOD, "out": "a.mp4"})], "line 1: out is given; emovid evaluate calls"),
     ],
 )
 def test_wrong_prompts_are_refused_in_one_line(tmp_path: Path, lines: list[str], message: str) -> None:

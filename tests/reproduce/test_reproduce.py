@@ -110,7 +110,7 @@ def test_no_training_sees_a_reserved_or_held_out_emoji(first: Run) -> None:
 
 
 def test_models_are_float16_on_disk_and_float32_when_loaded(first: Run) -> None:
-    from emovid_models.wan.generate import load_pipeline
+    from emovid_models.wan.loading import load_pipeline
 
     weights = load_file(first.model("wan-t2v") / "transformer/diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}

@@ -17,7 +17,7 @@ from emovid_dataset.cli import program
 from emovid_dataset.media.source import probe
 from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
 from emovid_models.remote.wan.lora import read_facts
-from emovid_models.wan.generate import load_pipeline
+from emovid_models.wan.loading import load_pipeline
 from tools.reproduce.run import MODELS, SHIPPED
 from tools.reproduce.ship import model_card
 

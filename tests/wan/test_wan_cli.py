@@ -18,7 +18,8 @@ from emovid_dataset.media.frames import decode
 from emovid_dataset.media.source import probe
 from emovid_models.cli.generate import parse_emotion_option
 from emovid_models.remote.wan.lora import WEIGHT_NAME
-from emovid_models.wan.generate import read_image, read_prompts, write_video
+from emovid_models.wan.frames import read_image, write_video
+from emovid_models.wan.generate import read_orders
 
 SMALL = ("--size", "48x32", "--frames", "5", "--steps", "1")
 
@@ -123,7 +124,9 @@ def test_an_image_is_cut_to_the_videos_shape_on_white(tmp_path: Path) -> None:
         (["a cat", "--frames", "6"], "num_frames 6 is not 4k+1"),
         (["a cat", "--size", "50x32"], "width 50 is not a multiple of 16"),
         (["a cat", "--size", "big"], "--size 'big' is not of the form WIDTHxHEIGHT"),
-        (["a cat", "--image", "gone.png"], "image gone.png is not there"),
+        (["a cat", "--image", "gone.png"], "image gone.png does not exist"),
+        (["a cat", "--content-type", "gif"], "content_type 'gif' is unknown"),
+        (["a cat", "--intensity", "-1"], "intensity -1.0 is not a number from 0 up"),
         (["a cat", "--out", "cat.avi"], "--out 'cat.avi' does not end in .mp4"),
         ([], "give either a prompt or --prompts FILE"),
     ],
@@ -153,18 +156,22 @@ def test_a_lora_that_does_not_fit_and_a_wrong_model_are_refused(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no JSON"),
-        ("[]", "is not a list of objects"),
-        ('[{"emotion": "awe"}]', "entry 0: no prompt"),
+        ("{", "line 1 is not JSON"),
+        ("[]", "holds no prompts"),
+        ('[{"emotion": "awe"}]', "entry 0: prompt is None"),
         ('[{"prompt": "a", "mood": "awe"}]', "unknown fields ['mood']"),
         ('[{"prompt": "a", "out": "../a.mp4"}]', "out '../a.mp4' is not the name of an .mp4 file"),
-        ('[{"prompt": "a", "out": "a.mp4"}, {"prompt": "b", "out": "a.mp4"}]', "names a.mp4 twice"),
+        (
+            '[{"prompt": "a", "out": "a.mp4"}, {"prompt": "b", "out": "a.mp4"}]',
+            "entry 1: a.mp4 is also the video of",
+        ),
+        ('[{"prompt": "a", "out": "a.mp4"}, {"prompt": "b", "id": "a"}]', "a.mp4 is also the video of"),
     ],
 )
 def test_a_wrong_file_of_prompts_is_one_line(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "prompts.json").write_text(text)
     with pytest.raises(ValueError) as error:
-        read_prompts(tmp_path / "prompts.json", tmp_path)
+        read_orders(tmp_path / "prompts.json")
     assert message in str(error.value) and "\n" not in str(error.value)
 
 

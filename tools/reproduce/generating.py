@@ -13,7 +13,7 @@ from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
-from emovid_models.wan.generate import load_pipeline
+from emovid_models.wan.loading import PipelineSource
 from tools.mini_wan.clips import FRAMES, SIZE
 from tools.reproduce.data import held_out_pixels
 from tools.reproduce.run import Run
@@ -117,8 +117,10 @@ def _generate(
 ) -> Path:
     base = run.model(f"wan-{task}")
     adapter = run.model(f"lora-{task}") if lora else None
-    pipe = load_pipeline(base, image_to_video=task == "i2v", lora=adapter)
-    pipe.set_progress_bar_config(disable=True)
+    source = PipelineSource(
+        str(base), image_to_video=task == "i2v", lora=None if adapter is None else str(adapter)
+    )
+    pipe: Any = source.load()
     # Weights mapped from a file may lie at any address, and sums depend on it in the last bit.
     for part in (pipe.transformer, pipe.vae, pipe.text_encoder):
         for parameter in part.parameters():
@@ -130,7 +132,7 @@ def _generate(
             pipe,
             prompts,
             folder,
-            model=evaluation.generator_identity(base, pipe, adapter),
+            model=source.identity(),
             seed=run.settings.seed,
             intensity=intensity,
             progress=True,

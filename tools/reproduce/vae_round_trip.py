@@ -22,7 +22,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from emovid_dataset.read.select import select
 from emovid_dataset.store import write_file
 from emovid_models import evaluation
-from emovid_models.wan.generate import write_video
+from emovid_models.wan.frames import write_video
 from tools.reproduce.data import held_out_pixels
 from tools.reproduce.run import SHIPPED
 
