@@ -24,7 +24,7 @@ def open_bytes(source: Source) -> BinaryIO:
     """The source as a file open for reading.
 
     Raises:
-        OSError: it is not there, is no file, or may not be read.
+        OSError: it is missing, not a regular file, or may not be read.
     """
     return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
 
@@ -68,7 +68,7 @@ def open_container(
     Raises:
         VideoError: it is a list of other files, or text.
         OSError: as for `open_bytes`.
-        av.FFmpegError: it is no container that FFmpeg knows, or damaged.
+        av.FFmpegError: it is not a container that FFmpeg knows, or is damaged.
     """
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
     options = {"protocol_whitelist": "file"}
@@ -80,7 +80,7 @@ def open_container(
             file, mode="r", metadata_errors="ignore", options=options, stream_options=per_stream
         )
     except av.FFmpegError:
-        open_bytes(source).close()  # raises what the disk is to blame for as an OSError of its own
+        open_bytes(source).close()  # where the disk is to blame, this raises a plain OSError
         raise
     name = container.format.name
     if name in _LISTS or name in _TEXT:
@@ -90,7 +90,7 @@ def open_container(
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first stream of moving pictures; a cover is none.
+    """The first stream of moving pictures; cover art does not count.
 
     Raises:
         VideoError: there is none, or no decoder for it.

@@ -6,7 +6,7 @@
 
     annotate = pipeline("video-emotion", model=repo, trust_remote_code=True)
     annotate("clip.mp4", top_k=1)                      # [{'label': 'awe', 'score': 0.61}]
-    annotate(["a.mp4", "https://example.org/b.webm"])  # one result an input, in order
+    annotate(["a.mp4", "https://example.org/b.webm"])  # one result per input, in order
 
 This file and its siblings work alone: a Hub repo carries them beside the weights.
 """
@@ -273,7 +273,7 @@ def read_frames(video: Any, choose: Indices) -> Any:
         A list of frames, or an array of them.
 
     Raises:
-        ValueError: it is no video, holds no frames, or is damaged.
+        ValueError: it is not a video, holds no frames, or is damaged.
         OSError: it cannot be read or fetched.
 
     >>> read_frames(np.zeros((10, 4, 4, 3), np.uint8), lambda count: [0, count - 1]).shape
