@@ -75,7 +75,7 @@ def _is_missing(error: FileNotFoundError) -> bool:
     return not is_http or getattr(cause, "status", None) in (404, 410)
 
 
-class Reader(io.RawIOBase):
+class OneLineReader(io.RawIOBase):
     """A remote file that is read once; its errors are one line each."""
 
     def __init__(self, file: IO[bytes], shown: str, token: str | bool | None) -> None:

@@ -23,7 +23,7 @@ from emovid_dataset._address import BUCKETS, HTTP, HUB, root_to_read, root_to_wr
 from emovid_dataset._credentials import without_credentials
 from emovid_dataset._disk import disk_entries, is_being_written, is_temporary, placed_whole, written_whole
 from emovid_dataset._lease import BusyError, Lease, hold_object, hold_on_disk
-from emovid_dataset._remote import Reader, files_at, one_line_errors, remote_entries
+from emovid_dataset._remote import OneLineReader, files_at, one_line_errors, remote_entries
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -172,7 +172,10 @@ class Store:
         options = {"block_size": 0} if streamed else {"block_size": _BLOCK, "cache_type": "readahead"}
         with self._remote(name, "read") as (files, remote):
             opened = files.open(remote, "rb", **options)
-        with opened, io.BufferedReader(Reader(opened, self.shown(name), self.token), 1 << 20) as reader:
+        with (
+            opened,
+            io.BufferedReader(OneLineReader(opened, self.shown(name), self.token), 1 << 20) as reader,
+        ):
             yield reader
 
     @contextmanager

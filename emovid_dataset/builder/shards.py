@@ -29,7 +29,7 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ShardSample:
     """A clip to be written.
 
     Attributes:
@@ -44,7 +44,7 @@ class Sample:
 
 
 def write_shard(
-    out: Store, path: str, content_type: str, split: str, samples: Iterable[Sample]
+    out: Store, path: str, content_type: str, split: str, samples: Iterable[ShardSample]
 ) -> Iterator[Record]:
     """Write a shard, whole or not at all.
 
@@ -80,7 +80,7 @@ def write_shard(
     yield from rows
 
 
-def _add_video(tar: tarfile.TarFile, sample: Sample) -> None:
+def _add_video(tar: tarfile.TarFile, sample: ShardSample) -> None:
     with sample.video() as video:
         source = _HashingReader(video)
         try:
@@ -140,9 +140,9 @@ class WriteStage(Stage[WritePart, None]):
     def run(self, state: None, part: WritePart, store: Store) -> Iterator[Record]:
         """Write one."""
 
-        def sample(laid: Laid) -> Sample:
+        def sample(laid: Laid) -> ShardSample:
             held = self.raw if laid.verbatim else store
-            return Sample(laid.clip, laid.size, lambda: held.open(laid.video))
+            return ShardSample(laid.clip, laid.size, lambda: held.open(laid.video))
 
         samples = (sample(laid) for laid in part.clips)
         yield from write_shard(store, part.path, part.content_type, part.split, samples)

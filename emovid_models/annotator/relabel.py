@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from emovid_dataset.builder.index import write_card, write_metadata
-from emovid_dataset.builder.shards import Sample, write_shard
+from emovid_dataset.builder.shards import ShardSample, write_shard
 from emovid_dataset.engine import Record
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
@@ -131,13 +131,13 @@ class _Digest:
 
 def _relabelled_samples(
     source: Store, shard: ShardRecord, by_id: Mapping[str, Annotation], keep_human: bool
-) -> Iterator[Sample]:
+) -> Iterator[ShardSample]:
     with source.open(shard.path) as file:
         try:
             for key, members, _ in read_samples(file):
                 clip = _relabelled(Clip.from_mapping(json.loads(members["json"])), by_id.get(key), keep_human)
                 video = members["mp4"]
-                yield Sample(clip, len(video), lambda video=video: nullcontext(io.BytesIO(video)))  # type: ignore[misc]
+                yield ShardSample(clip, len(video), lambda video=video: nullcontext(io.BytesIO(video)))  # type: ignore[misc]
         except ValueError as error:
             raise ValueError(f"{source.shown(shard.path)}: {error}") from error
 
