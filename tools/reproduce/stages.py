@@ -103,9 +103,7 @@ def reproduce(run: Run, name: str, *, tiny: bool) -> None:
         started = time.monotonic()
         print(f"{stage}: running, see {log}", flush=True)
         with _log(log) as file:
-            code = subprocess.call(
-                command + ["--tiny"] * tiny, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
-            )
+            code = subprocess.call(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
         if code:
             raise RuntimeError(f"stage {stage} failed with code {code}; {log} says why")
         print(f"{stage}: done in {time.monotonic() - started:.0f} s", flush=True)
