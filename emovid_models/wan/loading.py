@@ -177,14 +177,17 @@ def _commit(repo: str, revision: str | None) -> str:
 def _lora_digest(lora: str) -> str:
     """Of a LoRA's weights as the stock loader reads them, from whatever file."""
     from diffusers.pipelines.wan.pipeline_wan import WanPipeline
+    from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 
     weights: dict[str, Any] = WanPipeline.lora_state_dict(lora, use_safetensors=True)
-    # Named as the parameters of a transformer that carries the LoRA.
+    if not any("lora_A" in name for name in weights):
+        weights = convert_unet_state_dict_to_peft(weights)
+    # Named as the parameters of a transformer that carries the LoRA; in an unknown form, as they are.
     named = {
         name.removeprefix("transformer.").replace(".weight", ".default_0.weight"): weight
         for name, weight in weights.items()
         if "lora_" in name
-    }
+    } or weights
     digest = hashlib.sha256()
     for name, weight in sorted(named.items()):
         digest.update(name.encode() + weight.float().numpy().tobytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -16,6 +17,8 @@ from emovid_dataset.cli import program
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, evaluation
 from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
+from emovid_models.records import folder_identity
+from emovid_models.wan.loading import PipelineSource
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
 from wan_tiny import i2v_components, t2v_components
@@ -170,6 +173,18 @@ def test_generated_videos_get_the_record_that_their_folder_gets(
         whole = json.loads((tmp_path / name / "evaluation.json").read_text())["judgements"]["videos"]
         generated = json.loads((out / "evaluation.json").read_text())["judgements"][name]
         assert whole["videos"] == generated["videos"]
+    shared_out = tmp_path / "workers"
+    workers = emovid(*arguments[: -len(SMALL) - 1], shared_out, *SMALL, "--workers", "2", "--json")
+    assert json.loads(workers.stdout)["figures"] == result["figures"]
+    for name in ("base", "lora"):
+        for file in [GENERATION_NAME, INTENDED_NAME, *made]:
+            assert (shared_out / name / file).read_bytes() == (out / name / file).read_bytes()
+        assert {path.name for path in (shared_out / name).iterdir()} == {
+            GENERATION_NAME,
+            INTENDED_NAME,
+            *made,
+        }
+
     both = emovid("--videos", out / "lora", "--against", out / "base", "--device", "cpu", "--json")
     assert json.loads(both.stdout)["comparison"] == result["comparison"]
 
@@ -187,6 +202,29 @@ def test_generated_videos_get_the_record_that_their_folder_gets(
     assert "was made for another prompt or seed" in refusal(*arguments)
     (out / "base" / GENERATION_NAME).unlink()
     assert f"without {GENERATION_NAME}" in refusal(*arguments)
+
+
+def test_a_model_that_cannot_be_loaded_takes_no_folder(base: Path, prompts: Path, tmp_path: Path) -> None:
+    from diffusers import WanImageToVideoPipeline
+
+    other, out = tmp_path / "i2v", tmp_path / "out"
+    WanImageToVideoPipeline(**i2v_components()).save_pretrained(other)
+    ask = ("--prompts", prompts, "--out", out, "--per-emotion", "1", *SMALL)
+    assert "is an image-to-video model" in refusal("--base", other, *ask)
+    assert emovid("--base", base, *ask).exit_code == 0
+
+
+def test_a_generator_is_known_by_its_files_as_by_its_loaded_weights(base: Path, lora: Path) -> None:
+    source = PipelineSource(str(base), image_to_video=False, lora=str(lora))
+    pipe: Any = source.load()
+    adapter = hashlib.sha256()
+    for name, value in sorted(pipe.transformer.named_parameters()):
+        if "lora_" in name:
+            adapter.update(name.encode() + value.detach().numpy().tobytes())
+    files = [*base.rglob("*.json"), *base.rglob("*.safetensors")]
+    expected = f"{folder_identity(base, files)}+{lora.name}@{adapter.hexdigest()[:16]}"
+    assert source.identity() == expected
+    assert PipelineSource(str(base), image_to_video=False).identity() == expected.partition("+")[0]
 
 
 def test_image_to_video(prompts: Path, tmp_path: Path) -> None:
