@@ -19,7 +19,7 @@ FIGURES = "figures.json"
 """File of an annotator's folder that holds what was measured."""
 
 OUT_OF_FOLD = "out_of_fold.jsonl"
-"""File of an annotator's folder that holds the answers of a cross-validation, a line a clip."""
+"""File of an annotator's folder that holds the answers of a cross-validation, one line per clip."""
 
 _BLOCK = 1 << 20
 _RECORDS = frozenset({RUN_CARD, REPRODUCTION, EVALUATION, FIGURES})

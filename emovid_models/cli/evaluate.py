@@ -76,7 +76,7 @@ def evaluate(
         float | None, typer.Option(help="Guidance by the emotion; as --guidance if not given.")
     ] = None,
     intensity: Annotated[float, typer.Option(help="Of the emotion, for base and LoRA.")] = 1.0,
-    negative: Annotated[str | None, typer.Option(help="What the videos shall not show.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What the videos must not show.")] = None,
     seed: Annotated[int, typer.Option(help="Of the first scene; the next scene has the next one.")] = 0,
     offload: Annotated[bool, typer.Option("--offload", help="Less GPU memory, more time.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Videos that the annotator sees at once.")] = 8,

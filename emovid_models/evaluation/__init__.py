@@ -1,6 +1,6 @@
 """The protocol of EA-8cls: prompts -> videos -> annotator -> table.
 
-Every prompt names a scene and, apart from it, the emotion that its video shall show. A generator makes the
+Every prompt names a scene and, apart from it, the emotion that its video is to show. A generator makes the
 videos, an annotator says what each one shows, and the share of agreement is EA-8cls::
 
     judge = load_judge("emovid/annotator")

@@ -1,4 +1,4 @@
-"""What is asked for: scenes, each with the emotion that its video shall show.
+"""What is asked for: scenes, each with the emotion that its video is to show.
 
 A prompt names a scene and, apart from it, the emotion, so that no scene can give its emotion away.
 """
@@ -103,7 +103,7 @@ def take_per_emotion(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
         ValueError: the count is below 1.
     """
     if count < 1:
-        raise ValueError(f"prompts an emotion: {count}; allowed: at least 1")
+        raise ValueError(f"prompts per emotion: {count}; allowed: at least 1")
     left = dict.fromkeys(EMOTIONS, count)
     kept = []
     for prompt in prompts:

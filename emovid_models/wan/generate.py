@@ -124,7 +124,7 @@ class VideoPart(Part):
 
 @dataclass(frozen=True, slots=True)
 class GenerateStage(Stage[VideoPart, "Pipeline"]):
-    """Generate videos; what is there is left alone unless it shall be overwritten.
+    """Generate videos; what is there is left alone unless it is to be overwritten.
 
     The folder of a store that holds the videos holds the ledger too, as long as the job is not done.
 

@@ -73,13 +73,13 @@ CSS = """
 
 
 def parse_lines(text: str) -> list[Any]:
-    """Read one prediction or reference a line.
+    """Read one prediction or reference per line.
 
     Args:
         text: names, indices, or eight numbers separated by commas or spaces; a blank line or "-" is unscored.
 
     Returns:
-        One value a line: text, a list of floats, or None.
+        One value per line: text, a list of floats, or None.
 
     >>> parse_lines("awe\\n-\\n0.5, 0.5, 0 0 0 0 0 0")
     ['awe', None, [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
@@ -216,12 +216,12 @@ def _table(columns: list[str], rows: list[list[Any]]) -> str:
 def score_text(
     predictions: str, references: str, groups: str, percent: float, first_of_ties: bool
 ) -> tuple[str, Image.Image | None, str, dict[str, Any] | None]:
-    """Score what stands in the boxes.
+    """Score what is in the boxes.
 
     Args:
-        predictions: one a line, see `parse_lines`.
-        references: one a line.
-        groups: one a line, or empty.
+        predictions: one per line, see `parse_lines`.
+        references: one per line.
+        groups: one per line, or empty.
         percent: confidence level, 50..99.9.
         first_of_ties: whether a tie goes to the first emotion instead of being an error.
 
@@ -263,7 +263,7 @@ def build() -> gr.Blocks:
     with gr.Blocks(title="EA-8cls", analytics_enabled=False) as page:
         gr.Markdown(
             "# EA-8cls\nHow often does a generated video show the emotion that was asked for? "
-            "One video a line: a name, an index 0..7 or eight scores. "
+            "One video per line: a name, an index 0..7 or eight scores. "
             "A blank line or `-` is unscored and counts as wrong."
         )
         with gr.Row():

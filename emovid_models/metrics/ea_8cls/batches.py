@@ -102,7 +102,7 @@ def _read_weights(values: Any, first: int) -> np.ndarray:
         column = np.array(column, np.float64)
     if column.ndim != 1 or column.dtype.kind not in "iuf":
         raise ValueError(
-            f"sample_weight has shape {column.shape} and type {column.dtype}; allowed: one number a row"
+            f"sample_weight has shape {column.shape} and type {column.dtype}; allowed: one number per row"
         )
     # The squares of the weights must neither overflow nor vanish.
     weight = column.astype(np.float64, copy=False)

@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 import evaluate
 
-# evaluate copies only the files that this one imports, and reads one import a line.
+# evaluate copies only the files that this one imports, and reads one import per line.
 from .batches import Batch
 from .batches import own
 from .batches import read_batch
@@ -60,7 +60,7 @@ Args:
     predictions: emotion names, indices 0..7, or rows of eight probabilities or logits; None or "" is
         unscored.
     references: the intended emotions, as names or indices.
-    groups, sample_weight: optional, one value a row.
+    groups, sample_weight: optional, one value per row.
 Returns:
     ea_8cls, ea_2cls, intervals, per_emotion, confusion_matrix (rows are references), n, unscored and more,
     as plain Python numbers.
@@ -76,7 +76,7 @@ class EA8cls(evaluate.Metric):
     """The evaluate module: `score` and `compare`, and inputs batch by batch.
 
     evaluate would type a column by its first row, let labels such as 9 and -3 through and write the rows to
-    disk. So the inputs are checked when they are added and kept in memory, labels at a byte each; positions
+    disk. So the inputs are checked when they are added and kept in memory, labels at one byte each; positions
     in errors count over all batches.
 
     >>> metric = EA8cls()

@@ -167,7 +167,7 @@ def as_column(values: Any, argument: str) -> np.ndarray | list[Any]:
         return list(values) if isinstance(values, tuple) else values
     elif hasattr(values, "__iter__") and not isinstance(values, (str, bytes, Mapping, Set)):
         return list(values)
-    raise ValueError(f"{argument} is {show(values)}; allowed: a list or an array of one value a row")
+    raise ValueError(f"{argument} is {show(values)}; allowed: a list or an array of one value per row")
 
 
 def check_length(argument: str, length: int, other: str, expected: int) -> None:
@@ -198,7 +198,7 @@ def _read_labels(values: np.ndarray | list[Any], argument: str, first: int, *, o
         else:
             return _read_each_label(values, argument, first, optional)
     if values.ndim > 1:
-        raise ValueError(f"{argument} has shape {values.shape}; allowed: one label a row")
+        raise ValueError(f"{argument} has shape {values.shape}; allowed: one label per row")
     if values.dtype.kind == "U":
         return _read_name_array(values, argument, first, optional)
     labels = np.empty(len(values), np.int8)

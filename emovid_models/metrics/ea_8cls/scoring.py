@@ -254,7 +254,7 @@ def _count_groups(
 ) -> dict[str, np.ndarray]:
     """Per group: rows, unscored rows, and the total and the right ones as counts or weights."""
     right = labels == references
-    # -1 >> 2 is -1, which is no valence: an unscored row is wrong here too.
+    # -1 >> 2 is -1, which is not a valence: an unscored row is wrong here too.
     right_valence = labels >> 2 == references >> 2
     rows = count_codes(groups, None, None)
     sums = {
