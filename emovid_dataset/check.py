@@ -74,7 +74,8 @@ def verify(
     """
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     try:
-        build = Store.find(os.path.abspath(folder) if "://" not in os.fspath(folder) else folder)
+        text = os.fspath(folder)
+        build = Store.find(text) if "://" in text else Store.at(text)
         manifest = read_manifest(build)
     except (ValueError, OSError) as error:
         return [" ".join(str(error).split())]

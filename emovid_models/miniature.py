@@ -42,8 +42,8 @@ def annotator_folder() -> Path:
     Raises:
         OSError: no folder can be written at all.
 
-    >>> sorted(path.name for path in annotator_folder().glob("p*.py"))
-    ['pipeline.py', 'prompts.py']
+    >>> sorted(path.name for path in annotator_folder().glob("p*e.py"))
+    ['pipeline.py']
     """
     if _holds(ANNOTATOR_WEIGHTS, CODE):
         return ANNOTATOR_WEIGHTS

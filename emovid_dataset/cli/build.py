@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from emovid_dataset.builder.splits import parse_ratios
+from emovid_dataset.cli.arguments import existing_file, existing_folder, new_folder, parsed_by, whole
 from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
 
 
@@ -24,45 +27,60 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
-    raw: Annotated[Path, typer.Argument(help="Folder of mp4, mkv, mov, avi, webm, gif, webp, apng files.")],
-    labels: Annotated[Path, typer.Option(help="CSV, JSON Lines or Parquet with at least path and emotion.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
-    shard_size: Annotated[str, typer.Option(help="Bytes aimed at for a shard.")] = "256MB",
-    split: Annotated[str, typer.Option(help="Shares of train, validation and test.")] = "80/10/10",
+    raw: Annotated[
+        str,
+        typer.Argument(
+            help="Folder or URL of mp4, mkv, mov, avi, webm, gif, webp and apng files.",
+            callback=existing_folder,
+        ),
+    ],
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="CSV, JSON Lines or Parquet with at least path and emotion.", callback=existing_file
+        ),
+    ],
+    out: Annotated[str, typer.Option(help="Folder or URL to write.", callback=new_folder)],
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
+    ] = None,
+    shard_size: Annotated[
+        str, typer.Option(help="Bytes aimed at for a shard.", callback=parsed_by(parse_byte_size))
+    ] = "256MB",
+    split: Annotated[
+        str, typer.Option(help="Shares of train, validation and test.", callback=parsed_by(parse_ratios))
+    ] = "80/10/10",
     seed: Annotated[int, typer.Option(help="Seed of splits and order.")] = 0,
-    frames: Annotated[int, typer.Option(help="Frames a clip for the visual attributes.")] = 16,
+    frames: Annotated[
+        int, typer.Option(help="Frames per clip for the visual attributes.", callback=whole(1, 1024))
+    ] = 16,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Start anew, or go on where a run was interrupted.")
     ] = False,
     allow_rejected: Annotated[bool, typer.Option(help="Exit 0 although files were refused.")] = False,
     note: Annotated[
-        list[Path] | None, typer.Option(help="Text file, one sentence a line, for the card.")
+        list[Path] | None,
+        typer.Option(help="Text file, one sentence per line, for the card.", callback=existing_file),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Build a verified, sharded dataset from a folder of clips and a label sheet."""
+    notes = [sentence for path in note or [] for sentence in _sentences(path)]
     from emovid_dataset.builder.build import build as build_dataset
-    from emovid_dataset.builder.splits import parse_ratios
 
-    notes = [line.strip() for path in note or [] for line in path.read_text(encoding="utf-8").splitlines()]
-    try:
-        report = build_dataset(
-            raw,
-            labels,
-            out,
-            workers=workers,
-            shard_size=parse_byte_size(shard_size),
-            ratios=parse_ratios(split),
-            seed=seed,
-            frames=frames,
-            overwrite=overwrite,
-            notes=[line for line in notes if line],
-            progress=not as_json,
-        )
-    except KeyboardInterrupt:
-        typer.echo("emovid: interrupted; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
+    report = build_dataset(
+        raw,
+        labels,
+        out,
+        workers=workers,
+        shard_size=parse_byte_size(shard_size),
+        ratios=parse_ratios(split),
+        seed=seed,
+        frames=frames,
+        overwrite=overwrite,
+        notes=notes,
+        progress=not as_json,
+    )
     totals = {
         "clips": sum(shard.samples for shard in report.manifest.shards),
         "shards": len(report.manifest.shards),
@@ -100,4 +118,12 @@ def build(
             f"{len(report.rejections)} refused; {done}"
         )
     if report.rejections and not allow_rejected:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)
+
+
+def _sentences(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--note {path} is not UTF-8 text") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -19,8 +19,9 @@ INTERRUPTED = 130
 
 
 def print_error(message: object) -> None:
-    """Print one line on stderr, under the program's name."""
-    print(f"emovid: {message}", file=sys.stderr)
+    """Print one line on stderr, under the program's name; the lines of a library's message become one."""
+    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+    print(f"emovid: {' '.join(lines)}", file=sys.stderr)
 
 
 def need(extra: str, *modules: str) -> None:

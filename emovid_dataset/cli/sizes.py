@@ -34,5 +34,5 @@ def parse_frame_size(text: str) -> tuple[int, int]:
     """
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal()):
-        raise ValueError(f"--size {text!r} is not of the form WIDTHxHEIGHT, such as 832x480")
+        raise ValueError(f"size {text!r} is not of the form WIDTHxHEIGHT, such as 832x480")
     return int(height), int(width)

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from emovid_dataset.cli.arguments import new_file, whole
 from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.terminal import print_table
 
 
@@ -25,12 +27,18 @@ def stats(
     source: Annotated[
         str, typer.Argument(metavar="DIR", help="A build: its folder, a Hub repo, or an http(s) address.")
     ],
-    html: Annotated[Path | None, typer.Option(help="Page to write, with plots and pictures.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Page to write, with plots and pictures.", callback=new_file)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Draws the clips of the contact sheets.")] = 0,
-    clips: Annotated[int, typer.Option(help="Clips an emotion on the contact sheets.")] = 8,
-    frames: Annotated[int, typer.Option(help="Frames a clip on the contact sheets.")] = 4,
+    clips: Annotated[
+        int, typer.Option(help="Clips per emotion on the contact sheets.", callback=whole(0))
+    ] = 8,
+    frames: Annotated[
+        int, typer.Option(help="Frames per clip on the contact sheets.", callback=whole(1))
+    ] = 4,
     workers: Annotated[
-        int, typer.Option(help="Processes that read the metadata; 1 reads it in this one.")
+        int, typer.Option(help="Processes that read the metadata; 1 reads it in this one.", callback=whole(1))
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
 ) -> None:
@@ -80,4 +88,4 @@ def stats(
         if report is not None:
             typer.echo(f"{report.path}: {report.size / 1e6:.1f} MB, {statistics.total.clips} clips")
     if unshown:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from emovid_dataset.cli.arguments import whole
+from emovid_dataset.cli.errors import FOUND_WRONG
 
 
 def register(app: typer.Typer) -> None:
@@ -19,18 +21,20 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    folder: Annotated[Path, typer.Argument(help="Folder of a build.")],
+    folder: Annotated[str, typer.Argument(help="A build: its folder or URL.")],
     decode: Annotated[bool, typer.Option(help="Decode every clip too.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one per core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Check hashes, members, types, offsets, counts, splits and card; one line a violation, then exit 1."""
+    """Check hashes, members, types, offsets, counts, splits and card; one line per violation, then exit 1."""
     from emovid_dataset.check import verify as verify_dataset
     from emovid_dataset.read.manifest import read_manifest
 
     found = verify_dataset(folder, decode=decode, workers=workers, progress=not as_json)
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), "decoded": decode, "violations": found}))
+        typer.echo(json.dumps({"folder": folder, "decoded": decode, "violations": found}))
     else:
         for line in found:
             typer.echo(line)
@@ -40,4 +44,4 @@ def verify(
             how = "every clip decoded" if decode else "not decoded"
             typer.echo(f"{folder}: {clips} clips in {len(manifest.shards)} shards are sound, {how}")
     if found:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)

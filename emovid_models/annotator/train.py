@@ -7,7 +7,6 @@ best epoch is kept, and the temperature is fitted to it.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sys
@@ -35,6 +34,7 @@ from emovid_models.annotator.calibration import calibration_error, fit_temperatu
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.run_card import readme, run_card
+from emovid_models.annotator.training_config import TrainingConfig
 from emovid_models.library_bars import library_bars
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import RUN_CARD
@@ -42,54 +42,6 @@ from emovid_models.remote.annotator.prompts import END_OF_TURN
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 """Modules that get an adapter; the projector is small and is trained whole."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
-    """How to train.
-
-    Attributes:
-        method: "lora" or "full".
-        epochs: at most this many; the learning rate falls to zero over them, whether it stops early or not.
-        batch_size: conversations per device and step.
-        accumulate: steps whose gradients are added up.
-        learning_rate: peak; by default 1e-4 for LoRA and 2e-5 for all weights.
-        rank: of the LoRA; alpha is twice that.
-        seed: of weights, order and augmentation.
-        patience: evaluations without a better macro recall until training stops.
-        gradient_checkpointing: less memory, more time.
-        train_tower: train the vision tower too ("full" only).
-        caption: whether captions are taught too.
-    """
-
-    method: str = "lora"
-    epochs: float = 6.0
-    batch_size: int = 4
-    accumulate: int = 1
-    learning_rate: float | None = None
-    rank: int = 16
-    seed: int = 0
-    patience: int = 2
-    gradient_checkpointing: bool = False
-    train_tower: bool = False
-    caption: bool = True
-
-    def __post_init__(self) -> None:
-        if self.method not in ("lora", "full"):
-            raise ValueError(f"method is {self.method!r}; allowed: lora, full")
-        for name in ("batch_size", "accumulate", "rank", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")
-        if not (self.epochs > 0 and math.isfinite(self.epochs)):
-            raise ValueError(f"epochs is {self.epochs}, not above 0")
-        if self.train_tower and self.method != "full":
-            raise ValueError("train_tower needs method full")
-
-    @property
-    def peak(self) -> float:
-        """The peak of the learning rate."""
-        default = 1e-4 if self.method == "lora" else 2e-5
-        return default if self.learning_rate is None else self.learning_rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from emovid_dataset.cli.arguments import new_file, new_folder, whole
+from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
+from emovid_models.cli.arguments import annotator_source, check_annotator, check_device, device_name
 
 
 def register(app: typer.Typer) -> None:
@@ -32,17 +35,33 @@ def annotate(
             help="Folder, build, list (.txt, .csv), video, or build on the Hub (hf://owner/name).",
         ),
     ],
-    model: Annotated[str, typer.Option(help="The annotator: a folder or a Hub repo.")],
-    out: Annotated[Path, typer.Option(help="Parquet file; what it holds already is not done again.")],
-    batch_size: Annotated[int, typer.Option(min=1, help="Videos that the model sees at once.")] = 8,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames a video; by default the model's.")] = None,
+    model: Annotated[
+        str, typer.Option(help="The annotator: a folder or a Hub repo.", callback=annotator_source)
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Parquet file; what it holds already is not done again.", callback=new_file)
+    ],
+    batch_size: Annotated[
+        int, typer.Option(help="Videos that the model sees at once.", callback=whole(1))
+    ] = 8,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames per video; by default the model's.", callback=whole(1))
+    ] = None,
     caption: Annotated[bool, typer.Option("--caption", help="Write captions too.")] = False,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes, each with the model; more than one GPU is shared out.")
+        int,
+        typer.Option(
+            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
+        ),
     ] = 1,
-    device: Annotated[str | None, typer.Option(help="By default cuda if there is one, else cpu.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="By default cuda if there is one, else cpu.", callback=device_name)
+    ] = None,
     build: Annotated[
-        Path | None, typer.Option(help="INPUT is a build: write it again here with the model's emotions.")
+        Path | None,
+        typer.Option(
+            help="INPUT is a build: write it again here with the model's emotions.", callback=new_folder
+        ),
     ] = None,
     keep_human: Annotated[
         bool, typer.Option("--keep-human", help="With --build: keep emotions that people gave.")
@@ -51,23 +70,26 @@ def annotate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Label videos with eight probabilities each."""
-    from emovid_dataset.cli.errors import need
-
-    need("models", "transformers", "safetensors")
     from emovid_dataset.builder.sheet import printable
     from emovid_dataset.engine import Processes
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
     from emovid_models.annotator.items import find_items
-    from emovid_models.annotator.loading import load_annotator
     from emovid_models.library_bars import library_bars
 
+    if keep_human and build is None:
+        raise ValueError("--keep-human needs --build FOLDER")
     if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
         relabel.check_new_build(build)
     items = find_items(source)
+    need("models", "transformers", "safetensors")
+    check_device(device)
+    check_annotator("--model", model)
+    from emovid_models.annotator.loading import load_annotator
+
     annotator: Any = work.LoadedByName(model, device)
     if workers == 1:
         with library_bars("transformers", shown=not as_json):
@@ -103,4 +125,4 @@ def annotate(
         rows += [["failed", len(report.failed)], ["all", len(report.annotations)]]
         print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)
     if report.failed and not allow_rejected:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)

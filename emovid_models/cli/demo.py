@@ -11,6 +11,17 @@ from typing import Annotated
 
 import typer
 
+from emovid_dataset.cli.arguments import number, whole
+from emovid_dataset.cli.errors import need
+from emovid_models.cli.arguments import (
+    annotator_source,
+    base_source,
+    frame_count,
+    frame_size,
+    lora_source,
+    model_source,
+)
+
 GENERATED = {
     "EMOVID_SIZE": "64x64",
     "EMOVID_FRAMES": "17",
@@ -33,24 +44,45 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Serve the page until Ctrl-C.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    port: Annotated[int, typer.Option(help="Port to listen on.", callback=whole(1, 65535))] = 7860,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
     dataset: Annotated[
-        str | None, typer.Option(help="A build's folder or a Hub repo; the miniature if not given.")
+        str | None,
+        typer.Option(
+            help="A build's folder or a Hub repo; the miniature if not given.", callback=model_source
+        ),
     ] = None,
     annotator: Annotated[
-        str | None, typer.Option(help="A folder or a Hub repo; the miniature if not given.")
+        str | None,
+        typer.Option(help="A folder or a Hub repo; the miniature if not given.", callback=annotator_source),
     ] = None,
-    base_t2v: Annotated[str | None, typer.Option(help="Text-to-video base, folder or Hub repo.")] = None,
-    lora_t2v: Annotated[str | None, typer.Option(help="Its LoRA, folder or Hub repo.")] = None,
-    base_i2v: Annotated[str | None, typer.Option(help="Image-to-video base, folder or Hub repo.")] = None,
-    lora_i2v: Annotated[str | None, typer.Option(help="Its LoRA, folder or Hub repo.")] = None,
-    size: Annotated[str | None, typer.Option(help="WIDTHxHEIGHT of a generated video.")] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames of a generated video, 4k+1.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps at the start.")] = None,
-    guidance: Annotated[float | None, typer.Option(min=1, help="Guidance by the prompt.")] = None,
+    base_t2v: Annotated[
+        str | None, typer.Option(help="Text-to-video base, folder or Hub repo.", callback=base_source)
+    ] = None,
+    lora_t2v: Annotated[
+        str | None, typer.Option(help="Its LoRA, folder or Hub repo.", callback=lora_source)
+    ] = None,
+    base_i2v: Annotated[
+        str | None, typer.Option(help="Image-to-video base, folder or Hub repo.", callback=base_source)
+    ] = None,
+    lora_i2v: Annotated[
+        str | None, typer.Option(help="Its LoRA, folder or Hub repo.", callback=lora_source)
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT of a generated video.", callback=frame_size)
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of a generated video, 4k+1.", callback=frame_count)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps at the start.", callback=whole(1))
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance by the prompt.", callback=number(1))
+    ] = None,
     emotion_guidance: Annotated[
-        float | None, typer.Option(min=1, help="Guidance by the emotion; as --guidance if not given.")
+        float | None,
+        typer.Option(help="Guidance by the emotion; as --guidance if not given.", callback=number(1)),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is loaded as JSON.")] = False,
 ) -> None:
@@ -59,20 +91,15 @@ def demo(
     Without --serve it only prints what the page would load. The miniature dataset is built into the cache
     when it is first needed.
     """
-    from emovid_dataset.cli.errors import need
-    from emovid_dataset.terminal import print_table
-    from emovid_models.publish.cards import CARDS
-
+    for task, base, lora in (("t2v", base_t2v, lora_t2v), ("i2v", base_i2v, lora_i2v)):
+        if lora is not None and base is None:
+            raise ValueError(f"--lora-{task} {lora} needs --base-{task}")
     # Small modules of the extra only: transformers and diffusers take seconds, and the page loads them later.
     need("models", "safetensors", "ftfy")
     need("demo", "gradio")
-    for option, folder in (("--dataset", dataset), ("--annotator", annotator)):
-        check_source(option, folder)
-    for task, base, lora in (("t2v", base_t2v, lora_t2v), ("i2v", base_i2v, lora_i2v)):
-        check_source(f"--base-{task}", base)
-        check_source(f"--lora-{task}", lora)
-        if lora is not None and base is None:
-            raise ValueError(f"--lora-{task} {lora} needs --base-{task}")
+    from emovid_dataset.terminal import print_table
+    from emovid_models.publish.cards import CARDS
+
     names = {
         "EMOVID_DATASET": dataset,
         "EMOVID_ANNOTATOR": annotator,
@@ -133,32 +160,6 @@ def page_variables(given: dict[str, str]) -> dict[str, str]:
         variables[f"EMOVID_PIPELINE_{task}"] = str(code / f"pipeline_{task.lower()}.py")
     own_base = "EMOVID_BASE_T2V" in given or "EMOVID_BASE_I2V" in given
     return {**variables, **({} if own_base else GENERATED), **given}
-
-
-def check_source(option: str, source: str | None) -> None:
-    """Refuse what is neither a folder nor the name of a repo.
-
-    Raises:
-        ValueError: names the option and the value.
-
-    >>> check_source("--dataset", "no/such/folder")
-    Traceback (most recent call last):
-    ...
-    ValueError: --dataset 'no/such/folder' is no folder, and no repo of the form owner/name
-    """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    if source is None or Path(source).is_dir():
-        return
-    try:
-        validate_repo_id(source)
-    except HFValidationError:
-        named = False
-    else:
-        named = "/" in source and not source.startswith(".")
-    if not named:
-        raise ValueError(f"{option} {source!r} is no folder, and no repo of the form owner/name")
 
 
 def miniature(*, progress: bool) -> Path:

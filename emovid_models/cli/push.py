@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from emovid_dataset.cli.arguments import check_by, existing_folder, one_of, parsed_by
+from emovid_dataset.cli.errors import FOUND_WRONG
+from emovid_dataset.cli.sizes import parse_byte_size
+
+KINDS = ("dataset", "annotator", "lora", "metric", "demo", "base")
+"""What can be published; `publish.repos` assembles each."""
+
+SPACES = ("metric", "demo")
+"""Kinds whose repo is a Space."""
 
 
 def register(app: typer.Typer) -> None:
@@ -18,23 +29,61 @@ def register(app: typer.Typer) -> None:
     app.command("push", epilog="Example: emovid push dataset emovid/ --repo-id me/EmoVid --private")(push)
 
 
+def _no_repo_id(value: str) -> str | None:
+    return None if re.fullmatch(r"[\w.-]+/[\w.-]+", value) else f" is {value!r}; it must be owner/name"
+
+
+def _no_namespace(value: str) -> str | None:
+    named = re.fullmatch(r"[\w.-]+", value)
+    return None if named else f" is {value!r}; it must be the name of a user or organisation"
+
+
+def _no_ref_name(value: str) -> str | None:
+    """What git says of the names of branches and tags."""
+    wrong = re.search(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock(/|$)|(^|/)\.|[/.]$|^/|^@$|^-|^$", value)
+    return f" is {value!r}; it must be a name that git allows for a branch or tag" if wrong else None
+
+
 def push(
-    kind: Annotated[str, typer.Argument(help="dataset, annotator, lora, metric, demo or base.")],
-    source: Annotated[Path, typer.Argument(help="Folder that holds it.")],
-    repo_id: Annotated[str, typer.Option(help="Repo on the Hub, owner/name; made if it is not there.")],
+    kind: Annotated[
+        str,
+        typer.Argument(help="dataset, annotator, lora, metric, demo or base.", callback=one_of(KINDS)),
+    ],
+    source: Annotated[Path, typer.Argument(help="Folder that holds it.", callback=existing_folder)],
+    repo_id: Annotated[
+        str,
+        typer.Option(
+            help="Repo on the Hub, owner/name; created if it is missing.", callback=check_by(_no_repo_id)
+        ),
+    ],
     namespace: Annotated[
-        str, typer.Option(help="Owner of the other repos that the card links to.")
+        str,
+        typer.Option(
+            help="Owner of the other repos that the card links to.", callback=check_by(_no_namespace)
+        ),
     ] = "emovid",
     private: Annotated[bool, typer.Option("--private", help="Make the repo private.")] = False,
     gated: Annotated[
-        str | None, typer.Option(help="auto or manual: who wants the files must ask for them.")
+        str | None,
+        typer.Option(
+            help="auto or manual: who wants the files must ask for them.",
+            callback=one_of(("auto", "manual")),
+        ),
     ] = None,
-    revision: Annotated[str, typer.Option(help="Branch; made from main if it is not there.")] = "main",
+    revision: Annotated[
+        str,
+        typer.Option(help="Branch; created from main if it is missing.", callback=check_by(_no_ref_name)),
+    ] = "main",
     tag: Annotated[
-        str | None, typer.Option(help="Name for this state; by default v and the version.")
+        str | None,
+        typer.Option(
+            help="Name for this state; by default v and the version.", callback=check_by(_no_ref_name)
+        ),
     ] = None,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Give it no name.")] = False,
-    commit_size: Annotated[str, typer.Option(help="Bytes of one commit at most.")] = "4GB",
+    commit_size: Annotated[
+        str, typer.Option(help="Bytes of one commit at most.", callback=parsed_by(parse_byte_size))
+    ] = "4GB",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every file and send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -46,7 +95,6 @@ def push(
     from huggingface_hub import get_token
 
     from emovid_dataset.check import verify
-    from emovid_dataset.cli.sizes import parse_byte_size
     from emovid_dataset.terminal import Progress, print_table
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.screening import check_tree
@@ -55,6 +103,8 @@ def push(
 
     if tag is not None and no_tag:
         raise ValueError(f"--tag {tag!r} and --no-tag exclude each other")
+    if gated is not None and kind in SPACES:
+        raise ValueError(f"--gated {gated}: gated is for datasets and models; a Space can be private only")
     commit_bytes = parse_byte_size(commit_size)
     try:
         tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
@@ -74,7 +124,7 @@ def push(
         else:
             for line in violations:
                 print(line)
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)
 
     if dry_run:
         with Progress(len(tree.files), unit="files", title="hashing", enabled=not as_json) as progress:
@@ -136,7 +186,7 @@ def push(
                 "every file is on the Hub with its size and hash"
             )
     if done.violations:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)
 
 
 def _damaged_weights(source: Path) -> str | None:

@@ -10,7 +10,11 @@ from typing import Annotated
 
 import typer
 
+from emovid_dataset.cli.arguments import new_folder, number, one_of, whole
+from emovid_dataset.cli.errors import need
+from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.terminal import print_table
+from emovid_models.cli.arguments import annotator_source, build_source, check_build, training_seed
 
 
 def register(app: typer.Typer) -> None:
@@ -25,33 +29,56 @@ def register(app: typer.Typer) -> None:
 
 
 def annotator(
-    data: Annotated[Path, typer.Option(help="A build with train and validation splits.")],
-    base: Annotated[str, typer.Option(help="The annotator to start from: a folder or a Hub repo.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new annotator, and of its checkpoints.")],
-    method: Annotated[str, typer.Option(help="lora or full.")] = "lora",
-    epochs: Annotated[float, typer.Option(help="At most so many.")] = 6.0,
-    batch_size: Annotated[int, typer.Option(help="Conversations a device and step.")] = 4,
-    accumulate: Annotated[int, typer.Option(help="Steps whose gradients are added up.")] = 1,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak; 1e-4 for lora, 2e-5 for full.")] = None,
-    rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 16,
-    patience: Annotated[int, typer.Option(help="Epochs without a better macro recall before it stops.")] = 2,
-    seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="A build with train and validation splits: its folder or a Hub repo.", callback=build_source
+        ),
+    ],
+    base: Annotated[
+        str,
+        typer.Option(help="The annotator to start from: a folder or a Hub repo.", callback=annotator_source),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the new annotator, and of its checkpoints.", callback=new_folder)
+    ],
+    method: Annotated[str, typer.Option(help="lora or full.", callback=one_of(("lora", "full")))] = "lora",
+    epochs: Annotated[
+        float, typer.Option(help="At most this many.", callback=number(0, open_end=True))
+    ] = 6.0,
+    batch_size: Annotated[
+        int, typer.Option(help="Conversations per device and step.", callback=whole(1))
+    ] = 4,
+    accumulate: Annotated[
+        int, typer.Option(help="Steps whose gradients are added up.", callback=whole(1))
+    ] = 1,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Peak; 1e-4 for lora, 2e-5 for full.", callback=number(0, open_end=True)),
+    ] = None,
+    rank: Annotated[int, typer.Option(help="Rank of the LoRA.", callback=whole(1))] = 16,
+    patience: Annotated[
+        int,
+        typer.Option(help="Epochs without a better macro recall before it stops.", callback=whole(1)),
+    ] = 2,
+    seed: Annotated[
+        int, typer.Option(help="Seed of weights, order and augmentation.", callback=training_seed)
+    ] = 0,
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Less memory, more time.")
     ] = False,
     train_tower: Annotated[bool, typer.Option("--train-tower", help="With full: the tower too.")] = False,
     caption: Annotated[bool, typer.Option("--caption/--no-caption", help="Teach captions too.")] = True,
-    content_type: Annotated[str | None, typer.Option(help="cartoon, movie or sticker alone.")] = None,
+    content_type: Annotated[
+        str | None, typer.Option(help="cartoon, movie or sticker alone.", callback=one_of(CONTENT_TYPES))
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--anew", help="Go on from the last checkpoint in OUT, if any.")
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Fine-tune an annotator. On several GPUs: accelerate launch -m emovid_models.cli train annotator ..."""
-    from emovid_dataset.cli.errors import need
-
-    need("models", "transformers", "peft", "accelerate", "safetensors")
-    from emovid_models.annotator.train import TrainingConfig, train_annotator
+    from emovid_models.annotator.training_config import TrainingConfig
 
     config = TrainingConfig(
         method=method,
@@ -66,6 +93,10 @@ def annotator(
         train_tower=train_tower,
         caption=caption,
     )
+    check_build("--data", data, ("train", "validation"), content_type)
+    need("models", "transformers", "peft", "accelerate", "safetensors")
+    from emovid_models.annotator.train import train_annotator
+
     result = train_annotator(
         data, base, out, config, content_type=content_type, resume=resume, progress=not as_json
     )

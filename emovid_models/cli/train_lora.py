@@ -7,11 +7,23 @@ import sys
 from contextlib import nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emovid_dataset.cli.arguments import new_folder, number, one_of, whole
+from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
+from emovid_models.cli.arguments import (
+    base_source,
+    build_source,
+    check_build,
+    frame_count,
+    frame_size,
+    training_seed,
+)
+from emovid_models.wan.lora_settings import OPTIMIZERS, TASKS, LoraSettings
 
 if TYPE_CHECKING:
     from emovid_models.wan.encode import BaseOutline
@@ -29,45 +41,93 @@ def register(app: typer.Typer) -> None:
 
 
 def lora(
-    task: str = typer.Option(..., help="t2v or i2v."),
-    data: str = typer.Option(..., help="A build: its folder or a Hub repo."),
-    base: str = typer.Option(..., help="Base: a folder or a Hub repo in the layout of diffusers."),
-    out: Path = typer.Option(..., help="Output folder."),
-    base_revision: str = typer.Option(None, help="Revision of the base's Hub repo."),
-    split: str = typer.Option("train", help="Split of the data."),
-    content_type: str = typer.Option(None, help="Only cartoon, movie or sticker."),
-    cache: str = typer.Option(
-        None, help="Where encoded clips are kept: a folder, or a bucket's URL; OUT/cache if not given."
-    ),
-    no_cache: bool = typer.Option(False, help="Encode every clip again at every step."),
-    workers: int = typer.Option(
-        1, help="Processes that encode, each on a GPU if there is one; under accelerate launch its own do."
-    ),
-    steps: int = typer.Option(2000, help="Optimizer steps."),
-    batch_size: int = typer.Option(1, help="Clips per batch."),
-    accumulation: int = typer.Option(1, help="Batches per step, on each process."),
-    learning_rate: float = typer.Option(1e-4, help="Of AdamW."),
-    warmup: int = typer.Option(50, help="Steps in which the learning rate rises."),
-    rank: int = typer.Option(32, help="Rank of the LoRA."),
-    alpha: float = typer.Option(None, help="Alpha of the LoRA; the rank if not given."),
-    size: str = typer.Option("832x480", help="Main frame size, WIDTHxHEIGHT, multiples of 16."),
-    max_frames: int = typer.Option(81, help="Longest bucket, 4k+1."),
-    min_frames: int = typer.Option(
-        1, help="Drop clips that are shorter at 16 frames per second; 1 drops none."
-    ),
-    emotion_dropout: float = typer.Option(0.1, help="Share of samples that keep only the caption."),
-    caption_dropout: float = typer.Option(0.1, help="Share of samples that keep only the emotion."),
-    text_dropout: float = typer.Option(0.1, help="Share of samples without text."),
-    checkpointing: bool = typer.Option(True, help="Compute blocks again in the backward pass: less memory."),
-    optimizer: str = typer.Option("auto", help="adamw, adamw8bit or auto."),
-    checkpoint_every: int = typer.Option(250, help="Steps between checkpoints."),
-    validate_every: int = typer.Option(0, help="Steps between validation videos; 0 makes none."),
-    validation_prompt: list[str] = typer.Option([], help="What a validation video shows; may be repeated."),
-    validation_steps: int = typer.Option(30, help="Denoising steps of a validation video."),
-    export: str = typer.Option(None, help="comfyui: also write the LoRA under ComfyUI's names."),
-    seed: int = typer.Option(0, help="Of everything random."),
-    plan: bool = typer.Option(False, help="Print the plan and stop."),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    task: Annotated[str, typer.Option(help="t2v or i2v.", callback=one_of(TASKS))],
+    data: Annotated[str, typer.Option(help="A build: its folder, URL or Hub repo.", callback=build_source)],
+    base: Annotated[
+        str,
+        typer.Option(help="Base: a folder or a Hub repo in the layout of diffusers.", callback=base_source),
+    ],
+    out: Annotated[Path, typer.Option(help="Output folder.", callback=new_folder)],
+    base_revision: Annotated[str | None, typer.Option(help="Revision of the base's Hub repo.")] = None,
+    split: Annotated[str, typer.Option(help="Split of the data.", callback=one_of(SPLITS))] = "train",
+    content_type: Annotated[
+        str | None, typer.Option(help="Only cartoon, movie or sticker.", callback=one_of(CONTENT_TYPES))
+    ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Where encoded clips are kept: a folder, or a bucket's URL; OUT/cache if not given.",
+            callback=new_folder,
+        ),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option(help="Encode every clip again at every step.")] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that encode, each on a GPU if there is one; under accelerate launch its own do.",
+            callback=whole(1),
+        ),
+    ] = 1,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.", callback=whole(1))] = 2000,
+    batch_size: Annotated[int, typer.Option(help="Clips per batch.", callback=whole(1))] = 1,
+    accumulation: Annotated[
+        int, typer.Option(help="Batches per step, on each process.", callback=whole(1))
+    ] = 1,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.", callback=number(0, open_end=True))] = 1e-4,
+    warmup: Annotated[
+        int, typer.Option(help="Steps in which the learning rate rises.", callback=whole(0))
+    ] = 50,
+    rank: Annotated[int, typer.Option(help="Rank of the LoRA.", callback=whole(1))] = 32,
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Alpha of the LoRA; the rank if not given.", callback=number(0, open_end=True)),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(help="Main frame size, WIDTHxHEIGHT, multiples of 16.", callback=frame_size)
+    ] = "832x480",
+    max_frames: Annotated[int, typer.Option(help="Longest bucket, 4k+1.", callback=frame_count)] = 81,
+    min_frames: Annotated[
+        int,
+        typer.Option(
+            help="Drop clips that are shorter at 16 frames per second; 1 drops none.", callback=whole(1)
+        ),
+    ] = 1,
+    emotion_dropout: Annotated[
+        float, typer.Option(help="Share of samples that keep only the caption.", callback=number(0))
+    ] = 0.1,
+    caption_dropout: Annotated[
+        float, typer.Option(help="Share of samples that keep only the emotion.", callback=number(0))
+    ] = 0.1,
+    text_dropout: Annotated[
+        float, typer.Option(help="Share of samples without text.", callback=number(0))
+    ] = 0.1,
+    checkpointing: Annotated[
+        bool, typer.Option(help="Compute blocks again in the backward pass: less memory.")
+    ] = True,
+    optimizer: Annotated[
+        str, typer.Option(help="adamw, adamw8bit or auto.", callback=one_of(OPTIMIZERS))
+    ] = "auto",
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Steps between checkpoints.", callback=whole(1))
+    ] = 250,
+    validate_every: Annotated[
+        int, typer.Option(help="Steps between validation videos; 0 makes none.", callback=whole(0))
+    ] = 0,
+    validation_prompt: Annotated[
+        list[str] | None, typer.Option(help="What a validation video shows; may be repeated.")
+    ] = None,
+    validation_steps: Annotated[
+        int, typer.Option(help="Denoising steps of a validation video.", callback=whole(1))
+    ] = 30,
+    export: Annotated[
+        str | None,
+        typer.Option(
+            help="comfyui: also write the LoRA under ComfyUI's names.", callback=one_of(("comfyui",))
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything random.", callback=training_seed)] = 0,
+    plan: Annotated[bool, typer.Option(help="Print the plan and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train an emotion LoRA for Wan2.1.
 
@@ -77,19 +137,8 @@ def lora(
     Example: emovid train lora --task t2v --data DIR --base Wan-AI/Wan2.1-T2V-1.3B-Diffusers --out lora
     On several GPUs: accelerate launch --num_processes 4 -m emovid_models.cli train lora ...
     """
-    from emovid_dataset.cli.errors import need
     from emovid_dataset.terminal import print_table
 
-    need("models", "diffusers", "transformers", "peft", "accelerate", "ftfy")
-    import torch
-
-    from emovid_dataset.read.select import select
-    from emovid_models.wan.encode import BaseOutline
-    from emovid_models.wan.lora_settings import LoraSettings
-    from emovid_models.wan.train_lora import plan_training, train_lora
-
-    if export not in (None, "comfyui"):
-        raise ValueError(f"--export {export!r} is unknown; allowed: comfyui")
     height, width = parse_frame_size(size)
     settings = LoraSettings(
         task=task,
@@ -119,11 +168,19 @@ def lora(
         optimizer=optimizer,
         checkpoint_every=checkpoint_every,
         validate_every=validate_every,
-        validation_prompts=tuple(validation_prompt),
+        validation_prompts=tuple(validation_prompt or ()),
         validation_steps=validation_steps,
         comfyui=export == "comfyui",
         seed=seed,
     )
+    check_build("--data", data, (split,), content_type)
+    need("models", "diffusers", "transformers", "peft", "accelerate", "ftfy")
+    import torch
+
+    from emovid_dataset.read.select import select
+    from emovid_models.wan.encode import BaseOutline
+    from emovid_models.wan.train_lora import plan_training, train_lora
+
     show_plan = partial(print_plan, rank=rank, batch_size=batch_size, checkpointing=checkpointing)
     try:
         if plan:

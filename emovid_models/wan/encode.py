@@ -30,9 +30,6 @@ from transformers import AutoTokenizer, CLIPVisionConfig
 from emovid_models.remote.wan.conditioning import conditioning_text
 from emovid_models.remote.wan.inputs import check_vae
 
-TASKS = ("t2v", "i2v")
-"""Text to video, image to video."""
-
 TEXT_LENGTH = 512
 """Tokens of text that the transformer sees; the I2V transformer finds its image tokens by this number."""
 

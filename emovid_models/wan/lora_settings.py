@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from emovid_models.wan.encode import TASKS
+TASKS = ("t2v", "i2v")
+"""Text to video, image to video."""
+
+OPTIMIZERS = ("auto", "adamw", "adamw8bit")
+"""AdamW in 32 or 8 bits; "auto" takes 8 where they work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +93,23 @@ class LoraSettings:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ValueError(f"task {self.task!r} is unknown; allowed: {', '.join(TASKS)}")
-        if self.optimizer not in ("auto", "adamw", "adamw8bit"):
-            raise ValueError(f"optimizer {self.optimizer!r} is unknown; allowed: auto, adamw, adamw8bit")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"optimizer {self.optimizer!r} is unknown; allowed: {', '.join(OPTIMIZERS)}")
         for name in ("steps", "batch_size", "accumulation", "rank", "checkpoint_every", "validation_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is below 1")
+        for name in ("warmup", "validate_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
+        if not 1 <= self.min_frames <= self.max_frames:
+            raise ValueError(f"min_frames {self.min_frames} is not in 1..{self.max_frames}")
         for name in ("learning_rate", "alpha", "max_grad_norm", "time_std"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)} is not a number above 0")
         if self.validate_every and not self.validation_prompts:
             raise ValueError("validate_every needs validation_prompts: what are the videos to show?")
         shares = (self.emotion_dropout, self.caption_dropout, self.text_dropout)
-        if min(shares) < 0 or sum(shares) > 1:
+        if not (min(shares) >= 0 and sum(shares) <= 1):
             raise ValueError(
                 f"emotion_dropout, caption_dropout and text_dropout are {shares}: "
                 "each must be 0 or more, their sum at most 1"

@@ -99,7 +99,7 @@ def test_verify_exits_0_or_1(built: tuple[Path, subprocess.CompletedProcess[str]
         (["--shard-size", "0MB"], "size '0MB' must be a number with B, KB, MB"),
         (["--frames", "0"], "frames is 0; it must be 1..1024"),
         (["--workers", "0"], "workers is 0; it must be at least 1"),
-        (["--labels", "none.csv"], "label sheet none.csv does not exist"),
+        (["--labels", "none.csv"], "--labels none.csv is not a file"),
         (["--note", "none.txt"], "none.txt"),
     ],
 )

@@ -96,8 +96,8 @@ def test_the_version_and_those_of_the_libraries() -> None:
     ("arguments", "says"),
     [
         (["anotate"], "No such command 'anotate'. Did you mean 'annotate'?"),
-        (["build", "clips", "--out", "x"], "Missing option '--labels'."),
-        (["build", "clips", "--labels", "a.csv", "--out", "x", "--seed", "one"], "given 'one'"),
+        (["build", "tests", "--out", "x"], "Missing option '--labels'."),
+        (["build", "tests", "--labels", "setup.cfg", "--out", "x", "--seed", "one"], "given 'one'"),
         (["verify"], "Missing argument"),
         (["verify", ".", "--deocde"], "No such option: --deocde"),
         (["train", "lora", "--rank", "1.5"], "'--rank'"),
@@ -142,4 +142,4 @@ def test_a_package_that_cannot_be_imported_costs_its_own_commands_only(
     command = ["build", tmp_path, "--labels", tmp_path / "none.csv", "--out", tmp_path / "out"]
     done, _ = emovid(*command, broken=broken, error=error)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"emovid: label sheet {tmp_path / 'none.csv'} does not exist\n"
+    assert done.stderr == f"emovid: --labels {tmp_path / 'none.csv'} is not a file\n"

@@ -123,7 +123,7 @@ def test_an_image_is_cut_to_the_videos_shape_on_white(tmp_path: Path) -> None:
         ([" "], "prompt ' ' is empty"),
         (["a cat", "--frames", "6"], "num_frames 6 is not 4k+1"),
         (["a cat", "--size", "50x32"], "width 50 is not a multiple of 16"),
-        (["a cat", "--size", "big"], "--size 'big' is not of the form WIDTHxHEIGHT"),
+        (["a cat", "--size", "big"], "size 'big' is not of the form WIDTHxHEIGHT"),
         (["a cat", "--image", "gone.png"], "image gone.png does not exist"),
         (["a cat", "--content-type", "gif"], "content_type 'gif' is unknown"),
         (["a cat", "--intensity", "-1"], "intensity -1.0 is not a number from 0 up"),

@@ -307,7 +307,7 @@ class EmotionConditioning:
             UserWarning: it was trained with another wording of the emotions, or for another task.
         """
         pipeline: Any = self
-        path = _lora_file(pretrained_model_name_or_path_or_dict, kwargs)
+        path = lora_file(pretrained_model_name_or_path_or_dict, **kwargs)
         facts = read_facts(path) if path is not None else None
         second = kwargs.get("load_into_transformer_2", False)
         transformer = pipeline.transformer_2 if second else pipeline.transformer
@@ -338,8 +338,13 @@ class EmotionConditioning:
         return json.dumps(index, indent=2, sort_keys=True) + "\n"
 
 
-def _lora_file(source: Any, kwargs: Mapping[str, Any]) -> Path | None:
-    """The file that the stock loader is going to read, or None where only that loader can tell."""
+def lora_file(source: Any, **kwargs: Any) -> Path | None:
+    """The file that the stock loader is going to read, or None where only that loader can tell.
+
+    Args:
+        source: a file, a folder, a Hub repo or a state dict.
+        **kwargs: of `load_lora_weights`.
+    """
     if isinstance(source, dict):
         return None
     path = Path(source)

@@ -1,0 +1,134 @@
+"""Checks that options declare, so that a wrong value is one line before a command begins.
+
+A check is an option's callback in typer. It returns the value, or raises a ValueError that names the option,
+the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+
+Value = TypeVar("Value")
+Check = Callable[[typer.CallbackParam, Any], Any]
+
+
+def check_by(refusal: Callable[[Any], str | None]) -> Check:
+    """A check of every value that is given; `refusal` says what follows its name in the message."""
+
+    def check(param: typer.CallbackParam, value: Value) -> Value:
+        given: Iterable[Any] = value if isinstance(value, (list, tuple)) else (value,)
+        for item in given:
+            if item is not None and (reason := refusal(item)) is not None:
+                raise ValueError(f"{name_of(param)}{reason}")
+        return value
+
+    return check
+
+
+def name_of(param: typer.CallbackParam) -> str:
+    """An option's name as it is typed, an argument's as help shows it."""
+    if param.param_type_name == "option":
+        return max(param.opts, key=len)
+    return getattr(param, "metavar", None) or str(param.name).upper()
+
+
+def whole(least: int, most: int | None = None) -> Check:
+    """A whole number from `least` to `most`, both allowed."""
+    allowed = f"at least {least}" if most is None else f"{least}..{most}"
+
+    def refusal(value: int) -> str | None:
+        inside = value >= least and (most is None or value <= most)
+        return None if inside else f" is {value}; it must be {allowed}"
+
+    return check_by(refusal)
+
+
+def number(least: float, *, open_end: bool = False) -> Check:
+    """A finite number from `least` up; with `open_end`, above it."""
+    allowed = f"a number above {least:g}" if open_end else f"a number from {least:g} up"
+
+    def refusal(value: float) -> str | None:
+        inside = math.isfinite(value) and (value > least if open_end else value >= least)
+        return None if inside else f" is {value}; it must be {allowed}"
+
+    return check_by(refusal)
+
+
+def one_of(allowed: Iterable[str]) -> Check:
+    """One of some words."""
+    words = tuple(allowed)
+    return check_by(
+        lambda value: None if value in words else f" is {value!r}; allowed: {', '.join(words)}",
+    )
+
+
+def parsed_by(parse: Callable[[str], object]) -> Check:
+    """A text that a function can read; the command reads it again when it needs it."""
+
+    def refusal(value: str) -> str | None:
+        try:
+            parse(value)
+        except ValueError as error:
+            return f": {error}"
+        return None
+
+    return check_by(refusal)
+
+
+def _is_url(value: object) -> bool:
+    """What a store has to look up; the command finds out whether it is there."""
+    return "://" in str(value)
+
+
+def _existing_file(value: str | os.PathLike[str]) -> str | None:
+    return None if _is_url(value) or Path(value).is_file() else f" {value} is not a file"
+
+
+def _existing_folder(value: str | os.PathLike[str]) -> str | None:
+    return None if _is_url(value) or Path(value).is_dir() else f" {value} is not a folder"
+
+
+def _writable(value: str | os.PathLike[str]) -> str | None:
+    """What keeps a file or folder from being made there."""
+    path = Path(value).absolute()
+    while not path.exists():
+        path = path.parent
+    if not path.is_dir():
+        return f" {value} cannot be made: {path} is not a folder"
+    return None if os.access(path, os.W_OK | os.X_OK) else f" {value} cannot be made: {path} is not writable"
+
+
+def _new_file(value: str | os.PathLike[str]) -> str | None:
+    if _is_url(value):
+        return None
+    if Path(value).is_dir():
+        return f" {value} is a folder; name a file"
+    return _writable(Path(value).absolute().parent)
+
+
+def new_place(value: str | os.PathLike[str]) -> str | None:
+    """What keeps a folder from being made or written, as it follows the option's name, or None."""
+    if _is_url(value):
+        return None
+    if Path(value).exists() and not Path(value).is_dir():
+        return f" {value} is a file; name a folder"
+    return _writable(value)
+
+
+existing_file: Check = check_by(_existing_file)
+"""The path or URL of a file."""
+
+existing_folder: Check = check_by(_existing_folder)
+"""The path or URL of a folder."""
+
+new_file: Check = check_by(_new_file)
+"""A file that can be written, in a folder that exists or can be made."""
+
+new_folder: Check = check_by(new_place)
+"""A folder that exists and can be written, or can be made."""

@@ -1,0 +1,181 @@
+"""Checks that several of the models' commands declare: models, builds, devices, shapes of videos, seeds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from emovid_dataset.cli.arguments import Check, check_by, parsed_by, whole
+from emovid_dataset.cli.sizes import parse_frame_size
+from emovid_models.remote.wan.inputs import check_frames, check_size
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DEVICE = re.compile(r"(cpu|mps|xpu|cuda(:\d+)?)")
+
+noise_seed = whole(-(2**63), 2**63 - 1)
+"""A seed that torch's generators take."""
+
+training_seed = whole(0, 2**32 - 1)
+"""A seed that torch, numpy and Python take alike."""
+
+
+def _source(value: str) -> str | None:
+    """What keeps a text from naming a folder or a Hub repo."""
+    if Path(value).is_dir() or _REPO.fullmatch(value):
+        return None
+    return f" {value!r} is not a folder, and not a repo of the form owner/name"
+
+
+def _build(value: str) -> str | None:
+    return None if "://" in value else _source(value)
+
+
+def _annotator(value: str) -> str | None:
+    folder = Path(value)
+    return _annotator_problem(value, folder / "config.json") if folder.is_dir() else _source(value)
+
+
+def _annotator_problem(value: str, config: Path) -> str | None:
+    """What a model's settings say against its being an annotator."""
+    if not config.is_file():
+        return f" {value} cannot be loaded: it has no config.json"
+    try:
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError):
+        return f" {value} cannot be loaded: its config.json is damaged"
+    if kind != "nvila_lite":
+        return f" {value} cannot be loaded: it is of type {kind!r}, and an annotator of type 'nvila_lite'"
+    return None
+
+
+def base_problem(value: str) -> str | None:
+    """What keeps a text from naming a base, as it follows the option's name, or None."""
+    folder = Path(value)
+    if folder.is_dir() and not (folder / "model_index.json").is_file():
+        return f" {value} has no model_index.json; it must be a base in the layout of diffusers"
+    return _source(value)
+
+
+def _lora(value: str) -> str | None:
+    path = Path(value)
+    if path.is_file():
+        return None if path.suffix == ".safetensors" else f" {value} is not a safetensors file"
+    if path.is_dir():
+        found = next(path.glob("*.safetensors"), None)
+        return None if found is not None else f" {value} holds no safetensors file"
+    if _REPO.fullmatch(value):
+        return None
+    return f" {value!r} is not a file or folder, and not a repo of the form owner/name"
+
+
+build_source: Check = check_by(_build)
+"""A build: its folder, URL or Hub repo."""
+
+model_source: Check = check_by(_source)
+"""A model's folder or Hub repo."""
+
+annotator_source: Check = check_by(_annotator)
+"""An annotator's folder or Hub repo."""
+
+base_source: Check = check_by(base_problem)
+"""A folder in the layout of diffusers, or a Hub repo."""
+
+lora_source: Check = check_by(_lora)
+"""A LoRA's file, folder or Hub repo."""
+
+device_name: Check = check_by(
+    lambda value: None if _DEVICE.fullmatch(value) else f" is {value!r}; allowed: cpu, cuda, cuda:N, mps, xpu"
+)
+"""A device by torch's name; `check_device` says whether it is there."""
+
+frame_size: Check = parsed_by(lambda text: check_size(*parse_frame_size(text)))
+"""WIDTHxHEIGHT, both multiples of 16."""
+
+
+def _frame_count(value: int) -> str | None:
+    try:
+        check_frames(value)
+    except ValueError as error:
+        return f": {error}"
+    return None
+
+
+frame_count: Check = check_by(_frame_count)
+"""4k+1 frames."""
+
+
+def check_image(path: str | Path) -> None:
+    """Refuse what is not an image.
+
+    Raises:
+        ValueError: it is missing, or of no format that Pillow reads.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if not Path(path).is_file():
+        raise ValueError(f"image {path} is not a file")
+    try:
+        with Image.open(path):
+            pass
+    except UnidentifiedImageError as error:
+        raise ValueError(f"image {path} is not an image that Pillow reads") from error
+
+
+def check_device(name: str | None) -> None:
+    """Refuse a device that this machine does not have.
+
+    Args:
+        name: as torch names it; None is always there.
+
+    Raises:
+        ValueError: names the option and the value.
+    """
+    import torch
+
+    if name is None:
+        return
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def check_build(option: str, source: str, splits: Iterable[str], content_type: str | None = None) -> None:
+    """Refuse what is not a build, or a build without clips in some splits.
+
+    Args:
+        option: by which it was given.
+        source: the build's folder, URL or Hub repo.
+        splits: those that must have clips.
+        content_type: only clips of this type count; None counts all.
+
+    Raises:
+        ValueError: a split has no such clip.
+        OSError: it is not a build, or cannot be read.
+    """
+    from emovid_dataset.read.manifest import read_manifest
+
+    held = read_manifest(source).splits(content_type or "all")
+    for split in splits:
+        if split not in held:
+            kind = "" if content_type is None else f" of content type {content_type!r}"
+            there = ", ".join(held) or "none"
+            raise ValueError(f"{option} {source} has no clip{kind} in the split {split!r}; it has: {there}")
+
+
+def check_annotator(option: str, source: str) -> None:
+    """Refuse a repo that holds no annotator, by its settings alone; a folder's were looked at already.
+
+    Raises:
+        ValueError: it holds another kind of model.
+        OSError: the repo is not there, or may not be read.
+    """
+    if Path(source).is_dir():
+        return
+    from huggingface_hub import hf_hub_download
+
+    problem = _annotator_problem(source, Path(hf_hub_download(source, "config.json")))
+    if problem is not None:
+        raise ValueError(f"{option}{problem}")
