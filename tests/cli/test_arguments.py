@@ -53,7 +53,10 @@ def cases(tmp_path: Path) -> list[tuple[list[str], str]]:
         ([*generate, "--intensity", "nan"], "intensity"),
         (["generate", "a cat", "--out", "a.avi"], "does not end in .mp4"),
         (["generate"], "give either a prompt or --prompts FILE"),
-        (["annotate", mini, "--model", "m", "--out", f"{out}/a.parquet", "--batch-size", "0"], "batch-size"),
+        (
+            ["annotate", mini, "--model", "me/m", "--out", f"{out}/a.parquet", "--batch-size", "0"],
+            "batch-size",
+        ),
         (["evaluate"], "give either --videos FOLDER or --base REPO"),
         (["push", "dataset", mini, "--repo-id", "x"], "owner/name"),
     ]
