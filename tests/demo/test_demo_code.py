@@ -436,7 +436,7 @@ def test_guidance_that_is_no_number_from_one_up_is_refused(value: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "no/such/folder"], "--dataset 'no/such/folder' is no folder, and no repo"),
+        (["--dataset", "no/such/folder"], "--dataset 'no/such/folder' is not a folder, and not a repo"),
         (["--lora-i2v", "me/lora"], "--lora-i2v me/lora needs --base-i2v"),
     ],
 )
