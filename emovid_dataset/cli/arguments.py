@@ -6,6 +6,7 @@ the value and what is allowed.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -101,7 +102,10 @@ def _writable(value: str | os.PathLike[str]) -> str | None:
         path = path.parent
     if not path.is_dir():
         return f" {value} cannot be made: {path} is not a folder"
-    return None if os.access(path, os.W_OK | os.X_OK) else f" {value} cannot be made: {path} is not writable"
+    if os.access(path, os.W_OK | os.X_OK):
+        return None
+    read_only = hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    return f" {value} cannot be made: {path}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
 
 
 def _new_file(value: str | os.PathLike[str]) -> str | None:
@@ -117,7 +121,7 @@ def new_place(value: str | os.PathLike[str]) -> str | None:
     if _is_url(value):
         return None
     if Path(value).exists() and not Path(value).is_dir():
-        return f" {value} is a file; name a folder"
+        return f" {value} is a file, not a folder"
     return _writable(value)
 
 

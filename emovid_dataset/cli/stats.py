@@ -32,10 +32,10 @@ def stats(
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws the clips of the contact sheets.")] = 0,
     clips: Annotated[
-        int, typer.Option(help="Clips per emotion on the contact sheets.", callback=whole(0))
+        int, typer.Option(help="Clips per emotion on the contact sheets.", callback=whole(0, 100))
     ] = 8,
     frames: Annotated[
-        int, typer.Option(help="Frames per clip on the contact sheets.", callback=whole(1))
+        int, typer.Option(help="Frames per clip on the contact sheets.", callback=whole(1, 16))
     ] = 4,
     workers: Annotated[
         int, typer.Option(help="Processes that read the metadata; 1 reads it in this one.", callback=whole(1))

@@ -38,7 +38,7 @@ def cases(tmp_path: Path) -> list[tuple[list[str], str]]:
     return [
         (["build", file, "--labels", sheet, "--out", out], "is not a folder"),
         (["build", mini, "--labels", "none.csv", "--out", out], "--labels none.csv is not a file"),
-        (["build", mini, "--labels", sheet, "--out", file], "is a file; name a folder"),
+        (["build", mini, "--labels", sheet, "--out", file], "is a file, not a folder"),
         (["build", mini, "--labels", sheet, "--out", f"{file}/below"], "is not a folder"),
         ([*build, "--workers", "0"], "--workers is 0; it must be at least 1"),
         ([*build, "--frames", "1025"], "--frames is 1025; it must be 1..1024"),

@@ -310,8 +310,8 @@ def test_json_holds_the_numbers(mini_build: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--clips", "101"], "clips is 101; it must be 0..100"),
-        (["--frames", "0"], "frames is 0; it must be 1..16"),
+        (["--clips", "101"], "--clips is 101; it must be 0..100"),
+        (["--frames", "0"], "--frames is 0; it must be 1..16"),
     ],
 )
 def test_a_wrong_number_is_one_line(

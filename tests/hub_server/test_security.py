@@ -249,8 +249,8 @@ class TestRemoteCode:
         ("path", "name", "function"),
         [
             ("annotator/pipeline.py", "urlopen", "_fetched"),
-            ("t2v/guidance.py", "hf_hub_download", "_lora_file"),
-            ("i2v/guidance.py", "hf_hub_download", "_lora_file"),
+            ("t2v/guidance.py", "hf_hub_download", "lora_file"),
+            ("i2v/guidance.py", "hf_hub_download", "lora_file"),
         ],
     )
     def test_only_what_the_caller_names_is_fetched(
