@@ -95,9 +95,9 @@ def _existing_folder(value: str | os.PathLike[str]) -> str | None:
     return None if _is_url(value) or Path(value).is_dir() else f" {value} is not a folder"
 
 
-def _writable(value: str | os.PathLike[str]) -> str | None:
-    """What keeps a file or folder from being made there."""
-    path = Path(value).absolute()
+def _writable(value: str | os.PathLike[str], folder: Path) -> str | None:
+    """What keeps a file or folder from being made: the first of its folders that exists says it."""
+    path = folder.absolute()
     while not path.exists():
         path = path.parent
     if not path.is_dir():
@@ -113,7 +113,7 @@ def _new_file(value: str | os.PathLike[str]) -> str | None:
         return None
     if Path(value).is_dir():
         return f" {value} is a folder; name a file"
-    return _writable(Path(value).absolute().parent)
+    return _writable(value, Path(value).absolute().parent)
 
 
 def new_place(value: str | os.PathLike[str]) -> str | None:
@@ -122,7 +122,7 @@ def new_place(value: str | os.PathLike[str]) -> str | None:
         return None
     if Path(value).exists() and not Path(value).is_dir():
         return f" {value} is a file, not a folder"
-    return _writable(value)
+    return _writable(value, Path(value))
 
 
 existing_file: Check = check_by(_existing_file)

@@ -106,23 +106,6 @@ frame_count: Check = check_by(_frame_count)
 """4k+1 frames."""
 
 
-def check_image(path: str | Path) -> None:
-    """Refuse what is not an image.
-
-    Raises:
-        ValueError: it is missing, or of no format that Pillow reads.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    if not Path(path).is_file():
-        raise ValueError(f"image {path} is not a file")
-    try:
-        with Image.open(path):
-            pass
-    except UnidentifiedImageError as error:
-        raise ValueError(f"image {path} is not an image that Pillow reads") from error
-
-
 def check_device(name: str | None) -> None:
     """Refuse a device that this machine does not have.
 
@@ -132,10 +115,10 @@ def check_device(name: str | None) -> None:
     Raises:
         ValueError: names the option and the value.
     """
-    import torch
-
     if name is None:
         return
+    import torch
+
     try:
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -8,8 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emovid_dataset.cli.arguments import existing_file, existing_folder, new_folder, number, one_of, whole
+from emovid_dataset.cli.errors import FOUND_WRONG, need
+from emovid_dataset.cli.sizes import parse_frame_size
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
+from emovid_models.cli.arguments import (
+    annotator_source,
+    base_source,
+    build_source,
+    check_annotator,
+    check_build,
+    check_device,
+    device_name,
+    frame_count,
+    frame_size,
+    lora_source,
+    noise_seed,
+)
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
@@ -35,55 +52,96 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    videos: Annotated[Path | None, typer.Option(help="Folder of videos, by any generator.")] = None,
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder of videos, by any generator.", callback=existing_folder)
+    ] = None,
     intended: Annotated[
         Path | None,
         typer.Option(help="CSV with file, emotion, and perhaps prompt, seed; by default intended.csv there."),
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="With --videos: another model's videos for the same table, as the base."),
+        typer.Option(
+            help="With --videos: another model's videos for the same table, as the base.",
+            callback=existing_folder,
+        ),
     ] = None,
-    base: Annotated[str | None, typer.Option(help="Generate with this base: a folder or a Hub repo.")] = None,
-    lora: Annotated[str | None, typer.Option(help="With --base: a LoRA to compare with the base.")] = None,
-    content_type: Annotated[str, typer.Option(help="Whose prompts: cartoon, movie or sticker.")] = "sticker",
+    base: Annotated[
+        str | None,
+        typer.Option(help="Generate with this base: a folder or a Hub repo.", callback=base_source),
+    ] = None,
+    lora: Annotated[
+        str | None,
+        typer.Option(help="With --base: a LoRA to compare with the base.", callback=lora_source),
+    ] = None,
+    content_type: Annotated[
+        str,
+        typer.Option(help="Whose prompts: cartoon, movie or sticker.", callback=one_of(CONTENT_TYPES)),
+    ] = "sticker",
     prompts: Annotated[
         Path | None,
         typer.Option(
             help="Own prompts: JSON Lines or a JSON list of objects with id, emotion, content_type, prompt, "
-            "and perhaps image, seed."
+            "and perhaps image, seed.",
+            callback=existing_file,
         ),
     ] = None,
-    per_emotion: Annotated[int | None, typer.Option(help="Only so many prompts of each emotion.")] = None,
+    per_emotion: Annotated[
+        int | None, typer.Option(help="Only this many prompts of each emotion.", callback=whole(1))
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of what is generated and judged; with --videos by default VIDEOS/judged."),
+        typer.Option(
+            help="Folder of what is generated and judged; with --videos by default VIDEOS/judged.",
+            callback=new_folder,
+        ),
     ] = None,
     annotator: Annotated[
         str | None,
-        typer.Option(help="Who judges: a folder or a Hub repo.", show_default="the miniature annotator"),
+        typer.Option(
+            help="Who judges: a folder or a Hub repo.",
+            show_default="the miniature annotator",
+            callback=annotator_source,
+        ),
     ] = None,
     held_out: Annotated[
         str | None,
-        typer.Option(help="A build with real clips that the annotator never saw: what it can reach at all."),
+        typer.Option(
+            help="A build with real clips that the annotator never saw: what it can reach at all.",
+            callback=build_source,
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of --held-out.")] = "test",
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of generated videos.")] = "832x480",
-    frames: Annotated[int, typer.Option(help="Frames, 4k+1; 16 a second.")] = 81,
-    steps: Annotated[int, typer.Option(help="Denoising steps.")] = 50,
-    guidance: Annotated[float, typer.Option(help="Guidance by the prompt.")] = 5.0,
+    split: Annotated[str, typer.Option(help="Split of --held-out.", callback=one_of(SPLITS))] = "test",
+    size: Annotated[
+        str, typer.Option(help="WIDTHxHEIGHT of generated videos.", callback=frame_size)
+    ] = "832x480",
+    frames: Annotated[int, typer.Option(help="Frames, 4k+1; 16 per second.", callback=frame_count)] = 81,
+    steps: Annotated[int, typer.Option(help="Denoising steps.", callback=whole(1))] = 50,
+    guidance: Annotated[float, typer.Option(help="Guidance by the prompt.", callback=number(0))] = 5.0,
     emotion_guidance: Annotated[
-        float | None, typer.Option(help="Guidance by the emotion; as --guidance if not given.")
+        float | None,
+        typer.Option(help="Guidance by the emotion; as --guidance if not given.", callback=number(0)),
     ] = None,
-    intensity: Annotated[float, typer.Option(help="Of the emotion, for base and LoRA.")] = 1.0,
+    intensity: Annotated[
+        float, typer.Option(help="Of the emotion, for base and LoRA.", callback=number(0))
+    ] = 1.0,
     negative: Annotated[str | None, typer.Option(help="What the videos must not show.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the first scene; the next scene has the next one.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of the first scene; the next scene has the next one.", callback=noise_seed)
+    ] = 0,
     offload: Annotated[bool, typer.Option("--offload", help="Less GPU memory, more time.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Videos that the annotator sees at once.")] = 8,
+    batch_size: Annotated[
+        int, typer.Option(help="Videos that the annotator sees at once.", callback=whole(1))
+    ] = 8,
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes, each with the model; more than one GPU is shared out.")
+        int,
+        typer.Option(
+            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
+        ),
     ] = 1,
-    device: Annotated[str | None, typer.Option(help="Of the annotator; by default cuda if any.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Of the annotator; by default cuda if any.", callback=device_name)
+    ] = None,
     allow_rejected: Annotated[
         bool,
         typer.Option(help="Exit 0 although videos are missing or cannot be judged; they count as wrong."),
@@ -95,29 +153,21 @@ def evaluate(
     Judges a folder of videos, or generates the videos of the protocol's prompts and judges those. Videos that
     were made or judged already are not made or judged again.
     """
-    from emovid_dataset.cli.errors import need
     from emovid_dataset.engine import Processes, Serial
     from emovid_models import evaluation
-    from emovid_models.library_bars import library_bars
-    from emovid_models.miniature import is_miniature
-
-    engine = Serial() if workers == 1 else Processes(workers)
+    from emovid_models.wan.generate import check_orders
 
     if (videos is None) == (base is None):
         raise ValueError("give either --videos FOLDER or --base REPO")
+    wanted: list[Prompt] = []
     if base is None:
         for name, given in (("lora", lora), ("prompts", prompts), ("per-emotion", per_emotion)):
             if given is not None:
                 raise ValueError(f"--{name} {given} needs --base")
         assert videos is not None
-        if not videos.is_dir():
-            raise FileNotFoundError(f"--videos {videos} is not a folder")
         table = videos / evaluation.INTENDED_NAME if intended is None else intended
-        evaluation.read_intended(table)  # refused before a model is loaded
+        evaluation.read_intended(table)
         out = videos / "judged" if out is None else out
-        folders = {"base": against, "videos": videos} if against is not None else {"videos": videos}
-        tables = dict.fromkeys(folders, table)
-        tasks = ["t2v", "i2v"]
     else:
         if intended is not None or against is not None:
             raise ValueError("--intended and --against belong to --videos; with --base the prompts say it")
@@ -128,6 +178,25 @@ def evaluate(
         )
         if per_emotion is not None:
             wanted = evaluation.take_per_emotion(wanted, per_emotion)
+        orders = evaluation.plan_orders(wanted, seed=seed, intensity=intensity)
+        check_orders(orders, *parse_frame_size(size))
+    if held_out is not None:
+        check_build("--held-out", held_out, (split,))
+    need("models", "transformers", "safetensors", "evaluate")
+    check_device(device)
+    if annotator is not None:
+        check_annotator("--annotator", annotator)
+
+    from emovid_models.library_bars import library_bars
+    from emovid_models.miniature import is_miniature
+
+    engine = Serial() if workers == 1 else Processes(workers)
+    if base is None:
+        assert videos is not None
+        folders = {"base": against, "videos": videos} if against is not None else {"videos": videos}
+        tables = dict.fromkeys(folders, table)
+        tasks = ["t2v", "i2v"]
+    else:
         tables = _generate(
             base,
             lora,
@@ -169,7 +238,6 @@ def evaluate(
             },
         }
 
-    need("models", "transformers", "safetensors", "evaluate")
     with library_bars("transformers", shown=not as_json):
         judge = evaluation.load_judge(annotator, device=device, by_workers=workers > 1)
     judged = {
@@ -215,8 +283,8 @@ def evaluate(
     result["paper"] = evaluation.paper_record()
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
-    whole = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
-    write_file(out / EVALUATION, (json.dumps(whole, indent=1, ensure_ascii=False) + "\n").encode())
+    written = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
+    write_file(out / EVALUATION, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
         print(json.dumps({"out": str(out / EVALUATION), **result}))
     else:
@@ -237,7 +305,7 @@ def evaluate(
                 f"two-sided: p = {comparison.mcnemar_p:.3g}"
             )
     if failed and not allow_rejected:
-        raise typer.Exit(1)
+        raise typer.Exit(FOUND_WRONG)
 
 
 def _generate(
@@ -255,19 +323,14 @@ def _generate(
     **options: Any,
 ) -> dict[str, Path]:
     """The videos of the base, and of the LoRA on it; one model is in memory at a time."""
-    from emovid_dataset.cli.errors import need
-    from emovid_dataset.cli.sizes import parse_frame_size
     from emovid_dataset.engine import Processes, Serial, usable_cores
     from emovid_models import evaluation
-    from emovid_models.remote.wan.inputs import check_frames, check_size
-    from emovid_models.wan.generate import check_orders
-    from emovid_models.wan.loading import PipelineSource
+    from emovid_models.wan.loading import PipelineSource, check_model
 
-    height, width = parse_frame_size(size)
-    check_size(height, width)
-    check_frames(options["num_frames"])
-    check_orders(evaluation.plan_orders(wanted, seed=seed, intensity=intensity), height, width)
     need("models", "diffusers", "transformers", "peft", "ftfy")
+    # The LoRA too, before the base alone takes hours.
+    check_model(base, image_to_video=wanted[0].image is not None, lora=lora)
+    height, width = parse_frame_size(size)
     tables = {}
     for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
         source = PipelineSource(

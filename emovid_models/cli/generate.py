@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from emovid_dataset.cli.arguments import (
+    check_by,
+    existing_file,
+    new_place,
+    number,
+    one_of,
+    parsed_by,
+    whole,
+)
+from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
+from emovid_dataset.schema.clip import CONTENT_TYPES
+from emovid_models.cli.arguments import base_problem, frame_count, frame_size, lora_source, noise_seed
+from emovid_models.remote.wan.conditioning import emotion_weights
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +31,10 @@ def register(app: typer.Typer) -> None:
         app: gets ``generate``.
     """
     app.command("generate")(generate)
+
+
+MINI = "mini"
+"""Names the miniature base that ships."""
 
 
 def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
@@ -33,40 +51,84 @@ def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
         try:
             blend[name.strip()] = float(weight)
         except ValueError:
-            raise ValueError(f"--emotion {text!r} is not of the form awe=0.7,fear=0.3") from None
+            raise ValueError(f"emotion {text!r} is not of the form awe=0.7,fear=0.3") from None
     return blend
 
 
 def generate(
-    prompt: str = typer.Argument(None, help="What the video shows; or give --prompts."),
-    prompts: Path = typer.Option(
-        None,
-        help="Many prompts: JSON Lines or a JSON list of objects with prompt, and perhaps emotion, "
-        "intensity, content_type, image, seed, id, out.",
-    ),
-    emotion: str = typer.Option(None, help="One of the eight emotions, or a blend: awe=0.7,fear=0.3."),
-    intensity: float = typer.Option(1.0, help="0 is the base model, 1 as trained, more is more."),
-    content_type: str = typer.Option(None, help="cartoon, movie or sticker; mini: sticker."),
-    image: Path = typer.Option(None, help="First image, for an image-to-video model."),
-    model: str = typer.Option(
-        "mini", help="Base: a folder or a Hub repo in the layout of diffusers; mini is the one that ships."
-    ),
-    lora: str = typer.Option(None, help="LoRA: a file, a folder or a Hub repo; for mini the one that ships."),
-    out: Path = typer.Option(Path("emovid.mp4"), help="The MP4; with --prompts a folder."),
-    size: str = typer.Option(None, help="WIDTHxHEIGHT, multiples of 16; 832x480 if not given, mini: 64x64."),
-    frames: int = typer.Option(None, help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17."),
-    steps: int = typer.Option(None, help="Denoising steps; 50 if not given, mini: 8."),
-    guidance: float = typer.Option(None, help="Guidance by the prompt; 5 if not given, mini: 3."),
-    emotion_guidance: float = typer.Option(
-        None, help="Guidance by the emotion; as --guidance if not given, mini: 6."
-    ),
-    negative: str = typer.Option(None, help="What the video must not show."),
-    seed: int = typer.Option(0, help="Seed of the noise."),
-    offload: bool = typer.Option(False, help="Keep in GPU memory only the part that runs."),
-    workers: int = typer.Option(
-        1, min=1, help="Processes, each with the model; more than one GPU is shared out."
-    ),
-    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+    prompt: Annotated[str | None, typer.Argument(help="What the video shows; or give --prompts.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Many prompts: JSON Lines or a JSON list of objects with prompt, and perhaps emotion, "
+            "intensity, content_type, image, seed, id, out.",
+            callback=existing_file,
+        ),
+    ] = None,
+    emotion: Annotated[
+        str | None,
+        typer.Option(
+            help="One of the eight emotions, or a blend: awe=0.7,fear=0.3.",
+            callback=parsed_by(lambda text: emotion_weights(parse_emotion_option(text) or "")),
+        ),
+    ] = None,
+    intensity: Annotated[
+        float, typer.Option(help="0 is the base model, 1 as trained, more is more.", callback=number(0))
+    ] = 1.0,
+    content_type: Annotated[
+        str | None,
+        typer.Option(help="cartoon, movie or sticker; mini: sticker.", callback=one_of(CONTENT_TYPES)),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="First image, for an image-to-video model.", callback=existing_file)
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="Base: a folder or a Hub repo in the layout of diffusers; mini is the one that ships.",
+            callback=check_by(lambda value: None if value == MINI else base_problem(value)),
+        ),
+    ] = MINI,
+    lora: Annotated[
+        str | None,
+        typer.Option(
+            help="LoRA: a file, a folder or a Hub repo; for mini the one that ships.", callback=lora_source
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The MP4; with --prompts a folder.")] = Path("emovid.mp4"),
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="WIDTHxHEIGHT, multiples of 16; 832x480 if not given, mini: 64x64.", callback=frame_size
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17.", callback=frame_count),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Denoising steps; 50 if not given, mini: 8.", callback=whole(1))
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="Guidance by the prompt; 5 if not given, mini: 3.", callback=number(0)),
+    ] = None,
+    emotion_guidance: Annotated[
+        float | None,
+        typer.Option(
+            help="Guidance by the emotion; as --guidance if not given, mini: 6.", callback=number(0)
+        ),
+    ] = None,
+    negative: Annotated[str | None, typer.Option(help="What the video must not show.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.", callback=noise_seed)] = 0,
+    offload: Annotated[bool, typer.Option(help="Keep in GPU memory only the part that runs.")] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
+        ),
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Generate videos with an emotion.
 
@@ -79,21 +141,21 @@ def generate(
     With --prompts, videos that are there already are left alone, so that the same command goes on after an
     interruption.
     """
-    from emovid_dataset.cli.errors import need
     from emovid_dataset.engine import Processes, Serial, usable_cores
     from emovid_dataset.store import Store
     from emovid_dataset.terminal import print_table
     from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
-    from emovid_models.remote.wan.inputs import check_frames, check_size
     from emovid_models.wan.generate import Order, check_orders, read_orders
     from emovid_models.wan.generate import generate as generate_videos
     from emovid_models.wan.loading import PipelineSource
 
-    # Everything that can be refused is refused before anything heavy is imported or loaded.
     if (prompt is None) == (prompts is None):
         raise ValueError("give either a prompt or --prompts FILE")
-    mini = model == "mini"
+    mini = model == MINI
     if prompts is not None:
+        for name, given in (("emotion", emotion), ("content-type", content_type), ("image", image)):
+            if given is not None:
+                raise ValueError(f"--{name} {given} is for a single prompt; {prompts} gives each its own")
         orders, folder = read_orders(prompts), out
     else:
         if out.suffix != ".mp4":
@@ -101,7 +163,7 @@ def generate(
         folder = out.parent
         orders = [
             Order(
-                prompt=prompt,
+                prompt=prompt or "",
                 emotion=parse_emotion_option(emotion),
                 intensity=intensity,
                 content_type=content_type or ("sticker" if mini else None),
@@ -110,10 +172,9 @@ def generate(
                 out=out.name,
             )
         ]
+    if (problem := new_place(folder)) is not None:
+        raise ValueError(f"--out{problem}")
     height, width = parse_frame_size(size or ("64x64" if mini else "832x480"))
-    frames = frames or (17 if mini else 81)
-    check_size(height, width)
-    check_frames(frames)
     check_orders(orders, height, width)
     i2v = orders[0].image is not None
     if mini:
@@ -140,7 +201,7 @@ def generate(
         progress=not as_json,
         height=height,
         width=width,
-        num_frames=frames,
+        num_frames=frames or (17 if mini else 81),
         num_inference_steps=steps or (8 if mini else 50),
         guidance_scale=guidance if guidance is not None else (3.0 if mini else 5.0),
         negative_prompt=negative,

@@ -100,6 +100,43 @@ class PipelineSource:
         return hashlib.sha256("\n".join(stamps).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
+def check_model(
+    model: str | Path,
+    *,
+    image_to_video: bool,
+    lora: str | Path | None = None,
+    revision: str | None = None,
+) -> None:
+    """Refuse a base for the other task, or a LoRA for another base, before any weights of the base are read.
+
+    Args:
+        model: a base, a folder or a Hub repo in the layout of diffusers.
+        image_to_video: whether a first image will be given.
+        lora: a file, a folder or a Hub repo of a LoRA, or None.
+        revision: of the base's Hub repo.
+
+    Raises:
+        OSError: the model or the LoRA is not there.
+        ValueError: the LoRA does not fit the base, or the base does another task.
+    """
+    import torch
+    from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+
+    from emovid_models.remote.wan.guidance import lora_file
+    from emovid_models.remote.wan.lora import check_fits, read_facts
+
+    config = WanTransformer3DModel.load_config(model, subfolder="transformer", revision=revision)
+    with torch.device("meta"):
+        transformer: Any = WanTransformer3DModel.from_config(config)
+    is_i2v = transformer.config.in_channels > transformer.config.out_channels
+    if is_i2v != image_to_video:
+        need = "an image-to-video model: give --image" if is_i2v else "a text-to-video model: give no --image"
+        raise ValueError(f"model {model} is {need}")
+    file = None if lora is None else lora_file(str(lora))
+    if file is not None and read_facts(file) is not None:
+        check_fits(file, transformer)
+
+
 def load_pipeline(
     model: str | Path,
     *,
@@ -129,6 +166,7 @@ def load_pipeline(
     from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
     from emovid_models.wan.encode import dtype_option
 
+    check_model(model, image_to_video=image_to_video, lora=lora, revision=revision)
     kind: Any = EmoVidWanImageToVideoPipeline if image_to_video else EmoVidWanPipeline
     cuda = torch.cuda.is_available()
     # The VAE shows banding in bfloat16.
@@ -142,10 +180,6 @@ def load_pipeline(
         use_safetensors=True,
         **dtype_option(torch.bfloat16 if cuda else torch.float32),
     )
-    is_i2v = pipe.transformer.config.in_channels > pipe.transformer.config.out_channels
-    if is_i2v != image_to_video:
-        need = "an image-to-video model: give --image" if is_i2v else "a text-to-video model: give no --image"
-        raise ValueError(f"model {model} is {need}")
     if lora is not None:
         pipe.load_lora_weights(str(lora))
     if cuda and offload:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from emovid_dataset import build
+from emovid_dataset.cli import program
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 HEAVY = ("torch", "transformers", "diffusers", "peft")
@@ -28,56 +36,307 @@ for arguments in cases:
     print(json.dumps([code, out.getvalue(), err.getvalue(), loaded]))
 """
 
+RIGHT = {
+    "build": ["RAW", "--labels", "labels.csv", "--out", "new"],
+    "verify": ["made"],
+    "stats": ["made"],
+    "annotate": ["made", "--model", "me/annotator", "--out", "new/a.parquet"],
+    "generate": ["a cat", "--model", "me/wan", "--out", "new/a.mp4"],
+    "evaluate": ["--base", "me/wan", "--out", "new"],
+    "push": ["dataset", "made", "--repo-id", "me/clips"],
+    "demo": [],
+    "train annotator": ["--data", "made", "--base", "me/annotator", "--out", "new"],
+    "train lora": ["--task", "t2v", "--data", "made", "--base", "me/wan", "--out", "new"],
+}
+"""What a command needs, all of it right; what is wrong follows."""
 
-def cases(tmp_path: Path) -> list[tuple[list[str], str]]:
-    mini, sheet = str(MINI), str(MINI / "labels.csv")
-    out, file = str(tmp_path / "out"), str(tmp_path / "file")
-    Path(file).write_text("x", encoding="utf-8")
-    build = ["build", mini, "--labels", sheet, "--out", out]
-    generate = ["generate", "a cat", "--model", str(tmp_path / "never-reached"), "--out", f"{out}/a.mp4"]
-    return [
-        (["build", file, "--labels", sheet, "--out", out], "is not a folder"),
-        (["build", mini, "--labels", "none.csv", "--out", out], "--labels none.csv is not a file"),
-        (["build", mini, "--labels", sheet, "--out", file], "is a file, not a folder"),
-        (["build", mini, "--labels", sheet, "--out", f"{file}/below"], "is not a folder"),
-        ([*build, "--workers", "0"], "--workers is 0; it must be at least 1"),
-        ([*build, "--frames", "1025"], "--frames is 1025; it must be 1..1024"),
-        ([*build, "--shard-size", "big"], "such as 256MB"),
-        ([*build, "--split", "80/20"], "must be three shares such as 80/10/10"),
-        (["verify", out, "--workers", "0"], "--workers is 0"),
-        (["stats", out], "is no folder, no Hub repo"),
-        ([*generate, "--content-type", "bad"], "bad"),
-        ([*generate, "--emotion", "joy"], "joy"),
-        ([*generate, "--size", "big"], "is not of the form WIDTHxHEIGHT"),
-        ([*generate, "--frames", "16"], "16"),
-        ([*generate, "--intensity", "nan"], "intensity"),
-        (["generate", "a cat", "--out", "a.avi"], "does not end in .mp4"),
-        (["generate"], "give either a prompt or --prompts FILE"),
+FROM_1 = "it must be at least 1"
+SEED = "it must be 0..4294967295"
+ABOVE_0 = "it must be a number above 0"
+FROM_0 = "it must be a number from 0 up"
+TYPES = "allowed: cartoon, movie, sticker"
+REPO = "is not a folder, and not a repo of the form owner/name"
+SPLITS = "allowed: train, validation, test"
+
+WRONG = {
+    "build": [
+        ("--labels none.csv", "--labels none.csv is not a file"),
+        ("--out file", "--out file is a file, not a folder"),
+        ("--out file/below", "--out file/below cannot be made: ", "/file is not a folder"),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+        ("--shard-size big", "--shard-size: size 'big' must be a number with B, KB, MB"),
+        ("--split 80/20", "--split: split '80/20' must be three shares such as 80/10/10"),
+        ("--frames 1025", "--frames is 1025; it must be 1..1024"),
+        ("--seed one", "'--seed'", "given 'one'"),
+        ("--note none.txt", "--note none.txt is not a file"),
+        ("--note latin1", "--note latin1 is not UTF-8 text"),
+    ],
+    "verify": [("--workers -1", f"--workers is -1; {FROM_1}")],
+    "stats": [
+        ("--html made", "--html made is a folder; name a file"),
+        ("--seed x", "'--seed'", "given 'x'"),
+        ("--clips 101", "--clips is 101; it must be 0..100"),
+        ("--frames 0", "--frames is 0; it must be 1..16"),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+    ],
+    "annotate": [
+        ("--model nowhere", f"--model 'nowhere' {REPO}"),
+        ("--model made", "--model made cannot be loaded: it has no config.json"),
+        ("--model other", "--model other cannot be loaded: it is of type 'gpt2'"),
+        ("--out made", "--out made is a folder; name a file"),
+        ("--out file/a.parquet", "--out file/a.parquet", "/file is not a folder"),
+        ("--batch-size 0", f"--batch-size is 0; {FROM_1}"),
+        ("--frames 0", f"--frames is 0; {FROM_1}"),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+        ("--device gpu", "--device is 'gpu'; allowed: cpu, cuda, cuda:N"),
+        ("--build file", "--build file is a file, not a folder"),
+        ("--build made", "made", "is not empty"),
+        ("--keep-human", "--keep-human needs --build FOLDER"),
+    ],
+    "generate": [
+        ("--prompts none.json", "--prompts none.json is not a file"),
+        ("--prompts file", "give either a prompt or --prompts FILE"),
+        ("--emotion joy", "--emotion: emotion 'joy' is unknown; allowed: amusement, awe"),
+        ("--emotion awe=x", "--emotion: emotion 'awe=x' is not of the form awe=0.7,fear=0.3"),
+        ("--emotion awe=0", "--emotion: emotion weight 0.0 of 'awe' is not a number above 0"),
+        ("--intensity nan", f"--intensity is nan; {FROM_0}"),
+        ("--content-type bad", f"--content-type is 'bad'; {TYPES}"),
+        ("--image none.png", "--image none.png is not a file"),
+        ("--image file", "image file", "Pillow"),
+        ("--model nowhere", f"--model 'nowhere' {REPO}"),
+        ("--model made", "--model made has no model_index.json"),
+        ("--lora file", "--lora file is not a safetensors file"),
+        ("--lora made", "--lora made holds no safetensors file"),
+        ("--lora no/such/lora", "--lora 'no/such/lora' is not a file or folder, and not a repo"),
+        ("--out a.avi", "--out 'a.avi' does not end in .mp4"),
+        ("--out file/a.mp4", "--out file is a file, not a folder"),
+        ("--size big", "--size: size 'big' is not of the form WIDTHxHEIGHT"),
+        ("--size 833x480", "--size: width 833 is not a multiple of 16; the nearest are 832 and 848"),
+        ("--frames 16", "--frames: num_frames 16 is not 4k+1; the nearest are 13 and 17"),
+        ("--frames 0", "--frames: num_frames 0 is not 4k+1"),
+        ("--steps 0", f"--steps is 0; {FROM_1}"),
+        ("--guidance -1", f"--guidance is -1.0; {FROM_0}"),
+        ("--emotion-guidance inf", f"--emotion-guidance is inf; {FROM_0}"),
+        ("--seed 9223372036854775808", "--seed is 9223372036854775808; it must be -9223372036854775808.."),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+    ],
+    "evaluate": [
+        ("--videos none", "--videos none is not a folder"),
+        ("--videos made", "give either --videos FOLDER or --base REPO"),
+        ("--intended file", "--intended and --against belong to --videos"),
+        ("--against none", "--against none is not a folder"),
+        ("--base made", "--base made has no model_index.json"),
+        ("--lora file", "--lora file is not a safetensors file"),
+        ("--content-type gif", f"--content-type is 'gif'; {TYPES}"),
+        ("--prompts none", "--prompts none is not a file"),
+        ("--prompts file", "file, line 1 is not JSON"),
+        ("--prompts picture.jsonl", "image", "Pillow"),
+        ("--per-emotion 0", f"--per-emotion is 0; {FROM_1}"),
+        ("--out file", "--out file is a file, not a folder"),
+        ("--annotator other", "--annotator other cannot be loaded: it is of type 'gpt2'"),
+        ("--held-out nowhere", f"--held-out 'nowhere' {REPO}"),
+        ("--held-out other", "other is not an EmoVid build: it has no manifest.json"),
+        ("--held-out made --split test", "--held-out made has no clip in the split 'test'; it has: train"),
+        ("--split dev", f"--split is 'dev'; {SPLITS}"),
+        ("--size 8x8", "--size: height 8 is not a multiple of 16"),
+        ("--frames 80", "--frames: num_frames 80 is not 4k+1"),
+        ("--steps 0", f"--steps is 0; {FROM_1}"),
+        ("--guidance nan", f"--guidance is nan; {FROM_0}"),
+        ("--emotion-guidance -1", f"--emotion-guidance is -1.0; {FROM_0}"),
+        ("--intensity -1", f"--intensity is -1.0; {FROM_0}"),
+        ("--seed x", "'--seed'", "given 'x'"),
+        ("--batch-size 0", f"--batch-size is 0; {FROM_1}"),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+        ("--device gpu", "--device is 'gpu'; allowed: cpu, cuda, cuda:N"),
+    ],
+    "push": [
+        ("--repo-id x", "--repo-id is 'x'; it must be owner/name"),
+        ("--namespace a/b", "--namespace is 'a/b'; it must be the name of a user or organisation"),
+        ("--gated yes", "--gated is 'yes'; allowed: auto, manual"),
+        ("--revision a..b", "--revision is 'a..b'; it must be a name that git allows"),
+        ("--tag v:1", "--tag is 'v:1'; it must be a name that git allows"),
+        ("--tag v1 --no-tag", "--tag 'v1' and --no-tag exclude each other"),
+        ("--commit-size many", "--commit-size: size 'many' must be a number with B, KB, MB"),
+    ],
+    "demo": [
+        ("--port 0", "--port is 0; it must be 1..65535"),
+        ("--dataset no/such/build", f"--dataset 'no/such/build' {REPO}"),
+        ("--annotator other", "--annotator other cannot be loaded: it is of type 'gpt2'"),
+        ("--base-t2v made", "--base-t2v made has no model_index.json"),
+        ("--base-i2v made", "--base-i2v made has no model_index.json"),
+        ("--lora-t2v file", "--lora-t2v file is not a safetensors file"),
+        ("--lora-i2v me/lora", "--lora-i2v me/lora needs --base-i2v"),
+        ("--size big", "--size: size 'big' is not of the form WIDTHxHEIGHT"),
+        ("--frames 2", "--frames: num_frames 2 is not 4k+1"),
+        ("--steps 0", f"--steps is 0; {FROM_1}"),
+        ("--guidance 0.5", "--guidance is 0.5; it must be a number from 1 up"),
+        ("--emotion-guidance 0", "--emotion-guidance is 0.0; it must be a number from 1 up"),
+    ],
+    "train annotator": [
+        ("--data nowhere", f"--data 'nowhere' {REPO}"),
+        ("--data other", "other is not an EmoVid build: it has no manifest.json"),
         (
-            ["annotate", mini, "--model", "me/m", "--out", f"{out}/a.parquet", "--batch-size", "0"],
-            "batch-size",
+            "--content-type sticker",
+            "made has no clip of content type 'sticker' in the split 'validation'",
         ),
-        (["evaluate"], "give either --videos FOLDER or --base REPO"),
-        (["push", "dataset", mini, "--repo-id", "x"], "owner/name"),
-    ]
+        ("--base other", "--base other cannot be loaded: it is of type 'gpt2'"),
+        ("--out file", "--out file is a file, not a folder"),
+        ("--method half", "--method is 'half'; allowed: lora, full"),
+        ("--epochs 0", f"--epochs is 0.0; {ABOVE_0}"),
+        ("--batch-size 0", f"--batch-size is 0; {FROM_1}"),
+        ("--accumulate 0", f"--accumulate is 0; {FROM_1}"),
+        ("--learning-rate nan", f"--learning-rate is nan; {ABOVE_0}"),
+        ("--rank 0", f"--rank is 0; {FROM_1}"),
+        ("--patience 0", f"--patience is 0; {FROM_1}"),
+        ("--seed -1", f"--seed is -1; {SEED}"),
+        ("--content-type gif", f"--content-type is 'gif'; {TYPES}"),
+        ("--train-tower", "train_tower needs method full"),
+    ],
+    "train lora": [
+        ("--task v2v", "--task is 'v2v'; allowed: t2v, i2v"),
+        ("--data nowhere", f"--data 'nowhere' {REPO}"),
+        ("--split test", "--data made has no clip in the split 'test'; it has: train"),
+        ("--base made", "--base made has no model_index.json"),
+        ("--out file", "--out file is a file, not a folder"),
+        ("--split dev", f"--split is 'dev'; {SPLITS}"),
+        ("--content-type gif", f"--content-type is 'gif'; {TYPES}"),
+        ("--cache file", "--cache file is a file, not a folder"),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+        ("--steps 0", f"--steps is 0; {FROM_1}"),
+        ("--batch-size 0", f"--batch-size is 0; {FROM_1}"),
+        ("--accumulation 0", f"--accumulation is 0; {FROM_1}"),
+        ("--learning-rate 0", f"--learning-rate is 0.0; {ABOVE_0}"),
+        ("--warmup -1", "--warmup is -1; it must be at least 0"),
+        ("--rank 0", f"--rank is 0; {FROM_1}"),
+        ("--alpha 0", f"--alpha is 0.0; {ABOVE_0}"),
+        ("--size 832", "--size: size '832' is not of the form WIDTHxHEIGHT"),
+        ("--max-frames 80", "--max-frames: num_frames 80 is not 4k+1"),
+        ("--min-frames 0", f"--min-frames is 0; {FROM_1}"),
+        ("--min-frames 82", "min_frames 82 is not in 1..81"),
+        ("--emotion-dropout -0.1", f"--emotion-dropout is -0.1; {FROM_0}"),
+        ("--caption-dropout nan", f"--caption-dropout is nan; {FROM_0}"),
+        (
+            "--text-dropout 0.9",
+            "dropout are (0.1, 0.1, 0.9): each must be 0 or more, their sum at most 1",
+        ),
+        ("--optimizer sgd", "--optimizer is 'sgd'; allowed: auto, adamw, adamw8bit"),
+        ("--checkpoint-every 0", f"--checkpoint-every is 0; {FROM_1}"),
+        ("--validate-every -1", "--validate-every is -1; it must be at least 0"),
+        ("--validate-every 5", "validate_every needs validation_prompts"),
+        ("--validation-steps 0", f"--validation-steps is 0; {FROM_1}"),
+        ("--export onnx", "--export is 'onnx'; allowed: comfyui"),
+        ("--seed 4294967296", f"--seed is 4294967296; {SEED}"),
+    ],
+}
+"""For every command: what is wrong, and the pieces of the line that says so."""
+
+ALONE: list[tuple[list[str], str]] = [
+    (["build", "file", "--labels", "labels.csv", "--out", "new"], "RAW file is not a folder"),
+    (["annotate", "none", "--model", "me/m", "--out", "new/a"], "input none does not exist"),
+    (["generate"], "give either a prompt or --prompts FILE"),
+    (["generate", " "], "prompt ' ' is empty"),
+    (["generate", "--prompts", "list.json", "--emotion", "awe"], "--emotion awe is for a single prompt"),
+    (["generate", "--prompts", "list.json", "--out", "new"], "list.json, entry 0: seed is 'x'"),
+    (["evaluate"], "give either --videos FOLDER or --base REPO"),
+    (["evaluate", "--base", "me/wan"], "--base needs --out FOLDER"),
+    (["evaluate", "--videos", "made", "--lora", "me/lora"], "--lora me/lora needs --base"),
+    (["evaluate", "--videos", "made"], "intended.csv is not a file"),
+    (["stats", "none"], "none is no folder, no Hub repo"),
+    (["push", "model", "made", "--repo-id", "me/x"], "KIND is 'model'; allowed: dataset, annotator, lora"),
+    (["push", "dataset", "none", "--repo-id", "me/x"], "SOURCE none is not a folder"),
+    (["push", "demo", "made", "--repo-id", "me/x", "--gated", "auto"], "gated is for datasets and models"),
+]
+"""Whole commands, where an argument has no option or is missing."""
+
+ANYTHING = {
+    "--negative": "a text",
+    "--validation-prompt": "a text",
+    "--host": "an address, which the system knows",
+    "--base-revision": "a name, which the Hub knows",
+}
+"""Options that take any text, and why."""
 
 
-def test_wrong_arguments_are_one_line_each_before_anything_heavy(tmp_path: Path) -> None:
-    table = cases(tmp_path)
-    command = [
-        sys.executable,
-        "-c",
-        RUN,
-        json.dumps([arguments for arguments, _ in table]),
-        json.dumps(HEAVY),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file, a build with clips in one split, and a model of another kind."""
+    folder = tmp_path_factory.mktemp("arguments")
+    (folder / "file").write_text("x", encoding="utf-8")
+    (folder / "latin1").write_bytes("für".encode("latin1"))
+    (folder / "list.json").write_text('[{"prompt": "a cat", "seed": "x"}]', encoding="utf-8")
+    entry = {"id": "a", "emotion": "awe", "content_type": "movie", "prompt": "a cat", "image": "file"}
+    (folder / "picture.jsonl").write_text(json.dumps(entry), encoding="utf-8")
+    (folder / "labels.csv").write_text("path,emotion\nsticker/1f602.mp4,amusement\n", encoding="utf-8")
+    build(MINI, folder / "labels.csv", folder / "made", engine="serial", ratios=(1, 0, 0))
+    (folder / "other").mkdir()
+    (folder / "other" / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
+    return folder
+
+
+def cases() -> Iterator[tuple[list[str], Sequence[str]]]:
+    for command, wrong in WRONG.items():
+        right = [str(MINI) if word == "RAW" else word for word in RIGHT[command]]
+        for more, *says in wrong:
+            yield [*command.split(), *right, *more.split()], says
+    yield from ((arguments, [says]) for arguments, says in ALONE)
+
+
+def test_wrong_arguments_are_one_line_each_before_anything_heavy(place: Path) -> None:
+    before = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+    table = list(cases())
+    command = [sys.executable, "-c", RUN, json.dumps([words for words, _ in table]), json.dumps(HEAVY)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=place)
     assert done.returncode == 0, done.stderr
     wrong = []
     for (arguments, says), line in zip(table, done.stdout.splitlines(), strict=True):
         code, out, err, loaded = json.loads(line)
-        one_line = len(err.splitlines()) == 1 and err.startswith("emovid: ") and says in err
-        if (code, out) != (2, "") or not one_line or loaded:
+        one_line = len(err.splitlines()) == 1 and err.startswith("emovid: ")
+        if (code, out) != (2, "") or not one_line or loaded or not all(part in err for part in says):
             wrong.append((arguments, code, out, err, loaded))
     assert wrong == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    assert sorted(str(path.relative_to(place)) for path in place.rglob("*")) == before, "something was made"
+
+
+def test_every_option_that_takes_a_value_is_tried() -> None:
+    untried = []
+    for name, command in _commands(typer.main.get_command(program())):
+        tried = {words.split()[0] for words, *_ in WRONG[name]}
+        for param in command.params:
+            if param.param_type_name == "option" and not getattr(param, "is_flag", False):
+                option = max(param.opts, key=len)
+                if option not in tried and option not in ANYTHING:
+                    untried.append(f"{name} {option}")
+    assert untried == []
+
+
+def _commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", command
+
+
+@pytest.mark.parametrize("command", ["annotate", "evaluate"])
+def test_a_device_that_is_not_here_is_refused_before_a_model_is_loaded(place: Path, command: str) -> None:
+    folder = place.parent / f"annotator-{command}"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "nvila_lite"}', encoding="utf-8")
+    asked = {
+        "annotate": ["annotate", "made", "--model", str(folder), "--out", "a.parquet"],
+        "evaluate": ["evaluate", "--base", "me/wan", "--annotator", str(folder), "--out", "scores"],
+    }[command]
+    arguments = json.dumps([[*asked, "--device", "cuda:99"]])
+    loaders = "('annotator.loading', 'modeling_nvila')"
+    tell = f"print(sorted(name for name in sys.modules if name.endswith({loaders})))"
+    done = subprocess.run(
+        [sys.executable, "-c", RUN + tell, arguments, "[]"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=place,
+    )
+    first, loaded = done.stdout.splitlines()
+    code, out, err, _ = json.loads(first)
+    assert (code, out, loaded) == (2, "", "[]")
+    assert err.startswith("emovid: --device cuda:99 cannot be used here: ") and err.count("\n") == 1

@@ -214,6 +214,22 @@ def test_a_model_that_cannot_be_loaded_takes_no_folder(base: Path, prompts: Path
     assert emovid("--base", base, *ask).exit_code == 0
 
 
+def test_a_lora_for_another_base_is_refused_before_the_base_makes_a_video(
+    base: Path, prompts: Path, tmp_path: Path
+) -> None:
+    from peft import LoraConfig
+    from wan_tiny import tiny_transformer
+
+    from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, write_lora
+
+    larger = tiny_transformer(num_layers=3)
+    larger.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))
+    write_lora(tmp_path / WEIGHT_NAME, larger, LoraFacts(wording="1", task="t2v", base="a larger one"))
+    ask = ("--base", base, "--lora", tmp_path / WEIGHT_NAME, "--prompts", prompts, "--out", tmp_path / "out")
+    assert "was trained for a larger one and does not fit" in refusal(*ask, "--per-emotion", "1", *SMALL)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_generator_is_known_by_its_files_as_by_its_loaded_weights(base: Path, lora: Path) -> None:
     source = PipelineSource(str(base), image_to_video=False, lora=str(lora))
     pipe: Any = source.load()
@@ -262,15 +278,17 @@ def test_per_emotion_is_continued(base: Path, prompts: Path, tmp_path: Path) -> 
 def test_wrong_use_is_said_in_one_line(videos: Path, tmp_path: Path, prompts: Path) -> None:
     assert (
         refusal()
-        == refusal("--videos", videos, "--base", "x")
+        == refusal("--videos", videos, "--base", "me/x")
         == "give either --videos FOLDER or --base REPO"
     )
-    assert "--lora x needs --base" in refusal("--videos", videos, "--lora", "x")
-    assert "belong to --videos" in refusal("--base", "x", "--intended", "y", "--out", "z")
-    assert "--base needs --out" in refusal("--base", "x")
-    assert "content_type 'gif'" in refusal("--base", "x", "--content-type", "gif", "--out", "z")
-    assert "is not a file" in refusal("--base", "x", "--prompts", tmp_path / "none", "--out", "z")
-    assert "num_frames 80" in refusal("--base", "x", "--frames", "80", "--out", "z")
+    assert "--lora me/x needs --base" in refusal("--videos", videos, "--lora", "me/x")
+    assert "belong to --videos" in refusal("--base", "me/x", "--intended", "y", "--out", "z")
+    assert "--base needs --out" in refusal("--base", "me/x")
+    assert "--content-type is 'gif'; allowed: cartoon" in refusal(
+        "--base", "me/x", "--content-type", "gif", "--out", "z"
+    )
+    assert "is not a file" in refusal("--base", "me/x", "--prompts", tmp_path / "none", "--out", "z")
+    assert "num_frames 80" in refusal("--base", "me/x", "--frames", "80", "--out", "z")
     assert "is not a folder" in refusal("--videos", tmp_path / "none")
     assert "cannot be loaded" in refusal("--videos", videos, "--annotator", tmp_path)
     empty = tmp_path / "empty"

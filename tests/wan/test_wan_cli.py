@@ -119,20 +119,20 @@ def test_an_image_is_cut_to_the_videos_shape_on_white(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["a cat", "--emotion", "joy"], "emotion 'joy' is unknown"),
-        (["a cat", "--emotion", "awe=x"], "--emotion 'awe=x' is not of the form"),
+        (["a cat", "--emotion", "awe=x"], "--emotion: emotion 'awe=x' is not of the form"),
         ([" "], "prompt ' ' is empty"),
         (["a cat", "--frames", "6"], "num_frames 6 is not 4k+1"),
         (["a cat", "--size", "50x32"], "width 50 is not a multiple of 16"),
         (["a cat", "--size", "big"], "size 'big' is not of the form WIDTHxHEIGHT"),
-        (["a cat", "--image", "gone.png"], "image gone.png does not exist"),
-        (["a cat", "--content-type", "gif"], "content_type 'gif' is unknown"),
-        (["a cat", "--intensity", "-1"], "intensity -1.0 is not a number from 0 up"),
+        (["a cat", "--image", "gone.png"], "--image gone.png is not a file"),
+        (["a cat", "--content-type", "gif"], "--content-type is 'gif'; allowed: cartoon, movie, sticker"),
+        (["a cat", "--intensity", "-1"], "--intensity is -1.0; it must be a number from 0 up"),
         (["a cat", "--out", "cat.avi"], "--out 'cat.avi' does not end in .mp4"),
         ([], "give either a prompt or --prompts FILE"),
     ],
 )
 def test_bad_input_is_refused_before_the_model_is_loaded(arguments: list[str], message: str) -> None:
-    text = refusal("generate", "--model", "nowhere", "--out", "cat.mp4", *SMALL, *arguments)
+    text = refusal("generate", "--model", "me/nowhere", "--out", "cat.mp4", *SMALL, *arguments)
     assert message in text
 
 
