@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML"}
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML", "sklearn": "scikit-learn"}
 """Import names that differ from the name of their distribution."""
 
 OURS = ("emovid_", "loading_script")
-OF_THE_DATASET = ("torch",)
+OF_THE_DATASET = ("torch", "analyse")
 OF_THE_MODELS = ("torch", "models", "demo")
 """Extras whose packages each of the two may import, beside the core's."""
 
