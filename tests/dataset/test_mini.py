@@ -24,6 +24,7 @@ from PIL import Image
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress
+from tools.mini_corpus.benchmark import benchmark_ids
 from tools.mini_corpus.corpus import build_stickers
 from tools.mini_corpus.encode import encode
 from tools.mini_corpus.fetch import cache_folder, fetch_package, film_path, training_emoji
@@ -173,6 +174,18 @@ def test_hash_list_covers_every_byte() -> None:
     files = {path.relative_to(MINI).as_posix(): path for path in MINI.rglob("*") if path.is_file()}
     del files["SHA256SUMS"]
     assert listed == {name: _digest(path) for name, path in files.items()}
+
+
+def test_the_benchmark_holds_at_most_two_clips_and_half_of_a_cell(labels: list[dict[str, str]]) -> None:
+    ids = (MINI / "benchmark.txt").read_text(encoding="utf-8").splitlines()
+    assert ids == benchmark_ids(MINI) and len(ids) == len(set(ids)) == 33
+    row_of = {f"{row['content_type']}-{_digest(MINI / row['path'])[:16]}": row for row in labels}
+    cells = Counter((row["content_type"], row["emotion"]) for row in labels)
+    held = Counter((row_of[key]["content_type"], row_of[key]["emotion"]) for key in ids)
+    assert held == {cell: min(2, count // 2) for cell, count in cells.items()}
+    groups = {row_of[key]["group"] for key in ids}
+    lost = [key for key, row in row_of.items() if row["group"] in groups and key not in ids]
+    assert len(lost) == 13, "other clips of their groups, which are left out of the splits"
 
 
 def test_the_corpus_stays_small() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import typer
 
 from tools.mini_corpus import MINI
-from tools.mini_corpus.corpus import SUMS, build_corpus, files_of, print_corpus
+from tools.mini_corpus.benchmark import write_benchmark
+from tools.mini_corpus.corpus import SUMS, build_corpus, files_of, print_corpus, write_sums
 from tools.mini_corpus.fetch import emoji_folder, film_path, scratch_folder, sha256_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Rebuild the miniature corpus.")
@@ -45,6 +46,13 @@ def check() -> None:
     print(f"{len(fresh)} files rebuilt, {len(differing)} differ")
     if differing:
         raise typer.Exit(1)
+
+
+@app.command()
+def benchmark() -> None:
+    """Choose the benchmark's clips anew, from the clips and labels in the repository."""
+    write_benchmark(MINI)
+    write_sums(MINI)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Write the whole corpus: clips, label sheet, licences, and the list of hashes."""
+"""Write the whole corpus: clips, label sheet, benchmark, licences, and the list of hashes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress, print_table
+from tools.mini_corpus.benchmark import write_benchmark
 from tools.mini_corpus.encode import encode
 from tools.mini_corpus.fetch import emoji_folder, film_path, sha256_of
 from tools.mini_corpus.film import cut, read_sound
@@ -71,7 +72,8 @@ def build_corpus(out: Path) -> None:
     """Write the whole corpus into an empty or absent folder.
 
     Args:
-        out: receives one folder of clips per content type, labels.csv, LICENSES.md and SHA256SUMS.
+        out: receives one folder of clips per content type, labels.csv, benchmark.txt, LICENSES.md and
+            SHA256SUMS.
 
     Raises:
         OSError: a source cannot be fetched, or the corpus is larger than `SIZE_LIMIT`.
@@ -88,12 +90,19 @@ def build_corpus(out: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(LABEL_COLUMNS)
         writer.writerows(rows)
+    write_benchmark(out)
     (out / "LICENSES.md").write_text(licenses_page(rows), encoding="utf-8")
-    sums = "".join(f"{sha256_of(path)}  {path.relative_to(out).as_posix()}\n" for path in files_of(out))
-    (out / SUMS).write_text(sums, encoding="utf-8")
+    write_sums(out)
     size = sum(path.stat().st_size for path in files_of(out))
     if size > SIZE_LIMIT:
         raise OSError(f"the corpus takes {size} bytes, more than {SIZE_LIMIT}")
+
+
+def write_sums(folder: Path) -> None:
+    """Write the list of hashes of all other files."""
+    files = [path for path in files_of(folder) if path.name != SUMS]
+    sums = "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    (folder / SUMS).write_text(sums, encoding="utf-8")
 
 
 def print_corpus(folder: Path) -> None:
