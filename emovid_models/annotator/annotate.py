@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from emovid_models.annotator.annotations import (
     read_annotations,
     write_annotations,
 )
+from emovid_models.annotator.features import FeaturesFile, packed
 from emovid_models.annotator.items import Item
 from emovid_models.records import folder_identity
 
@@ -159,6 +161,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
         batch_size: videos that the model sees at once.
         num_frames: frames to look at, by default the model's.
         caption: whether to write captions too.
+        features: whether to keep the videos' features too, as "features" in the records.
     """
 
     name, unit, resources = "Annotating", "videos", Resources(gpu=True)
@@ -173,10 +176,12 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
         batch_size: int,
         num_frames: int | None,
         caption: bool,
+        features: bool = False,
     ) -> None:
         self.items: Sequence[Item] = items
         self.annotator, self.settings, self.ledger = annotator, settings, ledger
         self.batch_size, self.num_frames, self.caption = batch_size, num_frames, caption
+        self.features = features
 
     def __getstate__(self) -> dict[str, Any]:
         # a worker gets its videos with each part
@@ -200,9 +205,12 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
             batch_size=self.batch_size,
             num_frames=self.num_frames,
             return_caption=self.caption,
+            # annotators that were published before know no such option
+            **({"return_features": True} if self.features else {}),
         )
         for item, result in zip(part.items, results, strict=True):
-            yield asdict(_annotation(item, result))
+            record = asdict(_annotation(item, result))
+            yield {**record, "features": packed(result)} if self.features else record
 
     def refuse(self, part: AnnotatePart, failure: Failure) -> list[Record] | None:
         """A video that crashes the decoder has an error; what the model raises stops the run."""
@@ -225,6 +233,7 @@ def annotate(
     batch_size: int = 8,
     num_frames: int | None = None,
     caption: bool = False,
+    features: str | os.PathLike[str] | None = None,
     engine: Executor | None = None,
     progress: bool = False,
 ) -> AnnotationReport:
@@ -239,6 +248,9 @@ def annotate(
         batch_size: videos that the model sees at once.
         num_frames: frames to look at, by default the model's.
         caption: whether to write captions too.
+        features: Parquet file for the videos' features, made in the same pass: id, version, and a float32
+            vector, the mean over frames and tokens of the projector's output. Videos of `out` that it lacks
+            are looked at again; its rows for other videos are kept.
         engine: who does it, by default this process.
         progress: show progress on stderr.
 
@@ -246,34 +258,39 @@ def annotate(
         `AnnotationReport`. Videos that failed in an earlier run are tried again.
 
     Raises:
-        ValueError: the file, or what an interrupted run left, is of another model or other settings, or
+        ValueError: a file, or what an interrupted run left, is of another model or other settings, or
             another process is writing it.
-        OSError: the file cannot be written.
+        OSError: a file cannot be written.
     """
     store, name = store_of(out)
     settings = json.dumps({"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True)
+    vectors = None if features is None else FeaturesFile.at(features, identity, num_frames)
     ledger = f".{name}.parts"
     try:
-        with store.lease(f".{name}.lock"):
+        with store.lease(f".{name}.lock"), nullcontext() if vectors is None else vectors.lease():
             _check_left_over(store, f"{ledger}/settings.json", name, settings)
             earlier = (
                 {item.key: item for item in read_annotations(out, settings)} if store.exists(name) else {}
             )
             versions = {item.key: item.version for item in items}
+            held = versions if vectors is None else vectors.versions()
             done = {
                 key: result
                 for key, result in earlier.items()
-                if key in versions and result.error is None and result.version == versions[key]
+                if key in versions
+                and result.error is None
+                and result.version == versions[key] == held.get(key)
             }
             kept = [result for key, result in earlier.items() if key not in versions]
             stage = AnnotateStage(
                 [item for item in items if item.key not in done],
                 annotator,
-                settings,
+                settings if vectors is None else f"{settings} {vectors.settings}",
                 ledger,
                 batch_size=batch_size,
                 num_frames=num_frames,
                 caption=caption,
+                features=vectors is not None,
             )
             counts = run_stage(
                 stage, store, executor=engine or Serial(), progress=progress, total=len(stage.items)
@@ -284,6 +301,8 @@ def annotate(
                 yield from kept
                 yield from (done[item.key] if item.key in done else next(answers) for item in items)
 
+            if vectors is not None:
+                vectors.write(records(stage, store), versions)
             write_annotations(store, name, rows(), settings)
             store.clear(ledger)
     except BusyError as error:
@@ -306,7 +325,7 @@ def _annotation(item: Item, result: Any) -> Annotation:
         return Annotation(item.key, item.version, None, None, None, printable(result["error"]))
     caption = None
     if isinstance(result, Mapping):
-        caption, result = result["caption"], result["emotions"]
+        caption, result = result.get("caption"), result["emotions"]
     found = {entry["label"]: float(entry["score"]) for entry in result}
     scores = tuple(found[name] for name in EMOTIONS)
     return Annotation(item.key, item.version, result[0]["label"], scores, caption, None)

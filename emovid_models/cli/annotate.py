@@ -48,6 +48,13 @@ def annotate(
         int | None, typer.Option(help="Frames per video; by default the model's.", callback=whole(1))
     ] = None,
     caption: Annotated[bool, typer.Option("--caption", help="Write captions too.")] = False,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet file for the model's features of each video, for `emovid analyse --features`.",
+            callback=new_file,
+        ),
+    ] = None,
     workers: Annotated[
         int,
         typer.Option(
@@ -80,6 +87,8 @@ def annotate(
 
     if keep_human and build is None:
         raise ValueError("--keep-human needs --build FOLDER")
+    if features is not None and features.absolute() == out.absolute():
+        raise ValueError(f"--features {features} is also --out; name another file")
     if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
@@ -102,6 +111,7 @@ def annotate(
         batch_size=batch_size,
         num_frames=frames,
         caption=caption,
+        features=features,
         engine=None if workers == 1 else Processes(workers),
         progress=not as_json,
     )
@@ -111,6 +121,7 @@ def annotate(
     if as_json:
         outcome = {
             "out": str(out),
+            "features": None if features is None else str(features),
             "build": None if build is None else str(build),
             "videos": len(report.annotations),
             "reused": report.reused,

@@ -89,6 +89,8 @@ WRONG = {
         ("--frames 0", f"--frames is 0; {FROM_1}"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
         ("--device gpu", "--device is 'gpu'; allowed: cpu, cuda, cuda:N"),
+        ("--features made", "--features made is a folder; name a file"),
+        ("--features new/a.parquet", "--features new/a.parquet is also --out; name another file"),
         ("--build file", "--build file is a file, not a folder"),
         ("--build made", "made", "is not empty"),
         ("--keep-human", "--keep-human needs --build FOLDER"),

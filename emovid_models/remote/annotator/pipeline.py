@@ -65,6 +65,8 @@ class VideoEmotionPipeline(Pipeline):
         batch_size: videos that the model sees at once. The next batch is decoded meanwhile.
         num_frames: frames to look at, by default the model's.
         return_caption: whether to write a caption too.
+        return_features: whether to return the video's features too: the mean over its frames and their tokens
+            of what the projector gives to the language model, float32 [hidden size of the language model].
         max_new_tokens: longest caption, in tokens, by default 64.
     """
 
@@ -97,8 +99,9 @@ class VideoEmotionPipeline(Pipeline):
             **options: see the class.
 
         Returns:
-            For a video a list of `{"label", "score"}`, the likeliest first; with `return_caption` a dict
-            `{"emotions": that list, "caption": text}`; for a video that cannot be used `{"error": reason}`.
+            For a video a list of `{"label", "score"}`, the likeliest first; with `return_caption` or
+            `return_features` a dict `{"emotions": that list, "caption": text, "features": array}` with what
+            was asked for; for a video that cannot be used `{"error": reason}`.
             For several videos a list of these, in order; for an iterator an iterator of these. A row that a
             dataset fails to give is such an error too.
 
@@ -125,13 +128,14 @@ class VideoEmotionPipeline(Pipeline):
         top_k: Any = _NOT_GIVEN,
         num_frames: Any = _NOT_GIVEN,
         return_caption: Any = _NOT_GIVEN,
+        return_features: Any = _NOT_GIVEN,
         max_new_tokens: Any = _NOT_GIVEN,
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
             raise ValueError(
                 f"unknown options {sorted(unknown)}; allowed: top_k, batch_size, num_frames, return_caption, "
-                "max_new_tokens"
+                "return_features, max_new_tokens"
             )
         preprocess: dict[str, Any] = {}
         forward: dict[str, Any] = {}
@@ -145,6 +149,8 @@ class VideoEmotionPipeline(Pipeline):
                 step[name] = _whole_number(name, value)
         if return_caption is not _NOT_GIVEN:
             forward["return_caption"] = bool(return_caption)
+        if return_features is not _NOT_GIVEN:
+            forward["return_features"] = bool(return_features)
         return preprocess, forward, postprocess
 
     def _annotate(
@@ -212,7 +218,11 @@ class VideoEmotionPipeline(Pipeline):
         return {"pixels": pixels}
 
     def _forward(  # type: ignore[override]
-        self, model_inputs: dict[str, Any], return_caption: bool = False, max_new_tokens: int | None = None
+        self,
+        model_inputs: dict[str, Any],
+        return_caption: bool = False,
+        return_features: bool = False,
+        max_new_tokens: int | None = None,
     ) -> dict[str, Any]:
         pixels = [item["pixels"].to(self.model.device, self.model.dtype) for item in model_inputs["items"]]
         features = self.model.get_video_features(torch.cat(pixels))
@@ -222,6 +232,10 @@ class VideoEmotionPipeline(Pipeline):
         temperature = getattr(self.model.config, "emotion_temperature", 1.0)
         probabilities = (scores.float() / temperature).softmax(-1).cpu()
         results: list[dict[str, Any]] = [{"probabilities": row} for row in probabilities]
+        if return_features:
+            pooled = features.float().unflatten(0, (len(pixels), -1)).mean((1, 2)).cpu()
+            for result, row in zip(results, pooled, strict=True):
+                result["features"] = row
         if return_caption:
             prompts = self._prompts(CAPTION_QUESTION, pixels)
             written = self.model.generate(
@@ -257,9 +271,10 @@ class VideoEmotionPipeline(Pipeline):
         scores = model_outputs["probabilities"].tolist()
         order = sorted(range(len(EMOTIONS)), key=lambda label: -scores[label])[:top_k]
         emotions = [{"label": EMOTIONS[label], "score": scores[label]} for label in order]
-        if "caption" in model_outputs:
-            return {"emotions": emotions, "caption": model_outputs["caption"]}
-        return emotions
+        more = {name: model_outputs[name] for name in ("caption", "features") if name in model_outputs}
+        if "features" in more:
+            more["features"] = more["features"].numpy()
+        return {"emotions": emotions, **more} if more else emotions
 
 
 def read_frames(video: Any, choose: Indices) -> Any:
