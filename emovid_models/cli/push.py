@@ -98,7 +98,7 @@ def push(
     from emovid_dataset.terminal import Progress, print_table
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.screening import check_tree
-    from emovid_models.publish.tree import hash_tree
+    from emovid_models.publish.tree import check_access, hash_tree
     from emovid_models.publish.upload import push as push_tree
 
     if tag is not None and no_tag:
@@ -115,6 +115,7 @@ def push(
         raise ValueError(
             _damaged_weights(source) or f"weights in {source} cannot be read: {error}"
         ) from error
+    check_access(tree, private=private, gated=gated)
     violations = check_tree(tree, secret=get_token())
     if kind == "dataset" and not violations:
         violations = verify(source, progress=not as_json)

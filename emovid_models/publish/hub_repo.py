@@ -76,6 +76,9 @@ class HubRepo:
             )
         if gated is not None:
             self._try(self.api.update_repo_settings, self.id, gated=gated, repo_type=self.type)
+            found = self._try(self.api.repo_info, self.id, repo_type=self.type).gated
+            if found != gated:
+                raise ValueError(f"{self.id} is not gated: the Hub says {found!r} instead of {gated!r}")
         if self.revision != "main":
             self._try(
                 self.api.create_branch, self.id, branch=self.revision, repo_type=self.type, exist_ok=True

@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,11 @@ def assemble(
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
     tree = _ASSEMBLERS[kind](folder, repo_id, namespace)
-    return RepoTree(
-        tree.repo_type,
-        {
-            name: _without_origin(file) if isinstance(file, Path) and _SETTINGS.fullmatch(file.name) else file
-            for name, file in tree.files.items()
-        },
-    )
+    files = {
+        name: _without_origin(file) if isinstance(file, Path) and _SETTINGS.fullmatch(file.name) else file
+        for name, file in tree.files.items()
+    }
+    return replace(tree, files=files)
 
 
 def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:

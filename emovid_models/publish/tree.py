@@ -22,10 +22,12 @@ class RepoTree:
     Args:
         repo_type: "dataset", "model" or "space".
         files: Path in the repo, with forward slashes, to the local file or to the content itself.
+        restricted: why not everybody may read it; None where nothing forbids it.
     """
 
     repo_type: Literal["dataset", "model", "space"]
     files: Mapping[str, Path | bytes]
+    restricted: str | None = None
 
     @property
     def first(self) -> list[str]:
@@ -36,6 +38,21 @@ class RepoTree:
     def last(self) -> list[str]:
         """README.md and manifest.json, as far as the repo has them: they belong in the last commit."""
         return sorted(name for name in self.files if name in LAST_FILES)
+
+
+def check_access(tree: RepoTree, *, private: bool, gated: str | None) -> None:
+    """Keep what is restricted from being published openly.
+
+    Args:
+        tree: of the repo.
+        private: whether the repo will be private.
+        gated: "auto", "manual" or None, as the Hub names it.
+
+    Raises:
+        ValueError: the tree is restricted, and anybody could read the repo, or whoever asks gets in at once.
+    """
+    if tree.restricted is not None and not private and gated != "manual":
+        raise ValueError(f"{tree.restricted}; push it with --private or --gated manual")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,14 @@ from typing import Any, Literal
 from emovid_models.publish.failures import Patience, one_line_errors, redacted_logs
 from emovid_models.publish.hub_repo import HubRepo, is_same
 from emovid_models.publish.screening import check_tree, is_temporary
-from emovid_models.publish.tree import LAST_FILES, HashedFile, RepoTree, first_bytes, hash_tree
+from emovid_models.publish.tree import (
+    LAST_FILES,
+    HashedFile,
+    RepoTree,
+    check_access,
+    first_bytes,
+    hash_tree,
+)
 
 COMMIT_FILES = 100
 """Maximum number of files per commit."""
@@ -144,8 +151,8 @@ def push(
         What was done. Files in the repo that no push put there are left alone.
 
     Raises:
-        ValueError: the tree holds what must not be published, an argument contradicts the repo, or somebody
-            else has left a temporary file there.
+        ValueError: the tree holds what must not be published, or not as openly as this, an argument
+            contradicts the repo, or somebody else has left a temporary file there.
         OSError: the Hub refused, or could not be reached for long. The same call goes on from there.
     """
     from huggingface_hub import HfApi, get_token
@@ -161,6 +168,7 @@ def push(
         raise ValueError(f"gated is {gated!r}; allowed: auto, manual")
     if gated is not None and tree.repo_type == "space":
         raise ValueError("gated is for datasets and models; a Space can be private only")
+    check_access(tree, private=private, gated=gated)
     plan_commits([], commit_files=commit_files, commit_bytes=commit_bytes)
     with Progress(len(tree.files), unit="files", title="hashing", enabled=progress) as bar:
         files = hash_tree(tree, progress=bar.update)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,28 @@ class TestWhatIsSent:
             hf_hub_download(REPO, "_info.json", repo_type="dataset", endpoint=empty_hub.url, token=False)
         with pytest.raises(ValueError, match=r"^gated is 'yes'; allowed: auto, manual$"):
             send(empty_hub, tree(), gated="yes")
+
+    def test_what_is_restricted_is_sent_only_to_a_private_repo_or_behind_a_manual_gate(
+        self, empty_hub: HubServer
+    ) -> None:
+        closed = replace(tree(), restricted="its terms forbid redistribution")
+        says = r"^its terms forbid redistribution; push it with --private or --gated manual$"
+        for options in ({}, {"gated": "auto"}):
+            empty_hub.exchanges.clear()
+            with pytest.raises(ValueError, match=says):
+                send(empty_hub, closed, **options)
+            assert empty_hub.exchanges == [] and not empty_hub.repos
+        send(empty_hub, closed, gated="manual")
+        assert repo(empty_hub).gated == "manual"
+        empty_hub.repos.clear()
+        send(empty_hub, closed, private=True, gated="auto")
+        assert (repo(empty_hub).private, repo(empty_hub).gated) == (True, "auto")
+
+    def test_a_hub_that_sets_no_gate_gets_no_file(self, empty_hub: HubServer) -> None:
+        empty_hub.faults.append(Fault("PUT", "/settings", status=200))
+        with pytest.raises(ValueError, match=r"^emovid/EmoVid is not gated: the Hub says False instead of"):
+            send(empty_hub, tree(), gated="manual")
+        assert held(empty_hub) == {}
 
     def test_a_tag_never_moves(self, empty_hub: HubServer) -> None:
         send(empty_hub, tree(), tag="v1")
