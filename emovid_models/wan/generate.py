@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from emovid_models.wan.loading import PipelineSource
 
 if TYPE_CHECKING:
     import os
+
+    import numpy as np
 
     from emovid_models.wan.loading import Pipeline
 
@@ -134,6 +136,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
         orders: what to generate, no two under one name.
         options: arguments of every call, such as `height` or `num_frames`.
         overwrite: replace videos that are there.
+        encode: makes a file of generated frames, float [T, H, W, 3] in 0..1; picklable for other processes.
     """
 
     pipeline: PipelineSource | Pipeline
@@ -141,6 +144,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
     orders: tuple[Order, ...]
     options: Mapping[str, Any]
     overwrite: bool = False
+    encode: Callable[[np.ndarray], bytes] = encode_video
 
     name = "generate"
     unit = "videos"
@@ -176,7 +180,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
             generator=torch.Generator().manual_seed(order.seed),
             **call,
         ).frames[0]
-        store.put(order.out, encode_video(frames))
+        store.put(order.out, self.encode(frames))
         yield {"file": order.out}
 
     def is_whole(self, part: VideoPart, records: Iterable[Record], store: Store) -> bool:
@@ -192,6 +196,7 @@ def generate(
     engine: Executor | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    encode: Callable[[np.ndarray], bytes] = encode_video,
     **options: Any,
 ) -> frozenset[str]:
     """Generate the videos that are not there yet; an interrupted run is taken up by the same call.
@@ -204,6 +209,7 @@ def generate(
         engine: who generates, by default this process.
         overwrite: replace videos that are there; each stays until the new one is complete.
         progress: show progress on stderr.
+        encode: makes a file of generated frames, by default an MP4; what it depends on is part of `model`.
         **options: arguments of every call, such as `height` or `num_frames`.
 
     Returns:
@@ -218,7 +224,7 @@ def generate(
             raise ValueError("a loaded pipeline works in this process only; workers need a PipelineSource")
         loaded: Any = pipeline
         loaded.set_progress_bar_config(disable=True)  # of the steps of each video; ours counts the videos
-    stage = GenerateStage(pipeline, model, tuple(orders), options, overwrite)
+    stage = GenerateStage(pipeline, model, tuple(orders), options, overwrite, encode)
     made: set[str] = set()
     with Progress(len(orders), unit=stage.unit, title="Generating", enabled=progress) as bar:
         bar.update(len(orders) - sum(1 for _ in stage.parts(store)))
