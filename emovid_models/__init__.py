@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from emovid_models.remote.wan.conditioning import conditioning_text
     from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
     from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
+    from emovid_models.wan.sticker import Sticker, StickerSet, make_stickers
 
 MINI_ANNOTATOR: Path
 """Folder of the miniature annotator that ships, for `from_pretrained` and `pipeline`.
@@ -65,6 +66,8 @@ __all__ = [
     "Item",
     "Judged",
     "Judgement",
+    "Sticker",
+    "StickerSet",
     "VideoEmotionPipeline",
     "annotate",
     "compare",
@@ -75,6 +78,7 @@ __all__ = [
     "load_annotator",
     "load_judge",
     "load_prompts",
+    "make_stickers",
     "read_annotations",
     "relabel_build",
     "score",
@@ -90,6 +94,8 @@ _PLACES = {
     "Item": "annotator.items",
     "Judged": "evaluation",
     "Judgement": "evaluation",
+    "Sticker": "wan.sticker",
+    "StickerSet": "wan.sticker",
     "VideoEmotionPipeline": "remote.annotator.pipeline",
     "annotate": "annotator.annotate",
     "compare": "evaluation",
@@ -100,6 +106,7 @@ _PLACES = {
     "load_annotator": "annotator.loading",
     "load_judge": "evaluation",
     "load_prompts": "evaluation",
+    "make_stickers": "wan.sticker",
     "read_annotations": "annotator.annotations",
     "relabel_build": "annotator.relabel",
     "score": "evaluation",

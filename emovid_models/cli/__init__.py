@@ -11,9 +11,18 @@ def register(app: typer.Typer) -> None:
     Args:
         app: the program.
     """
-    from emovid_models.cli import annotate, demo, evaluate, generate, push, train_annotator, train_lora
+    from emovid_models.cli import (
+        annotate,
+        demo,
+        evaluate,
+        generate,
+        push,
+        sticker,
+        train_annotator,
+        train_lora,
+    )
 
-    for command in (annotate, generate, evaluate, push, demo):
+    for command in (annotate, generate, sticker, evaluate, push, demo):
         command.register(app)
     train = typer.Typer(help="Train the annotator or a LoRA.", no_args_is_help=True)
     for command in (train_annotator, train_lora):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from PIL import Image
 
 from emovid_dataset import build
 from emovid_dataset.cli import program
@@ -42,6 +43,7 @@ RIGHT = {
     "stats": ["made"],
     "annotate": ["made", "--model", "me/annotator", "--out", "new/a.parquet"],
     "generate": ["a cat", "--model", "me/wan", "--out", "new/a.mp4"],
+    "sticker": ["picture.png", "--model", "me/wan", "--out", "new"],
     "evaluate": ["--base", "me/wan", "--out", "new"],
     "push": ["dataset", "made", "--repo-id", "me/clips"],
     "demo": [],
@@ -120,6 +122,26 @@ WRONG = {
         ("--guidance -1", f"--guidance is -1.0; {FROM_0}"),
         ("--emotion-guidance inf", f"--emotion-guidance is inf; {FROM_0}"),
         ("--seed 9223372036854775808", "--seed is 9223372036854775808; it must be -9223372036854775808.."),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
+    ],
+    "sticker": [
+        ("--out file", "--out file is a file, not a folder"),
+        ("--emotion joy", "--emotion: emotion 'joy' is unknown; allowed: all, amusement, awe"),
+        ("--emotion awe,", "--emotion: emotion '' is unknown; allowed: all, amusement, awe"),
+        ("--format apng", "--format is 'apng'; allowed: webp, gif, mp4"),
+        ("--background blur", "--background is 'blur'; allowed: auto, keep, remove"),
+        ("--background remove", "the picture holds nothing but its background; keep it instead"),
+        ("--tolerance 256", "--tolerance is 256; it must be 0..255"),
+        ("--intensity nan", f"--intensity is nan; {FROM_0}"),
+        ("--model nowhere", f"--model 'nowhere' {REPO}"),
+        ("--model made", "--model made has no model_index.json"),
+        ("--lora file", "--lora file is not a safetensors file"),
+        ("--size 833x480", "--size: width 833 is not a multiple of 16; the nearest are 832 and 848"),
+        ("--frames 16", "--frames: num_frames 16 is not 4k+1; the nearest are 13 and 17"),
+        ("--steps 0", f"--steps is 0; {FROM_1}"),
+        ("--guidance -1", f"--guidance is -1.0; {FROM_0}"),
+        ("--emotion-guidance inf", f"--emotion-guidance is inf; {FROM_0}"),
+        ("--seed x", "'--seed'", "given 'x'"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],
     "evaluate": [
@@ -239,6 +261,9 @@ ALONE: list[tuple[list[str], str]] = [
     (["generate", " "], "prompt ' ' is empty"),
     (["generate", "--prompts", "list.json", "--emotion", "awe"], "--emotion awe is for a single prompt"),
     (["generate", "--prompts", "list.json", "--out", "new"], "list.json, entry 0: seed is 'x'"),
+    (["sticker", "none.png", "--out", "new"], "PICTURE none.png is not a file"),
+    (["sticker", "file", "--out", "new"], "picture file is not an image that Pillow reads"),
+    (["sticker", "picture.png", "--out", "new", "--prompt", " "], "--prompt: prompt ' ' is empty"),
     (["evaluate"], "give either --videos FOLDER or --base REPO"),
     (["evaluate", "--base", "me/wan"], "--base needs --out FOLDER"),
     (["evaluate", "--videos", "made", "--lora", "me/lora"], "--lora me/lora needs --base"),
@@ -251,6 +276,7 @@ ALONE: list[tuple[list[str], str]] = [
 """Whole commands, where an argument has no option or is missing."""
 
 ANYTHING = {
+    "--prompt": "a text, of which the empty one is tried as a whole command",
     "--negative": "a text",
     "--validation-prompt": "a text",
     "--host": "an address, which the system knows",
@@ -266,6 +292,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "file").write_text("x", encoding="utf-8")
     (folder / "latin1").write_bytes("für".encode("latin1"))
     (folder / "list.json").write_text('[{"prompt": "a cat", "seed": "x"}]', encoding="utf-8")
+    Image.new("RGB", (8, 8), "white").save(folder / "picture.png")
     entry = {"id": "a", "emotion": "awe", "content_type": "movie", "prompt": "a cat", "image": "file"}
     (folder / "picture.jsonl").write_text(json.dumps(entry), encoding="utf-8")
     (folder / "labels.csv").write_text("path,emotion\nsticker/1f602.mp4,amusement\n", encoding="utf-8")
