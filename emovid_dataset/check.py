@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.report.card import front_matter, info_json
-from emovid_dataset.schema.clip import KEYS, Clip
+from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.features import PLACE_COLUMNS, metadata_schema
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DATA_FOLDER,
@@ -45,7 +46,6 @@ from emovid_dataset.schema.manifest import (
     ShardRecord,
     metadata_path,
 )
-from emovid_dataset.schema.metadata import PLACE_COLUMNS, metadata_schema
 from emovid_dataset.store import Store
 
 
@@ -81,7 +81,7 @@ def verify(
         return [" ".join(str(error).split())]
     # the build itself may be read-only, and what was found today says nothing of tomorrow
     with tempfile.TemporaryDirectory(prefix="emovid-verify-") as scratch:
-        stage, ledger = VerifyStage(build, manifest.shards, decode), Store.at(scratch)
+        stage, ledger = VerifyStage(build, manifest, manifest.shards, decode), Store.at(scratch)
         run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.shards))
         found = [line for record in records(stage, ledger) for line in record.get("found", ())]
         return found + _check_index(build, manifest, stage, ledger, Path(scratch, "seen.sqlite"))
@@ -107,14 +107,17 @@ class VerifyStage(Stage[ShardPart, None]):
 
     Args:
         build: what is checked.
-        shards: of the manifest.
+        manifest: of the build.
+        shards: those of the manifest that are checked.
         decode: decode every clip and compare with what it claims.
     """
 
     name, unit, ledger = "verify", "shards", "found"
 
-    def __init__(self, build: Store, shards: tuple[ShardRecord, ...], decode: bool) -> None:
-        self.build, self.shards, self.decode = build, shards, decode
+    def __init__(
+        self, build: Store, manifest: Manifest, shards: tuple[ShardRecord, ...], decode: bool
+    ) -> None:
+        self.build, self.manifest, self.shards, self.decode = build, manifest, shards, decode
 
     def parts(self, store: Store) -> Iterator[ShardPart]:
         """The shards, in the manifest's order; each path once."""
@@ -122,7 +125,7 @@ class VerifyStage(Stage[ShardPart, None]):
 
     def run(self, state: None, part: ShardPart, store: Store) -> Iterator[Record]:
         """Check one."""
-        yield from check_shard(part.shard, self.build, decode=self.decode)
+        yield from check_shard(part.shard, self.build, self.manifest, decode=self.decode)
 
     def refuse(self, part: ShardPart, failure: Failure) -> list[Record]:
         """A shard whose check fails for itself is a violation; the others are checked."""
@@ -131,12 +134,15 @@ class VerifyStage(Stage[ShardPart, None]):
         return [{"shard": part.shard.path, "found": [f"{part.shard.path}: {reason}"]}]
 
 
-def check_shard(shard: ShardRecord, build: Store, *, decode: bool = False) -> Iterator[Record]:
+def check_shard(
+    shard: ShardRecord, build: Store, manifest: Manifest, *, decode: bool = False
+) -> Iterator[Record]:
     """Check one shard against the manifest's record.
 
     Args:
         shard: of the manifest.
         build: the build.
+        manifest: of the build.
         decode: decode every clip and compare with what it claims.
 
     Yields:
@@ -166,14 +172,14 @@ def check_shard(shard: ShardRecord, build: Store, *, decode: bool = False) -> It
                 for key, members, offset in read_samples(file):
                     count += 1
                     try:
-                        clip = _check_sample(key, members, shard)
+                        clip, values = _check_sample(key, members, shard, manifest)
                         if decode:
                             _check_video(clip, members["mp4"])
                     except ValueError as error:
                         yield found(f"{key}: {error}")
                         continue
                     place = {"offset": offset, "size": len(members["mp4"])}
-                    yield {"shard": path, "clip": asdict(clip), **place}
+                    yield {"shard": path, "clip": values, **place}
         except ValueError as error:
             yield found(str(error))
         if count != shard.samples:
@@ -182,14 +188,16 @@ def check_shard(shard: ShardRecord, build: Store, *, decode: bool = False) -> It
         yield found(f"cannot be read: {error.strerror or error}")
 
 
-def _check_sample(key: str, members: dict[str, bytes], shard: ShardRecord) -> Clip:
+def _check_sample(
+    key: str, members: dict[str, bytes], shard: ShardRecord, manifest: Manifest
+) -> tuple[Clip, dict[str, Any]]:
     try:
         values = json.loads(members["json"])
     except ValueError as error:
         raise ValueError(f"json is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError("json is not an object")
-    clip = Clip.from_mapping(values)
+    clip = manifest.clip(values)
     if clip.id != key:
         raise ValueError(f"json has the id {clip.id}")
     if clip.content_type != shard.content_type:
@@ -200,7 +208,7 @@ def _check_sample(key: str, members: dict[str, bytes], shard: ShardRecord) -> Cl
         raise ValueError(f"cls is {members['cls']!r}, the emotion's index is {clip.label}")
     if hashlib.sha256(members["mp4"]).hexdigest() != clip.sha256:
         raise ValueError("the MP4's sha256 is not the one in the json")
-    return clip
+    return clip, values
 
 
 def _check_video(clip: Clip, data: bytes) -> None:
@@ -241,8 +249,8 @@ def _check_index(
     found += _check_ids_and_groups(shards, records(stage, ledger), seen)
     parts = {(shard.content_type, shard.split) for shard in manifest.shards}
     for content_type, split in sorted(parts):
-        some = VerifyStage(build, manifest.select(content_type, split), stage.decode)
-        found += _check_metadata(build, metadata_path(content_type, split), records(some, ledger))
+        some = VerifyStage(build, manifest, manifest.select(content_type, split), stage.decode)
+        found += _check_metadata(build, manifest, metadata_path(content_type, split), records(some, ledger))
     if not build.exists(INFO_NAME) or build.read(INFO_NAME) != info_json(manifest).encode():
         found.append(f"{INFO_NAME}: is missing or does not agree with the manifest")
     found += _check_card(build, manifest)
@@ -288,19 +296,19 @@ def _check_ids_and_groups(
     return lines
 
 
-def _check_metadata(build: Store, name: str, found: Iterable[Record]) -> list[str]:
+def _check_metadata(build: Store, manifest: Manifest, name: str, found: Iterable[Record]) -> list[str]:
     """Compare a metadata table with the sound clips of its shards, row by row."""
     import pyarrow
     from pyarrow import parquet
 
     expected = (
-        {**record["clip"], "shard": record["shard"], "offset": record["offset"], "size": record["size"]}
+        {**record["clip"], **{name: record[name] for name in PLACE_COLUMNS}}
         for record in found
         if "clip" in record
     )
     try:
         with build.local(name) as path, parquet.ParquetFile(path) as table:
-            if not table.schema_arrow.equals(metadata_schema()):
+            if not table.schema_arrow.equals(metadata_schema(manifest.features)):
                 return [f"{name}: has other columns or types than the clips"]
             rows = (row for batch in table.iter_batches(10_000) for row in batch.to_pylist())
             return _compare_rows(name, rows, expected)
@@ -316,9 +324,9 @@ def _compare_rows(name: str, rows: Iterator[dict[str, Any]], expected: Iterator[
         sound += clip is not None
         if row is None or clip is None:
             continue
-        for key in (*KEYS, *PLACE_COLUMNS):
-            if row[key] != clip[key]:
-                found.append(f"{name}: {clip['id']}: {key} is {row[key]!r}, the shard has {clip[key]!r}")
+        for key, value in clip.items():
+            if row[key] != value:
+                found.append(f"{name}: {clip['id']}: {key} is {row[key]!r}, the shard has {value!r}")
     if held != sound:
         return [f"{name}: has {held} rows, the shards hold {sound} sound clips"]
     return found

@@ -36,7 +36,7 @@ from emovid_dataset.builder.sheet import Label, Rejection, printable, read_sheet
 from emovid_dataset.builder.splits import DEFAULT_RATIOS
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.manifest import (
     DATA_FOLDER,
     MANIFEST_NAME,
@@ -79,7 +79,7 @@ def build(
     shard_size: int = 256_000_000,
     ratios: tuple[float, float, float] = DEFAULT_RATIOS,
     seed: int = 0,
-    frames: int = 16,
+    every: int = 20,
     overwrite: bool = False,
     notes: Sequence[str] = (),
     progress: bool = False,
@@ -98,7 +98,7 @@ def build(
         shard_size: bytes aimed at for a shard.
         ratios: shares of train, validation and test.
         seed: of splits and order.
-        frames: frames per clip that the attributes are computed on.
+        every: the attributes are computed on frames 0, `every`, 2 x `every` ... of a clip.
         overwrite: remove what an earlier build wrote there, and nothing else.
         notes: sentences about this corpus for the card.
         progress: show progress on stderr.
@@ -113,7 +113,7 @@ def build(
         OSError: `out` cannot be written, or is full.
     """
     started = time.monotonic()
-    _check_arguments(shard_size, frames)
+    _check_arguments(shard_size, every)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = _raw(raw), Store.at(out)
     with Plan() as plan:
@@ -121,9 +121,9 @@ def build(
             for row in read_sheet(labels, source):
                 plan.add(row)
         without_label = tuple(unlabelled(source, plan.knows))
-        plan_units(plan, source, frames)
+        plan_units(plan, source, every)
         settings = settings_of(
-            plan, shard_size=shard_size, ratios=ratios, seed=seed, frames=frames, notes=notes
+            plan, shard_size=shard_size, ratios=ratios, seed=seed, every=every, notes=notes
         )
         finished = claim(place, settings, _newest(source, plan), overwrite=overwrite)
         if finished is not None:
@@ -132,7 +132,7 @@ def build(
             return BuildReport(finished, refused, without_label, counts, True, time.monotonic() - started)
         with _held(place):
             place.put(SETTINGS_NAME, settings.encode())
-            preparing = PrepareStage(source, plan, frames)
+            preparing = PrepareStage(source, plan, every)
             run_stage(preparing, place, executor=runner, progress=progress, total=plan.count("labels"))
             with plan.writing():
                 for record in records(preparing, place):
@@ -150,7 +150,7 @@ def build(
             manifest = Manifest(
                 version=__version__,
                 seed=seed,
-                frames=frames,
+                every=every,
                 split_ratios=ratios,
                 shard_size=shard_size,
                 source_digest=_source_digest(plan),
@@ -163,7 +163,7 @@ def build(
             writing = WriteStage(source, plan)
             run_stage(writing, place, executor=runner, progress=progress, total=shards)
             place.clear(METADATA_FOLDER)
-            manifest = replace(manifest, shards=write_metadata(place, records(writing, place)))
+            manifest = manifest.with_shards(write_metadata(place, records(writing, place)))
             _remove_strays(place, manifest)
             write_card(place, manifest, notes)
             manifest = replace(manifest, complete=True)
@@ -179,11 +179,11 @@ def build(
         )
 
 
-def _check_arguments(shard_size: int, frames: int) -> None:
+def _check_arguments(shard_size: int, every: int) -> None:
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}; it must be at least 1 byte")
-    if not 1 <= frames <= 1024:
-        raise ValueError(f"frames is {frames}; it must be 1..1024")
+    if every < 1:
+        raise ValueError(f"every is {every}; it must be 1 or more")
 
 
 def _raw(raw: str | os.PathLike[str]) -> Store:
@@ -224,7 +224,7 @@ def _join(plan: Plan) -> None:
         prepared = Prepared(**record["clip"])
         clip = _clip(label, prepared)
         try:
-            Clip.from_mapping(asdict(clip))
+            Clip.from_mapping(clip.to_mapping())
         except ValueError as error:  # such as a frame rate beyond all sense
             twin = plan.row_of(clip)
             refuse(str(error) if twin is None else _same_content(twin))
@@ -244,14 +244,17 @@ def _clip(label: Label, prepared: Prepared) -> Clip:
     return Clip(
         id=prepared.id,
         content_type=label.content_type,
-        emotion=EMOTIONS[label.emotion],
-        valence=label.emotion // 4,
+        emotion=MIKELS.names[label.emotion],
+        valence=MIKELS.valences[label.emotion],
         emotion_source=label.emotion_source,
         emotion_scores=label.emotion_scores,
         caption=label.caption,
         brightness=prepared.brightness,
         colorfulness=prepared.colorfulness,
         hue=prepared.hue,
+        luma=prepared.luma,
+        colorfulness_m3=prepared.colorfulness_m3,
+        hue_chroma=prepared.hue_chroma,
         width=prepared.width,
         height=prepared.height,
         fps=prepared.fps,
@@ -265,6 +268,11 @@ def _clip(label: Label, prepared: Prepared) -> Clip:
         start=label.start,
         end=label.end,
         sha256=prepared.sha256,
+        raters=label.raters,
+        votes=label.votes,
+        agreement=label.agreement,
+        color=label.color,
+        extra=label.extra,
     )
 
 

@@ -32,7 +32,7 @@ def settings_of(
     shard_size: int,
     ratios: tuple[float, float, float],
     seed: int,
-    frames: int,
+    every: int,
     notes: Sequence[str],
 ) -> str:
     """What must be equal for an interrupted build to go on: the input and every setting, as JSON."""
@@ -49,7 +49,7 @@ def settings_of(
         "shard_size": shard_size,
         "split": ratios,
         "seed": seed,
-        "frames": frames,
+        "every": every,
         "notes": list(notes),
     }
     return json.dumps(settings, indent=1) + "\n"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.engine import Record
 from emovid_dataset.report.card import info_json, render_card
+from emovid_dataset.schema.features import FEATURES, FeatureType, metadata_schema
 from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, Manifest, ShardRecord, metadata_path
-from emovid_dataset.schema.metadata import metadata_schema
 from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
@@ -19,12 +19,15 @@ ROWS_PER_GROUP = 10_000
 """Rows of a row group; a reader with a filter skips groups."""
 
 
-def write_metadata(out: Store, records: Iterable[Record]) -> tuple[ShardRecord, ...]:
+def write_metadata(
+    out: Store, records: Iterable[Record], features: Mapping[str, FeatureType] = FEATURES
+) -> tuple[ShardRecord, ...]:
     """Write `metadata/{content_type}/{split}.parquet`: every clip field plus shard, offset and size.
 
     Args:
         out: the build.
         records: of `shards.write_shard`, shard after shard; those of a content type and split together.
+        features: of the build, its columns.
 
     Returns:
         The shards' records.
@@ -41,15 +44,14 @@ def write_metadata(out: Store, records: Iterable[Record]) -> tuple[ShardRecord, 
                 yield metadata_path(shard.content_type, shard.split), {**record["clip"], **place}
 
     for name, members in groupby(rows(), key=lambda row: row[0]):
-        _write_table(out, name, (row for _, row in members))
+        _write_table(out, name, (row for _, row in members), metadata_schema(features))
     return tuple(shards)
 
 
-def _write_table(out: Store, name: str, rows: Iterable[dict[str, Any]]) -> None:
+def _write_table(out: Store, name: str, rows: Iterable[dict[str, Any]], schema: pyarrow.Schema) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    schema: pyarrow.Schema = metadata_schema()
     with out.create(name) as file, parquet.ParquetWriter(file, schema) as writer:
         held: list[dict[str, Any]] = []
         for row in rows:

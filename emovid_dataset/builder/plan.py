@@ -363,5 +363,6 @@ def _stretch(path: str, start: float | None, end: float | None) -> tuple[str, fl
 
 def _label(text: str) -> Label:
     values = json.loads(text)
-    scores = values["emotion_scores"]
-    return Label(**{**values, "emotion_scores": None if scores is None else tuple(scores)})
+    for name in ("emotion_scores", "votes"):
+        values[name] = None if values[name] is None else tuple(values[name])
+    return Label(**values)

@@ -20,10 +20,9 @@ from typing import IO, Any
 
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
-from emovid_dataset.media import attributes
+from emovid_dataset.media.attributes import Attributes, measure
 from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
-from emovid_dataset.media.frames import sample_for_attributes
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.schema.clip import clip_id
 from emovid_dataset.store import Store
@@ -70,9 +69,9 @@ class Unit:
     version: str
     segments: tuple[Segment, ...]
 
-    def key(self, frames: int) -> str:
+    def key(self, every: int) -> str:
         """Names the work by the file and what is made of it, not by where it stands in the sheet."""
-        return hashlib.sha256(repr((self, frames)).encode()).hexdigest()[:32]
+        return hashlib.sha256(repr((self, every)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +79,28 @@ class PreparePart(Part):
     """Units that one worker prepares in one go."""
 
     units: tuple[Unit, ...] = ()
-    frames: int = 16
+    every: int = 20
 
     @classmethod
-    def of(cls, units: Iterable[Unit], frames: int) -> PreparePart:
+    def of(cls, units: Iterable[Unit], every: int) -> PreparePart:
         """The part with these units."""
         units = tuple(units)
-        digest = hashlib.sha256("".join(unit.key(frames) for unit in units).encode())
+        digest = hashlib.sha256("".join(unit.key(every) for unit in units).encode())
         rows = sum(len(unit.segments) for unit in units)
-        return cls(digest.hexdigest()[:32], rows, float(sum(unit.size for unit in units)), units, frames)
+        return cls(digest.hexdigest()[:32], rows, float(sum(unit.size for unit in units)), units, every)
 
     def halves(self) -> tuple[PreparePart, ...]:
         """Half of the units each, and of a single unit half of its segments."""
         if len(self.units) > 1:
             middle = len(self.units) // 2
-            return (self.of(self.units[:middle], self.frames), self.of(self.units[middle:], self.frames))
+            return (self.of(self.units[:middle], self.every), self.of(self.units[middle:], self.every))
         unit = self.units[0]
         middle = len(unit.segments) // 2
         if not middle:
             return ()
         pieces = (unit.segments[:middle], unit.segments[middle:])
         return tuple(
-            self.of([Unit(unit.path, unit.size, unit.version, piece)], self.frames) for piece in pieces
+            self.of([Unit(unit.path, unit.size, unit.version, piece)], self.every) for piece in pieces
         )
 
 
@@ -115,7 +114,7 @@ class Prepared:
         size: bytes of the MP4.
         sha256: of the MP4.
         width, height, fps, num_frames, duration, has_audio: as in `Clip`.
-        brightness, colorfulness, hue: as in `Clip`.
+        brightness, colorfulness, hue, luma, colorfulness_m3, hue_chroma: as in `Clip`.
     """
 
     id: str
@@ -131,6 +130,9 @@ class Prepared:
     brightness: float
     colorfulness: float
     hue: float | None
+    luma: float
+    colorfulness_m3: float
+    hue_chroma: float | None
 
     def staged_name(self) -> str:
         """Name in the build's store of a clip that is not verbatim."""
@@ -141,13 +143,13 @@ class _Refusal(Exception):
     """A segment cannot be made; the message says why."""
 
 
-def plan_units(plan: Plan, raw: Store, frames: int) -> None:
+def plan_units(plan: Plan, raw: Store, every: int) -> None:
     """Note in the plan what is to be made of every source file, long films in several units.
 
     Args:
         plan: holds the labels.
         raw: where the source files are.
-        frames: frames per clip for the attributes.
+        every: the attributes are computed on every such frame.
     """
     with plan.writing():
         for rows in plan.labels_by_path():
@@ -156,10 +158,10 @@ def plan_units(plan: Plan, raw: Store, frames: int) -> None:
             segments = [Segment(row.content_type, row.start, row.end) for row in rows]
             for first in range(0, len(segments), SEGMENTS_PER_UNIT):
                 unit = Unit(path, size, version, tuple(segments[first : first + SEGMENTS_PER_UNIT]))
-                plan.add_unit(unit.key(frames), path, size, asdict(unit))
+                plan.add_unit(unit.key(every), path, size, asdict(unit))
 
 
-def share_out(plan: Plan, frames: int) -> Iterator[PreparePart]:
+def share_out(plan: Plan, every: int) -> Iterator[PreparePart]:
     """Group the plan's units into parts.
 
     A unit's own content says which part it is in: a new or changed file leaves nearly all other parts as they
@@ -174,10 +176,10 @@ def share_out(plan: Plan, frames: int) -> Iterator[PreparePart]:
             unit = Unit(**values, segments=segments)
             full = len(held) == FILES_PER_PART or sum(u.size for u in held) + unit.size > BYTES_PER_PART
             if held and full:
-                yield PreparePart.of(held, frames)
+                yield PreparePart.of(held, every)
                 held = []
             held.append(unit)
-        yield PreparePart.of(held, frames)
+        yield PreparePart.of(held, every)
 
 
 class PrepareStage(Stage[PreparePart, None]):
@@ -186,25 +188,25 @@ class PrepareStage(Stage[PreparePart, None]):
     Args:
         raw: where the source files are.
         plan: holds the units; it stays in this process.
-        frames: frames per clip for the attributes.
+        every: the attributes are computed on every such frame.
     """
 
     name, unit, ledger = "prepare", "clips", f"{WORK_FOLDER}/prepared"
 
-    def __init__(self, raw: Store, plan: Plan, frames: int) -> None:
-        self.raw, self.plan, self.frames = raw, plan, frames
+    def __init__(self, raw: Store, plan: Plan, every: int) -> None:
+        self.raw, self.plan, self.every = raw, plan, every
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "plan": None}
 
     def parts(self, store: Store) -> Iterator[PreparePart]:
         """Units by their content."""
-        yield from share_out(self.plan, self.frames)
+        yield from share_out(self.plan, self.every)
 
     def run(self, state: None, part: PreparePart, store: Store) -> Iterator[Record]:
         """Prepare the part's units; a file that is broken is refused and stops nothing."""
         for unit in part.units:
-            yield from prepare(unit, self.raw, store, part.frames)
+            yield from prepare(unit, self.raw, store, part.every)
 
     def refuse(self, part: PreparePart, failure: Failure) -> list[Record]:
         """Refuse the one segment that cannot be prepared whatever the circumstances."""
@@ -226,14 +228,14 @@ class PrepareStage(Stage[PreparePart, None]):
         return True
 
 
-def prepare(unit: Unit, raw: Store, out: Store, frames: int) -> Iterator[Record]:
+def prepare(unit: Unit, raw: Store, out: Store, every: int) -> Iterator[Record]:
     """Do a unit's work.
 
     Args:
         unit: what to do.
         raw: where the source files are.
         out: the build; transcoded clips go into its staging folder.
-        frames: frames per clip for the attributes.
+        every: the attributes are computed on every such frame.
 
     Yields:
         For every segment its path, content type, start and end, and either the fields of `Prepared` as `clip`
@@ -254,7 +256,7 @@ def prepare(unit: Unit, raw: Store, out: Store, frames: int) -> Iterator[Record]
             return
         for segment in unit.segments:
             try:
-                clip = _prepare_segment(unit, segment, reader, digest, out, frames)
+                clip = _prepare_segment(unit, segment, reader, digest, out, every)
             except _Refusal as refusal:
                 yield _refused(unit, segment, str(refusal))
             else:
@@ -304,7 +306,7 @@ def _refusing(what: str, *, writing: bool = False) -> Iterator[None]:
 
 
 def _prepare_segment(
-    unit: Unit, segment: Segment, reader: Reader, digest: Any, out: Store, frames: int
+    unit: Unit, segment: Segment, reader: Reader, digest: Any, out: Store, every: int
 ) -> Prepared:
     identity = clip_id(segment.content_type, digest, segment.start, segment.end)
     whole = segment.start is None
@@ -316,9 +318,9 @@ def _prepare_segment(
                 end = f"{reader.info.duration:.3f} s"
                 raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {end}")
         if whole and nonconforming(reader) is None:
-            sample, rotation = sample_for_attributes(reader, frames)
+            visual, rotation = measure(reader, every)
             if not rotation:
-                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, sample)
+                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, visual)
     # PyAV cannot move the index to the front of an open file
     staged = out.create_local(f"{STAGING_FOLDER}/{identity}.mp4")
     with staged as path, _refusing("cannot be encoded", writing=True):
@@ -326,13 +328,14 @@ def _prepare_segment(
         with path.open("rb") as file:
             sha256 = _digest_of(file).hexdigest()
         with Reader(path) as made:
-            sample, _ = sample_for_attributes(made, frames)
-            return _prepared(identity, False, sha256, path.stat().st_size, made, sample)
+            visual, _ = measure(made, every)
+            return _prepared(identity, False, sha256, path.stat().st_size, made, visual)
 
 
-def _prepared(identity: str, verbatim: bool, sha256: str, size: int, reader: Reader, sample: Any) -> Prepared:
+def _prepared(
+    identity: str, verbatim: bool, sha256: str, size: int, reader: Reader, visual: Attributes
+) -> Prepared:
     info = reader.info
-    visual = attributes.attributes(sample)
     return Prepared(
         id=identity,
         verbatim=verbatim,
@@ -344,9 +347,7 @@ def _prepared(identity: str, verbatim: bool, sha256: str, size: int, reader: Rea
         num_frames=info.num_frames,
         duration=round(info.duration, 6),
         has_audio=info.has_audio,
-        brightness=visual.brightness,
-        colorfulness=visual.colorfulness,
-        hue=visual.hue,
+        **asdict(visual),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import IO, Any
@@ -22,6 +22,7 @@ from emovid_dataset.builder.plan import Laid, Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.engine import Part, Record, Stage
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.features import FEATURES, FeatureType
 from emovid_dataset.schema.manifest import ShardRecord
 from emovid_dataset.store import Store
 
@@ -44,7 +45,13 @@ class ShardSample:
 
 
 def write_shard(
-    out: Store, path: str, content_type: str, split: str, samples: Iterable[ShardSample]
+    out: Store,
+    path: str,
+    content_type: str,
+    split: str,
+    samples: Iterable[ShardSample],
+    *,
+    features: Mapping[str, FeatureType] = FEATURES,
 ) -> Iterator[Record]:
     """Write a shard, whole or not at all.
 
@@ -54,6 +61,7 @@ def write_shard(
         content_type: of all its clips.
         split: of all its clips.
         samples: in the order in which they are written.
+        features: of the build, the keys of the JSON members.
 
     Yields:
         When it is written: the fields of `ShardRecord` as `shard`; then for every clip its fields as `clip`,
@@ -70,9 +78,10 @@ def write_shard(
             offset = 0
             for sample in samples:
                 _add_video(tar, sample)
-                rows.append({"clip": asdict(sample.clip), "offset": offset + _BLOCK, "size": sample.size})
+                clip = sample.clip.to_mapping(features)
+                rows.append({"clip": clip, "offset": offset + _BLOCK, "size": sample.size})
                 offset += _padded(sample.size)
-                for name, data in _texts(sample.clip):
+                for name, data in _texts(sample.clip, features):
                     tar.addfile(_header(f"{sample.clip.id}.{name}", len(data)), io.BytesIO(data))
                     offset += _padded(len(data))
     record = ShardRecord(path, content_type, split, len(rows), sink.size, sink.digest.hexdigest())
@@ -153,9 +162,9 @@ class WriteStage(Stage[WritePart, None]):
         return store.exists(part.path) and store.size(part.path) == shard["size"]
 
 
-def _texts(clip: Clip) -> tuple[tuple[str, bytes], ...]:
+def _texts(clip: Clip, features: Mapping[str, FeatureType]) -> tuple[tuple[str, bytes], ...]:
     return (
-        ("json", clip.to_json().encode()),
+        ("json", clip.to_json(features).encode()),
         ("txt", clip.caption.encode()),
         ("cls", str(clip.label).encode()),
     )

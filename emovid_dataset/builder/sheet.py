@@ -10,12 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from emovid_dataset.builder.votes import read_votes
 from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.schema.clip import CONTENT_TYPES, EMOTION_SOURCES
-from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
+from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow
 
 COLUMNS = (
     "path",
@@ -29,8 +34,12 @@ COLUMNS = (
     "end",
     "emotion_source",
     "emotion_scores",
+    "raters",
+    "votes",
+    "agreement",
+    "color",
 )
-"""Columns that a label sheet may have; `path` and `emotion` it must have."""
+"""Columns of a label sheet that have a meaning; `path` and `emotion` it must have, others become `extra`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,8 @@ class Label:
     Attributes:
         row: number of the row, 1 for the first one after the header.
         path: of the file below the raw folder, with slashes.
-        emotion: index 0..7.
-        content_type: "cartoon", "movie" or "sticker".
+        emotion: index in the taxonomy.
+        content_type: such as "sticker".
         caption: may be empty.
         group: None when the sheet gives none.
         license: None when the sheet gives none.
@@ -49,7 +58,12 @@ class Label:
         start: seconds, None for a whole file.
         end: seconds, None for a whole file.
         emotion_source: "human" or "model".
-        emotion_scores: eight probabilities or None.
+        emotion_scores: a probability for each emotion, or None.
+        raters: people who labelled the clip, or None.
+        votes: how many of them chose each emotion, or None.
+        agreement: share of the raters that chose the clip's emotion, or None.
+        color: what was done to the colours, or None.
+        extra: the other columns as a JSON object, or None.
     """
 
     row: int
@@ -64,6 +78,11 @@ class Label:
     end: float | None
     emotion_source: str
     emotion_scores: tuple[float, ...] | None
+    raters: int | None = None
+    votes: tuple[int, ...] | None = None
+    agreement: float | None = None
+    color: str | None = None
+    extra: str | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,13 +100,16 @@ class Rejection:
     reason: str
 
 
-def read_sheet(sheet: str | os.PathLike[str], raw: Store) -> Iterator[Label | Rejection]:
+def read_sheet(
+    sheet: str | os.PathLike[str], raw: Store, *, taxonomy: Taxonomy = MIKELS
+) -> Iterator[Label | Rejection]:
     """Read a label sheet, row by row, and look every file up.
 
     Args:
         sheet: CSV, JSON Lines (.jsonl, .ndjson) or Parquet, by its suffix: a path or a URL. UTF-8, with or
             without a byte-order mark, any line ends.
         raw: where the source files are; the sheet's paths are relative to its root.
+        taxonomy: the emotions that the sheet may name.
 
     Yields:
         The accepted rows and the refused ones, in the sheet's order. Two rows may name the same stretch of
@@ -100,10 +122,14 @@ def read_sheet(sheet: str | os.PathLike[str], raw: Store) -> Iterator[Label | Re
     if raw.folder is not None and not raw.folder.is_dir():
         raise FileNotFoundError(f"raw folder {raw.folder} does not exist")
     root = None if raw.folder is None else raw.folder.resolve()
+
+    def find(name: str) -> str:
+        return _inside(root, name) if root else _below(raw, name)
+
     with _fetched(sheet) as path:
         for number, values in enumerate(_rows(path), start=1):
             try:
-                yield _parse(number, values, lambda name: _inside(root, name) if root else _below(raw, name))
+                yield _parse(number, values, find, taxonomy)
             except ValueError as error:
                 named = printable(str(values.get("path") or ""))
                 yield Rejection(number, named, printable(str(error)))
@@ -216,11 +242,19 @@ def _parquet_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
     with file:
         columns = file.schema_arrow.names
         _check_columns(sheet, columns)
-        for batch in file.iter_batches(batch_size=1024, columns=[c for c in columns if c in COLUMNS]):
+        # JSON, which keeps the columns that have no meaning here, knows no bytes
+        fields = [field.name for field in file.schema_arrow if not _is_binary(field.type)]
+        for batch in file.iter_batches(batch_size=1024, columns=fields):
             yield from batch.to_pylist()
 
 
-def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str]) -> Label:
+def _is_binary(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+
+
+def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str], taxonomy: Taxonomy) -> Label:
     if values.get("_extra"):
         raise ValueError(f"has more cells than the header: {values['_extra']}")
     path = _text(values, "path")
@@ -230,7 +264,7 @@ def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str]) -> L
     emotion = values.get("emotion")
     if emotion is None or (isinstance(emotion, str) and not emotion.strip()):
         raise ValueError("has no emotion")
-    label = parse_emotion(emotion)
+    label = taxonomy.parse(emotion)
     content_type = (_text(values, "content_type") or _top_folder(relative) or "").lower()
     if content_type not in CONTENT_TYPES:
         raise ValueError(
@@ -248,6 +282,7 @@ def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str]) -> L
     source = _text(values, "emotion_source") or "human"
     if source not in EMOTION_SOURCES:
         raise ValueError(f"emotion_source {source!r} is unknown; allowed: {', '.join(EMOTION_SOURCES)}")
+    raters, votes, agreement = read_votes(values, label, taxonomy)
     return Label(
         row=row,
         path=relative,
@@ -260,8 +295,40 @@ def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str]) -> L
         start=start,
         end=end,
         emotion_source=source,
-        emotion_scores=_scores(values.get("emotion_scores")),
+        emotion_scores=_scores(values.get("emotion_scores"), taxonomy),
+        raters=raters,
+        votes=votes,
+        agreement=agreement,
+        color=_text(values, "color"),
+        extra=extra_of(values),
     )
+
+
+def extra_of(values: Mapping[str, Any]) -> str | None:
+    """The row's columns that have no meaning here, as a JSON object; None where it has none.
+
+    Args:
+        values: of the row. Empty cells are left out; what JSON does not know, such as a date, becomes text.
+
+    Raises:
+        ValueError: a number is not finite, or a text is not valid Unicode.
+
+    >>> extra_of({"path": "a.mp4", "emotion": "awe", "film": "Sintel", "scene": 3, "note": ""})
+    '{"film": "Sintel", "scene": 3}'
+    """
+    others = {
+        name: value
+        for name, value in values.items()
+        if name not in COLUMNS and not (value is None or value == "" or value != value)
+    }
+    if not others:
+        return None
+    try:
+        text = json.dumps(others, ensure_ascii=False, default=str, allow_nan=False)
+        text.encode()
+    except ValueError as error:
+        raise ValueError(f"its further columns {others!r} cannot be kept as JSON: {error}") from error
+    return text
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:
@@ -338,7 +405,7 @@ def _seconds(values: Mapping[str, Any], name: str) -> float | None:
     return seconds
 
 
-def _scores(value: Any) -> tuple[float, ...] | None:
+def _scores(value: Any, taxonomy: Taxonomy) -> tuple[float, ...] | None:
     if value is None or value == "":
         return None
     if isinstance(value, str):
@@ -351,6 +418,6 @@ def _scores(value: Any) -> tuple[float, ...] | None:
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"emotion_scores {value!r} is not a list of numbers") from None
     inside = all(0 <= score <= 1 for score in scores)
-    if len(scores) != len(EMOTIONS) or not inside or abs(sum(scores) - 1) > 1e-3:
-        raise ValueError(f"emotion_scores {value!r} is not eight probabilities that sum to 1")
+    if len(scores) != len(taxonomy) or not inside or abs(sum(scores) - 1) > 1e-3:
+        raise ValueError(f"emotion_scores {value!r} is not {len(taxonomy)} probabilities that sum to 1")
     return scores

@@ -51,9 +51,10 @@ def build(
         str, typer.Option(help="Shares of train, validation and test.", callback=parsed_by(parse_ratios))
     ] = "80/10/10",
     seed: Annotated[int, typer.Option(help="Seed of splits and order.")] = 0,
-    frames: Annotated[
-        int, typer.Option(help="Frames per clip for the visual attributes.", callback=whole(1, 1024))
-    ] = 16,
+    every: Annotated[
+        int,
+        typer.Option(help="The visual attributes are computed on every such frame.", callback=whole(1)),
+    ] = 20,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Start anew, or go on where a run was interrupted.")
     ] = False,
@@ -76,7 +77,7 @@ def build(
         shard_size=parse_byte_size(shard_size),
         ratios=parse_ratios(split),
         seed=seed,
-        frames=frames,
+        every=every,
         overwrite=overwrite,
         notes=notes,
         progress=not as_json,
@@ -106,7 +107,7 @@ def build(
         }
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
-        print_counts(report.counts)
+        print_counts(report.counts, report.manifest)
         for rejection in report.rejections:
             typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
         if report.unlabelled:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.terminal import print_table
 
 
-def print_counts(counts: Counter[tuple[str, str, str]]) -> None:
-    held = [name for name in CONTENT_TYPES if any(key[0] == name for key in counts)]
+def print_counts(counts: Counter[tuple[str, str, str]], manifest: Manifest) -> None:
+    splits = manifest.split_names
+    held = [name for name in manifest.content_types if any(key[0] == name for key in counts)]
     rows: list[list[object]] = []
     for content_type in held:
-        for emotion in EMOTIONS:
-            cells = [counts[content_type, emotion, split] for split in SPLITS]
+        for emotion in manifest.taxonomy.names:
+            cells = [counts[content_type, emotion, split] for split in splits]
             if any(cells):
                 rows.append([content_type, emotion, *cells, sum(cells)])
-    sums = [sum(count for key, count in counts.items() if key[2] == split) for split in SPLITS]
+    sums = [sum(count for key, count in counts.items() if key[2] == split) for split in splits]
     rows.append(["all", "all", *sums, sum(sums)])
-    print_table("Clips", ["content type", "emotion", *SPLITS, "all"], rows)
+    print_table("Clips", ["content type", "emotion", *splits, "all"], rows)

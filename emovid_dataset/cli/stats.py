@@ -69,7 +69,7 @@ def stats(
         body = {"source": source, **statistics.to_json(), "html": page, "unshown": problems}
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
-        print_counts(statistics.counts)
+        print_counts(statistics.counts, statistics.manifest)
         columns = [
             "content type",
             "emotion",

@@ -1,31 +1,57 @@
-"""Visual attributes of a clip: brightness, colorfulness, hue.
+"""Visual attributes of a clip: those of the EmoVid paper, and three perceptual ones beside them.
 
-All three are read from frames sampled uniformly in time, as uint8 RGB.
+All are of every n-th frame of the clip as it is presented: 0, n, 2n ... The paper's are of all pixels of
+these frames, the others of a picture of at most 128 pixels a side.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from emovid_dataset.media.frames import sample_for_attributes
+from emovid_dataset.media.source import Reader
+
+EVERY = 20
+"""The paper's n: attributes are of every 20th frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The three visual attributes of one clip.
+    """The visual attributes of one clip.
 
     Attributes:
-        brightness: 0 (black) .. 1 (white).
-        colorfulness: 0 (grey) to about 1.5.
-        hue: degrees 0..360 (0 red, 120 green, 240 blue), None for a grey clip.
+        brightness: mean V of HSV, 0 (black) .. 1 (white).
+        colorfulness: mean S of HSV, 0 (grey) .. 1.
+        hue: degrees 0..360 (0 red, 120 green, 240 blue): the angle of the sum of unit vectors of all pixels'
+            hues. None counts more than another, and a grey pixel has hue 0: this pulls clips on white or grey
+            backgrounds towards 0. None where the sum is exactly 0.
+        luma: 0 (black) .. 1 (white).
+        colorfulness_m3: 0 (grey) to about 1.5.
+        hue_chroma: degrees 0..360, weighted by chroma; None for a grey clip.
     """
 
     brightness: float
     colorfulness: float
     hue: float | None
+    luma: float
+    colorfulness_m3: float
+    hue_chroma: float | None
 
 
-def brightness(frames: np.ndarray) -> float:
+def as_in_paper(value: Attributes) -> tuple[float, float, int | None]:
+    """Brightness, colorfulness and hue rounded as in the paper: one decimal, one decimal, a whole degree.
+
+    >>> as_in_paper(Attributes(0.449, 0.25001, 359.6, 0.5, 0.1, None))
+    (0.4, 0.3, 0)
+    """
+    hue = None if value.hue is None else round(value.hue) % 360
+    return round(value.brightness, 1), round(value.colorfulness, 1), hue
+
+
+def luma(frames: np.ndarray) -> float:
     """Mean Rec. 601 luma, 0.299 R + 0.587 G + 0.114 B.
 
     Args:
@@ -36,14 +62,14 @@ def brightness(frames: np.ndarray) -> float:
 
     Source: ITU-R BT.601-7, section 2.5.1.
 
-    >>> brightness(np.full((1, 2, 2, 3), 255, np.uint8))
+    >>> luma(np.full((1, 2, 2, 3), 255, np.uint8))
     1.0
     """
     red, green, blue = frames.reshape(-1, 3).mean(axis=0, dtype=np.float64)
     return float((299 * red + 587 * green + 114 * blue) / 255000)
 
 
-def colorfulness(frames: np.ndarray) -> float:
+def colorfulness_m3(frames: np.ndarray) -> float:
     """Hasler and Suesstrunk's M3 on a 0..1 RGB scale, averaged over the frames.
 
     With rg = R - G and yb = (R + G) / 2 - B, a frame has
@@ -58,7 +84,7 @@ def colorfulness(frames: np.ndarray) -> float:
     Source: D. Hasler, S. Suesstrunk, "Measuring colourfulness in natural images", SPIE 5007, 2003,
     equation for M^(3), here divided by 255.
 
-    >>> colorfulness(np.full((1, 4, 4, 3), 128, np.uint8))
+    >>> colorfulness_m3(np.full((1, 4, 4, 3), 128, np.uint8))
     0.0
     """
     rgb = frames.reshape(frames.shape[0], -1, 3).astype(np.int16)
@@ -78,7 +104,7 @@ def _mean_and_variance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.maximum(square - mean**2, 0)
 
 
-def hue(frames: np.ndarray) -> float | None:
+def hue_chroma(frames: np.ndarray) -> float | None:
     """Circular mean of the HSV hue, each pixel weighted by saturation x value.
 
     Saturation x value is max(R, G, B) - min(R, G, B), the chroma.
@@ -93,7 +119,7 @@ def hue(frames: np.ndarray) -> float | None:
     Source: A. R. Smith, "Color gamut transform pairs", SIGGRAPH 1978 (HSV); the mean direction of
     N. I. Fisher, "Statistical analysis of circular data", 1993, section 2.3.
 
-    >>> hue(np.array([[[0, 255, 0]]], np.uint8)), hue(np.full((1, 1, 3), 9, np.uint8))
+    >>> hue_chroma(np.array([[[0, 255, 0]]], np.uint8)), hue_chroma(np.full((1, 1, 3), 9, np.uint8))
     (120.0, None)
     """
     rgb = frames.reshape(-1, 3).astype(np.int16)
@@ -117,21 +143,80 @@ def hue(frames: np.ndarray) -> float | None:
     return round(float(np.degrees(np.arctan2(y, x))), 4) % 360.0
 
 
-def attributes(frames: np.ndarray) -> Attributes:
-    """All three attributes of a clip.
+class HsvSum:
+    """Sums of value, saturation and hue vectors over the pixels of frames."""
+
+    def __init__(self) -> None:
+        self._pixels = 0
+        self._value = self._saturation = self._x = self._y = 0.0
+
+    def add(self, rgb: np.ndarray) -> None:
+        """Add a frame.
+
+        Args:
+            rgb: uint8 [..., 3].
+        """
+        red, green, blue = (rgb.reshape(-1, 3)[:, channel].astype(np.float32) for channel in range(3))
+        high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+        chroma = high - low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sextant = np.where(
+                high == red,
+                (green - blue) / chroma,
+                np.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4),
+            )
+            saturation = np.where(high > 0, chroma / high, 0)
+        angle = np.where(chroma > 0, sextant, 0) * np.float32(np.pi / 3)
+        self._pixels += high.size
+        self._value += float(high.sum(dtype=np.float64)) / 255
+        self._saturation += float(saturation.sum(dtype=np.float64))
+        self._x += float(np.cos(angle).sum(dtype=np.float64))
+        self._y += float(np.sin(angle).sum(dtype=np.float64))
+
+    def result(self) -> tuple[float, float, float | None]:
+        """Brightness, colorfulness and hue of all pixels so far, of which there is at least one."""
+        hue = math.degrees(math.atan2(self._y, self._x)) % 360 if self._x or self._y else None
+        return self._value / self._pixels, self._saturation / self._pixels, hue
+
+
+def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, int]:
+    """The visual attributes of a video.
 
     Args:
-        frames: uint8 [T, H, W, 3] RGB, sampled uniformly in time.
+        reader: an open video.
+        every: frames 0, `every`, 2 x `every` ... are looked at.
 
     Returns:
-        `Attributes`, rounded to six digits (hue: four).
+        `Attributes`, and the rotation of the frames in degrees.
+
+    Raises:
+        VideoError: the video is damaged.
+    """
+    hsv, reduced = HsvSum(), []
+    rotation = 0
+    for picture, small, turned in sample_for_attributes(reader, every):
+        hsv.add(picture)
+        reduced.append(small)
+        rotation = rotation or turned
+    perceptual = perceptual_attributes(np.stack(reduced))
+    return Attributes(*hsv.result(), *perceptual), rotation
+
+
+def perceptual_attributes(frames: np.ndarray) -> tuple[float, float, float | None]:
+    """Luma, colorfulness (M3) and hue by chroma of frames.
+
+    Args:
+        frames: uint8 [T, H, W, 3] RGB.
+
+    Returns:
+        The three, rounded to six digits (hue: four).
 
     Raises:
         ValueError: the array has another shape or type.
 
-    >>> attributes(np.full((2, 4, 4, 3), 255, np.uint8))
-    Attributes(brightness=1.0, colorfulness=0.0, hue=None)
+    >>> perceptual_attributes(np.full((2, 4, 4, 3), 255, np.uint8))
+    (1.0, 0.0, None)
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(f"{frames.shape = } {frames.dtype = }: must be uint8 [T, H, W, 3]")
-    return Attributes(round(brightness(frames), 6), round(colorfulness(frames), 6), hue(frames))
+    return round(luma(frames), 6), round(colorfulness_m3(frames), 6), hue_chroma(frames)

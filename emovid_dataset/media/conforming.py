@@ -11,7 +11,7 @@ def nonconforming(reader: Reader) -> str | None:
     """Why the file cannot go into a shard as it is, or None when it can.
 
     Conforming is: MP4 with its index in front, one H.264 stream in yuv420p of even size with square pixels,
-    at most one AAC stream, nothing else. Rotation shows only on a decoded frame: see `sample_for_attributes`.
+    at most one AAC stream, nothing else. Rotation shows only on a decoded frame: see `attributes.measure`.
 
     Args:
         reader: an open video, not opened with `quick`.

@@ -132,8 +132,8 @@ def _as_array(
     return planes.transpose(0, 2, 3, 1)
 
 
-def sample_for_attributes(reader: Reader, count: int) -> tuple[np.ndarray, int]:
-    """Decode the frames that the visual attributes are computed on, reduced by the scaler.
+def sample_for_attributes(reader: Reader, every: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Decode the frames that the visual attributes are computed on, full size and reduced by the scaler.
 
     The scaler takes every n-th pixel (no averaging), so that the spread of the colours, which colorfulness
     measures, stays what it is at full size. It reduces in YUV; the small picture is then converted to RGB in
@@ -142,27 +142,23 @@ def sample_for_attributes(reader: Reader, count: int) -> tuple[np.ndarray, int]:
 
     Args:
         reader: an open video.
-        count: frames, chosen uniformly in time.
+        every: frames 0, `every`, 2 x `every` ... are decoded.
 
-    Returns:
-        uint8 [T, h, w, 3] with at most 128 pixels on the longer side, and the rotation in degrees.
+    Yields:
+        uint8 [H, W, 3] in the video's size, uint8 [h, w, 3] with at most 128 pixels on the longer side, and
+        the rotation in degrees.
 
     Raises:
         VideoError: the video is damaged.
     """
     info = reader.info
-    indices = _indices_in_time(reader, count)
     factor = max(1.0, max(info.width, info.height) / _REDUCED_SIDE)
     shape: tuple[int, int] | None = None
     if factor > 1:
         shape = (_even(info.height / factor), _even(info.width / factor))
-    rotation = 0
-    pictures: dict[int, np.ndarray] = {}
-    reduce, convert = VideoReformatter(), VideoReformatter()
-    chosen = reader.frames(indices)
+    reduce, convert, convert_whole = VideoReformatter(), VideoReformatter(), VideoReformatter()
     with refusing():
-        for index, frame in chosen:
-            rotation = rotation or int(frame.rotation)
+        for _, frame in reader.frames(range(0, info.num_frames, every)):
             small = frame
             if shape is None:
                 shape = frame.height, frame.width
@@ -170,8 +166,11 @@ def sample_for_attributes(reader: Reader, count: int) -> tuple[np.ndarray, int]:
                 small = reduce.reformat(
                     frame, width=shape[1], height=shape[0], interpolation=Interpolation.POINT, threads=1
                 )
-            pictures[index] = convert.reformat(_on_white(small), format="rgb24", threads=1).to_ndarray()
-        return np.stack([pictures[index] for index in indices]), rotation
+            yield (
+                convert_whole.reformat(_on_white(frame), format="rgb24", threads=1).to_ndarray(),
+                convert.reformat(_on_white(small), format="rgb24", threads=1).to_ndarray(),
+                int(frame.rotation),
+            )
 
 
 def _even(pixels: float) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
 from emovid_dataset.schema.manifest import Manifest, metadata_path
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
 
@@ -34,23 +34,25 @@ def check_split(split: str | None, manifest: Manifest, config: str) -> None:
             raise ValueError(f"split is {split!r}; {config} has: {', '.join(held)}")
 
 
-def labels_of(argument: str, emotions: str | int | Iterable[str | int]) -> set[int]:
-    """The labels of emotions by names or indices.
+def labels_of(argument: str, emotions: str | int | Iterable[str | int], taxonomy: Taxonomy) -> set[int]:
+    """The labels of a taxonomy's emotions by names or indices.
 
     Raises:
         ValueError: an unknown emotion, or none.
     """
     given = (emotions,) if isinstance(emotions, (str, int)) else emotions
-    labels = {parse_emotion(emotion) for emotion in given}
+    labels = {taxonomy.parse(emotion) for emotion in given}
     if not labels:
-        raise ValueError(f"{argument} is empty; name at least one of: {', '.join(EMOTIONS)}")
+        raise ValueError(f"{argument} is empty; name at least one of: {', '.join(taxonomy.names)}")
     return labels
 
 
-def metadata_files(manifest: Manifest, content_types: Iterable[str], splits: Iterable[str]) -> Iterator[str]:
-    """Names of the metadata tables of some content types and splits."""
+def metadata_files(
+    manifest: Manifest, content_types: Iterable[str] | None, splits: Iterable[str]
+) -> Iterator[str]:
+    """Names of the metadata tables of some content types (None for all of them) and splits."""
     splits = tuple(splits)
-    for content_type in content_types:
+    for content_type in manifest.content_types if content_types is None else content_types:
         for split in manifest.splits(content_type):
             if split in splits:
                 yield metadata_path(content_type, split)

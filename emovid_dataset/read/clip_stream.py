@@ -25,12 +25,22 @@ from webdataset.utils import pytorch_worker_info
 
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.source import VideoError
-from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import ShardRecord
+from emovid_dataset.schema.clip import KEYS, Clip
+from emovid_dataset.schema.manifest import Manifest, ShardRecord
 from emovid_dataset.store import Store
 
-_UNKNOWN_SCORES = (math.nan,) * len(EMOTIONS)
+_NUMBERS = (
+    "brightness",
+    "colorfulness",
+    "hue",
+    "luma",
+    "colorfulness_m3",
+    "hue_chroma",
+    "start",
+    "end",
+    "agreement",
+)
+_TEXTS = ("license", "color", "extra")
 
 
 class ClipStream(IterableDataset):
@@ -39,13 +49,14 @@ class ClipStream(IterableDataset):
     Each item is a dict that torch's default collation can batch:
 
     - ``video``: uint8 tensor [T, C, H, W], RGB, 0..255, contiguous
-    - ``label``: int, index of the emotion; ``valence``: int
+    - ``label``: int, index of the emotion in the build's taxonomy; ``valence``: int
     - ``id``, ``caption``, ``content_type``, ``emotion``, ``emotion_source``, ``source``, ``group``,
-      ``license`` ("" when unknown), ``sha256``: str
-    - ``brightness``, ``colorfulness``, ``hue``, ``fps``, ``duration``, ``start``, ``end``: float, nan where
-      the clip has None
-    - ``width``, ``height``, ``num_frames``: int; ``has_audio``: bool
-    - ``emotion_scores``: float32 tensor [8], nan when unknown
+      ``sha256``: str; ``license``, ``color``, ``extra``: str, "" when unknown
+    - ``brightness``, ``colorfulness``, ``hue``, ``luma``, ``colorfulness_m3``, ``hue_chroma``, ``fps``,
+      ``duration``, ``start``, ``end``, ``agreement``: float, nan where the clip has None
+    - ``width``, ``height``, ``num_frames``: int; ``raters``: int, 0 when unknown; ``has_audio``: bool
+    - ``emotion_scores``: float32 tensor, one for each emotion, nan when unknown; ``votes``: int64 tensor
+      likewise, -1 when unknown
 
     `state_dict` and `load_state_dict` count the clips that this process, or this DataLoader worker, has
     yielded; torchdata's StatefulDataLoader calls them in every worker. The same seed, epoch, filters and
@@ -53,7 +64,8 @@ class ClipStream(IterableDataset):
 
     Args:
         store: where the build lies.
-        shards: those to read.
+        manifest: of the build.
+        shards: those of it to read.
         frames: T.
         size: a side for a square, or (height, width).
         labels: only clips with these labels; None takes all.
@@ -71,6 +83,7 @@ class ClipStream(IterableDataset):
     def __init__(
         self,
         store: Store,
+        manifest: Manifest,
         shards: Sequence[ShardRecord],
         *,
         frames: int,
@@ -95,7 +108,7 @@ class ClipStream(IterableDataset):
             raise ValueError(f"rank is {rank} but world_size is {world_size}: both or neither")
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}; it must be 0..{world_size - 1}")
-        self.store, self.shards = store, tuple(shards)
+        self.store, self.manifest, self.shards = store, manifest, tuple(shards)
         self.frames, self.size = frames, (sides[0], sides[1])
         self.labels, self.where = labels, where
         self.shuffle, self.seed = shuffle, seed
@@ -163,7 +176,7 @@ class ClipStream(IterableDataset):
 
     def _chosen(self, samples: Iterator[dict[str, Any]]) -> Iterator[tuple[Clip, bytes]]:
         for sample in samples:
-            clip = Clip.from_mapping(json.loads(sample["json"]))
+            clip = self.manifest.clip(json.loads(sample["json"]))
             if self.labels is not None and clip.label not in self.labels:
                 continue
             if self.where is None or self.where(clip):
@@ -174,13 +187,15 @@ class ClipStream(IterableDataset):
             pixels = decode(video, frames=self.frames, size=self.size)
         except VideoError as error:
             raise VideoError(f"{clip.id}: {error}") from error
-        fields = {name: getattr(clip, name) for name in Clip.__dataclass_fields__}
-        for name in ("hue", "start", "end"):
-            fields[name] = math.nan if fields[name] is None else fields[name]
+        fields = {name: getattr(clip, name) for name in KEYS}
+        # torch's default collation batches no None
+        for names, unknown in ((_NUMBERS, math.nan), (_TEXTS, ""), (("raters",), 0)):
+            fields |= {name: unknown for name in names if fields[name] is None}
+        emotions = len(clip.taxonomy)
         return {
             "video": torch.from_numpy(pixels).permute(0, 3, 1, 2),
             "label": clip.label,
             **fields,
-            "license": clip.license or "",
-            "emotion_scores": torch.tensor(clip.emotion_scores or _UNKNOWN_SCORES),
+            "emotion_scores": torch.tensor(clip.emotion_scores or (math.nan,) * emotions),
+            "votes": torch.tensor(clip.votes or (-1,) * emotions),
         }

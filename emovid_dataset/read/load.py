@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from emovid_dataset.read.arguments import check_config, check_split, metadata_files
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.schema.clip import CONTENT_TYPES
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.schema.features import FORMAT_1_NAMES
+from emovid_dataset.schema.manifest import ALL, Manifest
 from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ def load(
     """Load clips, or only their metadata, with flat and typed columns.
 
     The same on every version of `datasets`, also on those that run no loading scripts. The columns are
-    `emovid_dataset.schema.clip.flat_features`; the video is ``{"path", "bytes"}`` and needs no decoder.
+    `emovid_dataset.schema.features.flat_features`, under their names of format 2 also where the build is of
+    format 1; the video is ``{"path", "bytes"}`` and needs no decoder.
 
     Args:
         source: a build: its folder, a Hub repo (``owner/name``), or an http(s) address.
-        config: "all", "cartoon", "movie" or "sticker"; or "metadata" for every field but the video, plus
-            the shard, and the offset and size of the MP4 in it.
-        split: "train", "validation", "test", a slice such as "train[:10%]", or None for all of them.
+        config: one of the build's, such as "all" or "sticker"; or "metadata" for every field but the video,
+            plus the shard, and the offset and size of the MP4 in it.
+        split: one of the build's, such as "train", a slice such as "train[:10%]", or None for all of them.
         streaming: read while iterating, without a cache on disk.
         revision: branch, tag or commit of a Hub repo.
         token: for a private Hub repo.
@@ -57,7 +58,7 @@ def load(
     store = Store.find(source, revision=revision, token=token)
     manifest = read_manifest(store)
     check_config(config, manifest, store, also=(METADATA,))
-    check_split(split, manifest, "all" if config == METADATA else config)
+    check_split(split, manifest, ALL if config == METADATA else config)
     cache = None if cache_dir is None else os.fspath(cache_dir)
     if config == METADATA:
         return _load_metadata(store, manifest, split, streaming, cache, num_proc)
@@ -97,10 +98,10 @@ def _load_metadata(
     from datasets import load_dataset
 
     files = {
-        name: [store.url(path) for path in metadata_files(manifest, CONTENT_TYPES, (name,))]
+        name: [store.url(path) for path in metadata_files(manifest, None, (name,))]
         for name in manifest.splits()
     }
-    return load_dataset(
+    rows = load_dataset(
         "parquet",
         data_files=files,
         split=split,
@@ -109,3 +110,4 @@ def _load_metadata(
         cache_dir=cache_dir,
         num_proc=None if streaming else num_proc,
     )
+    return rows.rename_columns(FORMAT_1_NAMES) if manifest.format == 1 else rows

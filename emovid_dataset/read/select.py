@@ -14,7 +14,8 @@ from typing import overload
 
 from emovid_dataset.read.arguments import labels_of, metadata_files
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
+from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.features import FORMAT_1_NAMES
 from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 
@@ -27,7 +28,7 @@ class SelectedClip:
 
     Attributes:
         clip: its fields.
-        split: "train", "validation" or "test".
+        split: such as "train".
         video: the bytes of its MP4, checked against `Clip.sha256`.
     """
 
@@ -110,6 +111,9 @@ def select(
     brightness: tuple[float, float] | None = None,
     colorfulness: tuple[float, float] | None = None,
     hue: tuple[float, float] | None = None,
+    luma: tuple[float, float] | None = None,
+    colorfulness_m3: tuple[float, float] | None = None,
+    hue_chroma: tuple[float, float] | None = None,
     duration: tuple[float, float] | None = None,
     where: Callable[[Clip], bool] | None = None,
     limit: int | None = None,
@@ -122,13 +126,17 @@ def select(
     Args:
         source: a build: its folder, a Hub repo (``owner/name``), or an http(s) address whose server takes
             range requests.
-        emotion: one emotion or several, names or indices.
-        content_type: one of "cartoon", "movie", "sticker", or several.
-        split: one of "train", "validation", "test", or several.
-        brightness: least and greatest, both inclusive, 0..1.
-        colorfulness: least and greatest, both inclusive, 0 to about 1.5.
-        hue: from and to in degrees, both inclusive; (340, 20) runs through 0. Grey clips have no hue and
-            are left out.
+        emotion: one emotion of the build's taxonomy or several, names or indices.
+        content_type: one of the build's content types, such as "sticker", or several.
+        split: one of the build's splits, such as "train", or several.
+        brightness: mean V of HSV, least and greatest, both inclusive, 0..1.
+        colorfulness: mean S of HSV, least and greatest, both inclusive, 0..1.
+        hue: unweighted mean hue, from and to in degrees, both inclusive; (340, 20) runs through 0. Grey
+            pixels count as 0 degrees.
+        luma: mean Rec. 601 luma, least and greatest, both inclusive, 0..1.
+        colorfulness_m3: of Hasler & Suesstrunk, least and greatest, both inclusive, 0 to about 1.5.
+        hue_chroma: mean hue weighted by chroma, from and to as for `hue`. Grey clips have none and are left
+            out.
         duration: least and greatest, both inclusive, seconds.
         where: any other condition on the clip.
         limit: at most this many clips.
@@ -140,36 +148,46 @@ def select(
         A sequence of `SelectedClip`. Each video is read when its clip is asked for.
 
     Raises:
-        ValueError: an unknown emotion, content type or split, or a range that is none.
+        ValueError: an unknown emotion, content type or split, a range that is none, or a build of format 1
+            lacks the attribute.
         FileNotFoundError: the source is not a build.
         OSError: a clip cannot be read or differs from its sha256.
     """
-    labels = None if emotion is None else labels_of("emotion", emotion)
-    content_types = _names("content_type", content_type, CONTENT_TYPES)
-    splits = _names("split", split, SPLITS)
     ranges = {
         name: _range(name, bounds)
         for name, bounds in (
             ("brightness", brightness),
             ("colorfulness", colorfulness),
+            ("luma", luma),
+            ("colorfulness_m3", colorfulness_m3),
             ("duration", duration),
         )
         if bounds is not None
     }
-    arc = None if hue is None else _arc(hue)
+    arcs = {
+        name: _arc(name, bounds)
+        for name, bounds in (("hue", hue), ("hue_chroma", hue_chroma))
+        if bounds is not None
+    }
     if limit is not None and limit < 0:
         raise ValueError(f"limit is {limit}; it must be 0 or more, or None")
+
+    store = Store.find(source, revision=revision, token=token)
+    manifest = read_manifest(store)
+    if manifest.format == 1:
+        _refuse_new_names((*ranges, *arcs), store.name)
+    labels = None if emotion is None else labels_of("emotion", emotion, manifest.taxonomy)
+    content_types = _names("content_type", content_type, manifest.content_types)
+    splits = _names("split", split, manifest.split_names)
 
     def chosen(clip: Clip) -> bool:
         return (
             (labels is None or clip.label in labels)
             and all(low <= getattr(clip, name) <= high for name, (low, high) in ranges.items())
-            and (arc is None or (clip.hue is not None and _on_arc(clip.hue, *arc)))
+            and all(_is_on_arc(getattr(clip, name), *arc) for name, arc in arcs.items())
             and (where is None or where(clip))
         )
 
-    store = Store.find(source, revision=revision, token=token)
-    manifest = read_manifest(store)
     found = (member for member in _members(store, manifest, content_types, splits) if chosen(member.clip))
     if seed is None:
         members = list(islice(found, limit))
@@ -190,7 +208,17 @@ def _members(
         for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches():
             for row in batch.to_pylist():
                 place = {name: row.pop(name) for name in ("shard", "offset", "size")}
-                yield _Member(Clip.from_mapping(row), split, **place)
+                yield _Member(manifest.clip(row), split, **place)
+
+
+def _refuse_new_names(names: Iterable[str], build: str) -> None:
+    """Refuse attributes that a build of format 1 lacks, whose names it gives to others."""
+    for name in names:
+        if name in FORMAT_1_NAMES:
+            raise ValueError(
+                f"{build} is a build of format 1, which has no {name} in today's sense; what it calls {name} "
+                f"is {FORMAT_1_NAMES[name]}: select by {FORMAT_1_NAMES[name]}=..., or build it again"
+            )
 
 
 def _names(argument: str, given: str | Iterable[str] | None, allowed: Sequence[str]) -> tuple[str, ...]:
@@ -213,20 +241,24 @@ def _range(argument: str, bounds: tuple[float, float]) -> tuple[float, float]:
     return low, high
 
 
-def _arc(bounds: tuple[float, float]) -> tuple[float, float]:
+def _arc(argument: str, bounds: tuple[float, float]) -> tuple[float, float]:
     try:
         start, end = (float(bound) for bound in bounds)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"hue is {bounds!r}; it must be two angles in degrees, from and to") from error
+        raise ValueError(
+            f"{argument} is {bounds!r}; it must be two angles in degrees, from and to"
+        ) from error
     if not (0 <= start <= 360 and 0 <= end <= 360):
-        raise ValueError(f"hue is {bounds!r}; both angles must be 0..360")
+        raise ValueError(f"{argument} is {bounds!r}; both angles must be 0..360")
     return start, end
 
 
-def _on_arc(hue: float, start: float, end: float) -> bool:
+def _is_on_arc(hue: float | None, start: float, end: float) -> bool:
     """Whether an angle lies on the arc from `start` up to `end`, through 0 when `start` is greater.
 
-    >>> _on_arc(350, 340, 20), _on_arc(10, 340, 20), _on_arc(180, 340, 20), _on_arc(180, 90, 180)
+    >>> _is_on_arc(350, 340, 20), _is_on_arc(10, 340, 20), _is_on_arc(180, 340, 20), _is_on_arc(180, 90, 180)
     (True, True, False, True)
     """
+    if hue is None:
+        return False
     return start <= hue <= end if start <= end else hue >= start or hue <= end

@@ -38,8 +38,8 @@ def stream(
 
     Args:
         source: a build: its folder, a Hub repo (``owner/name``), or an http(s) address.
-        config: "all", "cartoon", "movie" or "sticker".
-        split: "train", "validation" or "test".
+        config: one of the build's, such as "all" or "sticker".
+        split: one of the build's, such as "train".
         frames: T, chosen uniformly in time.
         size: a side for a square, or (height, width); the picture is squeezed to it.
         emotions: only clips of these emotions (names or indices).
@@ -75,10 +75,11 @@ def stream(
         raise ValueError(f"split is {split!r}; {config} has: {', '.join(manifest.splits(config))}")
     return ClipStream(
         store,
+        manifest,
         manifest.select(config, split),
         frames=frames,
         size=size,
-        labels=None if emotions is None else frozenset(labels_of("emotions", emotions)),
+        labels=None if emotions is None else frozenset(labels_of("emotions", emotions, manifest.taxonomy)),
         where=where,
         shuffle=shuffle,
         seed=seed,

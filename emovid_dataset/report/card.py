@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, json_features
-from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import DATA_FOLDER, Manifest, ShardRecord, metadata_path
+from emovid_dataset.schema.emotions import VALENCES
+from emovid_dataset.schema.features import json_features
+from emovid_dataset.schema.manifest import ALL, DATA_FOLDER, Manifest, ShardRecord, metadata_path
 from emovid_dataset.store import Store
 
 REPO = "emovid/EmoVid"
@@ -53,15 +53,18 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 _MEANINGS = {
     "id": "content type and the hash of the source, the sample's key",
-    "content_type": "cartoon, movie or sticker",
+    "content_type": "kind of video",
     "emotion": "name of the emotion",
     "valence": "0 positive, 1 negative",
     "emotion_source": "who gave the label: human or model",
-    "emotion_scores": "eight probabilities in the order of the emotions",
+    "emotion_scores": "a probability for each emotion, in the order of the emotions",
     "caption": "what is shown",
-    "brightness": "0 to 1, see below",
-    "colorfulness": "0 to about 1.5, see below",
-    "hue": "degrees, see below",
+    "brightness": "mean V of HSV, 0 to 1, see below",
+    "colorfulness": "mean S of HSV, 0 to 1, see below",
+    "hue": "mean hue in degrees, unweighted, see below",
+    "luma": "mean luma, 0 to 1, see below",
+    "colorfulness_m3": "0 to about 1.5, see below",
+    "hue_chroma": "mean hue in degrees, weighted by chroma, see below",
     "width": "pixels",
     "height": "pixels",
     "fps": "mean frames per second",
@@ -74,6 +77,17 @@ _MEANINGS = {
     "start": "first second in the source film, null for a whole file",
     "end": "last second in the source film, null for a whole file",
     "sha256": "of the MP4's bytes",
+    "raters": "people who labelled the clip",
+    "votes": "how many of them chose each emotion, in the order of the emotions; the rest saw none of them",
+    "agreement": "share of the raters that chose the clip's emotion, 0 to 1",
+    "color": "what was done to the colours",
+    "extra": "other columns of the label sheet, a JSON object",
+}
+
+_FORMAT_1_MEANINGS = {
+    "brightness": "0 to 1, see below",
+    "colorfulness": "0 to about 1.5, see below",
+    "hue": "degrees, see below",
 }
 
 
@@ -119,10 +133,11 @@ def render_card(
         size=_size(sum(shard.size for shard in manifest.shards)),
         shards=len(manifest.shards),
         audible=f"{tally.audible:,}",
-        emotions=EMOTIONS,
-        counts=_counts(tally.cells),
+        emotions=manifest.taxonomy.names,
+        valences=[manifest.taxonomy.of_valence(index) for index in range(len(VALENCES))],
+        counts=_counts(tally.cells, manifest),
         ratios=" / ".join(f"{ratio:.0%}" for ratio in manifest.split_ratios),
-        fields=[(f"`{name}`", _type_name(kind), _MEANINGS[name]) for name, kind in json_features().items()],
+        fields=list(_fields(manifest)),
         label_source=_label_source(tally.people, tally.clips - tally.people),
         label_counts=(
             f"By the label file {tally.people:,} are from people "
@@ -154,21 +169,18 @@ def front_matter(manifest: Manifest) -> str:
     infos: list[dict[str, Any]] = []
     for name in manifest.configs():
         splits = manifest.splits(name)
-        pattern = "*" if name == "all" else name
         configs.append(
             {
                 "config_name": name,
-                **({"default": True} if name == "all" else {}),
-                "data_files": [
-                    {"split": split, "path": f"{DATA_FOLDER}/{pattern}/{split}-*.tar"} for split in splits
-                ],
+                **({"default": True} if name == ALL else {}),
+                "data_files": [{"split": split, "path": _files(manifest, name, split)} for split in splits],
             }
         )
         total = sum(split["bytes"] for split in splits.values())
         infos.append(
             {
                 "config_name": name,
-                "features": _features(),
+                "features": _features(manifest),
                 "splits": [
                     {"name": split, "num_bytes": count["bytes"], "num_examples": count["samples"]}
                     for split, count in splits.items()
@@ -210,7 +222,7 @@ def info_json(manifest: Manifest) -> str:
     splits = {}
     for config in manifest.configs():
         for split in manifest.splits(config):
-            name = split if config == "all" else f"{config}-{split}"
+            name = split if config == ALL else f"{config}-{split}"
             splits[name] = _timm_split(name, manifest.select(config, split))
     return json.dumps({"splits": splits}, indent=1) + "\n"
 
@@ -225,9 +237,25 @@ def _timm_split(name: str, shards: Iterable[ShardRecord]) -> dict[str, Any]:
     }
 
 
-def _features() -> list[dict[str, Any]]:
-    names = {str(index): name for index, name in enumerate(EMOTIONS)}
-    fields = [{"name": key, **_yaml_type(kind)} for key, kind in json_features().items()]
+def _files(manifest: Manifest, config: str, split: str) -> str | list[str]:
+    """The shards of a config and split as a card names them: one pattern, or one for each content type."""
+    if config == ALL:
+        return f"{DATA_FOLDER}/*/{split}-*.tar"
+    held = dict.fromkeys(shard.content_type for shard in manifest.select(config, split))
+    patterns = [f"{DATA_FOLDER}/{content_type}/{split}-*.tar" for content_type in held]
+    return patterns[0] if len(patterns) == 1 else patterns
+
+
+def _fields(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
+    """Of every field its key, its type, and what it means in builds of this format."""
+    meanings = _MEANINGS | _FORMAT_1_MEANINGS if manifest.format == 1 else _MEANINGS
+    for name, kind in json_features(manifest.features).items():
+        yield f"`{name}`", _type_name(kind), meanings.get(name, "")
+
+
+def _features(manifest: Manifest) -> list[dict[str, Any]]:
+    names = {str(index): name for index, name in enumerate(manifest.taxonomy.names)}
+    fields = [{"name": key, **_yaml_type(kind)} for key, kind in json_features(manifest.features).items()]
     return [
         {"name": "mp4", "dtype": "video"},
         {"name": "json", "struct": fields},
@@ -277,7 +305,7 @@ class _Tally:
 
         columns = ["emotion", "emotion_source", "duration", "has_audio", "license"]
         tally = cls()
-        for content_type in CONTENT_TYPES:
+        for content_type in manifest.content_types:
             for split in manifest.splits(content_type):
                 with build.local(metadata_path(content_type, split)) as path:
                     for batch in pyarrow.parquet.ParquetFile(path).iter_batches(10_000, columns=columns):
@@ -301,15 +329,16 @@ class _Tally:
         return counts
 
 
-def _counts(cells: Counter[tuple[str, str, str]]) -> list[tuple[str, ...]]:
+def _counts(cells: Counter[tuple[str, str, str]], manifest: Manifest) -> list[tuple[str, ...]]:
+    emotions = manifest.taxonomy.names
     held = {(content_type, split) for content_type, split, _ in cells}
     table = []
-    for content_type in CONTENT_TYPES:
-        for split in SPLITS:
+    for content_type in manifest.content_types:
+        for split in manifest.split_names:
             if (content_type, split) in held:
-                numbers = [cells[content_type, split, emotion] for emotion in EMOTIONS]
+                numbers = [cells[content_type, split, emotion] for emotion in emotions]
                 table.append((content_type, split, *(f"{number:,}" for number in (*numbers, sum(numbers)))))
-    numbers = [sum(count for cell, count in cells.items() if cell[2] == emotion) for emotion in EMOTIONS]
+    numbers = [sum(count for cell, count in cells.items() if cell[2] == emotion) for emotion in emotions]
     return [*table, ("all", "", *(f"{number:,}" for number in (*numbers, cells.total())))]
 
 

@@ -23,8 +23,7 @@ from emovid_dataset.report.figures import ridge, rose, ticks
 from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution, axis
 from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
-from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
+from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.store import Store
 
 PALETTE: dict[str, tuple[str, str]] = {
@@ -42,6 +41,7 @@ PALETTE: dict[str, tuple[str, str]] = {
 Chosen so that any two of them differ also to colour-blind eyes, and each stands out from the page.
 """
 
+_OTHER_COLOURS = tuple(PALETTE.values())
 _MOST_SIZES = 6
 _MOST_REFUSED = 300
 
@@ -147,7 +147,8 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
     environment.filters.update(
         number=_number, quantity=_quantity, length=_length, size=_size, percent=_percent, printable=_printable
     )
-    held = statistics.content_types
+    manifest = statistics.manifest
+    emotions, held = manifest.taxonomy.names, statistics.content_types
     scopes = (ALL, *held) if len(held) > 1 else held
     profiles = statistics.profiles
 
@@ -159,7 +160,7 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
         """Rows of a ridge plot: an emotion, its distribution, its colour."""
         return [
             (emotion, getattr(profiles.get((content_type, emotion)), name, None), emotion)
-            for emotion in EMOTIONS
+            for emotion in emotions
         ]
 
     def type_spreads(name: str) -> list[tuple[str, Distribution | None, str]]:
@@ -169,18 +170,18 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
 
     return environment.get_template("report.html.j2").render(
         ALL=ALL,
-        EMOTIONS=EMOTIONS,
-        SPLITS=SPLITS,
-        VALENCES=VALENCES,
-        palette=PALETTE,
+        EMOTIONS=emotions,
+        SPLITS=manifest.split_names,
+        VALENCES=[(name, manifest.taxonomy.of_valence(index)) for index, name in enumerate(VALENCES)],
+        palette=palette(emotions),
         statistics=statistics,
-        manifest=statistics.manifest,
+        manifest=manifest,
         profiles=profiles,
         total=statistics.total,
         scopes=scopes,
-        missing=[name for name in CONTENT_TYPES if name not in held],
+        missing=[name for name in manifest.content_types if name not in held],
         tables=[(scope, _count_rows(statistics, scope)) for scope in scopes],
-        most_common=max(clips_of(emotion) for emotion in EMOTIONS),
+        most_common=max(clips_of(emotion) for emotion in emotions),
         mixtures=list(_mixtures(statistics)),
         frame_sizes=_frame_sizes(statistics.frame_sizes),
         licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
@@ -198,6 +199,13 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
     )
 
 
+def palette(emotions: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """A colour for each emotion of a taxonomy, on a light and on a dark page; its own where it has one."""
+    free = [pair for name, pair in PALETTE.items() if name not in emotions] or list(_OTHER_COLOURS)
+    others = (free[index % len(free)] for index in range(len(emotions)))
+    return {name: PALETTE.get(name) or next(others) for name in emotions}
+
+
 def _count_rows(statistics: Statistics, content_type: str) -> list[tuple[str, tuple[int, ...]]]:
     def cell(emotion: str, split: str) -> int:
         return sum(
@@ -206,15 +214,17 @@ def _count_rows(statistics: Statistics, content_type: str) -> list[tuple[str, tu
             if content_type in (ALL, its_type) and emotion in (ALL, its_emotion) and split == its_split
         )
 
-    rows = [(emotion, tuple(cell(emotion, split) for split in SPLITS)) for emotion in (*EMOTIONS, ALL)]
+    splits, emotions = statistics.manifest.split_names, statistics.manifest.taxonomy.names
+    rows = [(emotion, tuple(cell(emotion, split) for split in splits)) for emotion in (*emotions, ALL)]
     return [(emotion, (*cells, sum(cells))) for emotion, cells in rows]
 
 
 def _mixtures(statistics: Statistics) -> Iterator[tuple[str, str, int, list[tuple[str, int]]]]:
     """Of every content type and split that has clips: their number, and the number of each emotion."""
     for content_type in statistics.content_types:
-        for split in SPLITS:
-            parts = [(emotion, statistics.counts[content_type, emotion, split]) for emotion in EMOTIONS]
+        for split in statistics.manifest.split_names:
+            emotions = statistics.manifest.taxonomy.names
+            parts = [(emotion, statistics.counts[content_type, emotion, split]) for emotion in emotions]
             clips = sum(count for _, count in parts)
             if clips:
                 yield content_type, split, clips, [part for part in parts if part[1]]

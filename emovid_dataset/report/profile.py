@@ -130,9 +130,12 @@ class Profile:
         seconds: their length together.
         bytes: their MP4s together.
         audible: clips with sound.
-        brightness: 0..1.
-        colorfulness: 0 to about 1.5.
-        hue: see `Hues`.
+        brightness: 0..1; None in a build of format 1.
+        colorfulness: 0..1; None in a build of format 1.
+        hue: see `Hues`; None in a build of format 1.
+        luma: 0..1.
+        colorfulness_m3: 0 to about 1.5.
+        hue_chroma: see `Hues`.
         duration: seconds a clip.
         size: bytes a clip.
         fps: frames per second.
@@ -144,7 +147,10 @@ class Profile:
     audible: int
     brightness: Distribution | None
     colorfulness: Distribution | None
-    hue: Hues
+    hue: Hues | None
+    luma: Distribution | None
+    colorfulness_m3: Distribution | None
+    hue_chroma: Hues
     duration: Distribution | None
     size: Distribution | None
     fps: Distribution | None
@@ -156,6 +162,8 @@ class Profile:
             for name, value in (
                 ("brightness", self.brightness),
                 ("colorfulness", self.colorfulness),
+                ("luma", self.luma),
+                ("colorfulness_m3", self.colorfulness_m3),
                 ("duration", self.duration),
                 ("size", self.size),
                 ("fps", self.fps),
@@ -167,7 +175,23 @@ class Profile:
             "bytes": self.bytes,
             "audible": self.audible,
         }
-        return {**totals, **distributions, "hue": asdict(self.hue)}
+        hue = None if self.hue is None else asdict(self.hue)
+        return {**totals, **distributions, "hue": hue, "hue_chroma": asdict(self.hue_chroma)}
+
+    @property
+    def lightness(self) -> Distribution | None:
+        """Brightness, or luma where the build is of format 1."""
+        return self.luma if self.hue is None else self.brightness
+
+    @property
+    def colour(self) -> Distribution | None:
+        """Colorfulness, or M3 where the build is of format 1."""
+        return self.colorfulness_m3 if self.hue is None else self.colorfulness
+
+    @property
+    def hues(self) -> Hues:
+        """Hue, or hue by chroma where the build is of format 1."""
+        return self.hue_chroma if self.hue is None else self.hue
 
     @classmethod
     def of(cls, numbers: Mapping[str, np.ndarray], highs: Mapping[str, float]) -> Profile:
@@ -177,13 +201,15 @@ class Profile:
             numbers: by name one number per clip: of every field of a profile, and `has_audio`.
             highs: by name the end of the axis of its distribution.
         """
-        spread = {name: Distribution.of(numbers[name], high) for name, high in highs.items()}
+        spread: dict[str, Distribution | None] = {"brightness": None, "colorfulness": None}
+        spread |= {name: Distribution.of(numbers[name], high) for name, high in highs.items()}
         return cls(
             clips=len(numbers["duration"]),
             seconds=float(numbers["duration"].sum()),
             bytes=int(numbers["size"].sum()),
             audible=int(numbers["has_audio"].sum()),
-            hue=Hues.of(numbers["hue"]),
+            hue=Hues.of(numbers["hue"]) if "hue" in numbers else None,
+            hue_chroma=Hues.of(numbers["hue_chroma"]),
             **spread,
         )
 

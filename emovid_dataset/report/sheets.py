@@ -15,8 +15,7 @@ from itertools import zip_longest
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import select
 from emovid_dataset.report.stats import Statistics
-from emovid_dataset.schema.clip import CONTENT_TYPES, Clip
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.clip import Clip
 from emovid_dataset.terminal import Progress
 
 _LONGEST_SIDE = 240
@@ -38,10 +37,10 @@ def draw_clips(statistics: Statistics, *, count: int, seed: int) -> dict[str, tu
         Clip ids by emotion, for the emotions that have clips.
     """
     drawn = {}
-    for emotion in EMOTIONS:
+    for emotion in statistics.manifest.taxonomy.names:
         queues = [
             nsmallest(count, statistics.ids[content_type, emotion], key=lambda key: _draw(seed, key))
-            for content_type in CONTENT_TYPES
+            for content_type in statistics.manifest.content_types
             if (content_type, emotion) in statistics.ids
         ]
         turns = [key for turn in zip_longest(*queues) for key in turn if key is not None]

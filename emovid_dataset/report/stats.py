@@ -8,8 +8,9 @@ import json
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,17 +18,18 @@ import numpy as np
 from emovid_dataset.engine import Executor, Part, Record, Stage, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.profile import ALL, Profile, axis
-from emovid_dataset.schema.clip import CONTENT_TYPES
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.features import FORMAT_1_NAMES
 from emovid_dataset.schema.manifest import REJECTED_NAME, Manifest, metadata_path
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
     import pyarrow
 
-_NUMBERS = ("brightness", "colorfulness", "hue", "duration", "size", "fps", "has_audio")
+_OLD_NUMBERS = ("luma", "colorfulness_m3", "hue_chroma", "duration", "size", "fps", "has_audio")
+_NUMBERS = ("brightness", "colorfulness", "hue", *_OLD_NUMBERS)
 _WORDS = ("id", "emotion", "emotion_source", "emotion_scores", "license", "group", "caption")
-_COLUMNS = [*_NUMBERS, *_WORDS, "width", "height"]
+_SIDES = ("width", "height")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class Statistics:
     @property
     def content_types(self) -> tuple[str, ...]:
         """The content types that have clips."""
-        return tuple(name for name in CONTENT_TYPES if (name, ALL) in self.profiles)
+        return tuple(name for name in self.manifest.content_types if (name, ALL) in self.profiles)
 
     @property
     def total(self) -> Profile:
@@ -157,7 +159,7 @@ def measure(
         name=store.name.rpartition("/")[2].partition("@")[0],
         manifest=manifest,
         counts=columns.counts,
-        profiles=columns.profiles(),
+        profiles=columns.profiles(manifest),
         groups=len(columns.groups),
         emotion_sources=columns.emotion_sources,
         scored=columns.scored,
@@ -192,18 +194,16 @@ class StatsStage(Stage[TablePart, None]):
 
     def parts(self, store: Store) -> Iterator[TablePart]:
         """The tables, in the order of content types and splits."""
-        for content_type in CONTENT_TYPES:
+        for content_type in self.manifest.content_types:
             for split, count in self.manifest.splits(content_type).items():
                 yield TablePart(f"{content_type}-{split}", count["samples"], 0.0, content_type, split)
 
     def run(self, state: None, part: TablePart, store: Store) -> Iterator[Record]:
         """Count one."""
-        from pyarrow import parquet
-
         name = metadata_path(part.content_type, part.split)
         with self.build.local(name) as path:
             try:
-                counted = _counted(parquet.read_table(path, columns=_COLUMNS, partitioning=None))
+                counted = self._counted(path)
             except (KeyError, ValueError) as error:
                 reason = str(error).partition("\n")[0]
                 yield {"error": f"{self.build.shown(name)} is not metadata of clips: {reason}"}
@@ -212,17 +212,35 @@ class StatsStage(Stage[TablePart, None]):
                 raise OSError(f"{self.build.shown(name)} cannot be read: {error}") from error
         yield {"content_type": part.content_type, "split": part.split, **counted}
 
+    def _counted(self, path: Path) -> dict[str, Any]:
+        """What the parent needs to know of a table, under today's names."""
+        from pyarrow import parquet
 
-def _counted(table: pyarrow.Table) -> dict[str, Any]:
+        numbers = _numbers_of(self.manifest)
+        stored = {new: old for old, new in FORMAT_1_NAMES.items()} if self.manifest.format == 1 else {}
+        names = [*numbers, *_WORDS, *_SIDES]
+        table = parquet.read_table(
+            path, columns=[stored.get(name, name) for name in names], partitioning=None
+        )
+        table = table.select([stored.get(name, name) for name in names]).rename_columns(names)
+        return _counted(table.rename_columns(names), self.manifest.taxonomy, numbers)
+
+
+def _numbers_of(manifest: Manifest) -> tuple[str, ...]:
+    """What is measured of every clip; builds of format 1 lack the paper's attributes."""
+    return _OLD_NUMBERS if manifest.format == 1 else _NUMBERS
+
+
+def _counted(table: pyarrow.Table, taxonomy: Taxonomy, names: Sequence[str]) -> dict[str, Any]:
     """What the parent needs to know of a table; long columns as bytes of float64, in base 64."""
     from pyarrow import compute
 
-    sides = (table[name].to_numpy().tolist() for name in ("width", "height"))
+    sides = (table[name].to_numpy().tolist() for name in _SIDES)
     emotions = {}
-    for emotion in EMOTIONS:
+    for emotion in taxonomy.names:
         some = table.filter(compute.equal(table["emotion"], emotion))
         if len(some):
-            numbers = {name: _packed(some[name].to_numpy()) for name in _NUMBERS}
+            numbers = {name: _packed(some[name].to_numpy()) for name in names}
             emotions[emotion] = {"ids": some["id"].to_pylist(), "numbers": numbers}
     return {
         "emotions": emotions,
@@ -287,20 +305,22 @@ class _Columns:
         self.licenses.update(dict(record["licenses"]))
         self.frame_sizes.update({(width, height): count for width, height, count in record["frame_sizes"]})
 
-    def profiles(self) -> dict[tuple[str, str], Profile]:
+    def profiles(self, manifest: Manifest) -> dict[tuple[str, str], Profile]:
         """By (content type or `ALL`, emotion or `ALL`)."""
         everything = self._joined(ALL, ALL)
+        paper = {} if manifest.format == 1 else {"brightness": 1.0, "colorfulness": 1.0}
         highs = {
-            "brightness": 1.0,
-            "colorfulness": axis(float(everything["colorfulness"].max()))[-1],
+            **paper,
+            "luma": 1.0,
+            "colorfulness_m3": axis(float(everything["colorfulness_m3"].max()))[-1],
             # The longest and the largest one would squeeze all others into a corner.
             "duration": axis(float(np.percentile(everything["duration"], 99)))[-1],
             "size": axis(float(np.percentile(everything["size"], 99)))[-1],
             "fps": axis(float(everything["fps"].max()))[-1],
         }
         profiles = {}
-        for content_type in (ALL, *CONTENT_TYPES):
-            for emotion in (ALL, *EMOTIONS):
+        for content_type in (ALL, *manifest.content_types):
+            for emotion in (ALL, *manifest.taxonomy.names):
                 numbers = self._joined(content_type, emotion)
                 if numbers:
                     profiles[content_type, emotion] = Profile.of(numbers, highs)
@@ -315,7 +335,7 @@ class _Columns:
         ]
         if not parts:
             return {}
-        return {name: np.concatenate([part[name] for part in parts]) for name in _NUMBERS}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _refusals(store: Store, manifest: Manifest) -> Iterator[Refusal]:
@@ -341,12 +361,12 @@ def table_rows(statistics: Statistics) -> Iterator[list[object]]:
     """Rows of the closing table: content type, emotion, clips, seconds, and medians."""
     for (content_type, emotion), profile in statistics.profiles.items():
         if content_type != ALL or len(statistics.content_types) > 1:
-            middles = (profile.brightness, profile.colorfulness, profile.duration)
+            middles = (profile.lightness, profile.colour, profile.duration)
             yield [
                 content_type,
                 emotion,
                 profile.clips,
                 *(None if middle is None else round(middle.median, 3) for middle in middles),
-                None if profile.hue.mean is None else round(profile.hue.mean),
+                None if profile.hues.mean is None else round(profile.hues.mean),
                 profile.audible,
             ]

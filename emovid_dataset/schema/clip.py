@@ -1,4 +1,4 @@
-"""`Clip`: one labelled clip, its fields, how they are checked, and the types that loaders see.
+"""`Clip`: one labelled clip, its fields, and how they are checked.
 
 This is the border: rows of JSON, Parquet and label files become a frozen `Clip` here and travel as
 one from then on.
@@ -10,22 +10,26 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
+from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.features import FEATURES, FORMAT_1_FEATURES, FORMAT_1_NAMES, FeatureType
+from emovid_dataset.schema.taxonomy import Taxonomy
 
 CONTENT_TYPES: tuple[str, ...] = ("cartoon", "movie", "sticker")
-"""The three content types; also the names of the dataset's configs, beside "all"."""
+"""EmoVid's three content types; also the names of its configs, beside "all"."""
 
 SPLITS: tuple[str, ...] = ("train", "validation", "test")
-"""The three splits, in the order in which they are listed."""
+"""The three splits that a build shares its clips among, in the order in which they are listed."""
 
 EMOTION_SOURCES: tuple[str, ...] = ("human", "model")
 """Who gave the emotion: a person, or an annotator model."""
 
-ID_PATTERN = re.compile(r"(?:cartoon|movie|sticker)-[0-9a-f]{16}")
-"""What a clip id looks like: content type, then 16 hex digits of the source's hash."""
+NAME_PATTERN = re.compile(r"[a-z0-9_]+")
+"""What a content type or a split may be called: it is part of ids and of names of files."""
+
+_ID_PATTERN = re.compile(rf"({NAME_PATTERN.pattern})-[0-9a-f]{{16}}")
 
 
 def clip_id(
@@ -34,7 +38,7 @@ def clip_id(
     """Name a clip after its source's content, so that order, shards and file names do not matter.
 
     Args:
-        content_type: one of `CONTENT_TYPES`.
+        content_type: such as "sticker".
         source_sha256: a `hashlib` object that has read the source file's bytes; it is copied, not changed.
         start: first second of a segment of a longer film, or None for a whole file.
         end: last second of the segment (exclusive), or None.
@@ -61,15 +65,19 @@ class Clip:
 
     Attributes:
         id: `clip_id`, the sample's key.
-        content_type: "cartoon", "movie" or "sticker".
-        emotion: name of one of the eight emotions.
+        content_type: "cartoon", "movie" or "sticker", or another one of the build's own.
+        emotion: name of one of the taxonomy's emotions.
         valence: 0 positive, 1 negative.
         emotion_source: "human" or "model".
-        emotion_scores: eight probabilities in the order of `EMOTIONS`, or None.
+        emotion_scores: a probability for each emotion of the taxonomy, in its order, or None.
         caption: what is shown; may be empty.
-        brightness: mean Rec. 601 luma, 0..1.
-        colorfulness: Hasler & Suesstrunk M3 on a 0..1 RGB scale, 0 to about 1.5.
-        hue: circular mean hue in degrees, 0..360; None for a grey clip.
+        brightness: mean V of HSV, 0..1; None in a build of format 1.
+        colorfulness: mean S of HSV, 0..1; None in a build of format 1.
+        hue: unweighted circular mean of the HSV hue in degrees, 0..360; None where the hues cancel out
+            exactly, and in a build of format 1.
+        luma: mean Rec. 601 luma, 0..1.
+        colorfulness_m3: Hasler & Suesstrunk M3 on a 0..1 RGB scale, 0 to about 1.5.
+        hue_chroma: circular mean hue in degrees, weighted by chroma, 0..360; None for a grey clip.
         width: pixels.
         height: pixels.
         fps: mean frames per second.
@@ -82,6 +90,13 @@ class Clip:
         start: seconds in the source film, None for a whole file.
         end: seconds in the source film, None for a whole file.
         sha256: of the MP4's bytes.
+        raters: people who labelled the clip, or None.
+        votes: how many of them chose each emotion, in the taxonomy's order, or None; the rest of the raters
+            saw no specific emotion.
+        agreement: share of the raters that chose the clip's emotion, 0..1, or None.
+        color: what was done to the colours, or None.
+        extra: the label sheet's other columns as a JSON object, or None.
+        taxonomy: of the build; not a field of the JSON member.
     """
 
     id: str
@@ -91,9 +106,12 @@ class Clip:
     emotion_source: str
     emotion_scores: tuple[float, ...] | None
     caption: str
-    brightness: float
-    colorfulness: float
+    brightness: float | None
+    colorfulness: float | None
     hue: float | None
+    luma: float
+    colorfulness_m3: float
+    hue_chroma: float | None
     width: int
     height: int
     fps: float
@@ -106,67 +124,113 @@ class Clip:
     start: float | None
     end: float | None
     sha256: str
+    raters: int | None = None
+    votes: tuple[int, ...] | None = None
+    agreement: float | None = None
+    color: str | None = None
+    extra: str | None = None
+    taxonomy: Taxonomy = field(default=MIKELS, repr=False, compare=False)
 
     @property
     def label(self) -> int:
-        """Index of the emotion in `EMOTIONS`."""
-        return EMOTIONS.index(self.emotion)
+        """Index of the emotion in the taxonomy."""
+        return self.taxonomy.names.index(self.emotion)
 
-    def to_json(self) -> str:
+    def labelled(self, emotion: str, source: str) -> Clip:
+        """The same clip with another emotion; its agreement follows from the votes.
+
+        Args:
+            emotion: name of one of the taxonomy's emotions.
+            source: who gives it, "human" or "model".
+        """
+        label = self.taxonomy.names.index(emotion)
+        agreement = self.agreement if emotion == self.emotion else None
+        if self.votes is not None and self.raters is not None:
+            agreement = self.votes[label] / self.raters
+        return replace(
+            self,
+            emotion=emotion,
+            valence=self.taxonomy.valences[label],
+            emotion_source=source,
+            agreement=agreement,
+        )
+
+    def to_mapping(self, features: Mapping[str, FeatureType] = FEATURES) -> dict[str, Any]:
+        """The clip as a row of JSON or Parquet.
+
+        Args:
+            features: of the build; the keys and their order.
+
+        Raises:
+            ValueError: the build has a field that this version does not know.
+        """
+        names = _fields_of(features)
+        unknown = [key for key, name in names.items() if name not in KEYS]
+        if unknown:
+            raise ValueError(f"this version does not know the fields {unknown} of a clip")
+        values = {key: getattr(self, name) for key, name in names.items()}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    def to_json(self, features: Mapping[str, FeatureType] = FEATURES) -> str:
         """The clip as one line of JSON: the keys in the order of the fields, floats as floats."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
+        return json.dumps(self.to_mapping(features), ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_mapping(cls, row: Mapping[str, Any]) -> Clip:
+    def from_mapping(
+        cls,
+        row: Mapping[str, Any],
+        *,
+        features: Mapping[str, FeatureType] | None = None,
+        taxonomy: Taxonomy = MIKELS,
+    ) -> Clip:
         """Check a row of JSON or Parquet and make it a clip.
 
         Args:
-            row: exactly the fields of a clip, each of the type that the class names. Integers are not
-                taken for floats nor the other way round: loaders infer types and would lose digits.
+            row: exactly the fields of the build's clips, each of its type. Integers are not taken for floats
+                nor the other way round: loaders infer types and would lose digits.
+            features: of the build, from its manifest; None takes the row for one of format 1 or 2, whichever
+                has its keys. Fields that this version does not know are left out.
+            taxonomy: of the build.
 
         Raises:
             ValueError: a key is missing or unknown, or a value has the wrong type or range; the message
                 names the key and the value.
         """
-        missing = [name for name in KEYS if name not in row]
-        unknown = [name for name in row if name not in KEYS]
+        if features is None:
+            features = FEATURES if "luma" in row else FORMAT_1_FEATURES
+        missing = [key for key in features if key not in row]
+        unknown = [key for key in row if key not in features]
         if missing or unknown:
             raise ValueError(f"clip keys differ: missing {missing}, unknown {unknown}")
-        values = {name: row[name] for name in KEYS}
-        scores = values["emotion_scores"]
-        if isinstance(scores, (list, tuple)):
-            values["emotion_scores"] = tuple(scores)
-        elif scores is not None:
-            raise ValueError(f"emotion_scores is {scores!r} ({type(scores).__name__}), not a list")
-        for name, kind in _KINDS.items():
-            value = values[name]
-            if value is None and name in _NULLABLE:
-                continue
-            if type(value) is not kind:
-                raise ValueError(f"{name} is {value!r} ({type(value).__name__}), not {kind.__name__}")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name} is {value!r}, not a finite number")
-        clip = cls(**values)
+        values: dict[str, Any] = {"brightness": None, "colorfulness": None, "hue": None, "hue_chroma": None}
+        for key, name in _fields_of(features).items():
+            value = _typed(key, row[key], features[key], may_be_null=name in _NULLABLE or name not in KEYS)
+            if name in KEYS:
+                values[name] = value
+        clip = cls(**values, taxonomy=taxonomy)
         clip._check()
         return clip
 
     def _check(self) -> None:
-        if not ID_PATTERN.fullmatch(self.id) or not self.id.startswith(f"{self.content_type}-"):
+        match = _ID_PATTERN.fullmatch(self.id)
+        if match is None or match[1] != self.content_type:
             raise ValueError(f"id {self.id!r} is not {self.content_type}-<16 hex digits>")
-        if self.emotion not in EMOTIONS:
-            parse_emotion(self.emotion)
-            raise ValueError(f"emotion is {self.emotion!r}, not spelled as in {EMOTIONS}")
-        if self.valence != self.label // 4:
-            raise ValueError(f"valence is {self.valence}, but {self.emotion} has {self.label // 4}")
+        taxonomy = self.taxonomy
+        if self.emotion not in taxonomy.names:
+            taxonomy.parse(self.emotion)
+            raise ValueError(f"emotion is {self.emotion!r}, not spelled as in {taxonomy.names}")
+        valence = taxonomy.valences[self.label]
+        if self.valence != valence:
+            raise ValueError(f"valence is {self.valence}, but {self.emotion} has {valence}")
         if self.emotion_source not in EMOTION_SOURCES:
             raise ValueError(f"emotion_source is {self.emotion_source!r}; allowed: {EMOTION_SOURCES}")
         scores = self.emotion_scores
         if scores is not None and (
-            len(scores) != len(EMOTIONS)
-            or not all(type(score) is float and 0 <= score <= 1 for score in scores)
+            len(scores) != len(taxonomy)
+            or not all(0 <= score <= 1 for score in scores)
             or abs(sum(scores) - 1) > 1e-3
         ):
-            raise ValueError(f"emotion_scores is {scores!r}, not eight floats 0..1 that sum to 1")
+            raise ValueError(f"emotion_scores is {scores!r}, not {len(taxonomy)} floats 0..1 that sum to 1")
         for name, low, high in _RANGES:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -175,76 +239,80 @@ class Clip:
             raise ValueError(f"start is {self.start!r} but end is {self.end!r}: both or neither")
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise ValueError(f"sha256 is {self.sha256!r}, not 64 hex digits")
+        self._check_votes()
+        if self.extra is not None:
+            try:
+                is_object = isinstance(json.loads(self.extra), dict)
+            except ValueError:
+                is_object = False
+            if not is_object:
+                raise ValueError(f"extra is {self.extra!r}, not a JSON object")
+
+    def _check_votes(self) -> None:
+        if self.votes is None:
+            return
+        if len(self.votes) != len(self.taxonomy) or min(self.votes) < 0:
+            raise ValueError(f"votes is {self.votes!r}, not {len(self.taxonomy)} numbers of people")
+        if self.raters is None or not sum(self.votes) <= self.raters:
+            raise ValueError(f"votes is {self.votes!r}, more than the {self.raters} raters")
+        if self.agreement != self.votes[self.label] / self.raters:
+            raise ValueError(
+                f"agreement is {self.agreement}, but {self.votes[self.label]} of {self.raters} raters "
+                f"chose {self.emotion}"
+            )
 
 
-KEYS: tuple[str, ...] = tuple(field.name for field in fields(Clip))
-"""The JSON member's keys, in order."""
+KEYS: tuple[str, ...] = tuple(entry.name for entry in fields(Clip) if entry.name != "taxonomy")
+"""The JSON member's keys in format 2, in order."""
 
-_NULLABLE = {"hue", "license", "start", "end"}
-_KINDS: dict[str, type] = {
-    "id": str,
-    "content_type": str,
-    "emotion": str,
-    "valence": int,
-    "emotion_source": str,
-    "caption": str,
-    "brightness": float,
-    "colorfulness": float,
-    "hue": float,
-    "width": int,
-    "height": int,
-    "fps": float,
-    "num_frames": int,
-    "duration": float,
-    "has_audio": bool,
-    "source": str,
-    "group": str,
-    "license": str,
-    "start": float,
-    "end": float,
-    "sha256": str,
+_NULLABLE = {
+    "emotion_scores",
+    "hue",
+    "hue_chroma",
+    "license",
+    "start",
+    "end",
+    "raters",
+    "votes",
+    "agreement",
+    "color",
+    "extra",
 }
+_KINDS: dict[str, type] = {"string": str, "int64": int, "float64": float, "bool": bool}
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("brightness", 0, 1),
-    ("colorfulness", 0, 2),
+    ("colorfulness", 0, 1),
     ("hue", 0, 360),
+    ("luma", 0, 1),
+    ("colorfulness_m3", 0, 2),
+    ("hue_chroma", 0, 360),
     ("width", 1, 1 << 16),
     ("height", 1, 1 << 16),
     ("num_frames", 1, 1 << 40),
     ("fps", 1e-3, 1e6),
     ("duration", 0, 1e9),
+    ("raters", 1, 1 << 40),
+    ("agreement", 0, 1),
 )
 
 
-def json_features() -> dict[str, Any]:
-    """Types of the JSON member's keys, for a `datasets.Features` of the typed card.
-
-    Names stay strings and numbers numbers, exactly as the JSON holds them.
-    """
-    from datasets import Sequence, Value
-
-    kinds = {str: "string", int: "int64", float: "float64", bool: "bool"}
-    return {
-        name: Sequence(Value("float64")) if name == "emotion_scores" else Value(kinds[_KINDS[name]])
-        for name in KEYS
-    }
+def _fields_of(features: Mapping[str, FeatureType]) -> dict[str, str]:
+    """By key of a build's rows the name of the field of a clip."""
+    renamed = {} if "luma" in features else FORMAT_1_NAMES
+    return {key: renamed.get(key, key) for key in features}
 
 
-def flat_features() -> Any:
-    """The flat, typed columns of the loading script and of `emovid_dataset.load`.
-
-    Returns:
-        `datasets.Features`: id, video (`Video(decode=False)`), emotion and content_type as ClassLabel,
-        caption, then the other JSON keys in their order.
-    """
-    from datasets import ClassLabel, Features, Value, Video
-
-    typed = json_features()
-    head = {
-        "id": Value("string"),
-        "video": Video(decode=False),
-        "emotion": ClassLabel(names=list(EMOTIONS)),
-        "caption": Value("string"),
-        "content_type": ClassLabel(names=list(CONTENT_TYPES)),
-    }
-    return Features({**head, **{name: kind for name, kind in typed.items() if name not in head}})
+def _typed(key: str, value: Any, kind: FeatureType, *, may_be_null: bool) -> Any:
+    """A value of exactly the type that a build's features name; a list becomes a tuple."""
+    if value is None and may_be_null:
+        return None
+    if isinstance(kind, list):
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"{key} is {value!r} ({type(value).__name__}), not a list")
+        return tuple(_typed(key, member, kind[0], may_be_null=False) for member in value)
+    wanted = _KINDS[kind]
+    if type(value) is not wanted:
+        raise ValueError(f"{key} is {value!r} ({type(value).__name__}), not {wanted.__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key} is {value!r}, not a finite number")
+    return value

@@ -6,7 +6,7 @@ negative ones, so that ``index // 4`` is the valence.
 
 from __future__ import annotations
 
-import operator
+from emovid_dataset.schema.taxonomy import Taxonomy
 
 EMOTIONS: tuple[str, ...] = (
     "amusement",
@@ -23,11 +23,12 @@ EMOTIONS: tuple[str, ...] = (
 VALENCES: tuple[str, str] = ("positive", "negative")
 """The two valences; ``VALENCES[label // 4]`` is the valence of a label."""
 
-_INDEX = {name: index for index, name in enumerate(EMOTIONS)}
+MIKELS = Taxonomy("mikels", EMOTIONS, (0, 0, 0, 0, 1, 1, 1, 1))
+"""The taxonomy of EmoVid, and that of every build that names no other."""
 
 
 def parse_emotion(value: object) -> int:
-    """Read one emotion label.
+    """Read one of the eight emotions.
 
     Args:
         value: a name in any case with surrounding spaces, or an index 0..7 as int or as decimal text.
@@ -46,20 +47,7 @@ def parse_emotion(value: object) -> int:
     ValueError: emotion 'joy' is unknown; allowed: amusement, awe, contentment, excitement, anger, disgust,
     fear, sadness or 0..7
     """
-    if isinstance(value, str):
-        text = value.strip().lower()
-        if text in _INDEX:
-            return _INDEX[text]
-        if text.isascii() and text.isdigit() and int(text) < len(EMOTIONS):
-            return int(text)
-    elif not isinstance(value, bool):
-        try:
-            index = operator.index(value)  # type: ignore[arg-type]
-        except TypeError:
-            index = -1
-        if 0 <= index < len(EMOTIONS):
-            return index
-    raise ValueError(f"emotion {value!r} is unknown; allowed: {', '.join(EMOTIONS)} or 0..7")
+    return MIKELS.parse(value)
 
 
 def valence(emotion: object) -> int:

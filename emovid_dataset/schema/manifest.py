@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
+from emovid_dataset.schema.clip import CONTENT_TYPES, NAME_PATTERN, SPLITS, Clip
+from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.features import FEATURES, FORMAT_1_FEATURES, FeatureType, check_features
+from emovid_dataset.schema.taxonomy import Taxonomy
 
 MANIFEST_NAME = "manifest.json"
 INFO_NAME = "_info.json"
@@ -20,8 +23,14 @@ REJECTED_NAME = "rejected.jsonl"
 DATA_FOLDER = "data"
 METADATA_FOLDER = "metadata"
 
-FORMAT = 1
-"""Version of the layout; a reader refuses one that it does not know."""
+FORMAT = 2
+"""Version of the layout that is written."""
+
+FORMATS = (1, 2)
+"""Versions that are read; a reader refuses one that it does not know."""
+
+ALL = "all"
+"""The config with the clips of every content type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +39,8 @@ class ShardRecord:
 
     Attributes:
         path: below the build folder, with slashes: ``data/sticker/train-00000-of-00008.tar``.
-        content_type: "cartoon", "movie" or "sticker".
-        split: "train", "validation" or "test".
+        content_type: one of the manifest's.
+        split: one of the manifest's.
         samples: number of clips.
         size: bytes.
         sha256: of the file.
@@ -45,14 +54,15 @@ class ShardRecord:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """The parsed `manifest.json`.
 
     Attributes:
         version: version of the package that built it.
         seed: of the splits and of the order of the clips.
-        frames: frames a clip over which the attributes were computed.
+        every: the attributes are computed on every such frame of a clip; None in format 1.
+        frames: frames per clip over which the attributes were computed; None since format 2.
         split_ratios: shares of train, validation and test.
         shard_size: bytes aimed at.
         source_digest: sha256 over the clips, their labels and the refusals.
@@ -61,12 +71,20 @@ class Manifest:
         rejected: number of refused rows and files.
         complete: whether every shard is there.
         notes: sentences about this corpus that stand in its card; older manifests have none.
+        corpus: "emovid" for the paper's corpus, else None.
+        taxonomy: the emotions.
+        content_types: those that clips may have, in the order in which they are listed.
+        split_names: the splits that clips may be in, in the order in which they are listed.
+        config_types: the configs, in order, each with its content types; `with_shards` sets them.
+        features: names and types of a clip's fields.
         shards: in the order of their paths.
+        format: of the build, 1 or 2.
     """
 
     version: str
     seed: int
-    frames: int
+    every: int | None = None
+    frames: int | None = None
     split_ratios: tuple[float, float, float]
     shard_size: int
     source_digest: str
@@ -74,53 +92,90 @@ class Manifest:
     rejected: int
     complete: bool
     notes: tuple[str, ...] = ()
-    shards: tuple[ShardRecord, ...] = field(default=())
+    corpus: str | None = None
+    taxonomy: Taxonomy = MIKELS
+    content_types: tuple[str, ...] = CONTENT_TYPES
+    split_names: tuple[str, ...] = SPLITS
+    config_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    features: Mapping[str, FeatureType] = field(default_factory=lambda: dict(FEATURES))
+    shards: tuple[ShardRecord, ...] = ()
+    format: int = FORMAT
 
-    def select(self, content_type: str = "all", split: str | None = None) -> tuple[ShardRecord, ...]:
-        """The shards of a config ("all" for every content type) and of a split (None for every split)."""
+    @property
+    def fields(self) -> Mapping[str, FeatureType]:
+        """Names and types of a clip's fields as they read today: those of format 2 in format 1 too."""
+        return FEATURES if self.format == 1 else self.features
+
+    def clip(self, row: Mapping[str, Any]) -> Clip:
+        """Check a row of this build's JSON or Parquet and make it a clip.
+
+        Raises:
+            ValueError: as `Clip.from_mapping`, or the build has no such content type.
+        """
+        clip = Clip.from_mapping(row, features=self.features, taxonomy=self.taxonomy)
+        if clip.content_type not in self.content_types:
+            raise ValueError(
+                f"content_type is {clip.content_type!r}; allowed: {', '.join(self.content_types)}"
+            )
+        return clip
+
+    def select(self, config: str = ALL, split: str | None = None) -> tuple[ShardRecord, ...]:
+        """The shards of a config or content type, and of a split (None for every split)."""
+        types = self.content_types if config == ALL else self.config_types.get(config, (config,))
         return tuple(
-            shard
-            for shard in self.shards
-            if content_type in ("all", shard.content_type) and split in (None, shard.split)
+            shard for shard in self.shards if shard.content_type in types and split in (None, shard.split)
         )
 
-    def splits(self, content_type: str = "all") -> dict[str, dict[str, int]]:
+    def splits(self, config: str = ALL) -> dict[str, dict[str, int]]:
         """Per split that has clips: the numbers of samples, bytes and shards of a config."""
         table: dict[str, dict[str, int]] = {}
-        for split in SPLITS:
-            shards = self.select(content_type, split)
+        for split in self.split_names:
+            shards = self.select(config, split)
             if shards:
-                table[split] = {
-                    "samples": sum(shard.samples for shard in shards),
-                    "bytes": sum(shard.size for shard in shards),
-                    "shards": len(shards),
-                }
+                table[split] = _totals(shards)
         return table
 
     def configs(self) -> tuple[str, ...]:
-        """The configs that have clips: "all", then the content types."""
-        held = {shard.content_type for shard in self.shards}
-        return ("all", *(name for name in CONTENT_TYPES if name in held))
+        """The configs that have clips, "all" first."""
+        return tuple(self.config_types)
+
+    def with_shards(self, shards: Iterable[ShardRecord]) -> Manifest:
+        """The same with these shards, and with a config per content type that has clips, beside "all"."""
+        shards = tuple(shards)
+        held = {shard.content_type for shard in shards}
+        types = tuple(name for name in self.content_types if name in held)
+        return replace(self, shards=shards, config_types={ALL: types, **{name: (name,) for name in types}})
 
     def to_json(self) -> str:
         """The file's text: the fields, then the counts derived from the shards."""
-        record = asdict(self)
-        shards = record.pop("shards")
-        configs = {name: self.splits(name) for name in self.configs()}
-        totals = {
-            "samples": sum(shard.samples for shard in self.shards),
-            "bytes": sum(shard.size for shard in self.shards),
-            "shards": len(self.shards),
-        }
-        body = {"name": "emovid", "format": FORMAT, **record, "configs": configs, "totals": totals}
-        return json.dumps({**body, "shards": shards}, indent=1) + "\n"
+        body: dict[str, Any] = {"name": "emovid", "format": self.format}
+        body |= {name: getattr(self, name) for name in ("version", "seed")}
+        body |= {"frames": self.frames} if self.format == 1 else {"every": self.every}
+        names = ("split_ratios", "shard_size", "source_digest", "settings_digest", "rejected", "complete")
+        body |= {name: getattr(self, name) for name in (*names, "notes")}
+        counts = {name: self.splits(name) for name in self.configs()}
+        if self.format == 1:
+            body["configs"] = counts
+        else:
+            body |= {
+                "corpus": self.corpus,
+                "taxonomy": self.taxonomy.to_mapping(),
+                "content_types": self.content_types,
+                "splits": self.split_names,
+                "configs": self.config_types,
+                "features": self.features,
+                "counts": counts,
+            }
+        body["totals"] = _totals(self.shards)
+        body["shards"] = [asdict(shard) for shard in self.shards]
+        return json.dumps(body, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:
         """Parse the file's text.
 
         Raises:
-            ValueError: it is not a manifest of this format; the message says what is wrong.
+            ValueError: it is not a manifest of a format that is read; the message says what is wrong.
         """
         try:
             body = json.loads(text)
@@ -128,51 +183,95 @@ class Manifest:
             raise ValueError(f"{MANIFEST_NAME} is not JSON: {error}") from error
         if not isinstance(body, Mapping) or body.get("name") != "emovid":
             raise ValueError(f"{MANIFEST_NAME} is not an EmoVid manifest")
-        if body.get("format") != FORMAT:
-            raise ValueError(
-                f"{MANIFEST_NAME} has format {body.get('format')!r}; this version reads {FORMAT}"
-            )
+        if body.get("format") not in FORMATS:
+            known = " and ".join(str(number) for number in FORMATS)
+            raise ValueError(f"{MANIFEST_NAME} has format {body.get('format')!r}; this version reads {known}")
         try:
-            shards = tuple(ShardRecord(**shard) for shard in body["shards"])
-            names = [name for name in cls.__dataclass_fields__ if name not in ("shards", "notes")]
-            values: dict[str, Any] = {name: body[name] for name in names}
+            values: dict[str, Any] = {name: body[name] for name in _TYPES}
+            values["split_ratios"] = tuple(body["split_ratios"])
             values["notes"] = tuple(body.get("notes", ()))
-            values["split_ratios"] = tuple(values["split_ratios"])
-            manifest = cls(**values, shards=shards)
+            shards = tuple(ShardRecord(**shard) for shard in body["shards"])
+            manifest = (
+                _format_1(body, values, shards) if body["format"] == 1 else _format_2(body, values, shards)
+            )
             _check_types(manifest)
             _check_paths(manifest.shards)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{MANIFEST_NAME} is incomplete: {error}") from error
         return manifest
 
 
+def _format_1(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[ShardRecord, ...]) -> Manifest:
+    manifest = Manifest(**values, frames=body["frames"], features=dict(FORMAT_1_FEATURES), format=1)
+    return manifest.with_shards(shards)
+
+
+def _format_2(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[ShardRecord, ...]) -> Manifest:
+    try:
+        taxonomy = Taxonomy.from_mapping(body["taxonomy"])
+        check_features(body["features"])
+    except ValueError as error:
+        raise ValueError(f"{MANIFEST_NAME}: {error}") from error
+    return Manifest(
+        **values,
+        every=body["every"],
+        corpus=body["corpus"],
+        taxonomy=taxonomy,
+        content_types=tuple(body["content_types"]),
+        split_names=tuple(body["splits"]),
+        config_types={name: tuple(types) for name, types in body["configs"].items()},
+        features=dict(body["features"]),
+        shards=shards,
+    )
+
+
+def _totals(shards: Iterable[ShardRecord]) -> dict[str, int]:
+    shards = tuple(shards)
+    return {
+        "samples": sum(shard.samples for shard in shards),
+        "bytes": sum(shard.size for shard in shards),
+        "shards": len(shards),
+    }
+
+
 def _check_types(manifest: Manifest) -> None:
-    records = [("", asdict(manifest), _TYPES)]
-    records += [
-        (f"shard {index}: ", asdict(shard), _SHARD_TYPES) for index, shard in enumerate(manifest.shards)
-    ]
-    for where, record, types in records:
-        for name, kind in types.items():
-            value = record[name]
-            if type(value) is not kind:
-                raise ValueError(f"{MANIFEST_NAME}: {where}{name} is {value!r}, not {kind.__name__}")
+    frames = {"frames": int} if manifest.format == 1 else {"every": int}
+    _check_record("", manifest, {**_TYPES, **frames})
+    for index, shard in enumerate(manifest.shards):
+        _check_record(f"shard {index}: ", shard, _SHARD_TYPES)
     ratios = manifest.split_ratios
     if len(ratios) != 3 or not all(type(ratio) in (int, float) for ratio in ratios):
         raise ValueError(f"{MANIFEST_NAME}: split_ratios is {ratios!r}, not three numbers")
     if not all(isinstance(note, str) for note in manifest.notes):
         raise ValueError(f"{MANIFEST_NAME}: notes is {manifest.notes!r}, not a list of sentences")
+    if not isinstance(manifest.corpus, (str, type(None))):
+        raise ValueError(f"{MANIFEST_NAME}: corpus is {manifest.corpus!r}, not a name or null")
+    for key, names in (("content_types", manifest.content_types), ("splits", manifest.split_names)):
+        if not all(isinstance(name, str) and NAME_PATTERN.fullmatch(name) for name in names):
+            raise ValueError(f"{MANIFEST_NAME}: {key} is {names!r}; a name is of a-z, 0-9 and _")
+        if len(set(names)) != len(names) or ALL in names:
+            raise ValueError(f"{MANIFEST_NAME}: {key} is {names!r}; each is named once, and none is {ALL!r}")
+    for config, types in manifest.config_types.items():
+        if not NAME_PATTERN.fullmatch(config) or not set(types) <= set(manifest.content_types):
+            raise ValueError(f"{MANIFEST_NAME}: config {config!r} has the content types {types!r}")
     for shard in manifest.shards:
-        if shard.content_type not in CONTENT_TYPES or shard.split not in SPLITS:
+        if shard.content_type not in manifest.content_types or shard.split not in manifest.split_names:
             raise ValueError(
                 f"{MANIFEST_NAME}: {shard.path} has the content type {shard.content_type!r} "
                 f"and the split {shard.split!r}"
             )
 
 
+def _check_record(where: str, record: object, types: Mapping[str, type]) -> None:
+    for name, kind in types.items():
+        value = getattr(record, name)
+        if type(value) is not kind:
+            raise ValueError(f"{MANIFEST_NAME}: {where}{name} is {value!r}, not {kind.__name__}")
+
+
 _TYPES: dict[str, type] = {
     "version": str,
     "seed": int,
-    "frames": int,
     "shard_size": int,
     "source_digest": str,
     "settings_digest": str,

@@ -16,7 +16,6 @@ from emovid_dataset.engine import Record
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.emotions import valence
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DATA_FOLDER,
@@ -76,13 +75,20 @@ def relabel_build(
 
         def written() -> Iterator[Record]:
             for shard in manifest.shards:
-                samples = _relabelled_samples(source, shard, by_id, keep_human)
-                for record in write_shard(place, shard.path, shard.content_type, shard.split, samples):
+                samples = _relabelled_samples(source, manifest, shard, by_id, keep_human)
+                for record in write_shard(
+                    place,
+                    shard.path,
+                    shard.content_type,
+                    shard.split,
+                    samples,
+                    features=manifest.features,
+                ):
                     digest.add(record)
                     yield record
                 bar.update(1, shard.size)
 
-        records = write_metadata(place, written())
+        records = write_metadata(place, written(), manifest.features)
     rejected = source.read(REJECTED_NAME)
     place.put(REJECTED_NAME, rejected)
     content = digest.hexdigest(rejected)
@@ -130,12 +136,12 @@ class _Digest:
 
 
 def _relabelled_samples(
-    source: Store, shard: ShardRecord, by_id: Mapping[str, Annotation], keep_human: bool
+    source: Store, manifest: Manifest, shard: ShardRecord, by_id: Mapping[str, Annotation], keep_human: bool
 ) -> Iterator[ShardSample]:
     with source.open(shard.path) as file:
         try:
             for key, members, _ in read_samples(file):
-                clip = _relabelled(Clip.from_mapping(json.loads(members["json"])), by_id.get(key), keep_human)
+                clip = _relabelled(manifest.clip(json.loads(members["json"])), by_id.get(key), keep_human)
                 video = members["mp4"]
                 yield ShardSample(clip, len(video), lambda video=video: nullcontext(io.BytesIO(video)))  # type: ignore[misc]
         except ValueError as error:
@@ -148,6 +154,4 @@ def _relabelled(clip: Clip, annotation: Annotation | None, keep_human: bool) -> 
     clip = replace(clip, emotion_scores=annotation.scores, caption=clip.caption or annotation.caption or "")
     if keep_human and clip.emotion_source == "human":
         return clip
-    return replace(
-        clip, emotion=annotation.emotion, valence=valence(annotation.emotion), emotion_source="model"
-    )
+    return clip.labelled(annotation.emotion, "model")

@@ -68,7 +68,7 @@ WRONG = {
         ("--workers 0", f"--workers is 0; {FROM_1}"),
         ("--shard-size big", "--shard-size: size 'big' must be a number with B, KB, MB"),
         ("--split 80/20", "--split: split '80/20' must be three shares such as 80/10/10"),
-        ("--frames 1025", "--frames is 1025; it must be 1..1024"),
+        ("--every 0", f"--every is 0; {FROM_1}"),
         ("--seed one", "'--seed'", "given 'one'"),
         ("--note none.txt", "--note none.txt is not a file"),
         ("--note latin1", "--note latin1 is not UTF-8 text"),

@@ -465,7 +465,7 @@ def test_another_row_leaves_nearly_all_parts_as_they_are(raw: Path, tmp_path: Pa
         with Plan() as plan:
             for row in read_sheet(tmp_path / "labels.csv", Store.at(raw)):
                 plan.add(row)
-            plan_units(plan, Store.at(raw), 16)
+            plan_units(plan, Store.at(raw), 20)
             keys.append({part.key for part in share_out(plan, 16)})
     assert len(keys[0] - keys[1]) == 1
     assert len(keys[0]) > 5

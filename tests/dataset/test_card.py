@@ -18,8 +18,9 @@ from huggingface_hub import DatasetCard
 
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import info_json, render_card
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, json_features
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.features import json_features
 from emovid_dataset.schema.manifest import Manifest, metadata_path
 
 
@@ -129,7 +130,7 @@ def test_the_card_says_what_must_be_known(mini_build: Path, manifest: Manifest) 
     text = render_card(manifest, mini_build, notes=["All cartoon clips come\nfrom one film."])
     assert "- All cartoon clips come from one film.\n" in text
     assert "An emotion label is a perception" in text
-    assert f"Over {manifest.frames} frames a clip" in text
+    assert manifest.every == 20 and "Over frames 0, 20, 40 ... of each clip" in text
     assert "Read this first" not in render_card(manifest, mini_build)
 
 

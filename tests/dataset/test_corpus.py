@@ -31,6 +31,10 @@ FULL = {
     "end": 2.25,
     "emotion_source": "model",
     "emotion_scores": [0.0, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2],
+    "raters": 4,
+    "votes": {"awe": 2, "fear": 1},
+    "agreement": 0.5,
+    "color": "from HDR10",
 }
 
 
@@ -71,6 +75,7 @@ def refusal(raw: Path, row: dict[str, Any]) -> str:
 def test_the_three_formats_say_the_same(raw: Path) -> None:
     scores = json.dumps(FULL["emotion_scores"])
     cells = {**FULL, "caption": '"A cup, steaming."', "emotion_scores": f'"{scores}"'}
+    cells["votes"] = '"{""awe"": 2, ""fear"": 1}"'
     header = ",".join(COLUMNS)
     from_csv = read(raw, f"{header}\n{','.join(str(cells[name]) for name in COLUMNS)}\n")
     from_json = read(raw, json_lines([FULL]), "labels.jsonl")
@@ -92,10 +97,63 @@ def test_the_three_formats_say_the_same(raw: Path) -> None:
                 end=2.25,
                 emotion_source="model",
                 emotion_scores=(0.0, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2),
+                raters=4,
+                votes=(0, 2, 0, 0, 0, 0, 1, 0),
+                agreement=0.5,
+                color="from HDR10",
             )
         ],
         [],
     )
+
+
+@pytest.mark.parametrize("votes", [[0, 2, 0, 0, 0, 0, 1, 0], {"awe": 2, "fear": 1}, '{"Fear": 1, "1": 2}'])
+def test_votes_give_raters_and_agreement(raw: Path, votes: Any) -> None:
+    row = {"path": "sticker/a.mp4", "emotion": "awe", "votes": votes}
+    (label,), _ = read(raw, json_lines([row]), "l.jsonl")
+    assert label.votes == (0, 2, 0, 0, 0, 0, 1, 0)
+    assert (label.raters, label.agreement) == (3, 2 / 3)
+    (label,), _ = read(raw, json_lines([{**row, "raters": 4, "agreement": 0.5}]), "l.jsonl")
+    assert (label.raters, label.agreement) == (4, 0.5)
+    (label,), _ = read(raw, json_lines([{**row, "agreement": 0.67}]), "l.jsonl")
+    assert label.agreement == 2 / 3, "rounded to two decimals in the sheet"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"votes": [3, 1, 0, 0, 0, 0, 0, 0], "raters": 3}, "votes are 4 together, more than the 3 raters"),
+        ({"votes": [3, 1], "raters": 4}, "is not 8 numbers, one for each emotion, nor an object"),
+        ({"votes": {"joy": 1}}, "emotion 'joy' is unknown"),
+        ({"votes": {"awe": 1, "1": 1}}, "names awe twice"),
+        ({"votes": "3 for awe"}, "is not JSON"),
+        ({"votes": {"awe": -1}}, "votes: -1 is not a number of people"),
+        ({"votes": {"awe": 1.5}}, "votes: 1.5 is not a number of people"),
+        ({"votes": {"awe": 0}}, "votes are all 0"),
+        ({"raters": 0}, "raters is 0"),
+        ({"raters": "three"}, "raters: 'three' is not a number of people"),
+        ({"agreement": 1.2}, "agreement 1.2 is not a share of 0 to 1"),
+        (
+            {"votes": {"amusement": 2, "fear": 1}, "agreement": 1},
+            "agreement is 1, but 2 of 3 raters chose amusement: 0.67",
+        ),
+    ],
+)
+def test_votes_that_disagree_are_refused(raw: Path, row: dict[str, Any], reason: str) -> None:
+    assert reason in refusal(raw, row)
+
+
+def test_other_columns_are_kept_as_json(raw: Path) -> None:
+    row = {"path": "sticker/a.mp4", "emotion": 0, "film": "Sintel ü", "scene": 3, "mood": None, "tags": ["a"]}
+    (label,), _ = read(raw, json_lines([row]), "l.jsonl")
+    assert label.extra == '{"film": "Sintel ü", "scene": 3, "tags": ["a"]}'
+    parquet.write_table(pyarrow.Table.from_pylist([{**row, "icon": b"png"}]), raw.parent / "l.parquet")
+    assert read_path(raw.parent / "l.parquet", raw)[0][0].extra == label.extra, "JSON knows no bytes"
+    (label,), _ = read(raw, "path,emotion,film,note\nsticker/a.mp4,awe,Sintel,\n")
+    assert label.extra == '{"film": "Sintel"}'
+    (label,), _ = read(raw, "path,emotion,note\nsticker/a.mp4,awe,\n")
+    assert label.extra is None
+    assert "cannot be kept as JSON" in refusal(raw, {"weight": float("inf")})
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "byte-order mark"])
@@ -186,9 +244,9 @@ def test_a_sheet_or_folder_that_is_not_there(raw: Path) -> None:
         ({"start": 0, "end": 10**400}, "is not a number of seconds"),
         ({"start": [0], "end": 4}, "start [0] is not a number of seconds"),
         ({"emotion_source": "cat"}, "emotion_source 'cat' is unknown; allowed: human, model"),
-        ({"emotion_scores": [0.5, 0.5]}, "is not eight probabilities that sum to 1"),
-        ({"emotion_scores": [float("nan")] * 8}, "is not eight probabilities that sum to 1"),
-        ({"emotion_scores": [-1, 2, 0, 0, 0, 0, 0, 0]}, "is not eight probabilities that sum to 1"),
+        ({"emotion_scores": [0.5, 0.5]}, "is not 8 probabilities that sum to 1"),
+        ({"emotion_scores": [float("nan")] * 8}, "is not 8 probabilities that sum to 1"),
+        ({"emotion_scores": [-1, 2, 0, 0, 0, 0, 0, 0]}, "is not 8 probabilities that sum to 1"),
         ({"emotion_scores": [10**400] * 8}, "is not a list of numbers"),
         ({"emotion_scores": 5}, "is not a list of numbers"),
         ({"emotion_scores": "none"}, "is not a JSON list"),

@@ -129,15 +129,15 @@ def test_a_file_that_crashes_the_decoder_is_refused_alone(
 def test_whatever_the_content_of_a_file_raises_is_its_refusal(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    undisturbed, calls = prepare.sample_for_attributes, []
+    undisturbed, calls = prepare.measure, []
 
-    def broken(reader: Any, frames: int) -> Any:
+    def broken(reader: Any, every: int) -> Any:
         calls.append(reader)
         if len(calls) == 1:
             raise error
-        return undisturbed(reader, frames)
+        return undisturbed(reader, every)
 
-    monkeypatch.setattr(prepare, "sample_for_attributes", broken)
+    monkeypatch.setattr(prepare, "measure", broken)
     report = build(raw, raw / "labels.csv", tmp_path / "out", engine=Serial())
     assert [r.reason for r in report.rejections] == [reason]
 
@@ -149,7 +149,7 @@ def test_a_machine_without_memory_refuses_no_file(
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare, "sample_for_attributes", starved)
+        patch.setattr(prepare, "measure", starved)
         with pytest.raises(StageError, match="out of memory"):
             build(raw, raw / "labels.csv", tmp_path / "out", engine="serial")
     assert not build(raw, raw / "labels.csv", tmp_path / "out", engine="serial").rejections

@@ -13,7 +13,7 @@ import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -33,8 +33,9 @@ from emovid_dataset.media.frames import uniform_indices
 from emovid_dataset.media.source import VideoError
 from emovid_dataset.read import clip_stream as streaming
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.schema.clip import CONTENT_TYPES, KEYS, SPLITS, Clip, flat_features
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.clip import CONTENT_TYPES, KEYS, SPLITS, Clip
+from emovid_dataset.schema.emotions import EMOTIONS, MIKELS
+from emovid_dataset.schema.features import FEATURES, flat_features
 from emovid_dataset.schema.manifest import MANIFEST_NAME
 
 
@@ -148,8 +149,9 @@ class TestLoad:
         assert list(loaded) == [split for split in SPLITS if samples(mini_build, config, split)]
         for split, rows in loaded.items():
             assert isinstance(rows, IterableDataset if streamed else Dataset)
-            assert rows.features == flat_features()
-            assert list(rows.features) == list(flat_features())
+            columns = flat_features(FEATURES, MIKELS, CONTENT_TYPES)
+            assert rows.features == columns
+            assert list(rows.features) == list(columns)
             expected = samples(mini_build, config, split)
             for row, (clip, video) in zip(rows, expected.values(), strict=True):
                 assert row.pop("video")["bytes"] == video
@@ -228,11 +230,15 @@ class TestStream:
             assert item["video"].dtype == torch.uint8
             assert item["video"].shape == (5, 3, 96, 80)
             assert (item["label"], item["valence"]) == (EMOTIONS.index(clip.emotion), clip.valence)
-            for name, value in asdict(clip).items():
-                if name in ("hue", "start", "end") and value is None:
+            for name, value in clip.to_mapping().items():
+                if name in ("hue_chroma", "start", "end", "agreement") and value is None:
                     assert math.isnan(item[name])
-                elif name == "license":
+                elif name in ("license", "color", "extra"):
                     assert item[name] == (value or "")
+                elif name == "raters":
+                    assert item[name] == (value or 0)
+                elif name == "votes":
+                    assert item[name].tolist() == [-1] * 8 and value is None
                 elif name == "emotion_scores":
                     assert torch.equal(item[name].isnan(), torch.full((8,), value is None))
                 else:

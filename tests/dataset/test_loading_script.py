@@ -17,9 +17,10 @@ import pytest
 from datasets import load_dataset
 
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, flat_features
-from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.schema.manifest import FORMAT, MANIFEST_NAME
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
+from emovid_dataset.schema.emotions import EMOTIONS, MIKELS
+from emovid_dataset.schema.features import FEATURES, FORMAT_1_NAMES, flat_features
+from emovid_dataset.schema.manifest import FORMATS, MANIFEST_NAME
 
 SCRIPT = Path(__file__).parents[2] / "loading_script.py"
 
@@ -62,13 +63,16 @@ def streamed(folder: Path, config: str = "sticker", split: str = "test") -> list
 
 
 def test_it_spells_the_contract_as_the_package_does() -> None:
-    assert loading_script.EMOTIONS == EMOTIONS
-    assert loading_script.CONTENT_TYPES == CONTENT_TYPES
-    assert loading_script.SPLITS == SPLITS
     assert loading_script.MANIFEST_NAME == MANIFEST_NAME
-    assert FORMAT == 1
-    assert flat_features() == loading_script.FEATURES
-    assert list(loading_script.FEATURES) == list(flat_features())
+    assert FORMATS == (1, 2)
+    old = loading_script._FORMAT_1
+    assert list(old["features"].items()) == list(FEATURES.items())
+    assert [label["name"] for label in old["taxonomy"]["labels"]] == list(EMOTIONS)
+    assert tuple(old["content_types"]) == CONTENT_TYPES and tuple(old["splits"]) == SPLITS
+    assert {new: old for old, new in FORMAT_1_NAMES.items()} == loading_script._FORMAT_1_NAMES
+    columns = loading_script.columns(old)
+    assert columns == flat_features(FEATURES, MIKELS, CONTENT_TYPES)
+    assert list(columns) == list(flat_features(FEATURES, MIKELS, CONTENT_TYPES))
 
 
 def test_it_works_alone(mini_build: Path, tmp_path: Path) -> None:
@@ -154,7 +158,7 @@ def test_what_is_no_finished_build_is_refused_in_one_line(build: Path, tmp_path:
     manifest = json.loads((build / MANIFEST_NAME).read_text())
     for change, message in (
         ({"complete": False}, "unfinished build"),
-        ({"format": 2}, "not an EmoVid manifest of format 1"),
+        ({"format": 3}, "not an EmoVid manifest of format 1 or 2"),
         ({"name": "other"}, "not an EmoVid manifest of format 1"),
         (
             {"shards": [shard for shard in manifest["shards"] if shard["content_type"] != "sticker"]},

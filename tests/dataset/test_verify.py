@@ -177,7 +177,7 @@ VIOLATIONS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "names a shard outside data/",
     ),
     "a missing field": (lambda f: edit_manifest(f, lambda m: m.pop("seed")), r"manifest\.json is incomplete"),
-    "a newer format": (lambda f: edit_manifest(f, lambda m: m.update(format=2)), "has format 2"),
+    "a newer format": (lambda f: edit_manifest(f, lambda m: m.update(format=3)), "has format 3"),
     "an unfinished build": (
         lambda f: edit_manifest(f, lambda m: m.update(complete=False)),
         "is an unfinished",

@@ -12,19 +12,25 @@ import numpy as np
 import pytest
 from video_files import MINI, numbered_frames, write_video
 
-from emovid_dataset.media.attributes import Attributes, attributes, brightness, colorfulness, hue
+from emovid_dataset.media.attributes import (
+    Attributes,
+    colorfulness_m3,
+    hue_chroma,
+    luma,
+    measure,
+    perceptual_attributes,
+)
 from emovid_dataset.media.encode import transcode
-from emovid_dataset.media.frames import sample_for_attributes, uniform_indices
 from emovid_dataset.media.source import Reader
 from tools.mini_corpus.fetch import cache_folder
 
 
 def reference(frames: list[np.ndarray]) -> tuple[float, float, float | None]:
-    """Brightness, colorfulness and hue of full-size frames, in floating point throughout."""
-    luma, m3, x, y, weight, pixels = [], [], 0.0, 0.0, 0.0, 0
+    """Luma, M3 and hue by chroma of full-size frames, in floating point throughout."""
+    light, m3, x, y, weight, pixels = [], [], 0.0, 0.0, 0.0, 0
     for frame in frames:
         rgb = frame / 255.0
-        luma.append((rgb @ [0.299, 0.587, 0.114]).mean())
+        light.append((rgb @ [0.299, 0.587, 0.114]).mean())
         rg = rgb[..., 0] - rgb[..., 1]
         yb = (rgb[..., 0] + rgb[..., 1]) / 2 - rgb[..., 2]
         m3.append(math.hypot(rg.std(), yb.std()) + 0.3 * math.hypot(rg.mean(), yb.mean()))
@@ -35,25 +41,28 @@ def reference(frames: list[np.ndarray]) -> tuple[float, float, float | None]:
         weight += float(chroma.sum(dtype=float))
         pixels += chroma.size
     grey = weight / pixels < 1 / 255 or math.hypot(x, y) < 1e-3 * weight
-    return float(np.mean(luma)), float(np.mean(m3)), None if grey else math.degrees(math.atan2(y, x)) % 360
+    return float(np.mean(light)), float(np.mean(m3)), None if grey else math.degrees(math.atan2(y, x)) % 360
 
 
-def of_file(path: Path, count: int = 16) -> Attributes:
+def of_file(path: Path, every: int) -> Attributes:
     with Reader(path) as reader:
-        return attributes(sample_for_attributes(reader, count)[0])
+        return measure(reader, every)[0]
 
 
-def assert_near(path: Path, count: int = 4) -> None:
+def assert_near(path: Path, every: int = 20) -> None:
     with av.open(str(path)) as container:
         everything = list(container.decode(video=0))
-    chosen = sorted(set(uniform_indices(len(everything), count)))
-    wanted = reference([everything[index].to_ndarray(format="rgb24") for index in chosen])
-    found = of_file(path, count)
-    assert found.brightness == pytest.approx(wanted[0], abs=0.01), path.name
-    assert found.colorfulness == pytest.approx(wanted[1], abs=0.02), path.name
-    assert (found.hue is None) == (wanted[2] is None), path.name
-    if found.hue is not None and wanted[2] is not None:
-        assert abs((found.hue - wanted[2] + 180) % 360 - 180) <= 3, (path.name, found.hue, wanted[2])
+    wanted = reference([frame.to_ndarray(format="rgb24") for frame in everything[::every]])
+    found = of_file(path, every)
+    assert found.luma == pytest.approx(wanted[0], abs=0.01), path.name
+    assert found.colorfulness_m3 == pytest.approx(wanted[1], abs=0.02), path.name
+    assert (found.hue_chroma is None) == (wanted[2] is None), path.name
+    if found.hue_chroma is not None and wanted[2] is not None:
+        assert abs((found.hue_chroma - wanted[2] + 180) % 360 - 180) <= 3, (
+            path.name,
+            found.hue_chroma,
+            wanted[2],
+        )
 
 
 @pytest.mark.parametrize("kind", ["sticker", "cartoon", "movie"])
@@ -100,36 +109,36 @@ def test_known_pictures() -> None:
     def still(*rgb: int) -> np.ndarray:
         return np.full((2, 6, 8, 3), rgb, np.uint8)
 
-    assert attributes(still(0, 0, 0)) == Attributes(0.0, 0.0, None)
-    assert attributes(still(255, 255, 255)) == Attributes(1.0, 0.0, None)
-    red = attributes(still(255, 0, 0))
+    assert perceptual_attributes(still(0, 0, 0)) == (0.0, 0.0, None)
+    assert perceptual_attributes(still(255, 255, 255)) == (1.0, 0.0, None)
+    red = perceptual_attributes(still(255, 0, 0))
     # one colour has no spread: 0.3 * sqrt(1 + 0.25)
-    assert red == Attributes(0.299, round(0.3 * math.sqrt(1.25), 6), 0.0)
-    assert attributes(still(0, 0, 255)).hue == 240.0
+    assert red == (0.299, round(0.3 * math.sqrt(1.25), 6), 0.0)
+    assert perceptual_attributes(still(0, 0, 255))[2] == 240.0
     half = np.concatenate([still(255, 0, 0), still(0, 255, 0)], axis=2)
-    both = attributes(half)
-    assert both.hue == 60.0 and both.brightness == round((0.299 + 0.587) / 2, 6)
-    assert both.colorfulness == round(1 + 0.3 * 0.5, 6)  # rg is 1 and -1, yb is a half
+    both = perceptual_attributes(half)
+    assert both[2] == 60.0 and both[0] == round((0.299 + 0.587) / 2, 6)
+    assert both[1] == round(1 + 0.3 * 0.5, 6)  # rg is 1 and -1, yb is a half
 
 
 def test_hue_is_a_circle() -> None:
     around_red = np.array([[[255, 0, 20], [255, 20, 0]]], np.uint8)
-    assert hue(around_red) in (0.0, pytest.approx(360, abs=1e-3))
-    assert 0 <= hue(around_red) < 360  # type: ignore[operator]
+    assert hue_chroma(around_red) in (0.0, pytest.approx(360, abs=1e-3))
+    assert 0 <= hue_chroma(around_red) < 360  # type: ignore[operator]
     opposite = np.array([[[255, 0, 0], [0, 255, 255]]], np.uint8)
-    assert hue(opposite) is None, "the hues cancel out"
+    assert hue_chroma(opposite) is None, "the hues cancel out"
 
 
 def test_every_pixel_agrees_with_the_standard_library() -> None:
     draw = np.random.default_rng(0)
     for rgb in draw.integers(0, 256, (300, 3), dtype=np.uint8):
         wanted, saturation, value = colorsys.rgb_to_hsv(*(rgb / 255.0))
-        found = hue(rgb.reshape(1, 1, 3))
+        found = hue_chroma(rgb.reshape(1, 1, 3))
         if saturation * value * 255 < 1:
             assert found is None
         else:
             assert found is not None and abs((found - 360 * wanted + 180) % 360 - 180) < 0.01
-        assert brightness(rgb.reshape(1, 1, 3)) == pytest.approx(float(rgb @ [0.299, 0.587, 0.114]) / 255)
+        assert luma(rgb.reshape(1, 1, 3)) == pytest.approx(float(rgb @ [0.299, 0.587, 0.114]) / 255)
 
 
 def test_random_frames_agree_with_the_reference() -> None:
@@ -137,9 +146,9 @@ def test_random_frames_agree_with_the_reference() -> None:
     for shape in ((1, 2, 2, 3), (3, 17, 31, 3), (2, 64, 5, 3)):
         frames = draw.integers(0, 256, shape, dtype=np.uint8)
         wanted = reference(list(frames))
-        assert brightness(frames) == pytest.approx(wanted[0], abs=1e-9)
-        assert colorfulness(frames) == pytest.approx(wanted[1], abs=1e-6)
-        found = hue(frames)
+        assert luma(frames) == pytest.approx(wanted[0], abs=1e-9)
+        assert colorfulness_m3(frames) == pytest.approx(wanted[1], abs=1e-6)
+        found = hue_chroma(frames)
         assert (found is None) == (wanted[2] is None)
         if found is not None:
             assert found == pytest.approx(wanted[2], abs=0.01)
@@ -150,4 +159,4 @@ def test_random_frames_agree_with_the_reference() -> None:
 )
 def test_other_arrays_are_refused(frames: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"must be uint8 \[T, H, W, 3\]"):
-        attributes(frames)
+        perceptual_attributes(frames)

@@ -35,7 +35,7 @@ def test_nothing_but_a_refusal_comes_out_of_damaged_files(tmp_path: Path) -> Non
         try:
             with Reader(tmp_path / f"a{whole[index].suffix}") as reader:
                 nonconforming(reader)
-                sample_for_attributes(reader, 4)
+                list(sample_for_attributes(reader, 4))
                 transcode(reader, tmp_path / "out.mp4", start=0.1, end=0.3)
                 transcode(reader, tmp_path / "out.mp4")
                 assert reader.count_frames() == len(decode(data))
@@ -177,7 +177,7 @@ def test_pictures_that_change_their_size_become_of_one_size(tmp_path: Path) -> N
     assert decode(path).shape == (8, 64, 96, 3)
     assert decode(path, size=32).shape == (8, 32, 32, 3)
     with Reader(path) as reader:
-        assert sample_for_attributes(reader, 8)[0].shape == (8, 64, 96, 3)
+        assert next(small.shape for _, small, _ in sample_for_attributes(reader, 8)) == (64, 96, 3)
         transcode(reader, tmp_path / "out.mp4")
     stated, made = probe(path), probe(tmp_path / "out.mp4")
     assert (made.width, made.height, made.num_frames) == (stated.width, stated.height, 8)

@@ -1,0 +1,108 @@
+"""`Taxonomy`: the emotions that a data set tells apart, their order and their valence.
+
+A build's manifest holds its taxonomy: nothing that reads a build needs to know the emotions beforehand.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_NAME = re.compile("[a-z][a-z0-9_-]*")  # it stands in YAML, Markdown and CSS as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Taxonomy:
+    """A fixed order of emotions; a label is an index into it.
+
+    Attributes:
+        name: of the taxonomy, such as "mikels".
+        names: of the emotions, lower case, in order.
+        valences: of each emotion, 0 positive, 1 negative.
+
+    >>> Taxonomy("two", ("joy", "grief"), (0, 1)).parse(" Grief ")
+    1
+    """
+
+    name: str
+    names: tuple[str, ...]
+    valences: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names or len(set(self.names)) != len(self.names) or not all(self.names):
+            raise ValueError(f"taxonomy {self.name!r} must name each emotion once, not {self.names!r}")
+        if not all(_NAME.fullmatch(name) for name in self.names):
+            raise ValueError(f"taxonomy {self.name!r}: a name is of a-z, 0-9, - and _, not {self.names!r}")
+        if len(self.valences) != len(self.names) or not set(self.valences) <= {0, 1}:
+            raise ValueError(
+                f"taxonomy {self.name!r}: valences is {self.valences!r}, not 0 or 1 for each emotion"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def parse(self, value: object) -> int:
+        """Read one emotion label.
+
+        Args:
+            value: a name in any case with surrounding spaces, or an index as int or as decimal text.
+
+        Returns:
+            The index of the emotion in `names`.
+
+        Raises:
+            ValueError: the value is neither; the message names it and what is allowed.
+        """
+        if isinstance(value, str):
+            text = value.strip().lower()
+            if text in self.names:
+                return self.names.index(text)
+            if text.isascii() and text.isdigit() and int(text) < len(self.names):
+                return int(text)
+        elif not isinstance(value, bool):
+            try:
+                index = operator.index(value)  # type: ignore[arg-type]
+            except TypeError:
+                index = -1
+            if 0 <= index < len(self.names):
+                return index
+        allowed = f"{', '.join(self.names)} or 0..{len(self.names) - 1}"
+        raise ValueError(f"emotion {value!r} is unknown; allowed: {allowed}")
+
+    def of_valence(self, valence: int) -> tuple[str, ...]:
+        """Names of the emotions of a valence (0 positive, 1 negative), in order."""
+        return tuple(
+            name
+            for name, its_valence in zip(self.names, self.valences, strict=True)
+            if its_valence == valence
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The taxonomy as a manifest holds it."""
+        labels = [
+            {"name": name, "valence": valence}
+            for name, valence in zip(self.names, self.valences, strict=True)
+        ]
+        return {"name": self.name, "labels": labels}
+
+    @classmethod
+    def from_mapping(cls, body: Mapping[str, Any]) -> Taxonomy:
+        """Read what `to_mapping` gives.
+
+        Raises:
+            ValueError: it is not a taxonomy; the message says what is wrong.
+        """
+        try:
+            labels: Iterable[Mapping[str, Any]] = body["labels"]
+            pairs = [(label["name"], label["valence"]) for label in labels]
+            name = body["name"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"taxonomy is {body!r}, not a name and labels") from error
+        if not isinstance(name, str) or not all(
+            isinstance(label, str) and type(valence) is int for label, valence in pairs
+        ):
+            raise ValueError(f"taxonomy is {body!r}: a label has a name and a valence of 0 or 1")
+        return cls(name, tuple(label for label, _ in pairs), tuple(valence for _, valence in pairs))
