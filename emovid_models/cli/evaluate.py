@@ -27,6 +27,7 @@ from emovid_models.cli.arguments import (
     lora_source,
     noise_seed,
 )
+from emovid_models.cli.evaluated import annotator_folder, generate_models, hashes
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def evaluate(
         tables = dict.fromkeys(folders, table)
         tasks = ["t2v", "i2v"]
     else:
-        tables = _generate(
+        tables = generate_models(
             base,
             lora,
             wanted,
@@ -221,8 +222,8 @@ def evaluate(
         generated = {
             "task": tasks[0],
             "weights": {
-                "base": _hashes(base, "**/*.safetensors"),
-                "lora": None if lora is None else _hashes(lora, WEIGHT_NAME),
+                "base": hashes(base, "**/*.safetensors"),
+                "lora": None if lora is None else hashes(lora, WEIGHT_NAME),
             },
             "settings": {
                 "size": size,
@@ -254,7 +255,7 @@ def evaluate(
         for name, folder in folders.items()
         if folder is not None
     }
-    miniature = annotator is None or is_miniature(_folder(annotator))
+    miniature = annotator is None or is_miniature(annotator_folder(annotator))
     figures = {name: evaluation.score(found) for name, found in judged.items()}
     rows = [evaluation.table_row(name, found) for name, found in figures.items()]
     result: dict[str, Any] = {
@@ -306,72 +307,3 @@ def evaluate(
             )
     if failed and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)
-
-
-def _generate(
-    base: str,
-    lora: str | None,
-    wanted: list[Prompt],
-    out: Path,
-    *,
-    size: str,
-    seed: int,
-    intensity: float,
-    offload: bool,
-    workers: int,
-    progress: bool,
-    **options: Any,
-) -> dict[str, Path]:
-    """The videos of the base, and of the LoRA on it; one model is in memory at a time."""
-    from emovid_dataset.engine import Processes, Serial, usable_cores
-    from emovid_models import evaluation
-    from emovid_models.wan.loading import PipelineSource, check_model
-
-    need("models", "diffusers", "transformers", "peft", "ftfy")
-    # The LoRA too, before the base alone takes hours.
-    check_model(base, image_to_video=wanted[0].image is not None, lora=lora)
-    height, width = parse_frame_size(size)
-    tables = {}
-    for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
-        source = PipelineSource(
-            base,
-            image_to_video=wanted[0].image is not None,
-            lora=adapter,
-            offload=offload,
-            show_loading=progress,
-            threads=None if workers == 1 else max(1, usable_cores() // workers),
-        )
-        tables[name] = evaluation.generate_videos(
-            source,
-            wanted,
-            out / name,
-            model=source.identity(),
-            seed=seed,
-            intensity=intensity,
-            engine=Serial() if workers == 1 else Processes(workers),
-            progress=progress,
-            height=height,
-            width=width,
-            **options,
-        )
-    return tables
-
-
-def _hashes(source: str, pattern: str) -> dict[str, str] | None:
-    """The sha256 of a folder's or file's weights, by which a card knows them; None for a Hub repo."""
-    from emovid_models.records import weight_hashes
-
-    path = Path(source)
-    if path.is_file():
-        return weight_hashes(path.parent, [path])
-    return weight_hashes(path, list(path.glob(pattern))) if path.is_dir() else None
-
-
-def _folder(annotator: str) -> Path:
-    """Where an annotator's weights lie: its folder, or what the Hub's client has fetched of its repo."""
-    from huggingface_hub import try_to_load_from_cache
-
-    if Path(annotator).is_dir():
-        return Path(annotator)
-    fetched = try_to_load_from_cache(annotator, "model.safetensors")
-    return Path(fetched if isinstance(fetched, str) else annotator).parent
