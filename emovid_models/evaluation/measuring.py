@@ -1,0 +1,285 @@
+"""From videos to measures: the stage that applies the paper's measures to one video per part.
+
+The ledger stays where it is: its file of a video is what was measured on it, and the same video with the same
+text and the same networks is never measured again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emovid_dataset.engine import (
+    Executor,
+    Failure,
+    FailureKind,
+    Part,
+    Record,
+    Resources,
+    Serial,
+    Stage,
+    records,
+    run_stage,
+)
+from emovid_dataset.engine.base import one_line
+from emovid_dataset.media.frames import decode, flatten
+from emovid_dataset.media.source import Reader, VideoError
+from emovid_dataset.store import Store
+from emovid_models.evaluation.measures.clip_score import clip_score
+from emovid_models.evaluation.measures.first_frame import first_frame_consistency
+from emovid_models.evaluation.measures.flicker import temporal_flicker
+from emovid_models.wan.frames import read_image
+
+if TYPE_CHECKING:
+    from emovid_models.evaluation.measures.clip_model import ClipModel
+    from emovid_models.evaluation.measures.videomae_model import VideoMaeModel
+
+DEFINITIONS = "1"
+"""Changes whenever a measure gives another value for the same video."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurable:
+    """A video that is to be measured.
+
+    Attributes:
+        file: its name in the table.
+        version: changes when the video changes.
+        open: returns a path or bytes; it can be pickled.
+        text: what it is compared with by the CLIP score.
+        first: path of the given first frame; None for text to video.
+    """
+
+    file: str
+    version: str
+    open: Callable[[], str | bytes]
+    text: str
+    first: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured on a video; None for what was not.
+
+    Attributes:
+        file: of the `Measurable`.
+        frames: number of its frames; 0 where it could not be read.
+        flicker: `temporal_flicker`; None also for a single frame.
+        clip_score: `clip_score`.
+        tokens: CLIP's tokens of the whole text.
+        truncated: whether these are more than CLIP reads.
+        first_frame: `first_frame_consistency`.
+        feature: VideoMAE's feature.
+        error: why the video could not be read, in one line.
+    """
+
+    file: str
+    frames: int = 0
+    flicker: float | None = None
+    clip_score: float | None = None
+    tokens: int | None = None
+    truncated: bool | None = None
+    first_frame: float | None = None
+    feature: tuple[float, ...] | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """The networks that features come from; every worker loads them for itself.
+
+    Attributes:
+        clip: a folder or a Hub repo; None leaves CLIP score and first-frame consistency out.
+        videomae: the same, for FVD.
+        device: as torch names it; None for cuda if there is one.
+    """
+
+    clip: str | None = None
+    videomae: str | None = None
+    device: str | None = None
+
+    def identities(self) -> dict[str, str | None]:
+        """Names them by what they hold, see `network_identity`."""
+        from emovid_models.evaluation.measures.network import network_identity
+
+        return {
+            name: None if model is None else network_identity(model)
+            for name, model in (("clip", self.clip), ("videomae", self.videomae))
+        }
+
+    def load(self, worker: int = 0) -> tuple[ClipModel | None, VideoMaeModel | None]:
+        """Load those that are named.
+
+        Raises:
+            OSError: one cannot be loaded.
+        """
+        from emovid_models.evaluation.measures.clip_model import ClipModel
+        from emovid_models.evaluation.measures.network import pick_device
+        from emovid_models.evaluation.measures.videomae_model import VideoMaeModel
+
+        return (
+            None if self.clip is None else ClipModel(self.clip, pick_device(self.device, worker)),
+            None if self.videomae is None else VideoMaeModel(self.videomae, pick_device(self.device, worker)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurePart(Part):
+    """The part of one video."""
+
+    video: Measurable
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | None]"]):
+    """Measures videos; its records are the fields of `Measured`.
+
+    Attributes:
+        videos: what is measured.
+        networks: where features come from.
+        identities: of the networks.
+        ledger: folder of the ledger files.
+    """
+
+    videos: tuple[Measurable, ...]
+    networks: Networks
+    identities: tuple[str | None, ...]
+    ledger: str
+
+    name = "Measuring"
+    unit = "videos"
+    resources = Resources(gpu=True)
+
+    def parts(self, store: Store) -> Iterator[MeasurePart]:
+        for video in self.videos:
+            first = None if video.first is None else _digest(Path(video.first))
+            of = [DEFINITIONS, video.file, video.version, video.text, first, *self.identities]
+            yield MeasurePart(hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32], 1, 0.0, video)
+
+    def setup(self, worker: int) -> tuple[ClipModel | None, VideoMaeModel | None]:
+        return self.networks.load(worker)
+
+    def run(
+        self, state: tuple[ClipModel | None, VideoMaeModel | None], part: MeasurePart, store: Store
+    ) -> Iterator[Record]:
+        video = part.video
+        try:
+            found = measure(video, *state)
+        except VideoError as error:
+            found = Measured(video.file, error=one_line(str(error)))
+        yield asdict(found)
+
+    def refuse(self, part: MeasurePart, failure: Failure) -> list[Record] | None:
+        """A video that crashes the decoder has an error; what a network raises stops the run."""
+        if failure.kind is not FailureKind.CRASHED:
+            return None
+        return [asdict(Measured(part.video.file, error="makes the decoder crash"))]
+
+    def is_whole(self, part: MeasurePart, records: Iterable[Record], store: Store) -> bool:
+        """Videos that failed are tried again."""
+        return all(record["error"] is None for record in records)
+
+
+def measure(video: Measurable, clip: ClipModel | None, videomae: VideoMaeModel | None) -> Measured:
+    """Apply the measures to one video.
+
+    Args:
+        video: read once for each measure, so that no more than a few frames are held.
+        clip: None leaves its measures out.
+        videomae: None leaves the feature out.
+
+    Raises:
+        VideoError: it cannot be decoded.
+        OSError: it or its first frame cannot be read.
+    """
+    source = video.open()
+    with Reader(source, quick=True) as reader:
+        count = reader.info.num_frames
+    found = Measured(video.file, count)
+    if count > 1:
+        found = replace(found, flicker=temporal_flicker(rgb_frames(source)))
+    if clip is not None:
+        features = clip.frames(rgb_frames(source))
+        text = clip.text(video.text)
+        found = replace(
+            found,
+            clip_score=clip_score(features, text.feature),
+            tokens=text.tokens,
+            truncated=text.is_truncated,
+        )
+        if video.first is not None:
+            height, width = next(iter(rgb_frames(source))).shape[:2]
+            given = np.asarray(read_image(Path(video.first), height, width))
+            found = replace(found, first_frame=first_frame_consistency(features, clip.frames([given])[0]))
+    if videomae is not None:
+        frames = decode(source, frames=videomae.num_frames, size=videomae.size)
+        found = replace(found, feature=tuple(map(float, videomae.video(frames))))
+    return found
+
+
+def rgb_frames(source: str | bytes) -> Iterator[np.ndarray]:
+    """Every frame of a video, one after the other, upright, with transparent pixels on white.
+
+    Args:
+        source: a path or bytes.
+
+    Returns:
+        Arrays uint8 [H, W, 3] of one shape: that of the first frame.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    shape: tuple[int, int] | None = None
+    with Reader(source, quick=True) as reader:
+        for _, frame in reader.frames(range(reader.info.num_frames)):
+            upright = flatten(frame)
+            if shape is None:
+                shape = upright.height, round(upright.width * reader.aspect)
+            pixels: Any = upright.reformat(width=shape[1], height=shape[0], format="rgb24").to_ndarray()
+            yield pixels
+
+
+def measure_videos(
+    videos: Sequence[Measurable],
+    networks: Networks,
+    out: str | os.PathLike[str],
+    *,
+    engine: Executor | None = None,
+    progress: bool = False,
+) -> tuple[list[Measured], int]:
+    """Measure videos; what an earlier run has measured is not measured again.
+
+    Args:
+        videos: each file once.
+        networks: where features come from.
+        out: folder of the results, a file per video.
+        engine: who measures, by default this process.
+        progress: show progress on stderr.
+
+    Returns:
+        What was measured, in order, and how many were there from an earlier run.
+
+    Raises:
+        OSError: a network cannot be loaded, or the folder cannot be written.
+    """
+    place = Path(out)
+    store = Store.at(place.parent)
+    identities = tuple(networks.identities().values())
+    stage = MeasureStage(tuple(videos), networks, identities, place.name)
+    counts = run_stage(stage, store, executor=engine or Serial(), progress=progress, total=len(videos))
+    found = [
+        Measured(**{**row, "feature": None if row["feature"] is None else tuple(row["feature"])})
+        for row in records(stage, store)
+    ]
+    return found, counts.reused
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
