@@ -45,7 +45,9 @@ if TYPE_CHECKING:
         Comparison,
         Figures,
         Share,
+        ValenceComparison,
         compare,
+        compare_valence,
         score,
         score_confusion,
     )
@@ -66,7 +68,16 @@ _MODULES = {
     "intended": ("INTENDED_COLUMNS", "INTENDED_NAME", "Intended", "read_intended", "write_intended"),
     "judge": ("Judge", "Judged", "Judgement", "judge_clips", "judge_videos", "load_judge"),
     "prompts": ("PROMPTS", "Prompt", "load_prompts", "read_prompts", "take_per_emotion"),
-    "statistics": ("Comparison", "Figures", "Share", "compare", "score", "score_confusion"),
+    "statistics": (
+        "Comparison",
+        "Figures",
+        "Share",
+        "ValenceComparison",
+        "compare",
+        "compare_valence",
+        "score",
+        "score_confusion",
+    ),
     "table": ("TABLE_COLUMNS", "paper_record", "paper_row", "table_row", "to_record"),
     "videos": ("GENERATION_NAME", "generate_videos", "plan_orders"),
 }

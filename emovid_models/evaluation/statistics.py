@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.evaluation.judge import Judged, Judgement
@@ -59,6 +59,27 @@ class Comparison:
 
     base: Figures
     lora: Figures
+    difference: Share | None
+    mcnemar_p: float
+    both: int
+    base_only: int
+    lora_only: int
+    neither: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValenceComparison:
+    """Two models on the same prompts with the same seeds, by whether the valence is the intended one.
+
+    Attributes:
+        difference: EA-2cls of the second less that of the first, as `Comparison.difference`.
+        mcnemar_p: exact two-sided p-value that both are right equally often.
+        both: videos where both are right.
+        base_only: where only the first is.
+        lora_only: where only the second is.
+        neither: where none is.
+    """
+
     difference: Share | None
     mcnemar_p: float
     both: int
@@ -164,4 +185,36 @@ def compare(base: Judged, lora: Judged) -> Comparison:
         base_only=result["b_only"],
         lora_only=result["a_only"],
         neither=result["neither"],
+    )
+
+
+def compare_valence(base: Judged, lora: Judged) -> ValenceComparison:
+    """Compare the valences that two models show, video by video, as `compare` compares their emotions.
+
+    Args:
+        base: of the first model.
+        lora: of the second, on the same prompts with the same seeds, by the same judge.
+
+    Raises:
+        ValueError: they are not the same prompts, seeds or judge.
+    """
+    # An emotion that stands for its valence leaves the paired test as it is.
+    found = compare(*(_by_valence(judged) for judged in (base, lora)))
+    return ValenceComparison(
+        found.difference, found.mcnemar_p, found.both, found.base_only, found.lora_only, found.neither
+    )
+
+
+def _by_valence(judged: Judged) -> Judged:
+    first = {emotion: EMOTIONS[index // 4 * 4] for index, emotion in enumerate(EMOTIONS)}
+    return replace(
+        judged,
+        videos=tuple(
+            replace(
+                video,
+                intended=first[video.intended],
+                judged=None if video.judged is None else first[video.judged],
+            )
+            for video in judged.videos
+        ),
     )

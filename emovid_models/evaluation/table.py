@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from emovid_models.evaluation.judge import Judged
-from emovid_models.evaluation.statistics import Comparison, Figures, Share
+from emovid_models.evaluation.statistics import Comparison, Figures, Share, ValenceComparison
 
 TABLE_COLUMNS = ("", "n", "EA-8cls", "95 % interval", "EA-2cls", "95 % interval")
 """Headings of `table_row`."""
@@ -46,6 +46,6 @@ def paper_record() -> dict[str, Any]:
     return {**published, "source": ea_8cls.PUBLISHED_SOURCE}
 
 
-def to_record(result: Figures | Comparison | Judged) -> dict[str, Any]:
+def to_record(result: Figures | Comparison | ValenceComparison | Judged) -> dict[str, Any]:
     """A result as plain JSON values, the numbers unrounded."""
     return json.loads(json.dumps(asdict(result)))
