@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from emovid_dataset.cli.arguments import Check, check_by, parsed_by, whole
@@ -32,22 +32,48 @@ def _build(value: str) -> str | None:
     return None if "://" in value else _source(value)
 
 
-def _annotator(value: str) -> str | None:
-    folder = Path(value)
-    return _annotator_problem(value, folder / "config.json") if folder.is_dir() else _source(value)
+_KINDS = {
+    "annotator": ("nvila_lite", "an annotator"),
+    "clip": ("clip", "a CLIP"),
+    "videomae": ("videomae", "a VideoMAE"),
+}
+"""transformers' type of each kind of model that a command takes, and what it is called."""
 
 
-def _annotator_problem(value: str, config: Path) -> str | None:
-    """What a model's settings say against its being an annotator."""
+def _model_of(kind: str) -> Callable[[str], str | None]:
+    """What keeps a text from naming a model of a kind."""
+
+    def problem(value: str) -> str | None:
+        folder = Path(value)
+        return _kind_problem(value, folder / "config.json", kind) if folder.is_dir() else _source(value)
+
+    return problem
+
+
+def _kind_problem(value: str, config: Path, kind: str) -> str | None:
+    """What a model's settings say against its being of a kind."""
     if not config.is_file():
         return f" {value} cannot be loaded: it has no config.json"
     try:
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError):
         return f" {value} cannot be loaded: its config.json is damaged"
-    if kind != "nvila_lite":
-        return f" {value} cannot be loaded: it is of type {kind!r}, and an annotator of type 'nvila_lite'"
+    wanted, called = _KINDS[kind]
+    if found != wanted:
+        return f" {value} cannot be loaded: it is of type {found!r}, and {called} of type {wanted!r}"
     return None
+
+
+def _network(kind: str) -> Callable[[str], str | None]:
+    """What keeps a text from naming a network whose weights are safetensors."""
+
+    def problem(value: str) -> str | None:
+        found = _model_of(kind)(value)
+        if found is None and Path(value).is_dir() and next(Path(value).glob("*.safetensors"), None) is None:
+            return f" {value} cannot be loaded: it has no safetensors file"
+        return found
+
+    return problem
 
 
 def base_problem(value: str) -> str | None:
@@ -76,8 +102,14 @@ build_source: Check = check_by(_build)
 model_source: Check = check_by(_source)
 """A model's folder or Hub repo."""
 
-annotator_source: Check = check_by(_annotator)
+annotator_source: Check = check_by(_model_of("annotator"))
 """An annotator's folder or Hub repo."""
+
+clip_source: Check = check_by(_network("clip"))
+"""A CLIP's folder or Hub repo."""
+
+videomae_source: Check = check_by(_network("videomae"))
+"""A VideoMAE's folder or Hub repo."""
 
 base_source: Check = check_by(base_problem)
 """A folder in the layout of diffusers, or a Hub repo."""
@@ -149,7 +181,17 @@ def check_build(option: str, source: str, splits: Iterable[str], content_type: s
 
 
 def check_annotator(option: str, source: str) -> None:
-    """Refuse a repo that holds no annotator, by its settings alone; a folder's were looked at already.
+    """Refuse a repo that holds no annotator, see `check_model_kind`."""
+    check_model_kind(option, source, "annotator")
+
+
+def check_model_kind(option: str, source: str, kind: str) -> None:
+    """Refuse a repo of another kind of model, by its settings alone; a folder's were looked at already.
+
+    Args:
+        option: by which it was given.
+        source: a folder or a Hub repo.
+        kind: "annotator", "clip" or "videomae".
 
     Raises:
         ValueError: it holds another kind of model.
@@ -159,6 +201,6 @@ def check_annotator(option: str, source: str) -> None:
         return
     from huggingface_hub import hf_hub_download
 
-    problem = _annotator_problem(source, Path(hf_hub_download(source, "config.json")))
+    problem = _kind_problem(source, Path(hf_hub_download(source, "config.json")), kind)
     if problem is not None:
         raise ValueError(f"{option}{problem}")

@@ -21,17 +21,22 @@ from emovid_models.cli.arguments import (
     check_annotator,
     check_build,
     check_device,
+    clip_source,
     device_name,
     frame_count,
     frame_size,
     lora_source,
     noise_seed,
+    videomae_source,
 )
 from emovid_models.cli.evaluated import annotator_folder, generate_models, hashes
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
     from emovid_models.evaluation import Prompt
+
+PROTOCOLS = ("scenes", "paper")
+TASKS = ("t2v", "i2v")
 
 _NOTE = (
     "Judged by the miniature annotator, which is for trying things out: the figures show that the protocol "
@@ -48,7 +53,9 @@ def register(app: typer.Typer) -> None:
     app.command(
         "evaluate",
         epilog="Examples: emovid evaluate --videos out/ --intended intended.csv --annotator REPO; "
-        "emovid evaluate --base REPO --lora REPO --content-type sticker --out scores/",
+        "emovid evaluate --base REPO --lora REPO --content-type sticker --out scores/; "
+        "emovid evaluate --protocol paper --data BUILD --base REPO --lora REPO --clip REPO --videomae REPO "
+        "--out scores/",
     )(evaluate)
 
 
@@ -75,10 +82,50 @@ def evaluate(
         str | None,
         typer.Option(help="With --base: a LoRA to compare with the base.", callback=lora_source),
     ] = None,
-    content_type: Annotated[
+    protocol: Annotated[
         str,
-        typer.Option(help="Whose prompts: cartoon, movie or sticker.", callback=one_of(CONTENT_TYPES)),
-    ] = "sticker",
+        typer.Option(
+            help="scenes: the same scenes for all eight emotions, which none of them names. paper: the clips "
+            "of --data's benchmark, each with its own emotion, and the paper's six columns; with --out and "
+            "neither --base nor --videos only the prompts and first frames are written.",
+            callback=one_of(PROTOCOLS),
+        ),
+    ] = "scenes",
+    data: Annotated[
+        str | None,
+        typer.Option(help="With --protocol paper: a build with a benchmark split.", callback=build_source),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="With --protocol paper: t2v, or i2v from the clips' first frames.",
+            show_default="t2v",
+            callback=one_of(TASKS),
+        ),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            help="With --protocol paper: a CLIP for CLIP score and first-frame consistency, such as "
+            "openai/clip-vit-base-patch32.",
+            callback=clip_source,
+        ),
+    ] = None,
+    videomae: Annotated[
+        str | None,
+        typer.Option(
+            help="With --protocol paper: a VideoMAE for FVD, such as MCG-NJU/videomae-base.",
+            callback=videomae_source,
+        ),
+    ] = None,
+    content_type: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose prompts: cartoon, movie or sticker.",
+            show_default="sticker",
+            callback=one_of(CONTENT_TYPES),
+        ),
+    ] = None,
     prompts: Annotated[
         Path | None,
         typer.Option(
@@ -158,8 +205,53 @@ def evaluate(
     from emovid_models import evaluation
     from emovid_models.wan.generate import check_orders
 
-    if (videos is None) == (base is None):
+    prompts_alone = protocol == "paper" and out is not None and videos is None and base is None
+    if (videos is None) == (base is None) and not prompts_alone:
         raise ValueError("give either --videos FOLDER or --base REPO")
+    if protocol == "paper":
+        said = {"intended": intended, "prompts": prompts, "content-type": content_type, "held-out": held_out}
+        for option, value in said.items():
+            if value is not None:
+                raise ValueError(f"--{option} {value} needs --protocol scenes; here the benchmark says it")
+        if data is None:
+            raise ValueError("--protocol paper needs --data BUILD, whose benchmark says what is asked for")
+        if (lora is not None and base is None) or (against is not None and videos is None):
+            raise ValueError("--lora needs --base, and --against needs --videos")
+        from emovid_models.cli.evaluate_paper import PaperOptions, evaluate_paper
+
+        evaluate_paper(
+            PaperOptions(
+                data=data,
+                task="i2v" if task == "i2v" else "t2v",
+                base=base,
+                lora=lora,
+                videos=videos,
+                against=against,
+                out=out,
+                per_emotion=per_emotion,
+                annotator=annotator,
+                clip=clip,
+                videomae=videomae,
+                size=size,
+                frames=frames,
+                steps=steps,
+                guidance=guidance,
+                emotion_guidance=emotion_guidance,
+                intensity=intensity,
+                negative=negative,
+                seed=seed,
+                offload=offload,
+                batch_size=batch_size,
+                workers=workers,
+                device=device,
+                allow_rejected=allow_rejected,
+                as_json=as_json,
+            )
+        )
+        return
+    for option, value in {"data": data, "task": task, "clip": clip, "videomae": videomae}.items():
+        if value is not None:
+            raise ValueError(f"--{option} {value} needs --protocol paper")
     wanted: list[Prompt] = []
     if base is None:
         for name, given in (("lora", lora), ("prompts", prompts), ("per-emotion", per_emotion)):
@@ -175,7 +267,9 @@ def evaluate(
         if out is None:
             raise ValueError("--base needs --out FOLDER for what is generated")
         wanted = (
-            evaluation.load_prompts(content_type) if prompts is None else evaluation.read_prompts(prompts)
+            evaluation.load_prompts(content_type or "sticker")
+            if prompts is None
+            else evaluation.read_prompts(prompts)
         )
         if per_emotion is not None:
             wanted = evaluation.take_per_emotion(wanted, per_emotion)

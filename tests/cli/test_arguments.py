@@ -151,6 +151,28 @@ WRONG = {
         ("--against none", "--against none is not a folder"),
         ("--base made", "--base made has no model_index.json"),
         ("--lora file", "--lora file is not a safetensors file"),
+        ("--protocol own", "--protocol is 'own'; allowed: scenes, paper"),
+        ("--protocol paper", "--protocol paper needs --data BUILD"),
+        ("--protocol paper --data made", "--data made has no clip in the split 'benchmark'; it has: train"),
+        ("--protocol paper --data other", "other is not an EmoVid build: it has no manifest.json"),
+        ("--protocol paper --data made --prompts list.json", "--prompts list.json needs --protocol scenes"),
+        ("--protocol paper --data made --held-out made", "--held-out made needs --protocol scenes"),
+        (
+            "--protocol paper --data made --content-type movie",
+            "--content-type movie needs --protocol scenes",
+        ),
+        ("--protocol paper --data made --against made", "--against needs --videos"),
+        ("--data nowhere", f"--data 'nowhere' {REPO}"),
+        ("--data made", "--data made needs --protocol paper"),
+        ("--task v2v", "--task is 'v2v'; allowed: t2v, i2v"),
+        ("--task i2v", "--task i2v needs --protocol paper"),
+        ("--clip nowhere", f"--clip 'nowhere' {REPO}"),
+        ("--clip made", "--clip made cannot be loaded: it has no config.json"),
+        ("--clip other", "--clip other cannot be loaded: it is of type 'gpt2', and a CLIP of type 'clip'"),
+        ("--clip bare", "--clip bare cannot be loaded: it has no safetensors file"),
+        ("--clip me/clip", "--clip me/clip needs --protocol paper"),
+        ("--videomae other", "--videomae other cannot be loaded: it is of type 'gpt2', and a VideoMAE"),
+        ("--videomae bare", "--videomae bare cannot be loaded: it is of type 'clip'"),
         ("--content-type gif", f"--content-type is 'gif'; {TYPES}"),
         ("--prompts none", "--prompts none is not a file"),
         ("--prompts file", "file, line 1 is not JSON"),
@@ -297,6 +319,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "picture.jsonl").write_text(json.dumps(entry), encoding="utf-8")
     (folder / "labels.csv").write_text("path,emotion\nsticker/1f602.mp4,amusement\n", encoding="utf-8")
     build(MINI, folder / "labels.csv", folder / "made", engine="serial", ratios=(1, 0, 0))
+    (folder / "bare").mkdir()
+    (folder / "bare" / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")
     (folder / "other").mkdir()
     (folder / "other" / "config.json").write_text('{"model_type": "gpt2"}', encoding="utf-8")
     return folder
