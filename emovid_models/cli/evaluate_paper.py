@@ -21,7 +21,7 @@ from emovid_models.records import EVALUATION
 if TYPE_CHECKING:
     from emovid_dataset.engine import Executor
     from emovid_models.evaluation import Judge, Judged
-    from emovid_models.evaluation.benchmark import Benchmark
+    from emovid_models.evaluation.benchmark import BenchmarkTask
     from emovid_models.evaluation.measuring import Measured, Networks
     from emovid_models.evaluation.paper import Task
 
@@ -121,7 +121,7 @@ def evaluate_paper(options: PaperOptions) -> None:
         raise typer.Exit(FOUND_WRONG)
 
 
-def _say_what_was_written(benchmark: Benchmark, out: Path, *, as_json: bool) -> None:
+def _say_what_was_written(benchmark: BenchmarkTask, out: Path, *, as_json: bool) -> None:
     from emovid_models.evaluation.benchmark import PROMPTS_NAME
 
     place = out / PROMPTS_NAME
@@ -134,7 +134,7 @@ def _say_what_was_written(benchmark: Benchmark, out: Path, *, as_json: bool) -> 
 
 
 def _videos(
-    options: PaperOptions, benchmark: Benchmark, out: Path
+    options: PaperOptions, benchmark: BenchmarkTask, out: Path
 ) -> tuple[dict[str, Path], dict[str, Any] | None]:
     """The folder of every model's videos, and for generated ones how they were made."""
     from emovid_models import evaluation
@@ -191,7 +191,7 @@ def _videos(
 
 def _judge(
     options: PaperOptions,
-    benchmark: Benchmark,
+    benchmark: BenchmarkTask,
     folders: Mapping[str, Path],
     judge: Judge,
     out: Path,
@@ -228,7 +228,7 @@ def _judge(
 
 def _measure(
     options: PaperOptions,
-    benchmark: Benchmark,
+    benchmark: BenchmarkTask,
     folder: Path | None,
     networks: Networks,
     out: Path,
@@ -269,7 +269,7 @@ class _Outcome:
     def __init__(
         self,
         options: PaperOptions,
-        benchmark: Benchmark,
+        benchmark: BenchmarkTask,
         judge: Judge,
         networks: Networks,
         judged: Mapping[str, Judged],

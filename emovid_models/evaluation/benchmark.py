@@ -30,8 +30,8 @@ PROMPTS_NAME = "prompts.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
-class Benchmark:
-    """The clips of a benchmark, and what is asked for.
+class BenchmarkTask:
+    """One task of a benchmark: its clips, and what is asked for.
 
     Attributes:
         task: "t2v" or "i2v".
@@ -70,7 +70,7 @@ def paper_text(caption: str, emotion: str) -> str:
 
 def read_benchmark(
     data: str | os.PathLike[str], task: Task, *, split: str = BENCHMARK, per_emotion: int | None = None
-) -> Benchmark:
+) -> BenchmarkTask:
     """Read what a build's benchmark asks for; no video is read.
 
     Args:
@@ -107,10 +107,10 @@ def read_benchmark(
     for clip in clips:
         digest.update(json.dumps([clip.id, clip.sha256, clip.emotion, clip.caption]).encode())
     prompts = tuple(Prompt(clip.id, clip.emotion, clip.content_type, clip.caption.strip()) for clip in clips)
-    return Benchmark(task, found, prompts, digest.hexdigest()[:16])
+    return BenchmarkTask(task, found, prompts, digest.hexdigest()[:16])
 
 
-def write_prompts(benchmark: Benchmark, folder: str | os.PathLike[str]) -> Benchmark:
+def write_prompts(benchmark: BenchmarkTask, folder: str | os.PathLike[str]) -> BenchmarkTask:
     """Write what is asked for: `prompts.jsonl`, and for I2V the first frames, as any generator can read them.
 
     Args:
@@ -141,7 +141,7 @@ def write_prompts(benchmark: Benchmark, folder: str | os.PathLike[str]) -> Bench
         prompts.append(prompt)
         rows.append(json.dumps(row, ensure_ascii=False))
     write_file(Path(folder) / PROMPTS_NAME, ("\n".join(rows) + "\n").encode())
-    return Benchmark(benchmark.task, benchmark.selection, tuple(prompts), benchmark.identity)
+    return BenchmarkTask(benchmark.task, benchmark.selection, tuple(prompts), benchmark.identity)
 
 
 def first_frame(video: str | bytes) -> bytes:
