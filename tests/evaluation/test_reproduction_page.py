@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, evaluation
-from emovid_models.evaluation import INTENDED_NAME, Intended, Judge
+from emovid_models.evaluation import INTENDED_NAME, Intended, Judge, Judged
+from emovid_models.evaluation.measuring import Measured, Networks
+from emovid_models.evaluation.protocol import paper_figures
 from tools.reproduction_page import page
 from tools.reproduction_page.__main__ import app
 from tools.reproduction_page.contact_sheets import TILE, first_blocks
@@ -50,6 +52,27 @@ def made(tmp_path_factory: pytest.TempPathFactory, stickers: list[dict[str, str]
     return root
 
 
+def protocol_run(base: Judged, lora: Judged) -> dict[str, Any]:
+    """A task's record as `tools.reproduce.paper_protocol` keeps it."""
+    rows = {
+        name: paper_figures(
+            [Measured("a", 5, flicker), Measured("b", 5, 0.0345)],
+            evaluation.score(judged),
+            task="t2v",
+            networks=Networks(),
+            reference=[],
+        ).record()
+        for name, judged, flicker in (("base", base, 0.0123), ("lora", lora, 0.0678))
+    }
+    return {
+        "protocol": {"n": len(base.videos)},
+        "measures": rows,
+        "real": {"measures": rows["lora"]},
+        "comparison": evaluation.to_record(evaluation.compare(base, lora)),
+        "comparison_2cls": evaluation.to_record(evaluation.compare_valence(base, lora)),
+    }
+
+
 @pytest.fixture(scope="module")
 def result(made: Path, judge: Judge) -> dict[str, Any]:
     """A result file as the judge and table stages write it."""
@@ -61,6 +84,7 @@ def result(made: Path, judge: Judge) -> dict[str, Any]:
         )
         comparison = evaluation.to_record(evaluation.compare(base, lora))
         record[task] = {**comparison, "second_judge": comparison}
+        record.setdefault("paper_protocol", {})[task] = protocol_run(base, lora)
     confusion = json.loads((MINI_ANNOTATOR / "figures.json").read_text())["stickers"]["confusion"]
     figures = evaluation.to_record(evaluation.score_confusion(confusion))
     record["judge"] = {"identity": judge.identity, "held_out": figures, "held_out_of": "real stickers"}
@@ -109,7 +133,7 @@ def test_every_number_comes_from_the_result(result: dict[str, Any]) -> None:
     allowed |= {f"{abs(100 * value):.1f}" for value in known}
     allowed |= {f"{100 * value['ea_8cls']:.2f}" for value in result["paper"].values() if "ea_8cls" in value}
     allowed |= {f"{value:.2g}" for value in known} | {str(round(value)) for value in known}
-    allowed |= {f"{value / 60:.1f}" for value in known}
+    allowed |= {f"{value / 60:.1f}" for value in known} | {f"{value:.4f}" for value in known}
     allowed |= {str(sum(column)) for column in zip(*result["t2v"]["base"]["confusion"], strict=True)}
     seconds = sum(stage["seconds"] for stage in result["stages"].values())
     allowed.add(f"{seconds / 60:.1f}")
@@ -186,6 +210,17 @@ def test_the_papers_values_are_marked_as_the_papers(result: dict[str, Any]) -> N
     for value in ("48.33 %", "76.25 %"):
         (line,) = [line for line in text.splitlines() if value in line and "paper" in line]
         assert "the paper's" in line and "other model, data and judge" in line
+
+
+def test_the_papers_protocol_is_marked_as_what_it_is(result: dict[str, Any]) -> None:
+    text = page.render(result, "", {}).partition("## The paper's protocol: here the code runs")[2]
+    section = text.partition("\n## ")[0]
+    assert "No conclusion follows from any number here" in section and "the paper's values do not" in section
+    base = result["paper_protocol"]["t2v"]["measures"]["base"]
+    (row,) = [line for line in section.splitlines() if line.startswith("| Text to video, base |")]
+    assert row.split(" | ")[1:6] == ["24", *["not computed"] * 3, f"{base['temporal_flicker']['value']:.4f}"]
+    assert "FVD, no --videomae MODEL" in section and "CLIP score, no --clip MODEL" in section
+    assert "48.33" not in section and "610.1" not in section
 
 
 def test_sheets_and_page(made: Path, result: dict[str, Any], tmp_path: Path) -> None:

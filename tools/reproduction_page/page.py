@@ -11,6 +11,7 @@ from emovid_models.annotator.annotate import model_identity
 from emovid_models.evaluation import score_confusion, to_record
 from emovid_models.miniature import ANNOTATOR_WEIGHTS
 from emovid_models.records import FIGURES
+from tools.reproduction_page.paper_protocol import paper_protocol_text
 from tools.reproduction_page.tables import (
     CONTROL,
     TASKS,
@@ -58,11 +59,13 @@ def add_judge_figures(result: Mapping[str, Any], annotator: Path = ANNOTATOR_WEI
 
 
 def read_result(path: Path = RESULT) -> dict[str, Any]:
-    """The result file, with what was measured beside it: the judge's own figures, the VAE's round trip."""
+    """The result file, with what was measured beside it: the judge's own figures, the VAE's round
+    trip, the paper's protocol."""
     found = add_judge_figures(json.loads(path.read_text(encoding="utf-8")))
-    round_trip = path.with_name("vae_round_trip.json")
-    if round_trip.is_file():
-        found["vae_round_trip"] = json.loads(round_trip.read_text(encoding="utf-8"))
+    for name in ("vae_round_trip", "paper_protocol"):
+        beside = path.with_name(f"{name}.json")
+        if beside.is_file():
+            found[name] = json.loads(beside.read_text(encoding="utf-8"))
     return found
 
 
@@ -123,6 +126,11 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         parts += ["### What the VAE lets through", round_trip_text(result["vae_round_trip"])]
     if notes.strip():
         parts.append(notes.strip())
+    if "paper_protocol" in result:
+        parts += [
+            "## The paper's protocol: here the code runs",
+            paper_protocol_text(result["paper_protocol"]),
+        ]
     parts += [
         "## What this does not show",
         "It is not the paper's model, data or judge. The videos are tiny and of one kind, the labels are "
