@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emovid_dataset.analyse.analyses import Analyses, analyse_build
     from emovid_dataset.builder.build import BuildReport, build
     from emovid_dataset.builder.sheet import Rejection
     from emovid_dataset.check import verify
@@ -32,6 +33,7 @@ __all__ = [
     "EMOTIONS",
     "SPLITS",
     "VALENCES",
+    "Analyses",
     "BuildReport",
     "Clip",
     "ClipStream",
@@ -44,6 +46,7 @@ __all__ = [
     "Store",
     "VideoError",
     "__version__",
+    "analyse_build",
     "build",
     "load",
     "read_manifest",
@@ -58,6 +61,7 @@ _PLACES = {
     "EMOTIONS": "schema.emotions",
     "SPLITS": "schema.clip",
     "VALENCES": "schema.emotions",
+    "Analyses": "analyse.analyses",
     "BuildReport": "builder.build",
     "Clip": "schema.clip",
     "ClipStream": "read.clip_stream",
@@ -69,6 +73,7 @@ _PLACES = {
     "Statistics": "report.stats",
     "VideoError": "media.source",
     "Store": "store",
+    "analyse_build": "analyse.analyses",
     "build": "builder.build",
     "load": "read.load",
     "read_manifest": "read.manifest",

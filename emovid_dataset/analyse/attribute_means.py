@@ -7,29 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from emovid_dataset.analyse.anova import Anova, one_way
+from emovid_dataset.analyse.clip_means import MeanOfClips
 from emovid_dataset.analyse.clips import ClipTable
-from emovid_dataset.analyse.intervals import grouped_mean_interval
-from emovid_dataset.analyse.outcomes import Interval, NotComputed
+from emovid_dataset.analyse.outcomes import NotComputed
 from emovid_dataset.analyse.valence_arousal import MIDDLE, WARRINER
-
-
-@dataclass(frozen=True, slots=True)
-class MeanOfClips:
-    """The mean of one attribute over some clips.
-
-    Attributes:
-        name: the emotion, the valence, or "high arousal" or "low arousal".
-        clips: number of them.
-        mean: of the attribute.
-        deviation: standard deviation over clips.
-        interval: of the mean, where clips of one group are not independent.
-    """
-
-    name: str
-    clips: int
-    mean: float | NotComputed
-    deviation: float | NotComputed
-    interval: Interval | NotComputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +72,7 @@ def _means(
 
     def mean_of(name: str, wanted: list[int]) -> MeanOfClips:
         inside = np.isin(labels, wanted)
-        some = values[inside]
-        few = NotComputed("no clips" if not len(some) else "one clip only")
-        return MeanOfClips(
-            name=name,
-            clips=len(some),
-            mean=float(some.mean()) if len(some) else few,
-            deviation=float(some.std(ddof=1)) if len(some) > 1 else few,
-            interval=grouped_mean_interval(some, groups[inside]),
-        )
+        return MeanOfClips.of(name, values[inside], groups[inside], within=(0.0, 1.0))
 
     numbered = list(enumerate(clips.emotions))
     arousals = {index: WARRINER[name][1] for index, name in numbered if name in WARRINER}

@@ -75,6 +75,11 @@ class ClipTable:
         return len(self.ids)
 
     @property
+    def group_count(self) -> int:
+        """Number of groups."""
+        return len(np.unique(self.groups))
+
+    @property
     def positive(self) -> np.ndarray:
         """bool [n], whether the clip's emotion is positive."""
         return np.array(self.valences)[self.labels] == 0

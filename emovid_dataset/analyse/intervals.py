@@ -33,7 +33,9 @@ def wilson(successes: int, n: int) -> Interval | NotComputed:
     return Interval(float(found.low), float(found.high))
 
 
-def grouped_mean_interval(values: np.ndarray, groups: np.ndarray) -> Interval | NotComputed:
+def grouped_mean_interval(
+    values: np.ndarray, groups: np.ndarray, *, within: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval | NotComputed:
     """Interval of a mean over clips, of which those of one group are not independent.
 
     The standard error is the cluster-robust one with the correction G / (G - 1) for G groups, and the
@@ -42,6 +44,7 @@ def grouped_mean_interval(values: np.ndarray, groups: np.ndarray) -> Interval | 
     Args:
         values: float [n].
         groups: int [n], the group of each.
+        within: least and greatest value that is possible; the interval is cut off there.
 
     Source: K.-Y. Liang and S. L. Zeger, "Longitudinal data analysis using generalized linear models",
     Biometrika 73, 1986.
@@ -56,7 +59,7 @@ def grouped_mean_interval(values: np.ndarray, groups: np.ndarray) -> Interval | 
     error = math.sqrt(count / (count - 1) * float(sums @ sums)) / n
     reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * error
     mean = float(values.mean())
-    return Interval(mean - reach, mean + reach)
+    return Interval(max(mean - reach, within[0]), min(mean + reach, within[1]))
 
 
 def _numbered(groups: np.ndarray) -> np.ndarray:

@@ -32,6 +32,8 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from hub_server import Account, HubServer
     from wan_tiny import t2v_components
 
+    from emovid_dataset.analyse.analyses import analyse_build
+    from emovid_dataset.analyse.sound import measure_sound
     from emovid_dataset.builder.build import build
     from emovid_dataset.check import verify
     from emovid_dataset.report.page import contact_sheets, draw_clips, write_report
@@ -100,6 +102,8 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             made, draw_clips(measure(made), count=1, seed=0), progress=on
         ),
         write_report: lambda on: write_report(made, folder / "page.html", clips=1, progress=on),
+        measure_sound: lambda on: measure_sound(made, progress=on),
+        analyse_build: lambda on: analyse_build(made, progress=on),
         annotator.annotate: lambda on: annotator.annotate(
             find_items(made), pipeline, folder / "a.parquet", identity="tiny", progress=on
         ),
@@ -131,6 +135,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["build", "raw", "--labels", "raw/labels.csv", "--out", "made2", "--workers", "1"],
         ["verify", "made", "--workers", "1"],
         ["stats", "made", "--html", "page2.html", "--clips", "1"],
+        ["analyse", "made", "--html", "page3.html"],
         ["annotate", "made", "--model", "tiny", "--out", "b.parquet", "--build", "relabelled2"],
         ["annotate", "made", "--model", "tiny", "--out", "c.parquet", "--workers", "2"],
         ["generate", "a cat", "--model", "base", "--out", "cat.mp4", "--frames", "5", *small],
