@@ -13,8 +13,8 @@ from emovid_dataset.analyse.clips import ALL
 from emovid_dataset.analyse.outcomes import Interval, NotComputed
 from emovid_dataset.analyse.phrases import PRIOR
 from emovid_dataset.analyse.valence_arousal import MIDDLE
-from emovid_dataset.report import page as report_page
-from emovid_dataset.report.page import PALETTE
+from emovid_dataset.report.formats import page_environment
+from emovid_dataset.report.page import palette
 from emovid_dataset.store import Store
 
 
@@ -59,20 +59,7 @@ def render_page(analyses: Analyses) -> str:
     Args:
         analyses: from `analyse_build`.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("emovid_dataset.analyse"), PackageLoader("emovid_dataset.report")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=report_page._number, percent=report_page._percent, printable=report_page._printable
-    )
+    environment = page_environment("emovid_dataset.analyse", "emovid_dataset.report")
     environment.tests["missing"] = lambda value: isinstance(value, NotComputed)
     environment.filters.update(p=_p, interval=_interval, share=_share)
     clips = analyses.clips
@@ -81,7 +68,7 @@ def render_page(analyses: Analyses) -> str:
         MIDDLE=MIDDLE,
         PRIOR=PRIOR,
         SIDE=SIDE,
-        palette=PALETTE,
+        palette=palette(clips.emotions),
         paper=paper,
         analyses=analyses,
         clips=clips,

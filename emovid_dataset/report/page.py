@@ -12,7 +12,6 @@ Of the shards only the clips on the contact sheets are read, one at a time.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from pathlib import Path
 
 from emovid_dataset.engine import Executor
 from emovid_dataset.report.figures import ridge, rose, ticks
-from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution, axis
+from emovid_dataset.report.formats import axis_labels, page_environment
+from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution
 from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
 from emovid_dataset.schema.emotions import VALENCES
@@ -135,18 +135,6 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
     Returns:
         The page.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("emovid_dataset.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        number=_number, quantity=_quantity, length=_length, size=_size, percent=_percent, printable=_printable
-    )
     manifest = statistics.manifest
     emotions, held = manifest.taxonomy.names, statistics.content_types
     scopes = (ALL, *held) if len(held) > 1 else held
@@ -168,34 +156,38 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
             (content_type, getattr(profiles[content_type, ALL], name), "neutral") for content_type in held
         ]
 
-    return environment.get_template("report.html.j2").render(
-        ALL=ALL,
-        EMOTIONS=emotions,
-        SPLITS=manifest.split_names,
-        VALENCES=[(name, manifest.taxonomy.of_valence(index)) for index, name in enumerate(VALENCES)],
-        palette=palette(emotions),
-        statistics=statistics,
-        manifest=manifest,
-        profiles=profiles,
-        total=statistics.total,
-        scopes=scopes,
-        missing=[name for name in manifest.content_types if name not in held],
-        tables=[(scope, _count_rows(statistics, scope)) for scope in scopes],
-        most_common=max(clips_of(emotion) for emotion in emotions),
-        mixtures=list(_mixtures(statistics)),
-        frame_sizes=_frame_sizes(statistics.frame_sizes),
-        licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
-        refusals=statistics.refusals[:_MOST_REFUSED],
-        sheets=sheets,
-        seed=seed,
-        sectors=HUE_SECTORS,
-        clips_of=clips_of,
-        spreads=spreads,
-        type_spreads=type_spreads,
-        ridge=ridge,
-        ticks=ticks,
-        rose=rose,
-        axis_labels=_axis_labels,
+    return (
+        page_environment("emovid_dataset.report")
+        .get_template("report.html.j2")
+        .render(
+            ALL=ALL,
+            EMOTIONS=emotions,
+            SPLITS=manifest.split_names,
+            VALENCES=[(name, manifest.taxonomy.of_valence(index)) for index, name in enumerate(VALENCES)],
+            palette=palette(emotions),
+            statistics=statistics,
+            manifest=manifest,
+            profiles=profiles,
+            total=statistics.total,
+            scopes=scopes,
+            missing=[name for name in manifest.content_types if name not in held],
+            tables=[(scope, _count_rows(statistics, scope)) for scope in scopes],
+            most_common=max(clips_of(emotion) for emotion in emotions),
+            mixtures=list(_mixtures(statistics)),
+            frame_sizes=_frame_sizes(statistics.frame_sizes),
+            licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
+            refusals=statistics.refusals[:_MOST_REFUSED],
+            sheets=sheets,
+            seed=seed,
+            sectors=HUE_SECTORS,
+            clips_of=clips_of,
+            spreads=spreads,
+            type_spreads=type_spreads,
+            ridge=ridge,
+            ticks=ticks,
+            rose=rose,
+            axis_labels=axis_labels,
+        )
     )
 
 
@@ -238,61 +230,3 @@ def _frame_sizes(sizes: Counter[tuple[int, int]]) -> list[tuple[str, int]]:
         return rows
     name = "1 other" if len(rest) == 1 else f"{len(rest)} others"
     return [*rows, (name, sum(count for _, count in rest))]
-
-
-def _number(value: int) -> str:
-    return f"{value:,}"
-
-
-def _quantity(value: float, digits: int = 2) -> str:
-    return f"{value:,.{digits}f}"
-
-
-def _percent(part: float, whole: float) -> str:
-    """A share in per cent; what is not quite none or all never looks as if it were."""
-    if not whole or part in (0, whole):
-        return "100 %" if whole and part else "0 %"
-    share = 100 * part / whole
-    if share < 1:
-        return "< 1 %"
-    return "> 99 %" if share > 99 else f"{share:.0f} %"
-
-
-def _length(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:,.1f} h"
-
-
-_SIZES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
-
-
-def _size(size: float) -> str:
-    unit, factor = next((pair for pair in _SIZES if size >= pair[1]), _SIZES[-1])
-    value = size / factor
-    return f"{value:.1f} {unit}" if value < 10 and factor > 1 else f"{value:,.0f} {unit}"
-
-
-def _axis_labels(high: float, kind: str) -> list[tuple[float, str]]:
-    """Ticks of an axis from 0 to `high`: place in per cent and text, the unit at the last one only."""
-    marks = axis(high)
-    unit, factor = {"size": next((pair for pair in _SIZES if high >= pair[1]), _SIZES[-1])}.get(
-        kind, ("s" if kind == "length" else "", 1.0)
-    )
-    texts = [f"{mark / factor:g}" for mark in marks]
-    texts[-1] = f"{texts[-1]} {unit}".rstrip()
-    return [(100 * mark / high, text) for mark, text in zip(marks, texts, strict=True)]
-
-
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-
-
-def _printable(text: str) -> str:
-    """Text on one line, its control characters visible: HTML forbids some, others reorder what is read.
-
-    >>> _printable("a\\tb\\x00")
-    'a b\ufffd'
-    """
-    return _UNPRINTABLE.sub("\ufffd", " ".join(text.split()))
