@@ -67,7 +67,7 @@ def _means(
     clips: ClipTable, attribute: str, scope: str, rows: np.ndarray, among: int
 ) -> AttributeMeans | NotComputed:
     if not len(rows):
-        return NotComputed(f"no clip has a {attribute}")
+        return clips.without(attribute)
     values, labels, groups = clips.attributes[attribute][rows], clips.labels[rows], clips.groups[rows]
 
     def mean_of(name: str, wanted: list[int]) -> MeanOfClips:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emovid_dataset.analyse.outcomes import NotComputed
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.schema.clip import CONTENT_TYPES
-from emovid_dataset.schema.emotions import EMOTIONS, VALENCES, valence
+from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.schema.manifest import Manifest, metadata_path
 from emovid_dataset.store import Store
 
@@ -25,10 +25,10 @@ ALL = "all"
 ATTRIBUTES = ("brightness", "colorfulness", "hue")
 """The attributes that are analysed: the paper's three."""
 
-_COLUMNS = [
-    *("id", "content_type", "emotion", "caption", *ATTRIBUTES, "has_audio"),
+_COLUMNS = (
+    *("id", "content_type", "emotion", "caption", "has_audio"),
     *("source", "group", "start", "end", "sha256"),
-]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class ClipTable:
         ids: of the clips, [n].
         types: int [n], indices into `content_types`.
         labels: int [n], indices into `emotions`.
-        attributes: by name float [n]; NaN where the build does not say.
+        attributes: by name float [n]; NaN where the build does not say, as in one of format 1.
+        format: of the build.
         has_audio: bool [n].
         captions: str [n].
         sources: int [n], the source film of each clip: equal numbers for equal `source` fields.
@@ -63,6 +64,7 @@ class ClipTable:
     types: np.ndarray
     labels: np.ndarray
     attributes: dict[str, np.ndarray]
+    format: int
     has_audio: np.ndarray
     captions: tuple[str, ...]
     sources: np.ndarray
@@ -78,6 +80,14 @@ class ClipTable:
     def group_count(self) -> int:
         """Number of groups."""
         return len(np.unique(self.groups))
+
+    def without(self, attribute: str) -> NotComputed:
+        """Why there are no values of an attribute."""
+        if self.format == 1:
+            return NotComputed(
+                f"a build of format 1 has no {attribute} as the paper defines it; build it again"
+            )
+        return NotComputed(f"no clip has a {attribute}")
 
     @property
     def positive(self) -> np.ndarray:
@@ -114,19 +124,21 @@ def read_clips(
     table = _metadata(store, manifest)
     if not len(table):
         raise ValueError(f"{store.name} holds no clips, so there is nothing to analyse")
-    return _of_table(store.name.rpartition("/")[2].partition("@")[0], table)
+    return _of_table(store.name.rpartition("/")[2].partition("@")[0], manifest, table)
 
 
 def _metadata(store: Store, manifest: Manifest) -> pyarrow.Table:
     import pyarrow
     from pyarrow import parquet
 
+    # what format 1 calls brightness, colorfulness and hue is something else
+    columns = [*_COLUMNS, *(ATTRIBUTES if manifest.format > 1 else ())]
     tables = []
-    for content_type in CONTENT_TYPES:
+    for content_type in manifest.content_types:
         for split in manifest.splits(content_type):
             name = metadata_path(content_type, split)
             try:
-                tables.append(parquet.read_table(io.BytesIO(store.read(name)), columns=_COLUMNS))
+                tables.append(parquet.read_table(io.BytesIO(store.read(name)), columns=columns))
             except (KeyError, pyarrow.ArrowInvalid) as error:
                 reason = str(error).partition("\n")[0]
                 raise ValueError(f"{store.shown(name)} is not metadata of clips: {reason}") from error
@@ -135,8 +147,10 @@ def _metadata(store: Store, manifest: Manifest) -> pyarrow.Table:
     return pyarrow.concat_tables(tables, promote_options="permissive")
 
 
-def _of_table(name: str, table: pyarrow.Table) -> ClipTable:
+def _of_table(name: str, manifest: Manifest, table: pyarrow.Table) -> ClipTable:
     def numbers(column: str) -> np.ndarray:
+        if column not in table.column_names:
+            return np.full(len(table), np.nan)
         return np.array(table[column].to_pylist(), np.float64)  # None becomes NaN
 
     def numbered(column: str, names: Sequence[str]) -> np.ndarray:
@@ -144,17 +158,19 @@ def _of_table(name: str, table: pyarrow.Table) -> ClipTable:
         return np.array([places[value] for value in table[column].to_pylist()], np.int64)
 
     held = {value.as_py() for value in table["content_type"].unique()}
-    content_types = tuple(value for value in CONTENT_TYPES if value in held)
+    content_types = tuple(value for value in manifest.content_types if value in held)
+    taxonomy = manifest.taxonomy
     return ClipTable(
         name=name,
-        emotions=EMOTIONS,
-        valences=tuple(valence(emotion) for emotion in EMOTIONS),
+        emotions=taxonomy.names,
+        valences=taxonomy.valences,
         valence_names=VALENCES,
         content_types=content_types,
         ids=tuple(table["id"].to_pylist()),
         types=numbered("content_type", content_types),
-        labels=numbered("emotion", EMOTIONS),
+        labels=numbered("emotion", taxonomy.names),
         attributes={attribute: numbers(attribute) for attribute in ATTRIBUTES},
+        format=manifest.format,
         has_audio=np.array(table["has_audio"].to_pylist(), bool),
         captions=tuple(table["caption"].to_pylist()),
         sources=numbered("source", table["source"].unique().to_pylist()),

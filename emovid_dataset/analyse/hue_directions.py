@@ -93,7 +93,7 @@ def _directions(
     clips: ClipTable, scope: str, rows: np.ndarray, among: int, seed: int, draws: int
 ) -> HueDirections | NotComputed:
     if not len(rows):
-        return NotComputed("no clip has a hue")
+        return clips.without("hue")
     vectors, labels = np.exp(1j * np.radians(clips.attributes["hue"][rows])), clips.labels[rows]
     rng = np.random.default_rng(seed)
     emotions = []

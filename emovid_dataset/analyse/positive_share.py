@@ -86,7 +86,7 @@ def _binned(
 ) -> PositiveShares | NotComputed:
     held = int(known.sum())
     if not held:
-        return NotComputed(f"no clip has a {attribute}")
+        return clips.without(attribute)
     # a value on an edge belongs to the bin that begins there; beyond 1 only through rounding
     values = clips.attributes[attribute][known]
     places = np.clip((values * bins + 1e-9).astype(np.int64), 0, bins - 1)

@@ -41,6 +41,7 @@ def clip_table(
         attributes={
             name: np.array(nothing if some is None else some, np.float64) for name, some in given.items()
         },
+        format=2,
         has_audio=np.array([False] * n if has_audio is None else has_audio, bool),
         captions=tuple([""] * n if captions is None else captions),
         sources=np.array(range(n) if sources is None else sources, np.int64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import http.server
 import json
+import shutil
 import threading
 from functools import partial
 from pathlib import Path
@@ -193,6 +194,17 @@ def test_a_remote_build_is_analysed_without_its_videos(film: Path) -> None:
         "the build is not on this machine; --sound reads every MP4 that has sound"
     )
     assert read and not any(path.endswith(".tar") for path in read)
+
+
+def test_a_build_of_format_1_has_none_of_the_papers_attributes(film: Path, tmp_path: Path) -> None:
+    """What it calls brightness is luma, and must not pass for the paper's."""
+    shutil.copytree(film, tmp_path / "old")
+    manifest = tmp_path / "old" / "manifest.json"
+    body = json.loads(manifest.read_text(encoding="utf-8")) | {"format": 1, "frames": 16}
+    manifest.write_text(json.dumps(body), encoding="utf-8")
+    clips = read_clips(tmp_path / "old")
+    assert not np.isnan(read_clips(film).attributes["brightness"]).any()
+    assert all(np.isnan(values).all() for values in clips.attributes.values()) and len(clips) == 7
 
 
 def test_names_on_the_map_stand_free_of_circles() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -42,6 +43,19 @@ def test_the_map_places_words_by_their_norms() -> None:
     assert (placed["excitement"].valence, placed["excitement"].arousal) == (7.62, 6.21)
     assert (placed["excitement"].clips, placed["excitement"].share, placed["awe"].share) == (2, 0.5, 0)
     assert set(WARRINER) == set(EMOTIONS)
+
+
+def test_another_taxonomy_has_its_own_valences_and_no_norms_for_new_words() -> None:
+    clips = replace(clip_table([0, 1, 1]), emotions=("grief", "awe"), valences=(1, 0))
+    grief, awe = valence_arousal(clips)
+    assert grief.valence == NotComputed("the word's norm is not known here") == grief.arousal
+    assert (grief.share, awe.valence) == (pytest.approx(1 / 3), 6.85)
+    assert emotions_by_type(clips)[0].positive == pytest.approx(2 / 3)
+    means = attribute_means(
+        replace(clips, attributes={**clips.attributes, "brightness": np.array([0.1, 0.2, 0.3])}), "brightness"
+    )["all"]
+    assert isinstance(means, AttributeMeans)
+    assert [item.clips for item in (*means.emotions, *means.valences, *means.arousals)] == [1, 2, 2, 1, 0, 2]
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 5), (5, 5), (3, 7), (160, 240), (1, 1)])
@@ -324,5 +338,10 @@ def test_few_clips_and_missing_columns_are_said_and_do_not_crash() -> None:
     assert attribute_means(empty, "colorfulness")["all"] == NotComputed("no clip has a colorfulness")
     assert hue_directions(empty)["all"] == NotComputed("no clip has a hue")
     assert isinstance(transitions(empty), NotComputed)
+    old = replace(empty, format=1)
+    reason = "a build of format 1 has no {} as the paper defines it; build it again"
+    assert attribute_means(old, "brightness")["all"] == NotComputed(reason.format("brightness"))
+    assert positive_share(old, "colorfulness")["all"] == NotComputed(reason.format("colorfulness"))
+    assert hue_directions(old)["all"] == NotComputed(reason.format("hue"))
     one = one_way(np.array([0.5, 0.5, 0.7, 0.7]), np.array([0, 0, 1, 1]), np.arange(4))
     assert one == NotComputed("all clips of an emotion have the same value")
