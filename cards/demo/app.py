@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import logging
 import random
-import secrets
 import signal
 import threading
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from markup import UNREADABLE, alert, bars, cards, hint
 from settings import GeneratorSettings, Settings, shown_name
 from starlette.routing import Route
 from theme import THEME, head
+from visitors import kept, said
 
 PAGE = 12
 """Clips on a page."""
@@ -208,20 +208,11 @@ def _clips(
 def _taken(library: Library, clip_id: str, video: gr.Video) -> tuple[str | None, str, Any]:
     """A clip of the library as the video to annotate, and the tab for it."""
     try:
-        path = _kept(video, "clip.mp4", library.video(clip_id))
+        path = kept(video, "clip.mp4", library.video(clip_id))
     except Exception:  # of the Hub's client, which has exceptions of many kinds
         log.exception("the clip %s cannot be read", clip_id)
         return None, alert(UNREADABLE), gr.Tabs(selected="annotate")
     return path, hint("The annotator is looking at the clip."), gr.Tabs(selected="annotate")
-
-
-def _kept(video: gr.Video, name: str, data: bytes) -> str:
-    """The path of a new file of a player, among those that Gradio deletes by itself."""
-    path = Path(video.GRADIO_CACHE, secrets.token_hex(16), name)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(data)
-    video.temp_files.add(str(path))
-    return str(path)
 
 
 def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
@@ -259,7 +250,7 @@ def _annotation(annotator: Annotator) -> Callable[[str | None], str]:
         try:
             found = annotator.annotate(Path(video))
         except (ValueError, OSError) as error:
-            return alert(_said(error))
+            return alert(said(error))
         except Exception:
             log.exception("a video could not be annotated")
             return alert("The video could not be annotated.")
@@ -358,9 +349,9 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
             made = generator.generate(
                 wish, lambda done, whole: progress((done, whole), desc="Denoising", unit="steps")
             )
-            path = _kept(video, f"{wish.emotion or 'plain'}-{wish.seed}.mp4", made)
+            path = kept(video, f"{wish.emotion or 'plain'}-{wish.seed}.mp4", made)
         except (ValueError, OSError, MemoryError) as error:
-            return alert(_said(error)), none, None, ""
+            return alert(said(error)), none, None, ""
         except Exception:
             log.exception("a video could not be generated")
             return alert("The video could not be generated."), none, None, ""
@@ -381,7 +372,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
         try:
             found = annotator.annotate(Path(video))
         except (ValueError, OSError) as error:
-            return alert(_said(error))
+            return alert(said(error))
         except Exception:
             log.exception("a generated video could not be annotated")
             return alert("The annotator could not look at this video.")
@@ -432,14 +423,6 @@ def _read_soon(library: Library) -> None:
             library.poster(clip_id)
     except Exception as error:  # of the Hub's client, which has exceptions of many kinds
         log.warning("the dataset %s cannot be read yet: %s", library.name, error)
-
-
-def _said(error: BaseException) -> str:
-    """An error in one line; of the errors of the system only their kind, for they name paths."""
-    if isinstance(error, OSError) and error.errno is not None:
-        log.error("%r", error)
-        return f"The server could not read or write a file ({type(error).__name__})."
-    return str(error).partition("\n")[0] or f"The server could not do this ({type(error).__name__})."
 
 
 def _colophon(settings: Settings, library: Library, annotator: Annotator) -> str:

@@ -322,7 +322,7 @@ def test_what_a_visitor_was_shown_is_deleted_when_the_server_ends(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     page = page_of(app)
     videos = [block for block in page.blocks.values() if isinstance(block, gr.Video)]
-    kept = [Path(app._kept(video, "clip.mp4", b"bytes")) for video in videos]
+    kept = [Path(app.kept(video, "clip.mp4", b"bytes")) for video in videos]
     assert len(set(kept)) == 2 and all(path.is_relative_to(tmp_path) for path in kept)
     assert all(path.read_bytes() == b"bytes" for path in kept)
     app._forget(page)
