@@ -18,6 +18,8 @@ from playwright.sync_api import sync_playwright
 from emovid_dataset.terminal import print_table
 
 DEMO = Path(__file__).parents[1] / "cards" / "demo"
+REMOTE = Path(__file__).parents[1] / "emovid_models" / "remote"
+"""Holds the folder `sticker`, which a Space carries beside its page."""
 
 
 def main() -> None:
@@ -38,6 +40,7 @@ def main() -> None:
         "GRADIO_SERVER_PORT": port,
         # The models would be looked for on the Hub: the page must not wait for them.
         "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(REMOTE),
     }
     start = time.perf_counter()
     server = subprocess.Popen(

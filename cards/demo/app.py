@@ -1,4 +1,4 @@
-"""The demo of EmoVid: look at clips, annotate a video, generate one with an emotion."""
+"""The demo of EmoVid: look at clips, annotate a video, generate one with an emotion, make stickers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from typing import Any
 import gradio as gr
 from annotator import Annotator
 from clips import COLORFULNESS, HUE, ORDERS, Choice, Library
-from controls import emotion_wheel, range_slider
+from controls import emotion_wheel, plain_html, range_slider
 from emotions import CONTENT_TYPES, EMOTIONS, NAMES
 from generator import Generator, Wish
 from markup import UNREADABLE, alert, bars, cards, hint
 from settings import GeneratorSettings, Settings, shown_name
 from starlette.routing import Route
+from sticker_tab import sticker_tab
 from theme import THEME, head
 from visitors import kept, said
 
@@ -30,7 +31,7 @@ LARGEST_UPLOAD = "64mb"
 OLDEST = 3600
 """Seconds after which a file is deleted; whether there are such files is looked at as often."""
 
-DELETED = "Uploads and generated videos are deleted after two hours at most."
+DELETED = "Uploads, generated videos and stickers are deleted after two hours at most."
 _FOLDER = Path(__file__).parent
 _RAINBOW = "linear-gradient(90deg, {})".format(
     ", ".join(f"hsl({degrees} 70% 55%)" for degrees in range(0, 361, 30))
@@ -54,9 +55,9 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
     annotator = Annotator(settings.annotator)
     generator = Generator(settings)
     with gr.Blocks(title="EmoVid", analytics_enabled=False, delete_cache=(OLDEST, OLDEST)) as page:
-        _html(
+        plain_html(
             '<header class="masthead"><h1>EmoVid</h1><p>Video by the emotion that it conveys: look at the '
-            "clips, annotate your own, generate one.</p></header>"
+            "clips, annotate your own, generate one, make stickers.</p></header>"
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Look", id="look"):
@@ -65,7 +66,9 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
                 video, annotation = _annotate(annotator)
             with gr.Tab("Generate", id="generate"):
                 _generate(settings, generator, annotator)
-        _html(_colophon(settings, library, annotator))
+            with gr.Tab("Sticker", id="sticker"):
+                sticker_tab(settings, generator, DELETED)
+        plain_html(_colophon(settings, library, annotator))
 
         def take(event: gr.EventData) -> tuple[Any, ...]:
             return _taken(library, str(getattr(event, "id", "")), video)
@@ -97,11 +100,6 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
     return page, library
 
 
-def _html(value: str = "", **options: Any) -> gr.HTML:
-    """Markup in the page's own style; Gradio's is for prose."""
-    return gr.HTML(value, apply_default_css=False, **options)
-
-
 def _look(page: gr.Blocks, library: Library) -> Any:
     """The tab; returns its grid, which can ask for an annotation."""
     with gr.Row(equal_height=False):
@@ -120,19 +118,19 @@ def _look(page: gr.Blocks, library: Library) -> Any:
             reset = gr.Button("Reset", size="sm")
         with gr.Column(scale=3, min_width=300):
             with gr.Row(elem_classes="results-head"):
-                count = _html(elem_classes="bare", min_width=160)
+                count = plain_html(elem_classes="bare", min_width=160)
                 order = gr.Dropdown(
                     list(ORDERS), value=next(iter(ORDERS)), label="Order", show_label=False, container=False,
                     min_width=200, scale=0,
                 )  # fmt: skip
-            results = _html(
+            results = plain_html(
                 hint("The list of clips is being read."),
                 js_on_load=(_FOLDER / "cards.js").read_text(encoding="utf-8"),
                 elem_id="results",
             )
             with gr.Row(elem_classes="pager"):
                 back = gr.Button("Previous", size="sm", interactive=False)
-                where = _html(elem_classes="where")
+                where = plain_html(elem_classes="where")
                 forth = gr.Button("Next", size="sm", interactive=False)
     number = gr.State(0)
     chosen = [emotions, kinds, brightness, colorfulness, hue, words, order]
@@ -222,12 +220,12 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
                 label="Video", sources=["upload"], height=340, elem_classes="media", elem_id="annotate-video"
             )
             button = gr.Button("Annotate", variant="primary")
-            _html(
+            plain_html(
                 f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. '
                 f"{DELETED}</p>"
             )
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
-            annotation = _html(
+            annotation = plain_html(
                 hint("Upload a video to see the eight emotions' probabilities and a caption."),
                 elem_id="annotation",
             )
@@ -264,7 +262,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             if not tasks:
-                _html(alert("No generator is set up here: this page can look and annotate only."))
+                plain_html(alert("No generator is set up here: this page can look and annotate only."))
             prompt = gr.Textbox(
                 label="Prompt",
                 lines=2,
@@ -305,7 +303,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
                     dice = gr.Button("Another seed", size="sm", min_width=120)
             button = gr.Button("Generate", variant="primary", interactive=bool(tasks))
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
-            message = _html(
+            message = plain_html(
                 hint("Say what the video shows, turn the wheel, and generate."), elem_id="message"
             )
             video = gr.Video(
@@ -318,7 +316,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
                 elem_classes="media",
                 elem_id="generated",
             )
-            judged = _html(elem_id="judged")
+            judged = plain_html(elem_id="judged")
     asked = gr.State(None)
 
     def generate(

@@ -1,6 +1,6 @@
-"""Two controls that Gradio lacks: a wheel of emotions, and a slider with two thumbs.
+"""Two controls that Gradio lacks: a wheel of emotions, and a slider with two thumbs; and plain markup.
 
-Both are `gr.HTML` with markup, a script and a value of their own, and work by mouse, touch and keyboard.
+Both controls are `gr.HTML` with a script and a value of their own, and work by mouse, touch and keyboard.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from emotions import EMOTIONS, VALENCES
 
 _FOLDER = Path(__file__).parent
 _RADIUS, _HOLE, _GAP = 166.0, 70.0, 1.3
+
+
+def plain_html(value: str = "", **options: Any) -> gr.HTML:
+    """Markup in the page's own style; Gradio's is for prose."""
+    return gr.HTML(value, apply_default_css=False, **options)
 
 
 def emotion_wheel(value: str = "", **options: Any) -> gr.HTML:

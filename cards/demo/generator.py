@@ -94,15 +94,42 @@ class Generator:
             OSError: the model cannot be loaded.
             MemoryError: memory ran out; one line.
         """
+        height, width = self._settings.height, self._settings.width
+        if not wish.prompt.strip():
+            raise ValueError("The prompt is empty: say what the video shows.")
+        image = None if wish.image is None else read_image(Path(wish.image), height, width)
+        pictures = self.pictures(wish, image, (height, width), on_step)
+        with tempfile.TemporaryDirectory(prefix="emovid-") as folder:
+            path = Path(folder, "video.mp4")
+            write_video(path, pictures)
+            return path.read_bytes()
+
+    def pictures(
+        self, wish: Wish, image: Any, size: tuple[int, int], on_step: Callable[[int, int], None]
+    ) -> Any:
+        """The frames of a video.
+
+        Args:
+            wish: what it shall be; the path of its first frame is not looked at.
+            image: the first frame, a PIL image of that size, or None.
+            size: height and width in pixels.
+            on_step: called with the number of steps done and the number of all.
+
+        Returns:
+            Float array [T, H, W, 3] in 0..1.
+
+        Raises:
+            ValueError: something in the wish does not work; one line.
+            OSError: the model cannot be loaded.
+            MemoryError: memory ran out; one line.
+        """
         import torch
 
         if not wish.prompt.strip():
             raise ValueError("The prompt is empty: say what the video shows.")
-        task = "t2v" if wish.image is None else "i2v"
-        height, width, frames = self._settings.height, self._settings.width, self._settings.frames
-        options: dict[str, Any] = {}
-        if wish.image is not None:
-            options["image"] = read_image(Path(wish.image), height, width)
+        task = "t2v" if image is None else "i2v"
+        (height, width), frames = size, self._settings.frames
+        options: dict[str, Any] = {} if image is None else {"image": image}
         with self._lock:
             pipe = self._loaded(task)
             on_step(0, wish.steps)
@@ -112,7 +139,7 @@ class Generator:
                 return tensors
 
             try:
-                pictures = pipe(
+                return pipe(
                     prompt=wish.prompt,
                     emotion=wish.emotion,
                     intensity=wish.intensity,
@@ -129,10 +156,6 @@ class Generator:
                 ).frames[0]
             except torch.OutOfMemoryError as error:
                 raise MemoryError(f"Memory ran out at {width}x{height} and {frames} frames.") from error
-        with tempfile.TemporaryDirectory(prefix="emovid-") as folder:
-            path = Path(folder, "video.mp4")
-            write_video(path, pictures)
-            return path.read_bytes()
 
     def _source(self, task: str) -> GeneratorSettings:
         return self._settings.t2v if task == "t2v" else self._settings.i2v

@@ -174,8 +174,10 @@ def _base(folder: Path, repo_id: str, namespace: str) -> RepoTree:
 
 
 def _demo(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    from emovid_models.remote.sticker import CODE
+
     needed = ("app.py", "requirements.txt")
-    files: Files = dict(_take(folder, needed, "demo"))
+    files: Files = {**_take(folder, needed, "demo"), **CODE}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if _DEMO_FILES.fullmatch(name):

@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 import web_pages
 
+from emovid_models.remote import sticker
+
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "cards" / "demo"
 sys.path.append(str(DEMO))
+# A Space carries this folder beside its page.
+sys.modules["sticker"] = sticker
 
 
 def serving(command: list[str], log: Path, **variables: str) -> AbstractContextManager[str]:
@@ -25,6 +29,8 @@ def serving(command: list[str], log: Path, **variables: str) -> AbstractContextM
         **{
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
+            # Holds the folder `sticker`, which a Space carries beside its page.
+            "PYTHONPATH": str(TESTS.parent / "emovid_models" / "remote"),
             "GRADIO_TEMP_DIR": str(log.parent / "uploads"),
             "TMPDIR": str(log.parent),
             **variables,

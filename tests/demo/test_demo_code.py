@@ -24,6 +24,7 @@ import pytest
 import settings
 from annotator import check_video
 from demo_space import DEMO
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -35,18 +36,21 @@ from emovid_dataset.report.page import PALETTE
 from emovid_dataset.schema import clip
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
 from emovid_models.cli.demo import page_variables
+from emovid_models.remote import sticker
 from emovid_models.remote.wan.conditioning import MOODS, STYLES
 
 gr = pytest.importorskip("gradio")
 app = importlib.import_module("app")
 
-SIBLINGS = {path.stem for path in DEMO.glob("*.py")}
+SIBLINGS = {path.stem for path in (*DEMO.glob("*.py"), *sticker.CODE.values())} | {"sticker"}
 REQUIRED = {"gradio", "huggingface_hub", "fsspec", "pandas", "av", "PIL", "numpy", "torch", "transformers"}
 REQUIRED |= {"diffusers", "starlette", "packaging"}
 FORBIDDEN_CALLS = {"exec", "eval", "compile", "__import__"}
 
 
-@pytest.mark.parametrize("path", sorted(DEMO.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*sorted(DEMO.glob("*.py")), *sticker.CODE.values()], ids=lambda path: path.name
+)
 def test_a_file_imports_public_libraries_only_and_runs_nothing(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = set()
@@ -240,20 +244,26 @@ def test_a_failing_client_is_an_answer_and_no_failure(monkeypatch: pytest.Monkey
     assert (answer.status_code, answer.text) == (502, "the clip cannot be read")
 
 
-def test_whatever_fails_a_visitor_reads_a_line_without_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_fails_a_visitor_reads_a_line_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> Any:
         raise RuntimeError("/secret/folder")
 
     monkeypatch.setattr(app.Annotator, "annotate", fail)
     monkeypatch.setattr(app.Generator, "generate", fail)
+    monkeypatch.setattr(app.Generator, "pictures", fail)
     monkeypatch.setattr(app.Library, "table", fail)
     functions = {step.name: step.fn for step in page_of(app).fns.values()}
+    picture = tmp_path / "face.png"
+    Image.new("RGB", (8, 8), "yellow").save(picture)
     taken = functions["take"](gr.EventData(None, {"id": "sticker-0"}))
     said = {
         "annotate": functions["annotate"]("a.mp4"),
         "judge": functions["judge"]("a.mp4", "awe"),
         "generate": functions["generate"]("a cat", "awe", 1, None, "any", 2, 0)[0],
         "take": taken[1],
+        "stick": list(functions["stick"](str(picture), ["awe"], 1, "a face", "auto", 32, 2, 0))[-1][0],
         "anew": functions["anew"]([], [], [0, 1], [0, 1], [0, 360], "", "mixed")[2],
     }
     for name, message in said.items():
@@ -267,7 +277,7 @@ def page_of(app: Any) -> Any:
     return app.build(settings.Settings.read(nothing))[0]
 
 
-MODEL_STEPS = ("annotate", "annotate_taken", "generate", "judge")
+MODEL_STEPS = ("annotate", "annotate_taken", "generate", "judge", "stick")
 
 
 def test_one_visitor_at_a_time_uses_a_model() -> None:
@@ -300,6 +310,81 @@ def test_an_annotator_that_fails_is_named_without_a_path(
     monkeypatch.setattr(judge, "_pipeline", fail)
     with pytest.raises(OSError, match=r"^The annotator failed on this video; try another one.$"):
         judge.annotate(path)
+
+
+def a_sticker_page(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, fail_at: str = ""
+) -> tuple[Any, Callable[..., Any]]:
+    """The page, its files in a folder, and the function that makes stickers; the frames are the picture's."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder / "cache"))
+
+    def pictures(self: Any, wish: Any, image: Any, size: tuple[int, int], on_step: Any) -> Any:
+        if wish.emotion == fail_at:
+            raise MemoryError("Memory ran out.")
+        assert image.size == size[::-1] and wish.content_type == "sticker"
+        frame = np.asarray(image) / 255
+        return np.stack([frame, np.roll(frame, 2, axis=1), np.roll(frame, 4, axis=1)])
+
+    monkeypatch.setattr(app.Generator, "pictures", pictures)
+    page = page_of(app)
+    return page, next(step.fn for step in page.fns.values() if step.name == "stick")
+
+
+def a_face(folder: Path, size: tuple[int, int] = (60, 60)) -> str:
+    image = Image.new("RGBA", size)
+    image.paste((255, 204, 77, 255), (20, 20, 40, 40))
+    image.save(folder / "face.png")
+    return str(folder / "face.png")
+
+
+def test_stickers_come_one_after_the_other_with_links_to_files_that_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, stick = a_sticker_page(monkeypatch, tmp_path)
+    face = a_face(tmp_path, (60, 40))
+    answers = list(stick(face, ["sadness", "awe"], 1.5, "a face", "auto", 32, 2, 7))
+    assert [answer[1].count("<li") for answer in answers] == [1, 2, 2]
+    assert answers[-1][1].index("awe") < answers[-1][1].index("sadness"), "in the order of the emotions"
+    assert "seed 7" in answers[-1][0] and "contact sheet" in answers[-1][0]
+    files = [Path(path) for path in re.findall(r"gradio_api/file=([^\"]+)", "".join(answers[-1]))]
+    kinds = ["contact_sheet.png", "awe.webp", "awe.webp", "awe.gif", *["sadness.webp"] * 2, "sadness.gif"]
+    assert sorted(path.name for path in files) == sorted(kinds)
+    assert all(path.is_relative_to(tmp_path / "cache") for path in files)
+    for path in files:
+        if path.suffix == ".png":
+            continue
+        with Image.open(path) as animation:
+            assert animation.n_frames == 3 and animation.info["loop"] == 0
+            # 832x480 pixels in the picture's shape of 3:2.
+            assert animation.size == (768, 512)
+            alpha = np.asarray(animation.convert("RGBA"))[..., 3]
+            assert 0.1 < (alpha > 0).mean() < 0.3
+    app._forget(page)
+    assert not any(path.exists() for path in files)
+
+
+def test_what_went_well_stays_when_a_sticker_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, stick = a_sticker_page(monkeypatch, tmp_path, fail_at="fear")
+    *_, (message, shown) = stick(a_face(tmp_path), ["awe", "fear"], 1, "a face", "auto", 32, 2, 0)
+    assert "Memory ran out." in message and shown.count("<li") == 1 and "awe" in shown
+
+
+def test_what_no_sticker_can_be_made_of_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, stick = a_sticker_page(monkeypatch, tmp_path)
+    face = a_face(tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    (tmp_path / "text.png").write_text("no picture")
+    for picture, chosen, background, words in (
+        (None, ["awe"], "auto", "Upload a picture first."),
+        (face, [], "auto", "Choose at least one emotion."),
+        (face, ["<b>"], "auto", "is none of the eight"),
+        (str(tmp_path / "noise.png"), ["awe"], "remove", "no plain colour to remove"),
+        (str(tmp_path / "text.png"), ["awe"], "auto", "is not an image that Pillow reads"),
+    ):
+        ((message, shown),) = stick(picture, chosen, 1, "a face", background, 32, 2, 0)
+        assert 'role="alert"' in message and words in message and shown == ""
+        assert str(tmp_path) not in message and "<b>" not in message
 
 
 def test_a_generated_video_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,6 +314,51 @@ def test_an_empty_prompt_and_a_broken_picture_are_messages(page: Any, tmp_path: 
     expect(page.locator("#generated video")).to_have_count(0)
 
 
+def test_a_picture_becomes_stickers(page: Any, tmp_path: Path) -> None:
+    tab(page, "Sticker")
+    button = page.get_by_role("button", name="Make stickers")
+    message = page.locator("#sticker-message")
+    button.click()
+    expect(message.get_by_role("alert")).to_have_text("Upload a picture first.")
+    picture = tmp_path / "disc.png"
+    y, x = np.mgrid[:60, :60]
+    alpha = np.where(np.hypot(x - 29.5, y - 29.5) < 22, 255, 0)
+    pixels = np.dstack([np.full_like(alpha, 255), np.full_like(alpha, 204), np.full_like(alpha, 77), alpha])
+    Image.fromarray(pixels.astype(np.uint8)).save(picture)
+    page.locator("#sticker-picture input[type=file]").set_input_files(picture)
+    page.locator("#sticker-picture img").wait_for()
+    page.locator("#sticker-emotions").get_by_label("sadness", exact=True).check()
+    button.click()
+    expect(message).to_contain_text("2 of 2 stickers")
+    expect(message.get_by_role("link")).to_have_text("contact sheet")
+    stickers = page.locator("#stickers .sticker")
+    expect(stickers).to_have_text([re.compile("excitement"), re.compile("sadness")])
+    frames = {}
+    for card in stickers.all():
+        image = card.locator("img")
+        assert image.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 32
+        for link in card.get_by_role("link").all():
+            name = link.get_attribute("download")
+            data = page.request.get(f"{page.url.rstrip('/')}/{link.get_attribute('href')}").body()
+            with Image.open(io.BytesIO(data)) as animation:
+                frames[name] = animation.n_frames
+                first = np.asarray(animation.convert("RGBA"))
+            assert first.shape == (32, 32, 4) and not first[0, 0, 3]
+    assert frames == {f"{name}.{kind}": 9 for name in ("excitement", "sadness") for kind in ("webp", "gif")}
+
+    page.get_by_role("button", name="All eight").click()
+    expect(page.locator("#sticker-emotions").get_by_role("checkbox", checked=True)).to_have_count(8)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"this is no picture")
+    page.get_by_role("button", name="Remove Image").click()
+    page.locator("#sticker-picture input[type=file]").set_input_files(broken)
+    page.locator("#sticker-picture img").wait_for(state="attached")
+    button.click()
+    alert = message.get_by_role("alert")
+    expect(alert).to_have_text("picture broken.png is not an image that Pillow reads")
+    expect(stickers).to_have_count(0)
+
+
 def test_no_emotion_is_the_middle_of_the_wheel(page: Any) -> None:
     tab(page, "Generate")
     wheel = page.get_by_role("radiogroup", name="Emotion")
@@ -330,10 +375,11 @@ def test_it_fits_a_phone_and_asks_no_other_host(opened: Callable[..., Any], addr
     expect(page.get_by_label("awe", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("awe", exact=True).check()
-    for name in ("Look", "Annotate", "Generate"):
+    for name in ("Look", "Annotate", "Generate", "Sticker"):
         tab(page, name)
         page.get_by_role("tabpanel").filter(visible=True).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    tab(page, "Generate")
     for option in page.get_by_role("radiogroup", name="Emotion").get_by_role("radio").all():
         bounds = option.bounding_box()
         assert bounds["x"] >= 0 and bounds["x"] + bounds["width"] <= 390
@@ -471,3 +517,6 @@ def test_what_is_missing_is_a_message(opened: Callable[..., Any], browser: Any, 
         tab(page, "Generate")
         expect(page.get_by_text("No generator is set up here")).to_be_visible()
         expect(page.get_by_role("button", name="Generate", exact=True)).to_be_disabled()
+        tab(page, "Sticker")
+        expect(page.get_by_text("No generator that starts from a picture is set up here")).to_be_visible()
+        expect(page.get_by_role("button", name="Make stickers")).to_be_disabled()

@@ -32,7 +32,6 @@ COLOURS = (
 )
 """Background colours in the order in which they are tried."""
 
-_PIXELS = 832 * 480
 _MULTIPLE = 16
 _LONGEST = 2048
 _OPAQUE = 128
@@ -121,11 +120,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.dstack([grey, grey, grey, alpha]))
 
 
-def frame_shape(image: Image.Image) -> tuple[int, int]:
-    """The shape of a video for a picture: about as many pixels as 832x480, as wide and high as the picture.
+def frame_shape(image: Image.Image, pixels: int = 832 * 480) -> tuple[int, int]:
+    """The size of a video for a picture: of the picture's shape, with about so many pixels.
 
     Args:
         image: the picture; one that is longer than 2:1 gets a shape of 2:1.
+        pixels: of a frame.
 
     Returns:
         Height and width, multiples of 16.
@@ -134,8 +134,9 @@ def frame_shape(image: Image.Image) -> tuple[int, int]:
     ((624, 624), (480, 848))
     """
     ratio = min(max(image.width / image.height, 0.5), 2.0)
-    height, width = (_PIXELS / ratio) ** 0.5, (_PIXELS * ratio) ** 0.5
-    return round(height / _MULTIPLE) * _MULTIPLE, round(width / _MULTIPLE) * _MULTIPLE
+    height, width = (pixels / ratio) ** 0.5, (pixels * ratio) ** 0.5
+    rows, columns = (max(1, round(side / _MULTIPLE)) for side in (height, width))
+    return rows * _MULTIPLE, columns * _MULTIPLE
 
 
 def prepare(
