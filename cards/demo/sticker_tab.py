@@ -58,10 +58,12 @@ def sticker_tab(settings: Settings, generator: Generator, note: str) -> None:
             )
             every = gr.Button("All eight", size="sm")
             intensity = gr.Slider(
-                0, 2, 1, step=0.1, label="Strength", info="0 is the base model, 1 as trained"
+                0, 2, 1, step=0.1, label="Intensity", info="0 is the base model, 1 as trained"
             )
             with gr.Accordion("Words, background and noise", open=False, elem_classes="bare"):
-                prompt = gr.Textbox(PROMPT, label="What the picture shows", max_lines=3, max_length=1000)
+                prompt = gr.Textbox(
+                    PROMPT, label="What the picture shows", lines=2, max_lines=3, max_length=1000
+                )
                 background = gr.Radio(
                     list(BACKGROUNDS), value="auto", label="Background", elem_classes="chips"
                 )
