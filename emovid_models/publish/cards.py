@@ -305,12 +305,15 @@ def _wan_results(
 ) -> list[EvalResult]:
     kinds = ", ".join(f"{name}s" for name in settings.get("content_types", ["sticker"]))
     own = settings.get("own_prompts", False)
+    asked = "prompts" if own else f"{namespace}/EmoVid", f"{'own' if own else 'EmoVid'} prompts, {kinds}"
+    if settings.get("protocol") == "paper":
+        asked = "benchmark", f"benchmark of a build, {kinds}"
     return [
         EvalResult(
             task_type=PIPELINE_TASKS[task],
             task_name="Video with an emotion",
-            dataset_type="prompts" if own else f"{namespace}/EmoVid",
-            dataset_name=f"{'own' if own else 'EmoVid'} prompts, {kinds}",
+            dataset_type=asked[0],
+            dataset_name=asked[1],
             metric_type=f"{namespace}/ea_8cls",
             metric_name=name,
             metric_value=figures[key]["value"],

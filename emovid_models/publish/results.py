@@ -24,7 +24,8 @@ def measured_results(folder: Path, weights: Sequence[Path], which: str) -> Mappi
         which: "lora" or "base", as what it was evaluated.
 
     Returns:
-        The figures by task under "t2v" or "i2v", and "settings", "judge", "paper" as in `REPRODUCTION`; empty
+        The figures by task under "t2v" or "i2v", and "settings", "judge", "paper" as in `REPRODUCTION`, and
+        "measures" of the paper's protocol; empty
         where nothing was measured.
 
     Raises:
@@ -67,6 +68,7 @@ def _of_evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
         "miniature": found["miniature"],
         "paper": found["paper"],
         "settings": generated["settings"],
+        **_only(found, "measures"),
     }
 
 

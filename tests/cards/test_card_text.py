@@ -309,6 +309,30 @@ def test_a_models_own_evaluation_is_shown(sources: dict[str, Path], name: str, t
     }
 
 
+def test_the_papers_other_columns_are_shown_with_their_reasons(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
+    source = sources["emovid/mini-lora-i2v"]
+    folder = shutil.copytree(source.parent, tmp_path / "models") / source.name
+    record = evaluated(folder, "lora")
+
+    def row(flicker: float) -> dict[str, Any]:
+        not_there = {"value": None, "reason": "no --videomae MODEL"}
+        values = {"clip_score": 0.3127, "first_frame_consistency": 0.8142, "temporal_flicker": flicker}
+        return {"n": 96, "fvd": not_there, **{name: {"value": value} for name, value in values.items()}}
+
+    record["measures"] = {"base": row(0.0231), "lora": row(0.0317)}
+    record["generated"]["settings"]["protocol"] = "paper"
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    text = text_of(assemble("lora", folder, repo_id="me/lora"))
+    assert "| base | not computed: no --videomae MODEL | 0.3127 | 0.8142 | 0.0231 |\n" in text
+    assert "| lora | not computed: no --videomae MODEL | 0.3127 | 0.8142 | 0.0317 |\n" in text
+    results = ModelCard(text).data.eval_results
+    assert {(result.dataset_type, result.dataset_name) for result in results} == {
+        ("benchmark", "benchmark of a build, cartoons, movies")
+    }
+
+
 @pytest.mark.parametrize("name", ["emovid/mini-lora-t2v", "emovid/mini-wan-i2v"])
 def test_a_stranger_beside_a_result_file_gets_none_of_its_figures(
     sources: dict[str, Path], name: str, tmp_path: Path
