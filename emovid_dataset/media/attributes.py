@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -144,39 +145,77 @@ def hue_chroma(frames: np.ndarray) -> float | None:
 
 
 class HsvSum:
-    """Sums of value, saturation and hue vectors over the pixels of frames."""
+    """Sums of value, saturation and hue vectors over the pixels of pictures.
+
+    Value is summed in whole numbers, and hue over a histogram of the differences between the channels, on
+    which alone it depends: both are exact. Saturation is divided and summed in float32, which is off by less
+    than 1e-5.
+    """
 
     def __init__(self) -> None:
-        self._pixels = 0
-        self._value = self._saturation = self._x = self._y = 0.0
+        self._pixels = self._value = self._black = 0
+        self._greyness = 0.0
+        self._differences = np.zeros(_SIDE * _SIDE, np.int64)
 
-    def add(self, rgb: np.ndarray) -> None:
-        """Add a frame.
+    def add(self, red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> None:
+        """Add a picture.
 
         Args:
-            rgb: uint8 [..., 3].
+            red, green, blue: uint8 [H, W].
         """
-        red, green, blue = (rgb.reshape(-1, 3)[:, channel].astype(np.float32) for channel in range(3))
-        high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-        chroma = high - low
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sextant = np.where(
-                high == red,
-                (green - blue) / chroma,
-                np.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4),
-            )
-            saturation = np.where(high > 0, chroma / high, 0)
-        angle = np.where(chroma > 0, sextant, 0) * np.float32(np.pi / 3)
-        self._pixels += high.size
-        self._value += float(high.sum(dtype=np.float64)) / 255
-        self._saturation += float(saturation.sum(dtype=np.float64))
-        self._x += float(np.cos(angle).sum(dtype=np.float64))
-        self._y += float(np.sin(angle).sum(dtype=np.float64))
+        height, width = red.shape
+        rows = max(1, _PIXELS_AT_ONCE // width)
+        for top in range(0, height, rows):
+            self._add_rows(*(plane[top : top + rows] for plane in (red, green, blue)))
+        self._pixels += height * width
+
+    def _add_rows(self, red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> None:
+        high = np.maximum(np.maximum(red, green), blue)
+        low = np.minimum(np.minimum(red, green), blue).astype(np.float32)
+        self._value += int(high.sum(dtype=np.uint32))
+        self._black += high.size - int(np.count_nonzero(high))
+        low /= np.maximum(high, 1, out=high)
+        self._greyness += float(low.sum())
+        first, second = red.astype(np.int16), green.astype(np.int16)
+        first -= second
+        second -= blue
+        index = first.astype(np.intp)
+        index *= _SIDE
+        index += second
+        index += _ORIGIN
+        self._differences += np.bincount(index.ravel(), minlength=_SIDE * _SIDE)
 
     def result(self) -> tuple[float, float, float | None]:
         """Brightness, colorfulness and hue of all pixels so far, of which there is at least one."""
-        hue = math.degrees(math.atan2(self._y, self._x)) % 360 if self._x or self._y else None
-        return self._value / self._pixels, self._saturation / self._pixels, hue
+        saturation = 1.0 - (self._greyness + float(self._black)) / self._pixels
+        held = np.flatnonzero(self._differences)
+        x, y = self._differences[held] @ _unit_vectors()[held] / self._pixels
+        # opposite hues cancel out but for the rounding of their cosines and sines
+        hue = math.degrees(math.atan2(y, x)) % 360 if math.hypot(x, y) > 1e-12 else None
+        return self._value / (255 * self._pixels), max(saturation, 0.0), hue
+
+
+_SIDE = 511  # differences of two levels: -255..255
+_ORIGIN = 255 * _SIDE + 255
+_PIXELS_AT_ONCE = 1 << 18  # what one step works on stays in the processor's cache
+
+
+@lru_cache(maxsize=1)
+def _unit_vectors() -> np.ndarray:
+    """Cosine and sine of the HSV hue by R - G and G - B, float64 [511 x 511, 2]; grey has hue 0."""
+    red_green, green_blue = np.mgrid[-255:256, -255:256].reshape(2, -1).astype(np.float64)
+    # any red, green and blue with these differences will do
+    green = np.zeros_like(red_green)
+    red, blue = red_green, -green_blue
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    chroma = np.maximum(high - low, 1)
+    sextant = np.where(
+        high == red,
+        (green - blue) / chroma,
+        np.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4),
+    )
+    angle = sextant * (math.pi / 3)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, int]:
@@ -194,12 +233,11 @@ def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, int]:
     """
     hsv, reduced = HsvSum(), []
     rotation = 0
-    for picture, small, turned in sample_for_attributes(reader, every):
-        hsv.add(picture)
-        reduced.append(small)
-        rotation = rotation or turned
-    perceptual = perceptual_attributes(np.stack(reduced))
-    return Attributes(*hsv.result(), *perceptual), rotation
+    for frame in sample_for_attributes(reader, every):
+        hsv.add(*frame.planes)
+        reduced.append(frame.reduced)
+        rotation = rotation or frame.rotation
+    return Attributes(*hsv.result(), *perceptual_attributes(np.stack(reduced))), rotation
 
 
 def perceptual_attributes(frames: np.ndarray) -> tuple[float, float, float | None]:

@@ -10,11 +10,12 @@ A clip's timeline, with four frames chosen uniformly in time (the middles of fou
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import is_transparent, lay_on_white, quarter_turns
@@ -22,6 +23,9 @@ from emovid_dataset.media.source import Reader, Source
 
 _REDUCED_SIDE = 128  # pixels
 _EPSILON = 1e-6  # seconds
+_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_UNNAMED_MATRIX = 2  # what FFmpeg calls AVCOL_SPC_UNSPECIFIED
+_LINES_OF_HD = 720
 
 
 def uniform_indices(num_frames: int, count: int) -> list[int]:
@@ -132,21 +136,36 @@ def _as_array(
     return planes.transpose(0, 2, 3, 1)
 
 
-def sample_for_attributes(reader: Reader, every: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Decode the frames that the visual attributes are computed on, full size and reduced by the scaler.
+@dataclass(frozen=True, slots=True)
+class SampledFrame:
+    """A frame that the visual attributes are computed on.
 
-    The scaler takes every n-th pixel (no averaging), so that the spread of the colours, which colorfulness
-    measures, stays what it is at full size. It reduces in YUV; the small picture is then converted to RGB in
-    the same way as a full-size one, because another way rounds differently and shifts the hue of pale clips
-    by degrees.
+    Attributes:
+        planes: red, green and blue, uint8 [H, W] each, in the video's size; transparent pixels on white. Not
+            turned upright.
+        reduced: uint8 [h, w, 3], the same with at most 128 pixels on the longer side.
+        rotation: degrees.
+    """
+
+    planes: tuple[np.ndarray, np.ndarray, np.ndarray]
+    reduced: np.ndarray
+    rotation: int
+
+
+def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
+    """Decode the frames that the visual attributes are computed on, each in full size and reduced.
+
+    Colours are those that a player shows: chroma is interpolated and nothing is rounded early, by the matrix
+    and the range that the video names. A video that names no matrix has that of BT.601 below 720 lines and of
+    BT.709 from 720 on.
+
+    For the reduced picture the scaler takes every n-th pixel (no averaging), so that the spread of the
+    colours, which `colorfulness_m3` measures, stays what it is at full size. It reduces in YUV; the small
+    picture is then converted to RGB without interpolation, as frames for models are.
 
     Args:
         reader: an open video.
         every: frames 0, `every`, 2 x `every` ... are decoded.
-
-    Yields:
-        uint8 [H, W, 3] in the video's size, uint8 [h, w, 3] with at most 128 pixels on the longer side, and
-        the rotation in degrees.
 
     Raises:
         VideoError: the video is damaged.
@@ -166,11 +185,24 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[tuple[np.ndarr
                 small = reduce.reformat(
                     frame, width=shape[1], height=shape[0], interpolation=Interpolation.POINT, threads=1
                 )
-            yield (
-                convert_whole.reformat(_on_white(frame), format="rgb24", threads=1).to_ndarray(),
-                convert.reformat(_on_white(small), format="rgb24", threads=1).to_ndarray(),
-                int(frame.rotation),
+            matrix = _matrix(frame)
+            whole = convert_whole.reformat(
+                _on_white(frame), format="gbrp", src_colorspace=matrix, interpolation=_EXACT, threads=1
             )
+            green, blue, red = (_samples(plane) for plane in whole.planes)
+            tiny = convert.reformat(_on_white(small), format="rgb24", src_colorspace=matrix, threads=1)
+            yield SampledFrame((red, green, blue), tiny.to_ndarray(), int(frame.rotation))
+
+
+def _samples(plane: av.video.plane.VideoPlane) -> np.ndarray:
+    rows = np.asarray(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: plane.height, : plane.width]
+
+
+def _matrix(frame: av.VideoFrame) -> Colorspace | None:
+    """The matrix to decode with where a frame names none; None leaves it to the frame, and to BT.601."""
+    unnamed = frame.colorspace == _UNNAMED_MATRIX and not frame.format.is_rgb
+    return Colorspace.ITU709 if unnamed and frame.height >= _LINES_OF_HD else None
 
 
 def _even(pixels: float) -> int:

@@ -177,7 +177,7 @@ def test_pictures_that_change_their_size_become_of_one_size(tmp_path: Path) -> N
     assert decode(path).shape == (8, 64, 96, 3)
     assert decode(path, size=32).shape == (8, 32, 32, 3)
     with Reader(path) as reader:
-        assert next(small.shape for _, small, _ in sample_for_attributes(reader, 8)) == (64, 96, 3)
+        assert next(iter(sample_for_attributes(reader, 8))).reduced.shape == (64, 96, 3)
         transcode(reader, tmp_path / "out.mp4")
     stated, made = probe(path), probe(tmp_path / "out.mp4")
     assert (made.width, made.height, made.num_frames) == (stated.width, stated.height, 8)
