@@ -16,7 +16,7 @@ from typing import Any
 import av
 import fsspec
 import pandas as pd
-from emotions import CONTENT_TYPES, NAMES
+from emotions import NAMES
 from huggingface_hub import HfApi, HfFileSystem
 from settings import shown_name
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 BRIGHTNESS = (0.0, 1.0)
-COLORFULNESS = (0.0, 1.5)
+COLORFULNESS = (0.0, 1.0)
 HUE = (0, 360)
 """The whole range of each attribute; a clip is never left out by a whole range."""
 
@@ -40,14 +40,14 @@ ORDERS: dict[str, tuple[str, bool] | None] = {
 }
 """How clips are ordered: a column and whether it ascends. A hash mixes them, every time alike."""
 
-ID_PATTERN = re.compile(r"(?:cartoon|movie|sticker)-[0-9a-f]{16}")
+ID_PATTERN = re.compile(r"([a-z0-9_]+)-[0-9a-f]{16}")
 """What an id looks like; the same as the package's. It becomes part of addresses."""
 
 _TEXTS = ("id", "content_type", "emotion", "emotion_source", "caption", "source", "sha256", "shard")
 # A clip's bytes are held in memory, so one of more than a gigabyte is none that can be played here.
 _RANGES: dict[str, tuple[float, float]] = {
     "brightness": (0, 1),
-    "colorfulness": (0, 2),
+    "colorfulness": (0, 2),  # in a build of format 1, where it is M3; now 0..1
     "fps": (1e-3, 1e6),
     "duration": (0, 1e9),
 }
@@ -60,7 +60,7 @@ _WHOLE_RANGES: dict[str, tuple[int, int]] = {
 }
 _COLUMNS = (*_TEXTS, *_RANGES, *_WHOLE_RANGES, "hue", "has_audio", "license")
 # A row names the file that is read: nothing but a shard may be read.
-_SHARD = re.compile(r"data/[a-z]+/[a-z]+-\d{5}-of-\d{5}\.tar")
+_SHARD = re.compile(r"data/[a-z0-9_]+/[a-z0-9_]+-\d{5}-of-\d{5}\.tar")
 _SPAN = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _KEPT_VIDEOS = 96
 _KEPT_POSTERS = 1024
@@ -78,9 +78,9 @@ class Choice:
         emotions: names; none of them means all.
         content_types: names; none of them means all.
         brightness: least and greatest, 0..1.
-        colorfulness: least and greatest, 0..1.5; at 1.5 there is no upper bound.
-        hue: from and to in degrees; (340, 20) runs through 0. Grey clips have no hue and belong to the
-            whole circle only.
+        colorfulness: least and greatest, 0..1; at 1 there is no upper bound, for a build of format 1.
+        hue: from and to in degrees; (340, 20) runs through 0. A grey pixel counts as 0, so that grey clips
+            and those on white lie near it. A clip without a hue belongs to the whole circle only.
         words: all of them stand in the caption.
         order: a key of `ORDERS`.
     """
@@ -125,11 +125,7 @@ class Library:
                     # One commit for all reads, so that a push in between cannot mix two builds.
                     commit = HfApi().dataset_info(self._source).sha
                     self._files, self._root = HfFileSystem(), f"datasets/{self._source}@{commit}"
-                paths = [
-                    path
-                    for content_type in CONTENT_TYPES
-                    for path in sorted(self._files.glob(f"{self._root}/metadata/{content_type}/*.parquet"))
-                ]
+                paths = sorted(self._files.glob(f"{self._root}/metadata/*/*.parquet"))
                 if not paths:
                     raise FileNotFoundError(f"{self.name} is no build of clips: no metadata/*/*.parquet")
                 parts = [pd.read_parquet(io.BytesIO(self._files.cat_file(path))) for path in paths]

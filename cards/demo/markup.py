@@ -101,9 +101,6 @@ def _card(clip: Mapping[str, Any]) -> str:
 
 
 def _more(clip: Mapping[str, Any]) -> str:
-    hue = clip["hue"]
-    grey = hue is None or math.isnan(hue)
-    swatch = "" if grey else f'<i class="swatch" style="background: hsl({hue:.0f} 70% 52%)"></i>'
     by = {"human": "given by a person", "model": "given by the annotator"}
     facts = {
         "emotion": f'<i class="dot"></i>{html.escape(clip["emotion"])}, '
@@ -114,13 +111,27 @@ def _more(clip: Mapping[str, Any]) -> str:
         "picture": f"{clip['width']} × {clip['height']}, {clip['fps']:g} frames a second",
         "brightness": f"{clip['brightness']:.2f}",
         "colourfulness": f"{clip['colorfulness']:.2f}",
-        "hue": "none, it is grey" if grey else f"{swatch}{hue:.0f}°",
+        "hue": _hue(clip["hue"], clip.get("hue_chroma", clip["hue"])),
         "source": _source(str(clip["source"])),
         "licence": html.escape(clip["license"] or "not stated"),
         "id": f"<code>{html.escape(clip['id'])}</code>",
     }
     rows = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return f'<p class="said">{html.escape(clip["caption"]) or "No caption."}</p><dl>{rows}</dl>'
+
+
+def _hue(hue: float | None, of_chroma: float | None) -> str:
+    """A hue with a swatch of it, where the clip is not grey: grey pixels count as red.
+
+    >>> _hue(0.0, None), _hue(None, None)
+    ('0°, it is grey', 'none')
+    """
+    if hue is None or math.isnan(hue):
+        return "none"
+    text = f"{round(hue) % 360}°"
+    if of_chroma is None or math.isnan(of_chroma):
+        return f"{text}, it is grey"
+    return f'<i class="swatch" style="background: hsl({hue:.0f} 70% 52%)"></i>{text}'
 
 
 def _source(text: str) -> str:

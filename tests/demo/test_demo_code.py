@@ -170,11 +170,21 @@ def test_rows_that_share_an_id_are_left_out(mini_build: Path, tmp_path: Path) ->
 def test_a_clip_without_licence_or_hue_is_shown(mini_build: Path, tmp_path: Path) -> None:
     def change(rows: pd.DataFrame) -> pd.DataFrame:
         rows["license"] = [None, *rows["license"][1:]]
-        rows["hue"] = [None, *rows["hue"][1:]]
+        rows["hue"] = [None, 359.7, *rows["hue"][2:]]
+        rows["hue_chroma"] = [None, None, *rows["hue_chroma"][2:]]
         return rows
 
     shown = markup.cards(rewritten(mini_build, tmp_path, change).table())
-    assert "not stated" in shown and "none, it is grey" in shown
+    assert "not stated" in shown and "<dt>hue</dt><dd>none<" in shown
+    assert "<dt>hue</dt><dd>0°, it is grey<" in shown, "grey pixels count as 0 degrees"
+
+
+def test_a_build_of_format_1_is_shown() -> None:
+    folder = Path(__file__).parents[1] / "dataset" / "format_1"
+    table = clips.Library(str(folder)).table()
+    assert len(table) == 12 and "<dt>hue</dt>" in markup.cards(table)
+    brightest = clips.Library(str(folder)).choose(clips.Choice(order="brightest first"))
+    assert list(brightest["brightness"]) == sorted(table["brightness"], reverse=True)
 
 
 def test_a_dataset_of_no_clips_and_one_that_lacks_a_column_are_refused(
