@@ -9,7 +9,6 @@ from datasets import Video, load_dataset
 
 import emovid_dataset
 from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.schema.emotions import EMOTIONS
 
 
 def main(folder: Path) -> None:
@@ -29,7 +28,7 @@ def main(folder: Path) -> None:
 
     built = emovid_dataset.load(folder, config, split="train")
     row = built[0]
-    emotion = EMOTIONS[row["emotion"]]
+    emotion = built.features["emotion"].int2str(row["emotion"])
     print(f"emovid_dataset.load: {len(built)} clips; {row['id']}: {emotion}, {row['caption']!r}")
 
     streamed = emovid_dataset.stream(folder, config, split="train", frames=16, size=224)

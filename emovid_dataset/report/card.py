@@ -114,7 +114,7 @@ def render_card(
     if not manifest.shards:
         raise ValueError("the build holds no clips, so there is nothing to write a card about")
     tally = _Tally.of(manifest, build if isinstance(build, Store) else Store.find(build))
-    example = manifest.configs()[-1]
+    example, types = list(manifest.config_types.items())[-1]
     example_split = next(iter(manifest.splits(example)))
     environment = Environment(
         loader=PackageLoader("emovid_dataset.report"), undefined=StrictUndefined, keep_trailing_newline=True
@@ -127,7 +127,7 @@ def render_card(
         configs=[f"`{name}`" for name in manifest.configs()],
         example=example,
         example_split=example_split,
-        example_emotion=next(emotion for kind, _, emotion in tally.cells if kind == example),
+        example_emotion=next(emotion for kind, _, emotion in tally.cells if kind in types),
         clips=f"{tally.clips:,}",
         duration=_duration(tally.seconds),
         size=_size(sum(shard.size for shard in manifest.shards)),

@@ -29,7 +29,9 @@ EMOTION_SOURCES: tuple[str, ...] = ("human", "model")
 NAME_PATTERN = re.compile(r"[a-z0-9_]+")
 """What a content type or a split may be called: it is part of ids and of names of files."""
 
-_ID_PATTERN = re.compile(rf"({NAME_PATTERN.pattern})-[0-9a-f]{{16}}")
+ID_PATTERN = re.compile(rf"({NAME_PATTERN.pattern})-[0-9a-f]{{16}}")
+"""What a clip id looks like: content type, then 16 hex digits of the source's hash."""
+"""What a clip id looks like: content type, then 16 hex digits of the source's hash."""
 
 
 def clip_id(
@@ -212,7 +214,7 @@ class Clip:
         return clip
 
     def _check(self) -> None:
-        match = _ID_PATTERN.fullmatch(self.id)
+        match = ID_PATTERN.fullmatch(self.id)
         if match is None or match[1] != self.content_type:
             raise ValueError(f"id {self.id!r} is not {self.content_type}-<16 hex digits>")
         taxonomy = self.taxonomy

@@ -251,15 +251,15 @@ def _check_types(manifest: Manifest) -> None:
             raise ValueError(f"{MANIFEST_NAME}: {key} is {names!r}; a name is of a-z, 0-9 and _")
         if len(set(names)) != len(names) or ALL in names:
             raise ValueError(f"{MANIFEST_NAME}: {key} is {names!r}; each is named once, and none is {ALL!r}")
-    for config, types in manifest.config_types.items():
-        if not NAME_PATTERN.fullmatch(config) or not set(types) <= set(manifest.content_types):
-            raise ValueError(f"{MANIFEST_NAME}: config {config!r} has the content types {types!r}")
     for shard in manifest.shards:
         if shard.content_type not in manifest.content_types or shard.split not in manifest.split_names:
             raise ValueError(
                 f"{MANIFEST_NAME}: {shard.path} has the content type {shard.content_type!r} "
                 f"and the split {shard.split!r}"
             )
+    for config, types in manifest.config_types.items():
+        if not NAME_PATTERN.fullmatch(config) or not set(types) <= set(manifest.content_types):
+            raise ValueError(f"{MANIFEST_NAME}: config {config!r} has the content types {types!r}")
 
 
 def _check_record(where: str, record: object, types: Mapping[str, type]) -> None:
