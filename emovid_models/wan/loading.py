@@ -122,7 +122,7 @@ def check_model(
     import torch
     from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
-    from emovid_models.remote.wan.guidance import lora_file
+    from emovid_models.remote.wan.adapters import lora_file
     from emovid_models.remote.wan.lora import check_fits, read_facts
 
     config = WanTransformer3DModel.load_config(model, subfolder="transformer", revision=revision)

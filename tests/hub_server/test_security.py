@@ -101,7 +101,7 @@ OPENERS = re.compile(r"open|read_\w+|filesystem|url_to_fs|load_dataset|download"
 FETCHES = {
     "annotator/pipeline.py": ["imports urllib.request", "uses urllib.request.urlopen"],
     **{
-        f"{task}/guidance.py": [
+        f"{task}/adapters.py": [
             "imports huggingface_hub.hf_hub_download",
             "uses huggingface_hub.hf_hub_download",
         ]
@@ -251,8 +251,8 @@ class TestRemoteCode:
         ("path", "name", "function"),
         [
             ("annotator/pipeline.py", "urlopen", "_fetched"),
-            ("t2v/guidance.py", "hf_hub_download", "lora_file"),
-            ("i2v/guidance.py", "hf_hub_download", "lora_file"),
+            ("t2v/adapters.py", "hf_hub_download", "lora_file"),
+            ("i2v/adapters.py", "hf_hub_download", "lora_file"),
         ],
     )
     def test_only_what_the_caller_names_is_fetched(

@@ -7,6 +7,7 @@ _HERE = Path(__file__).parent
 CODE: dict[str, dict[str, Path]] = {
     task: {
         "pipeline.py": _HERE / f"pipeline_{task}.py",
+        "adapters.py": _HERE / "adapters.py",
         "conditioning.py": _HERE / "conditioning.py",
         "guidance.py": _HERE / "guidance.py",
         "inputs.py": _HERE / "inputs.py",

@@ -8,12 +8,13 @@ from __future__ import annotations
 from diffusers import WanPipeline
 
 # diffusers copies only the files that the entry file itself imports.
+from .adapters import lora_file
 from .conditioning import WORDING_VERSION
 from .guidance import EmotionConditioning
 from .inputs import check_vae
 from .lora import read_facts
 
-__all__ = ["WORDING_VERSION", "EmoVidWanPipeline", "check_vae", "read_facts"]
+__all__ = ["WORDING_VERSION", "EmoVidWanPipeline", "check_vae", "lora_file", "read_facts"]
 
 
 class EmoVidWanPipeline(EmotionConditioning, WanPipeline):
