@@ -29,8 +29,9 @@ from emovid_models.cli.arguments import (
     noise_seed,
     videomae_source,
 )
-from emovid_models.cli.evaluated import annotator_folder, generate_models, hashes
+from emovid_models.cli.evaluated import annotator_folder, asked_wording, generate_models, hashes
 from emovid_models.records import EVALUATION
+from emovid_models.remote.wan.conditioning import WORDINGS
 
 if TYPE_CHECKING:
     from emovid_models.evaluation import Prompt
@@ -81,6 +82,13 @@ def evaluate(
     lora: Annotated[
         str | None,
         typer.Option(help="With --base: a LoRA to compare with the base.", callback=lora_source),
+    ] = None,
+    wording: Annotated[
+        str | None,
+        typer.Option(
+            help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
+            callback=one_of(WORDINGS),
+        ),
     ] = None,
     protocol: Annotated[
         str,
@@ -215,6 +223,8 @@ def evaluate(
                 raise ValueError(f"--{option} {value} needs --protocol scenes; here the benchmark says it")
         if data is None:
             raise ValueError("--protocol paper needs --data BUILD, whose benchmark says what is asked for")
+        if wording is not None and base is None:
+            raise ValueError(f"--wording {wording} needs --base")
         if (lora is not None and base is None) or (against is not None and videos is None):
             raise ValueError("--lora needs --base, and --against needs --videos")
         from emovid_models.cli.evaluate_paper import PaperOptions, evaluate_paper
@@ -225,6 +235,7 @@ def evaluate(
                 task="i2v" if task == "i2v" else "t2v",
                 base=base,
                 lora=lora,
+                wording=wording,
                 videos=videos,
                 against=against,
                 out=out,
@@ -254,7 +265,12 @@ def evaluate(
             raise ValueError(f"--{option} {value} needs --protocol paper")
     wanted: list[Prompt] = []
     if base is None:
-        for name, given in (("lora", lora), ("prompts", prompts), ("per-emotion", per_emotion)):
+        for name, given in (
+            ("lora", lora),
+            ("wording", wording),
+            ("prompts", prompts),
+            ("per-emotion", per_emotion),
+        ):
             if given is not None:
                 raise ValueError(f"--{name} {given} needs --base")
         assert videos is not None
@@ -297,6 +313,7 @@ def evaluate(
             lora,
             wanted,
             out,
+            wording=wording,
             size=size,
             seed=seed,
             intensity=intensity,
@@ -327,6 +344,7 @@ def evaluate(
                 "emotion_guidance_scale": guidance if emotion_guidance is None else emotion_guidance,
                 "negative_prompt": negative,
                 "intensity": intensity,
+                "wording": asked_wording(base, lora, wording),
                 "seed": seed,
                 "content_types": sorted({prompt.content_type for prompt in wanted}),
                 "own_prompts": prompts is not None,

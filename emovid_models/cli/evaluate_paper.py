@@ -15,7 +15,7 @@ from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import check_annotator, check_build, check_device, check_model_kind
-from emovid_models.cli.evaluated import annotator_folder, generate_models, hashes
+from emovid_models.cli.evaluated import annotator_folder, asked_wording, generate_models, hashes
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class PaperOptions:
     task: Task
     base: str | None
     lora: str | None
+    wording: str | None
     videos: Path | None
     against: Path | None
     out: Path | None
@@ -153,6 +154,7 @@ def _videos(
         options.lora,
         prompts,
         out,
+        wording=options.wording,
         size=options.size,
         seed=options.seed,
         intensity=options.intensity,
@@ -181,6 +183,7 @@ def _videos(
             "emotion_guidance_scale": guidance,
             "negative_prompt": options.negative,
             "intensity": options.intensity,
+            "wording": asked_wording(options.base, options.lora, options.wording),
             "seed": options.seed,
             "content_types": sorted({prompt.content_type for prompt in prompts}),
             "own_prompts": False,

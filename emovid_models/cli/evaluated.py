@@ -18,6 +18,7 @@ def generate_models(
     wanted: list[Prompt],
     out: Path,
     *,
+    wording: str | None = None,
     size: str,
     seed: int,
     intensity: float,
@@ -28,11 +29,14 @@ def generate_models(
 ) -> dict[str, Path]:
     """Generate the videos of the base, and of the LoRA on it; one model is in memory at a time.
 
+    Both are asked in the same words.
+
     Args:
         base: a folder or a Hub repo.
         lora: a file, a folder or a Hub repo; None for the base alone.
         wanted: prompts, with an image for all or for none.
         out: gets a folder for each model.
+        wording: see `asked_wording`.
         size: WIDTHxHEIGHT.
         seed: of the first scene.
         intensity: of the emotion.
@@ -55,6 +59,7 @@ def generate_models(
     # The LoRA too, before the base alone takes hours.
     check_model(base, image_to_video=wanted[0].image is not None, lora=lora)
     height, width = parse_frame_size(size)
+    asked = asked_wording(base, lora, wording)
     tables = {}
     for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
         source = PipelineSource(
@@ -72,6 +77,7 @@ def generate_models(
             model=source.identity(),
             seed=seed,
             intensity=intensity,
+            wording=asked,
             engine=Serial() if workers == 1 else Processes(workers),
             progress=progress,
             height=height,
@@ -79,6 +85,22 @@ def generate_models(
             **options,
         )
     return tables
+
+
+def asked_wording(base: str, lora: str | None, wording: str | None) -> str:
+    """The words in which both the base and the LoRA on it are asked for an emotion.
+
+    Args:
+        base: a folder or a Hub repo.
+        lora: a file, a folder or a Hub repo, or None.
+        wording: the one that the user named; None for that of the LoRA, and "paper" without one.
+
+    Raises:
+        OSError, ValueError: the LoRA is not there, or its wording is unknown.
+    """
+    from emovid_models.wan.loading import PipelineSource
+
+    return PipelineSource(base, image_to_video=False, lora=lora).wording_of(wording)
 
 
 def hashes(source: str, pattern: str) -> dict[str, str] | None:

@@ -21,7 +21,7 @@ from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_models.cli.arguments import base_problem, frame_count, frame_size, lora_source, noise_seed
-from emovid_models.remote.wan.conditioning import emotion_weights
+from emovid_models.remote.wan.conditioning import WORDINGS, emotion_weights
 
 
 def register(app: typer.Typer) -> None:
@@ -78,6 +78,13 @@ def generate(
     content_type: Annotated[
         str | None,
         typer.Option(help="cartoon, movie or sticker; mini: sticker.", callback=one_of(CONTENT_TYPES)),
+    ] = None,
+    wording: Annotated[
+        str | None,
+        typer.Option(
+            help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
+            callback=one_of(WORDINGS),
+        ),
     ] = None,
     image: Annotated[
         Path | None, typer.Option(help="First image, for an image-to-video model.", callback=existing_file)
@@ -206,6 +213,7 @@ def generate(
         guidance_scale=guidance if guidance is not None else (3.0 if mini else 5.0),
         negative_prompt=negative,
         emotion_guidance_scale=6.0 if mini and emotion_guidance is None else emotion_guidance,
+        wording=wording,
     )
     rows = [
         (

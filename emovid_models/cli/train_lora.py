@@ -23,6 +23,7 @@ from emovid_models.cli.arguments import (
     frame_size,
     training_seed,
 )
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, WORDINGS
 from emovid_models.wan.lora_settings import OPTIMIZERS, TASKS, LoraSettings
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ def lora(
     content_type: Annotated[
         str | None, typer.Option(help="Only cartoon, movie or sticker.", callback=one_of(CONTENT_TYPES))
     ] = None,
+    wording: Annotated[
+        str,
+        typer.Option(
+            help="How the text names the emotion: paper, or mood, with words for moods and styles.",
+            callback=one_of(WORDINGS),
+        ),
+    ] = DEFAULT_WORDING,
     cache: Annotated[
         str | None,
         typer.Option(
@@ -148,6 +156,7 @@ def lora(
         base_revision=base_revision,
         split=split,
         content_type=content_type,
+        wording=wording,
         cache=cache,
         use_cache=not no_cache,
         steps=steps,

@@ -24,6 +24,7 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.store import Store, write_file
 from emovid_models.evaluation.paper import Task
 from emovid_models.evaluation.prompts import Prompt
+from emovid_models.remote.wan.conditioning import conditioning_text
 
 PROMPTS_NAME = "prompts.jsonl"
 """What was asked for, in the format of `--prompts`."""
@@ -52,20 +53,11 @@ class BenchmarkTask:
         return {kind: {emotion: counts[kind, emotion] for emotion in EMOTIONS} for kind in kinds}
 
     def texts(self) -> Mapping[str, str]:
-        """The text of every clip as the generator is asked, by id."""
-        return {prompt.id: paper_text(prompt.prompt, prompt.emotion) for prompt in self.prompts}
-
-
-def paper_text(caption: str, emotion: str) -> str:
-    """The paper's prompt: the caption, then its sentence.
-
-    >>> paper_text("A cat sleeps", "contentment")
-    'A cat sleeps. The video is in the "contentment" emotion.'
-    """
-    shown = caption.strip()
-    if shown[-1:] not in ".!?…。！？":
-        shown += "."
-    return f'{shown} The video is in the "{emotion}" emotion.'
+        """The paper's prompt of every clip by id: the caption, then its sentence."""
+        return {
+            prompt.id: conditioning_text(prompt.prompt, prompt.emotion, wording="paper")
+            for prompt in self.prompts
+        }
 
 
 def read_benchmark(

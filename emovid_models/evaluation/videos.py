@@ -30,6 +30,7 @@ def generate_videos(
     model: str,
     seed: int = 0,
     intensity: float = 1.0,
+    wording: str | None = None,
     engine: Executor | None = None,
     progress: bool = False,
     **options: Any,
@@ -45,6 +46,7 @@ def generate_videos(
         model: names base and LoRA by what they hold, see `PipelineSource.identity`.
         seed: of the first scene; the next distinct scene has the next seed.
         intensity: of the emotion; 0 is the base model.
+        wording: of the texts, see `conditioning_text`; None for the LoRA's, and "paper" without one.
         engine: who generates, by default this process.
         progress: show progress on stderr.
         **options: arguments of every call, such as `height`, `num_frames`, `num_inference_steps`.
@@ -59,6 +61,7 @@ def generate_videos(
     folder = Path(folder)
     store = Store.at(folder)
     orders = plan_orders(prompts, seed=seed, intensity=intensity)
+    options["wording"] = pipe.wording_of(wording)
     made_with = {"model": model, "seed": seed, "intensity": intensity, **options}
     settings = (json.dumps(made_with, indent=1, sort_keys=True) + "\n").encode()
     if store.exists(GENERATION_NAME):

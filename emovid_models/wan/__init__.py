@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emovid_models.remote.wan.conditioning import WORDING_VERSION, conditioning_text
+from emovid_models.remote.wan.conditioning import WORDINGS, conditioning_text
 
 if TYPE_CHECKING:
     from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
     from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
 
 __all__ = [
-    "WORDING_VERSION",
+    "WORDINGS",
     "EmoVidWanImageToVideoPipeline",
     "EmoVidWanPipeline",
     "conditioning_text",

@@ -27,6 +27,9 @@ from emovid_models.remote.wan.lora import (
 )
 from emovid_models.wan.lora_settings import LoraSettings
 
+_SINCE = {"wording": "mood"}
+"""What a run did before there was a setting for it."""
+
 CHECKPOINTS = "checkpoints"
 SETTINGS_KEY = "settings"
 NUMBERS_KEY = "numbers"
@@ -51,6 +54,7 @@ def find_checkpoint(out: Path, settings: LoraSettings) -> tuple[int, Path | None
     stored = json.loads(read_header(found[-1] / "optimizer.safetensors")[SETTINGS_KEY])
     free = {"steps", "out", "cache", "use_cache", "checkpoint_every", "checkpointing", "comfyui"}
     free |= {name for name in stored if name.startswith("valid")}
+    stored = {**_SINCE, **stored}
     for name, value in json.loads(json.dumps(asdict(settings))).items():
         if name not in free and stored.get(name) != value:
             raise ValueError(

@@ -27,7 +27,7 @@ from packaging import version
 from PIL import Image
 from transformers import AutoTokenizer, CLIPVisionConfig
 
-from emovid_models.remote.wan.conditioning import conditioning_text
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, conditioning_text
 from emovid_models.remote.wan.inputs import check_vae
 
 TEXT_LENGTH = 512
@@ -72,24 +72,29 @@ def dtype_option(dtype: torch.dtype) -> dict[str, Any]:
     return {"dtype" if new else "torch_dtype": dtype}
 
 
-def text_variants(caption: str, emotion: str, content_type: str) -> dict[Variant, str]:
+def text_variants(
+    caption: str, emotion: str, content_type: str, wording: str = DEFAULT_WORDING
+) -> dict[Variant, str]:
     """The four texts that a clip is trained with.
 
     Args:
         caption: may be empty.
         emotion: one of the eight emotions.
         content_type: "cartoon", "movie" or "sticker".
+        wording: of `conditioning_text`.
 
     Returns:
         A text for each of `VARIANTS`.
 
-    >>> text_variants("A cat.", "awe", "movie")["no emotion"]
+    >>> text_variants("A cat.", "awe", "movie")["no caption"]
+    'The video is in the "awe" emotion.'
+    >>> text_variants("A cat.", "awe", "movie", "mood")["no emotion"]
     'A cat. A live-action movie scene.'
     """
     return {
-        "whole": conditioning_text(caption, emotion, content_type),
-        "no emotion": conditioning_text(caption, None, content_type),
-        "no caption": conditioning_text("", emotion, content_type),
+        "whole": conditioning_text(caption, emotion, content_type, wording=wording),
+        "no emotion": conditioning_text(caption, None, content_type, wording=wording),
+        "no caption": conditioning_text("", emotion, content_type, wording=wording),
         "empty": "",
     }
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from emovid_models.library_bars import library_bars
 from emovid_models.records import folder_identity
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, check_wording
 
 if TYPE_CHECKING:
     from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
@@ -75,6 +76,26 @@ class PipelineSource:
         pipe.set_progress_bar_config(disable=not self.show_steps)
         return pipe
 
+    def wording_of(self, wording: str | None = None) -> str:
+        """The wording that the pipeline will use, from the LoRA's header alone.
+
+        Args:
+            wording: the one that is asked for; None for that of the LoRA, and "paper" without one.
+
+        Raises:
+            OSError: the LoRA is not there.
+            ValueError: the wording is unknown.
+        """
+        from emovid_models.remote.wan.adapters import agreed_wording, lora_file
+        from emovid_models.remote.wan.lora import read_facts
+
+        if wording is not None:
+            check_wording(wording)
+            return wording
+        file = None if self.lora is None else lora_file(self.lora)
+        facts = None if file is None else read_facts(file)
+        return agreed_wording({} if facts is None else {str(self.lora): facts.wording})
+
     def identity(self) -> str:
         """Names the base, and the LoRA on it, by their content: all weights are read.
 
@@ -91,7 +112,8 @@ class PipelineSource:
 
     def version(self) -> str:
         """Changes when one of the files changes, and needs no reading of weights."""
-        stamps = [repr((self.model, self.revision, self.lora, self.image_to_video))]
+        # What is asked of a base without a LoRA changes with the package.
+        stamps = [repr((self.model, self.revision, self.lora, self.image_to_video, DEFAULT_WORDING))]
         for source in (self.model, self.lora):
             if source is not None and Path(source).exists():
                 for path in sorted(_files(Path(source))):

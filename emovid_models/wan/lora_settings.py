@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, check_wording
+
 TASKS = ("t2v", "i2v")
 """Text to video, image to video."""
 
@@ -24,6 +26,7 @@ class LoraSettings:
         base_revision: of the base's Hub repo.
         split: of the data.
         content_type: only clips of this type, or None for all.
+        wording: of the text that names the emotion, see `conditioning_text`.
         cache: where encoded clips are kept; None for ``OUT/cache``.
         use_cache: False encodes every clip again at every step.
         steps: optimizer steps.
@@ -61,6 +64,7 @@ class LoraSettings:
     base_revision: str | None = None
     split: str = "train"
     content_type: str | None = None
+    wording: str = DEFAULT_WORDING
     cache: str | None = None
     use_cache: bool = True
     steps: int = 2000
@@ -93,6 +97,7 @@ class LoraSettings:
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             raise ValueError(f"task {self.task!r} is unknown; allowed: {', '.join(TASKS)}")
+        check_wording(self.wording)
         if self.optimizer not in OPTIMIZERS:
             raise ValueError(f"optimizer {self.optimizer!r} is unknown; allowed: {', '.join(OPTIMIZERS)}")
         for name in ("steps", "batch_size", "accumulation", "rank", "checkpoint_every", "validation_steps"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from emovid_dataset.schema.clip import Clip
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING
 from emovid_models.remote.wan.inputs import check_frames, check_size
 from emovid_models.remote.wan.lora import target_names
 from emovid_models.wan.encode import (
@@ -37,11 +38,13 @@ class BucketedClip:
         index: of the clip in the selection.
         clip: its fields.
         bucket: the shape that it is cut to.
+        wording: of its texts.
     """
 
     index: int
     clip: Clip
     bucket: Bucket
+    wording: str = DEFAULT_WORDING
 
     @property
     def name(self) -> str:
@@ -50,7 +53,7 @@ class BucketedClip:
 
     def texts(self) -> dict[Variant, str]:
         """The texts that the clip is trained with."""
-        return text_variants(self.clip.caption, self.clip.emotion, self.clip.content_type)
+        return text_variants(self.clip.caption, self.clip.emotion, self.clip.content_type, self.wording)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def plan_cache(
     max_frames: int,
     min_frames: int = 1,
     multiple: int = 16,
+    wording: str = DEFAULT_WORDING,
 ) -> CachePlan:
     """Assign every clip to a bucket, from its fields alone.
 
@@ -112,6 +116,7 @@ def plan_cache(
         max_frames: length of the longest bucket, 4k+1.
         min_frames: clips that are shorter at 16 frames per second are dropped; 1 drops none.
         multiple: what both sides must be multiples of.
+        wording: of the clips' texts.
 
     Raises:
         ValueError: a number that is not allowed, or no clip is left.
@@ -132,7 +137,7 @@ def plan_cache(
         rows, columns = min(
             sizes, key=lambda size: abs(math.log(size[1] * clip.height / size[0] / clip.width))
         )
-        planned.append(BucketedClip(index, clip, Bucket(frames, rows, columns)))
+        planned.append(BucketedClip(index, clip, Bucket(frames, rows, columns), wording))
         enlarged += clip.height < rows or clip.width < columns
     if not planned:
         raise ValueError(f"no clip to train on: {len(clips)} selected, {len(dropped)} dropped as too short")

@@ -30,7 +30,6 @@ from emovid_dataset.read.select import Selection, select
 from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
 from emovid_models.library_bars import library_bars
-from emovid_models.remote.wan.conditioning import WORDING_VERSION
 from emovid_models.remote.wan.inputs import is_out_of_memory
 from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, export_comfyui, write_lora
 from emovid_models.wan.batches import Batches, Draw
@@ -160,7 +159,7 @@ def train_lora(
 
     batches = Batches(plan, settings.batch_size, settings.seed)
     facts = LoraFacts(
-        wording=WORDING_VERSION,
+        wording=settings.wording,
         task=settings.task,
         # A folder by its name alone: where it lies is nobody's business when the LoRA is published.
         base=Path(settings.base).resolve().name if Path(settings.base).is_dir() else settings.base,
@@ -311,6 +310,7 @@ def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selectio
         max_frames=settings.max_frames,
         min_frames=settings.min_frames,
         multiple=base.multiple,
+        wording=settings.wording,
     )
 
 

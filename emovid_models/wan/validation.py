@@ -40,10 +40,10 @@ class ValidationVideos:
             for index, prompt in enumerate(settings.validation_prompts)
         ]
         self.negative = padded(encoders.encode_text(""))[None]
-        self.embeds = {
-            f"{index:02d}-{emotion}": padded(encoders.encode_text(conditioning_text(prompt, emotion)))[None]
-            for index, (emotion, prompt) in enumerate(texts)
-        }
+        self.embeds = {}
+        for index, (emotion, prompt) in enumerate(texts):
+            text = conditioning_text(prompt, emotion, wording=settings.wording)
+            self.embeds[f"{index:02d}-{emotion}"] = padded(encoders.encode_text(text))[None]
         parts = dict(encoders.pipeline.components)
         self.pipeline: Any = type(encoders.pipeline)(**{**parts, "text_encoder": None, "transformer": None})
         self.pipeline.set_progress_bar_config(disable=True)

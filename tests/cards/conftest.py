@@ -42,7 +42,7 @@ def sources(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
         write_lora(
             lora / WEIGHT_NAME,
             transformer,
-            LoraFacts(wording="1", task=task, base=f"wan-{task}", steps=1234),
+            LoraFacts(wording="paper", task=task, base=f"wan-{task}", steps=1234),
         )
     write_results(root, RESULTS)
     return {

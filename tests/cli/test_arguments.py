@@ -59,6 +59,7 @@ ABOVE_0 = "it must be a number above 0"
 FROM_0 = "it must be a number from 0 up"
 TYPES = "allowed: cartoon, movie, sticker"
 REPO = "is not a folder, and not a repo of the form owner/name"
+WORDINGS = "allowed: paper, mood"
 SPLITS = "allowed: train, validation, test"
 
 WRONG = {
@@ -116,6 +117,7 @@ WRONG = {
         ("--emotion awe=0", "--emotion: emotion weight 0.0 of 'awe' is not a number above 0"),
         ("--intensity nan", f"--intensity is nan; {FROM_0}"),
         ("--content-type bad", f"--content-type is 'bad'; {TYPES}"),
+        ("--wording poem", f"--wording is 'poem'; {WORDINGS}"),
         ("--image none.png", "--image none.png is not a file"),
         ("--image file", "image file", "Pillow"),
         ("--model nowhere", f"--model 'nowhere' {REPO}"),
@@ -162,6 +164,7 @@ WRONG = {
         ("--against none", "--against none is not a folder"),
         ("--base made", "--base made has no model_index.json"),
         ("--lora file", "--lora file is not a safetensors file"),
+        ("--wording poem", f"--wording is 'poem'; {WORDINGS}"),
         ("--protocol own", "--protocol is 'own'; allowed: scenes, paper"),
         ("--protocol paper", "--protocol paper needs --data BUILD"),
         ("--protocol paper --data made", "--data made has no clip in the split 'benchmark'; it has: train"),
@@ -257,6 +260,7 @@ WRONG = {
         ("--out file", "--out file is a file, not a folder"),
         ("--split dev", f"--split is 'dev'; {SPLITS}"),
         ("--content-type gif", f"--content-type is 'gif'; {TYPES}"),
+        ("--wording poem", f"--wording is 'poem'; {WORDINGS}"),
         ("--cache file", "--cache file is a file, not a folder"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
         ("--steps 0", f"--steps is 0; {FROM_1}"),
@@ -300,6 +304,7 @@ ALONE: list[tuple[list[str], str]] = [
     (["evaluate"], "give either --videos FOLDER or --base REPO"),
     (["evaluate", "--base", "me/wan"], "--base needs --out FOLDER"),
     (["evaluate", "--videos", "made", "--lora", "me/lora"], "--lora me/lora needs --base"),
+    (["evaluate", "--videos", "made", "--wording", "mood"], "--wording mood needs --base"),
     (["evaluate", "--videos", "made"], "intended.csv is not a file"),
     (["stats", "none"], "none is no folder, no Hub repo"),
     (["analyse", "none"], "none is no folder, no Hub repo"),

@@ -224,7 +224,7 @@ def test_a_lora_for_another_base_is_refused_before_the_base_makes_a_video(
 
     larger = tiny_transformer(num_layers=3)
     larger.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))
-    write_lora(tmp_path / WEIGHT_NAME, larger, LoraFacts(wording="1", task="t2v", base="a larger one"))
+    write_lora(tmp_path / WEIGHT_NAME, larger, LoraFacts(wording="paper", task="t2v", base="a larger one"))
     ask = ("--base", base, "--lora", tmp_path / WEIGHT_NAME, "--prompts", prompts, "--out", tmp_path / "out")
     assert "was trained for a larger one and does not fit" in refusal(*ask, "--per-emotion", "1", *SMALL)
     assert not (tmp_path / "out").exists()

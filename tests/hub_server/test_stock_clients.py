@@ -61,7 +61,7 @@ def wan_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / f"{task}-lora").mkdir()
         path = root / f"{task}-lora" / "pytorch_lora_weights.safetensors"
         base = {"t2v": "Wan-AI/Wan2.1-T2V-1.3B-Diffusers", "i2v": "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"}
-        write_lora(path, transformer, LoraFacts(wording="1", task=task, base=base[task]))
+        write_lora(path, transformer, LoraFacts(wording="paper", task=task, base=base[task]))
     return root
 
 

@@ -236,6 +236,27 @@ def test_another_selection_uses_what_is_there(
     assert fill(cache, plan, clips, encoders) == FilledCache(str(tmp_path), len(plan.clips) - 3, 3, 0)
 
 
+def test_another_wording_is_another_entry_of_the_cache(
+    t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path
+) -> None:
+    encoders = Encoders.load(BaseOutline.read(t2v_base, "t2v"))
+    cache = LatentCache(Store.at(tmp_path))
+    fill(cache, plan, clips, encoders)
+    texts = set((tmp_path / "texts").iterdir())
+    paper, mood = plan.clips[0], replace(plan.clips[0], wording="mood")
+    assert paper.wording == "paper"
+    with pytest.raises(ValueError, match="is missing from the cache"):
+        cache.load(mood, "whole")
+    assert EncodePart.of([paper], clips).key != EncodePart.of([mood], clips).key
+    other = plan_cache(clips.clips, **SMALL, wording="mood")
+    filled = fill(cache, other, clips, encoders)
+    assert (filled.encoded, filled.reused) == (0, len(plan.clips)), "the videos are the same"
+    assert texts < set((tmp_path / "texts").iterdir())
+    for item in (paper, mood):
+        expected = encoders.encode_text(item.texts()["whole"])
+        assert torch.equal(cache.load(item, "whole").text[: len(expected)], expected)
+
+
 def test_processes_share_the_work(t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path) -> None:
     base = BaseOutline.read(t2v_base, "t2v")
     encoders, store = Encoders.load(base), Store.at(tmp_path)

@@ -145,7 +145,7 @@ def test_a_lora_that_does_not_fit_and_a_wrong_model_are_refused(
 
     other = tiny_transformer(num_layers=3)
     other.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))
-    write_lora(tmp_path / WEIGHT_NAME, other, LoraFacts(wording="1", task="t2v", base="a larger one"))
+    write_lora(tmp_path / WEIGHT_NAME, other, LoraFacts(wording="paper", task="t2v", base="a larger one"))
     ask = ("generate", "a cat", "--out", tmp_path / "cat.mp4", *SMALL)
     assert "was trained for a larger one and does not fit" in refusal(
         *ask, "--model", t2v_base, "--lora", tmp_path

@@ -16,7 +16,7 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.remote.wan.conditioning import (
     MOODS,
     STYLES,
-    WORDING_VERSION,
+    WORDINGS,
     conditioning_text,
     emotion_weights,
 )
@@ -29,18 +29,38 @@ def test_names_are_those_of_the_dataset_in_its_order() -> None:
     assert tuple(STYLES) == CONTENT_TYPES
 
 
-def test_every_text_belongs_to_the_wording_version() -> None:
+@pytest.mark.parametrize(
+    ("wording", "digest"),
+    [("paper", "2bfed0e913cab0fc"), ("mood", "d9a3747c50573042")],
+)
+def test_a_wording_never_changes(wording: str, digest: str) -> None:
     texts = [
-        conditioning_text(caption, emotion, style, intensity)
+        conditioning_text(caption, emotion, style, intensity, wording=wording)
         for caption in ("", "A cat", "A cat!")
         for emotion in (None, *MOODS)
         for style in (None, *STYLES)
         for intensity in (0, 0.3, 1, 2)
     ]
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
-    assert {WORDING_VERSION: digest} == {"1": "d9a3747c50573042"}, (
-        "another wording needs another WORDING_VERSION"
-    )
+    found = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    assert found == digest, "another text needs another name in WORDINGS"
+
+
+def test_the_default_is_the_papers_sentence_alone() -> None:
+    for emotion in EMOTIONS:
+        said = f'The video is in the "{emotion}" emotion.'
+        assert conditioning_text("A cat on a roof.", emotion) == f"A cat on a roof. {said}"
+        for style in CONTENT_TYPES:
+            for intensity in (0.3, 1.0, 2.0):
+                found = conditioning_text("a cat", emotion, style, intensity, wording="paper")
+                assert found == f"a cat. {said}"
+        assert conditioning_text("", emotion) == said
+    assert conditioning_text("a cat", None, "movie") == "a cat"
+    assert set(WORDINGS) == {"paper", "mood"}
+
+
+def test_a_wrong_wording_is_refused() -> None:
+    with pytest.raises(ValueError, match="wording 'poem' is unknown; allowed: paper, mood"):
+        conditioning_text("a cat", "awe", wording="poem")
 
 
 def test_without_mood_and_style_the_caption_is_untouched() -> None:
@@ -48,11 +68,12 @@ def test_without_mood_and_style_the_caption_is_untouched() -> None:
     assert conditioning_text("a cat", "awe", intensity=0) == "a cat"
 
 
-def test_training_texts_are_those_that_the_pipelines_ask_with() -> None:
-    assert text_variants("A cat.", "fear", "sticker") == {
-        "whole": conditioning_text("A cat.", "fear", "sticker"),
-        "no emotion": conditioning_text("A cat.", None, "sticker"),
-        "no caption": conditioning_text("", "fear", "sticker"),
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_training_texts_are_those_that_the_pipelines_ask_with(wording: str) -> None:
+    assert text_variants("A cat.", "fear", "sticker", wording) == {
+        "whole": conditioning_text("A cat.", "fear", "sticker", wording=wording),
+        "no emotion": conditioning_text("A cat.", None, "sticker", wording=wording),
+        "no caption": conditioning_text("", "fear", "sticker", wording=wording),
         "empty": "",
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from wan_tiny import i2v_components, t2v_components, tiny_transformer
 
+from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V
 from emovid_models.remote.wan.lora import (
     ADAPTER_KEY,
+    FACTS_KEY,
     TARGET_MODULES,
     WEIGHT_NAME,
     LoraFacts,
+    adapter_tensors,
     export_comfyui,
     read_facts,
     read_header,
@@ -31,7 +33,9 @@ from emovid_models.remote.wan.lora import (
 )
 from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
 
-FACTS = LoraFacts(wording="1", task="t2v", base="tiny", dataset_revision="0" * 64, steps=7, version="0.1.0")
+FACTS = LoraFacts(
+    wording="mood", task="t2v", base="tiny", dataset_revision="0" * 64, steps=7, version="0.1.0"
+)
 
 
 def with_adapter(transformer: Any, *, rank: int = 4, alpha: float = 8) -> Any:
@@ -162,15 +166,33 @@ def test_a_lora_for_another_base_is_refused(changes: dict[str, int], tmp_path: P
     assert not getattr(ours.transformer, "peft_config", None)
 
 
-def test_another_wording_is_said(tmp_path: Path) -> None:
-    facts = LoraFacts(wording="0", task="t2v", base="tiny")
-    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), facts)
-    with pytest.warns(UserWarning, match=r"trained with wording 0 .* this pipeline uses wording 1"):
-        EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path)
-    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), FACTS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        EmoVidWanPipeline(**t2v_components()).load_lora_weights(tmp_path)
+@pytest.mark.parametrize(
+    ("stored", "wording"),
+    [
+        ({"wording": "paper"}, "paper"),
+        ({"wording": "mood"}, "mood"),
+        ({"wording": "1"}, "mood"),
+        ({}, "mood"),
+    ],
+)
+def test_a_file_names_its_wording_and_older_ones_have_the_only_one_that_there_was(
+    stored: dict[str, str], wording: str, tmp_path: Path
+) -> None:
+    transformer = with_adapter(tiny_transformer())
+    facts = json.dumps({**stored, "task": "t2v", "base": "tiny"})
+    write_safetensors(tmp_path / WEIGHT_NAME, adapter_tensors(transformer), {FACTS_KEY: facts})
+    found = read_facts(tmp_path / WEIGHT_NAME)
+    assert found is not None and found.wording == wording
+    ours = EmoVidWanPipeline(**t2v_components())
+    assert ours.wording_of() == "paper"
+    ours.load_lora_weights(tmp_path)
+    assert ours.wording_of() == wording
+
+
+def test_the_shipped_loras_ask_as_they_were_trained() -> None:
+    for folder in (MINI_LORA_T2V, MINI_LORA_I2V):
+        facts = read_facts(folder / WEIGHT_NAME)
+        assert facts is not None and facts.wording == "mood"
 
 
 def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:

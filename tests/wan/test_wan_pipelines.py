@@ -63,7 +63,7 @@ def random_lora(transformer: Any, path: Path, **facts: Any) -> Path:
     for name, parameter in transformer.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.2)
-    write_lora(path, transformer, LoraFacts(**{"wording": "1", "task": "t2v", "base": "tiny", **facts}))
+    write_lora(path, transformer, LoraFacts(**{"wording": "paper", "task": "t2v", "base": "tiny", **facts}))
     return path
 
 
@@ -109,6 +109,71 @@ def test_intensity_1_is_the_stock_pipeline_with_the_conditioning_text(pair: Any)
     found = run(ours, call, emotion="fear", content_type="movie")
     assert torch.allclose(found, expected, atol=1e-5)
     assert not torch.allclose(found, run(stock, call), atol=1e-3)
+
+
+def test_a_lora_is_asked_in_its_own_words_unless_others_are_named(pair: Any, tmp_path: Path) -> None:
+    stock, ours, call = pair
+    blank = type(stock.transformer).from_config(stock.transformer.config)
+    lora = random_lora(blank, tmp_path / "l.safetensors", wording="mood")
+    for pipe in (stock, ours):
+        pipe.load_lora_weights(str(lora))
+    for asked, wording in ((None, "mood"), ("paper", "paper"), ("mood", "mood")):
+        text = conditioning_text(CAPTION, "fear", "sticker", wording=wording)
+        found = run(ours, call, emotion="fear", content_type="sticker", wording=asked)
+        assert torch.allclose(found, run(stock, call, text), atol=1e-5), (asked, wording)
+    ours.unload_lora_weights()
+    assert ours.wording_of() == "paper"
+
+
+def two_emotions(folder: Path, *wordings: str) -> Any:
+    """Our pipeline with an emotion LoRA of each wording, called a, b, ...; all of them are active."""
+    ours = quiet(EmoVidWanPipeline(**t2v_components()))
+    for name, wording in zip("ab", wordings, strict=True):
+        lora = random_lora(t2v_components()["transformer"], folder / f"{name}.safetensors", wording=wording)
+        ours.load_lora_weights(str(lora), adapter_name=name)
+    ours.set_adapters(["a", "b"], [1.0, 1.0])
+    return ours
+
+
+def test_loras_of_different_wordings_are_refused_unless_a_wording_is_named(tmp_path: Path) -> None:
+    ours = two_emotions(tmp_path, "mood", "paper")
+    with pytest.raises(
+        ValueError, match=r"LoRA a with wording 'mood', b with wording 'paper', .* by wording="
+    ) as e:
+        run(ours, CALL, emotion="awe", emotion_adapter="a")
+    assert "\n" not in str(e.value)
+    with pytest.raises(ValueError, match="wording 'poem' is unknown"):
+        run(ours, CALL, wording="poem")
+    run(ours, CALL, emotion="awe", emotion_adapter="a", wording="mood")
+    run(ours, CALL)
+    ours.set_adapters("b")
+    assert ours.wording_of() == "paper", "a is not active"
+
+
+def test_two_emotion_loras_are_refused_unless_one_is_named(tmp_path: Path) -> None:
+    ours = two_emotions(tmp_path, "paper", "paper")
+    with pytest.raises(
+        ValueError, match=r"2 emotion LoRAs are active \(a, b\): name .* emotion_adapter="
+    ) as e:
+        run(ours, CALL, emotion="awe")
+    assert "\n" not in str(e.value)
+    with pytest.raises(ValueError, match="emotion_adapter 'c' is not an active LoRA; active: a, b"):
+        run(ours, CALL, emotion="awe", emotion_adapter="c")
+    found = run(ours, CALL, emotion="awe", emotion_adapter="b", intensity=0.5, emotion_guidance_scale=6.0)
+    stock = quiet(WanPipeline(**t2v_components()))
+    for name in "ab":
+        stock.load_lora_weights(str(tmp_path / f"{name}.safetensors"), adapter_name=name)
+    stock.set_adapters(["a", "b"], [1.0, 0.5])
+    assert torch.allclose(found, run(stock, CALL, conditioning_text(CAPTION, "awe")), atol=1e-5)
+
+
+def test_an_unknown_wording_is_refused_when_it_is_needed(tmp_path: Path) -> None:
+    ours = quiet(EmoVidWanPipeline(**t2v_components()))
+    lora = random_lora(t2v_components()["transformer"], tmp_path / "l.safetensors", wording="verse")
+    ours.load_lora_weights(str(lora), adapter_name="later")
+    with pytest.raises(ValueError, match="LoRA later with wording 'verse', which is unknown"):
+        run(ours, CALL, emotion="awe")
+    run(ours, CALL, emotion="awe", wording="mood")
 
 
 def test_guidance_is_the_formula(pair: Any) -> None:

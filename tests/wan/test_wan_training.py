@@ -161,7 +161,7 @@ def test_the_lora_of_a_run_loads_in_the_stock_pipeline_and_changes_its_output(
     assert told == [(2, 0, "t2v"), 2]
     facts = read_facts(path)
     assert facts is not None and (facts.wording, facts.task, facts.base, facts.steps) == (
-        "1",
+        "paper",
         "t2v",
         Path(settings.base).name,
         4,

@@ -19,7 +19,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from emovid_models.remote.wan.conditioning import MOODS, STYLES, conditioning_text
+from emovid_models.remote.wan.conditioning import MOODS, STYLES, WORDINGS, conditioning_text
 
 Z_DIM = 4
 CAPTION = "a cat on a roof"
@@ -63,7 +63,12 @@ def tiny_text_encoder() -> UMT5EncoderModel:
 
 def tiny_tokenizer() -> T5TokenizerFast:
     """Every word of the conditioning texts is a token, every other word is spelt in letters."""
-    texts = [conditioning_text(CAPTION, emotion, style) for emotion in MOODS for style in STYLES]
+    texts = [
+        conditioning_text(CAPTION, emotion, style, wording=wording)
+        for wording in WORDINGS
+        for emotion in MOODS
+        for style in STYLES
+    ]
     words = sorted({word for text in texts for word in text.split()})
     letters = sorted({"▁", *string.printable.strip()})
     pieces = [(piece, -1.0) for piece in ("<pad>", "</s>", "<unk>", *(f"▁{word}" for word in words))]

@@ -17,6 +17,9 @@ from emovid_models.wan.encode import TEXT_LENGTH
 from tools.mini_wan.base import WanSize
 from tools.mini_wan.captions import SUBJECTS, TEMPLATES, specific_subject, subject_of
 
+WORDING = "mood"
+"""Of the texts that the miniature is trained and asked with."""
+
 
 def new_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
     """A Unigram tokenizer: every word of the texts is a piece, any other word is spelt out in letters.
@@ -39,7 +42,7 @@ def known_texts(stems: Iterable[str]) -> list[str]:
     subjects = [*SUBJECTS, *(name for stem in stems if (name := specific_subject(stem)))]
     captions = [template.format(subject) for subject in subjects for template in TEMPLATES]
     moods = [
-        conditioning_text("", mood, style, intensity)
+        conditioning_text("", mood, style, intensity, wording=WORDING)
         for mood in MOODS
         for style in STYLES
         for intensity in (0.4, 1.0, 1.5)
@@ -103,4 +106,4 @@ def draw_text(stem: str, generator: np.random.Generator) -> str:
     caption = str(generator.choice(TEMPLATES)).format(subject)
     if draw < 0.1:
         return ""
-    return caption if draw < 0.2 else conditioning_text(caption, None, "sticker")
+    return caption if draw < 0.2 else conditioning_text(caption, None, "sticker", wording=WORDING)

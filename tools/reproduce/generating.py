@@ -15,6 +15,7 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
 from emovid_models.wan.loading import PipelineSource
 from tools.mini_wan.clips import FRAMES, SIZE
+from tools.mini_wan.text import WORDING
 from tools.reproduce.data import held_out_pixels
 from tools.reproduce.run import Run
 
@@ -135,6 +136,7 @@ def _generate(
             model=source.identity(),
             seed=run.settings.seed,
             intensity=intensity,
+            wording=WORDING,
             progress=True,
             **_options(run, **options),
         )

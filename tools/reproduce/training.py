@@ -21,7 +21,7 @@ from tools.mini_corpus.labels import read_stickers
 from tools.mini_wan.base import save_base
 from tools.mini_wan.captions import subject_of
 from tools.mini_wan.clips import FRAMES, SHARES, SIZE, EmojiClips
-from tools.mini_wan.text import TextEmbeddings, known_texts, new_text_encoder, new_tokenizer
+from tools.mini_wan.text import WORDING, TextEmbeddings, known_texts, new_text_encoder, new_tokenizer
 from tools.mini_wan.transformer import new_transformer, train_transformer, widen_for_images
 from tools.mini_wan.vae import encode_clips, new_vae, reconstruction_psnr, train_vae
 from tools.reproduce.data import held_out_pixels
@@ -132,6 +132,7 @@ def _train_lora(run: Run, task: str) -> list[Path]:
         base=str(run.model(f"wan-{task}")),
         out=str(work),
         content_type="sticker",
+        wording=WORDING,
         steps=run.settings.t2v_lora_steps if task == "t2v" else run.settings.lora_steps,
         batch_size=run.settings.lora_batch,
         learning_rate=run.settings.lora_rate,

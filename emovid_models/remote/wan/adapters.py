@@ -5,35 +5,90 @@ Part of the pipelines' remote code.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from .conditioning import WORDING_VERSION
+from .conditioning import DEFAULT_WORDING, WORDINGS, check_wording
 from .lora import WEIGHT_NAME, check_fits, read_facts
 
 
 class EmotionAdapters:
-    """Loads LoRAs into a Wan pipeline; stands before it among the bases."""
+    """Loads LoRAs into a Wan pipeline and knows which of them move the emotion; first among the bases.
 
-    _emotion_adapters: tuple[str, ...] = ()
+    An emotion LoRA is one whose file has our header. Any other, of a style or a character, is loaded as the
+    stock pipeline loads it and keeps the weight that `set_adapters` gave it.
+    """
+
+    _wordings: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def emotion_adapters(self) -> dict[str, str]:
+        """The active emotion LoRAs: the adapter's name, and the wording that it was trained with."""
+        active = self._active()
+        return {name: wording for name, wording in self._wordings.items() if name in active}
+
+    def wording_of(self, wording: str | None = None) -> str:
+        """The wording that a call uses.
+
+        Args:
+            wording: the one that is asked for; None for that of the active emotion LoRAs, and
+                `DEFAULT_WORDING` without any.
+
+        Raises:
+            ValueError: it is unknown, or the active LoRAs do not agree on one.
+        """
+        if wording is not None:
+            check_wording(wording)
+            return wording
+        return agreed_wording(self.emotion_adapters)
+
+    def _emotion_of(self, adapter: str | Sequence[str] | None) -> tuple[str, ...]:
+        """The LoRAs that the intensity moves.
+
+        Raises:
+            ValueError: there are two and none is named, or one is named that is not active.
+        """
+        own = self.emotion_adapters
+        if adapter is None:
+            if len(own) > 1:
+                raise ValueError(
+                    f"{len(own)} emotion LoRAs are active ({', '.join(own)}): name the one that the "
+                    "intensity moves by emotion_adapter=, or leave one out by set_adapters"
+                )
+            return tuple(own)
+        names = (adapter,) if isinstance(adapter, str) else tuple(adapter)
+        active = self._active()
+        for name in names:
+            if name not in active:
+                loaded = ", ".join(sorted(active)) or "none"
+                raise ValueError(f"emotion_adapter {name!r} is not an active LoRA; active: {loaded}")
+        return names
+
+    def _active(self) -> set[str]:
+        active: set[str] = set()
+        for name in ("transformer", "transformer_2"):
+            module: Any = getattr(self, name, None)
+            if getattr(module, "peft_config", None):
+                active.update(module.active_adapters())
+        return active
 
     @contextmanager
-    def _adapter_weight(self, weight: float) -> Iterator[None]:
-        """Scale the emotion LoRAs on top of the weights that the user set, and restore those."""
+    def _adapter_weight(self, adapters: Sequence[str], weight: float) -> Iterator[None]:
+        """Scale some LoRAs on top of the weights that the user set, and restore those."""
         saved = []
-        if weight != 1.0 and self._emotion_adapters:
+        if weight != 1.0 and adapters:
             transformers = (getattr(self, name, None) for name in ("transformer", "transformer_2"))
             for module in (part for whole in transformers if whole is not None for part in whole.modules()):
                 scaling = getattr(module, "scaling", None)
                 if isinstance(scaling, dict):
                     saved.append((scaling, dict(scaling)))
-                    for name in self._emotion_adapters:
+                    for name in adapters:
                         if name in scaling:
                             scaling[name] *= weight
         try:
@@ -47,6 +102,9 @@ class EmotionAdapters:
     ) -> None:
         """Load a LoRA as the stock pipeline does, after a look at where it comes from.
 
+        As there, the LoRA that is loaded last is the active one; `set_adapters` makes several active, each
+        with its weight.
+
         Args:
             pretrained_model_name_or_path_or_dict: a file, a folder, a Hub repo or a state dict.
             adapter_name: the adapter's name.
@@ -54,9 +112,6 @@ class EmotionAdapters:
 
         Raises:
             ValueError: the file is cut short, or was trained on another base.
-
-        Warns:
-            UserWarning: it was trained with another wording of the emotions, or for another task.
         """
         pipeline: Any = self
         path = lora_file(pretrained_model_name_or_path_or_dict, **kwargs)
@@ -65,21 +120,37 @@ class EmotionAdapters:
         transformer = pipeline.transformer_2 if second else pipeline.transformer
         if path is not None and facts is not None:
             check_fits(path, transformer)
-            if facts.wording != WORDING_VERSION:
-                warnings.warn(
-                    f"LoRA {path} was trained with wording {facts.wording} of the emotions, this pipeline "
-                    f"uses wording {WORDING_VERSION}: the emotion may come out weaker",
-                    stacklevel=2,
-                )
         if not isinstance(pretrained_model_name_or_path_or_dict, dict):
             kwargs.setdefault("use_safetensors", True)
         before = set(getattr(transformer, "peft_config", {}))
         super().load_lora_weights(  # type: ignore[misc]
             pretrained_model_name_or_path_or_dict, adapter_name=adapter_name, **kwargs
         )
-        if facts is not None:
-            added = set(getattr(transformer, "peft_config", {})) - before
-            self._emotion_adapters = (*self._emotion_adapters, *sorted(added))
+        added = set(getattr(transformer, "peft_config", {})) - before
+        kept = {name: wording for name, wording in self._wordings.items() if name not in added}
+        new = {} if facts is None else dict.fromkeys(sorted(added), facts.wording)
+        self._wordings = MappingProxyType({**kept, **new})
+
+
+def agreed_wording(wordings: Mapping[str, str]) -> str:
+    """The one wording of some LoRAs.
+
+    Args:
+        wordings: of each by its name; without any it is `DEFAULT_WORDING`.
+
+    Raises:
+        ValueError: they have more than one, or one that is unknown here.
+
+    >>> agreed_wording({"emotion": "mood"})
+    'mood'
+    """
+    found = set(wordings.values()) or {DEFAULT_WORDING}
+    (wording, *others) = sorted(found)
+    if not others and wording in WORDINGS:
+        return wording
+    trained = ", ".join(f"{name} with wording {its!r}" for name, its in wordings.items())
+    reason = "and one prompt has one" if others else "which is unknown here"
+    raise ValueError(f"LoRA {trained}, {reason}: ask for one by wording=; allowed: {', '.join(WORDINGS)}")
 
 
 def lora_file(source: Any, **kwargs: Any) -> Path | None:

@@ -1,8 +1,13 @@
-"""The text that conditions Wan2.1 on an emotion: one wording, with a version.
+"""The text that conditions Wan2.1 on an emotion, in one of two wordings.
 
 Training, both pipelines and the evaluation call `conditioning_text`, so that a LoRA is always asked in the
 words that it was trained with. This file travels with the pipelines as remote code and therefore imports
 nothing of this package.
+
+- ``paper``: the caption, then one sentence that names the emotion in quotes, as in EmoVid (Qiu et al.,
+  AAAI 2026). It has no words for a style and none for a degree.
+- ``mood``: this project's own. After the caption a sentence for the style, then one that explains the emotion
+  in a few words and knows degrees.
 """
 
 from __future__ import annotations
@@ -10,8 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-WORDING_VERSION = "1"
-"""Changes whenever `conditioning_text` gives another text for the same arguments; a LoRA file carries it."""
+WORDINGS = ("paper", "mood")
+"""A wording never changes: another text for the same arguments needs another name, which a LoRA carries."""
+
+DEFAULT_WORDING = "paper"
+"""Of new LoRAs, and of a base without a LoRA."""
 
 MOODS: dict[str, str] = {
     "amusement": "playful, funny and light-hearted",
@@ -23,58 +31,83 @@ MOODS: dict[str, str] = {
     "fear": "dark, threatening and frightening",
     "sadness": "sorrowful, lonely and subdued",
 }
-"""The eight emotions in the dataset's order, each with the words that explain it to a text encoder."""
+"""The eight emotions in the dataset's order, each with the words that explain it in the wording ``mood``."""
 
 STYLES: dict[str, str] = {
     "cartoon": "A cartoon animation.",
     "movie": "A live-action movie scene.",
     "sticker": "An animated sticker on a plain background.",
 }
-"""The sentence that names each content type."""
+"""The sentence that names each content type in the wording ``mood``."""
 
 
 def conditioning_text(
-    caption: str, emotion: str | None = None, content_type: str | None = None, intensity: float = 1.0
+    caption: str,
+    emotion: str | None = None,
+    content_type: str | None = None,
+    intensity: float = 1.0,
+    *,
+    wording: str = DEFAULT_WORDING,
 ) -> str:
-    """Say what is shown, in which style and in which mood.
+    """Say what is shown and with which emotion.
 
     Args:
-        caption: what is shown; may be empty. Without emotion and content type it comes back as it is.
-        emotion: one of the eight emotions, or None for a text without a mood.
-        content_type: "cartoon", "movie" or "sticker", or None for a text without a style.
-        intensity: 0 for a text without a mood, 1 as in training; below 0.5 the mood is called gentle, from
-            1.5 overwhelming.
+        caption: what is shown; may be empty. Without anything to add it comes back as it is.
+        emotion: one of the eight emotions, or None for a text without an emotion.
+        content_type: "cartoon", "movie" or "sticker", or None for a text without a style; the wording
+            ``paper`` has no words for it.
+        intensity: 0 for a text without an emotion, 1 as in training. In the wording ``mood`` the emotion is
+            called gentle below 0.5 and overwhelming from 1.5 up.
+        wording: one of `WORDINGS`.
 
     Returns:
         The text for the text encoder.
 
     Raises:
-        ValueError: an emotion, a content type or an intensity that is not allowed.
+        ValueError: an emotion, a content type, an intensity or a wording that is not allowed.
 
     >>> conditioning_text("A cat on a roof", "awe")
-    'A cat on a roof. The mood is one of awe: vast, solemn and breathtaking.'
-    >>> conditioning_text("A cat!", "fear", "cartoon", intensity=2)
+    'A cat on a roof. The video is in the "awe" emotion.'
+    >>> conditioning_text("A cat!", "fear", "cartoon", intensity=2, wording="mood")
     'A cat! A cartoon animation. The mood is one of overwhelming fear: dark, threatening and frightening.'
     >>> conditioning_text("A cat on a roof")
     'A cat on a roof'
     """
     check_intensity(intensity)
+    check_wording(wording)
+    if content_type is not None and content_type not in STYLES:
+        raise ValueError(f"content_type {content_type!r} is unknown; allowed: {', '.join(STYLES)}")
+    name = None if emotion is None else _emotion_name(emotion)
     sentences = []
-    if content_type is not None:
-        if content_type not in STYLES:
-            raise ValueError(f"content_type {content_type!r} is unknown; allowed: {', '.join(STYLES)}")
+    if content_type is not None and wording == "mood":
         sentences.append(STYLES[content_type])
-    if emotion is not None:
-        name = _emotion_name(emotion)
-        if intensity > 0:
-            degree = "gentle " if intensity < 0.5 else "overwhelming " if intensity >= 1.5 else ""
-            sentences.append(f"The mood is one of {degree}{name}: {MOODS[name]}.")
+    if name is not None and intensity > 0:
+        sentences.append(_paper(name) if wording == "paper" else _mood(name, intensity))
     if not sentences:
         return caption
     shown = caption.strip()
     if shown and shown[-1] not in ".!?…。！？":
         shown += "."
     return " ".join([shown, *sentences]) if shown else " ".join(sentences)
+
+
+def _paper(name: str) -> str:
+    return f'The video is in the "{name}" emotion.'
+
+
+def _mood(name: str, intensity: float) -> str:
+    degree = "gentle " if intensity < 0.5 else "overwhelming " if intensity >= 1.5 else ""
+    return f"The mood is one of {degree}{name}: {MOODS[name]}."
+
+
+def check_wording(wording: str) -> None:
+    """Refuse a wording that is not one of `WORDINGS`.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if wording not in WORDINGS:
+        raise ValueError(f"wording {wording!r} is unknown; allowed: {', '.join(WORDINGS)}")
 
 
 def emotion_weights(emotion: str | int | Mapping[str, float]) -> dict[str, float]:

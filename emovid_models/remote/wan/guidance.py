@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from .adapters import EmotionAdapters
-from .conditioning import check_intensity, conditioning_text, emotion_weights
+from .conditioning import check_intensity, check_wording, conditioning_text, emotion_weights
 from .inputs import check_frames, check_image, check_prompt, check_size, check_vae, is_out_of_memory
 
 
@@ -95,6 +95,8 @@ class EmotionConditioning(EmotionAdapters):
         intensity: float = 1.0,
         content_type: str | None = None,
         emotion_guidance_scale: float | None = None,
+        wording: str | None = None,
+        emotion_adapter: str | Sequence[str] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Generate a video, with an emotion if one is named.
@@ -103,17 +105,23 @@ class EmotionConditioning(EmotionAdapters):
             *args: as for the stock pipeline.
             emotion: one of the eight emotions, or a blend such as ``{"awe": 0.7, "fear": 0.3}``; None is the
                 stock pipeline's call.
-            intensity: 0 is the base model's output, 1 the emotion as trained, more is more. It is the LoRA's
-                weight up to 1, and it multiplies the emotion guidance.
-            content_type: "cartoon", "movie" or "sticker" to name the style, or None.
+            intensity: 0 is the base model's output, 1 the emotion as trained, more is more. It is the weight
+                of the emotion LoRA up to 1, and it multiplies the emotion guidance. LoRAs of styles and
+                characters keep their weight.
+            content_type: "cartoon", "movie" or "sticker" to name the style where the wording does, or None.
             emotion_guidance_scale: e of the formula at intensity 1; None for `guidance_scale`.
+            wording: "paper" or "mood", see `conditioning_text`; None for that of the emotion LoRA, and
+                "paper" without one.
+            emotion_adapter: name of the LoRA that the intensity moves, or names; None for the one that was
+                trained with this project.
             **kwargs: as for the stock pipeline, all of its arguments.
 
         Returns:
             What the stock pipeline returns.
 
         Raises:
-            ValueError: an emotion, prompt, size, number of frames, image or VAE that does not work.
+            ValueError: an emotion, prompt, size, number of frames, image, VAE or wording that does not work;
+                LoRAs that disagree on the wording; two emotion LoRAs, none of them named.
             torch.OutOfMemoryError: memory ran out; the message says which settings to lower.
         """
         stock: Any = super()
@@ -126,24 +134,33 @@ class EmotionConditioning(EmotionAdapters):
         scale = emotion_guidance_scale
         if scale is not None and not scale >= 0:
             raise ValueError(f"emotion_guidance_scale {scale!r} is not a number from 0 up")
+        moved: tuple[str, ...] = ()
+        if weights or intensity != 1 or emotion_adapter is not None:
+            moved = self._emotion_of(emotion_adapter)
+        if wording is not None:
+            check_wording(wording)
 
         if weights or content_type is not None:
             if given["prompt"] is None:
                 raise ValueError("emotion and content_type need prompt as text, not prompt_embeds alone")
             several = isinstance(given["prompt"], list)
             prompts = given["prompt"] if several else [given["prompt"]]
-            plain = [conditioning_text(text, None, content_type) for text in prompts]
+            wording = self.wording_of(wording)
+            plain = [conditioning_text(text, None, content_type, wording=wording) for text in prompts]
             given["prompt"] = plain if several else plain[0]
             if intensity > 0 and weights:
                 texts = tuple(
-                    [conditioning_text(text, name, content_type, intensity) for text in prompts]
+                    [
+                        conditioning_text(text, name, content_type, intensity, wording=wording)
+                        for text in prompts
+                    ]
                     for name in weights
                 )
                 self._request = _Request(texts, tuple(weights.values()), intensity, scale)
                 if given["callback_on_step_end"] is not None:
                     self._follow_callback(given)
         try:
-            with self._adapter_weight(min(intensity, 1.0)), self._one_call_a_step():
+            with self._adapter_weight(moved, min(intensity, 1.0)), self._one_call_a_step():
                 return stock.__call__(**given)
         except Exception as error:
             if is_out_of_memory(error):

@@ -31,6 +31,9 @@ FACTS_KEY = "emovid"
 ADAPTER_KEY = "lora_adapter_metadata"
 """diffusers' key in the file's header."""
 
+_MOOD_OF_OLD = (None, "1")
+"""What older files say, or do not say, of the only wording that there was."""
+
 _COMFYUI_NAMES = {
     "attn1": "self_attn",
     "attn2": "cross_attn",
@@ -48,7 +51,7 @@ class LoraFacts:
     """Where a LoRA comes from.
 
     Attributes:
-        wording: version of the conditioning text it was trained with.
+        wording: of the conditioning text that it was trained with.
         task: "t2v" or "i2v".
         base: name of the base model.
         base_revision: the base's revision, or None.
@@ -188,7 +191,10 @@ def read_facts(path: Path) -> LoraFacts | None:
     if stored is None:
         return None
     known = {field.name for field in fields(LoraFacts)}
-    return LoraFacts(**{name: value for name, value in json.loads(stored).items() if name in known})
+    values = {name: value for name, value in json.loads(stored).items() if name in known}
+    if values.get("wording") in _MOOD_OF_OLD:
+        values["wording"] = "mood"
+    return LoraFacts(**values)
 
 
 def target_names(transformer: torch.nn.Module) -> list[str]:

@@ -9,16 +9,17 @@ from diffusers import WanImageToVideoPipeline
 
 # diffusers copies only the files that the entry file itself imports.
 from .adapters import lora_file
-from .conditioning import WORDING_VERSION
+from .conditioning import WORDINGS
 from .guidance import EmotionConditioning
 from .inputs import check_vae
 from .lora import read_facts
 
-__all__ = ["WORDING_VERSION", "EmoVidWanImageToVideoPipeline", "check_vae", "lora_file", "read_facts"]
+__all__ = ["WORDINGS", "EmoVidWanImageToVideoPipeline", "check_vae", "lora_file", "read_facts"]
 
 
 class EmoVidWanImageToVideoPipeline(EmotionConditioning, WanImageToVideoPipeline):
-    """`WanImageToVideoPipeline` with `emotion`, `intensity`, `content_type` and `emotion_guidance_scale`.
+    """`WanImageToVideoPipeline` with `emotion`, `intensity`, `content_type`, `emotion_guidance_scale`,
+    `wording` and `emotion_adapter`.
 
     Everything that `WanImageToVideoPipeline` takes still works; see `EmotionConditioning.__call__` for what
     is added. An image of another shape than the video is refused, where the stock pipeline stretches it.

@@ -9,16 +9,17 @@ from diffusers import WanPipeline
 
 # diffusers copies only the files that the entry file itself imports.
 from .adapters import lora_file
-from .conditioning import WORDING_VERSION
+from .conditioning import WORDINGS
 from .guidance import EmotionConditioning
 from .inputs import check_vae
 from .lora import read_facts
 
-__all__ = ["WORDING_VERSION", "EmoVidWanPipeline", "check_vae", "lora_file", "read_facts"]
+__all__ = ["WORDINGS", "EmoVidWanPipeline", "check_vae", "lora_file", "read_facts"]
 
 
 class EmoVidWanPipeline(EmotionConditioning, WanPipeline):
-    """`WanPipeline` with `emotion`, `intensity`, `content_type` and `emotion_guidance_scale`.
+    """`WanPipeline` with `emotion`, `intensity`, `content_type`, `emotion_guidance_scale`,
+    `wording` and `emotion_adapter`.
 
     Everything that `WanPipeline` takes still works; see `EmotionConditioning.__call__` for what is added.
 
