@@ -221,7 +221,8 @@ def wan_training(pipe: Any, size: WanSize, device: torch.device, dtype: torch.dt
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
 
-    from emovid_models.remote.wan.lora import TARGET_MODULES
+    from emovid_models.remote.wan.conditioning import conditioning_text
+    from emovid_models.remote.wan.modules import TARGET_MODULES
     from emovid_models.wan.batches import Draw
     from emovid_models.wan.cache import Sample
     from emovid_models.wan.encode import BaseOutline, Encoders
@@ -240,7 +241,7 @@ def wan_training(pipe: Any, size: WanSize, device: torch.device, dtype: torch.dt
     pixels = torch.randint(
         0, 256, (size.frames, 3, size.height, size.width), dtype=torch.uint8, generator=generator
     )
-    text = "a cat on a roof. The mood is one of awe."
+    text = conditioning_text("a cat on a roof", "awe")
 
     def encode() -> Sample:
         return Sample.of(encoders.encode_video(pixels), encoders.encode_text(text))

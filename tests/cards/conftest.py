@@ -25,7 +25,8 @@ def sources(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     from peft import LoraConfig
     from wan_tiny import i2v_components, t2v_components
 
-    from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, write_lora
+    from emovid_models.remote.wan.modules import TARGET_MODULES
 
     root = tmp_path_factory.mktemp("sources")
     for task, kind, components in (

@@ -220,7 +220,8 @@ def test_a_lora_for_another_base_is_refused_before_the_base_makes_a_video(
     from peft import LoraConfig
     from wan_tiny import tiny_transformer
 
-    from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, write_lora
+    from emovid_models.remote.wan.modules import TARGET_MODULES
 
     larger = tiny_transformer(num_layers=3)
     larger.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))

@@ -44,7 +44,8 @@ def wan_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from peft import LoraConfig
     from wan_tiny import i2v_components, t2v_components
 
-    from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import LoraFacts, write_lora
+    from emovid_models.remote.wan.modules import TARGET_MODULES
 
     root = tmp_path_factory.mktemp("wan")
     for task, components, pipeline in (

@@ -41,6 +41,9 @@ def test_train_then_generate(mini_build: Path, t2v_base: Path, tmp_path: Path) -
     base = ("--task", "t2v", "--data", mini_build, "--base", t2v_base, "--out", lora)
     planned = emovid("train", "lora", *base, *small, "--plan")
     assert planned.exit_code == 0 and "2 clips, 0 dropped" in planned.output and not lora.exists()
+    assert "recipe paper, but rank 4, no epochs, steps 2, height 32" in planned.output
+    light = emovid("train", "lora", *base, *small, "--recipe", "light", "--plan")
+    assert "recipe light, but rank 4, steps 2, height 32, width 64, max_frames 9;" in light.output
     trained = emovid("train", "lora", *base, *small, "--export", "comfyui", "--json")
     assert trained.exit_code == 0, trained.output
     assert json.loads(trained.stdout) == {
@@ -141,7 +144,8 @@ def test_a_lora_that_does_not_fit_and_a_wrong_model_are_refused(
 ) -> None:
     from peft import LoraConfig
 
-    from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+    from emovid_models.remote.wan.lora import LoraFacts, write_lora
+    from emovid_models.remote.wan.modules import TARGET_MODULES
 
     other = tiny_transformer(num_layers=3)
     other.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))

@@ -20,17 +20,16 @@ from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V
 from emovid_models.remote.wan.lora import (
     ADAPTER_KEY,
     FACTS_KEY,
-    TARGET_MODULES,
     WEIGHT_NAME,
     LoraFacts,
     adapter_tensors,
     export_comfyui,
     read_facts,
     read_header,
-    target_names,
     write_lora,
     write_safetensors,
 )
+from emovid_models.remote.wan.modules import ATTENTION_MODULES, TARGET_MODULES, TARGETS, target_names
 from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
 
 FACTS = LoraFacts(
@@ -38,9 +37,12 @@ FACTS = LoraFacts(
 )
 
 
-def with_adapter(transformer: Any, *, rank: int = 4, alpha: float = 8) -> Any:
+MODULES = pytest.mark.parametrize("modules", TARGETS.values(), ids=TARGETS)
+
+
+def with_adapter(transformer: Any, *, modules: str = TARGET_MODULES, rank: int = 4, alpha: float = 8) -> Any:
     torch.manual_seed(5)
-    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, target_modules=TARGET_MODULES))
+    transformer.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, target_modules=modules))
     for name, parameter in transformer.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -59,11 +61,14 @@ def forward(transformer: Any) -> torch.Tensor:
         return transformer(latents, torch.tensor([500.0]), text, return_dict=False, **images)[0]
 
 
+@MODULES
 @pytest.mark.parametrize(
     ("components", "pipeline"), [(t2v_components, WanPipeline), (i2v_components, WanImageToVideoPipeline)]
 )
-def test_the_stock_loader_reads_exactly_these_keys(components: Any, pipeline: Any, tmp_path: Path) -> None:
-    trained = with_adapter(components()["transformer"])
+def test_the_stock_loader_reads_exactly_these_keys(
+    components: Any, pipeline: Any, modules: str, tmp_path: Path
+) -> None:
+    trained = with_adapter(components()["transformer"], modules=modules)
     write_lora(tmp_path / WEIGHT_NAME, trained, FACTS)
     stock = pipeline(**components())
     before = forward(stock.transformer)
@@ -71,22 +76,29 @@ def test_the_stock_loader_reads_exactly_these_keys(components: Any, pipeline: An
 
     with safe_open(tmp_path / WEIGHT_NAME, "pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    loaded = get_peft_model_state_dict(stock.transformer, adapter_name="mood")
-    assert {f"transformer.{name}" for name in loaded} == stored.keys()
-    assert all(torch.equal(stored[f"transformer.{name}"], tensor) for name, tensor in loaded.items())
-    assert len(stored) == 2 * len(target_names(components()["transformer"]))
+    loaded = {
+        f"transformer.{name}": tensor
+        for name, tensor in get_peft_model_state_dict(stock.transformer, adapter_name="mood").items()
+    }
+    # For I2V the stock loader adds zeros for the projections of image tokens where a file has none.
+    added = {name for name in loaded if "add_k_proj" in name or "add_v_proj" in name} - stored.keys()
+    assert not any(loaded[name].any() for name in added)
+    assert loaded.keys() - added == stored.keys()
+    assert all(torch.equal(stored[name], loaded[name]) for name in stored)
+    assert len(stored) == 2 * len(target_names(components()["transformer"], modules))
     # The same function of its input as in training: so alpha, which is not the rank, survived.
     assert torch.allclose(forward(stock.transformer), forward(trained), atol=1e-6)
     assert not torch.allclose(forward(stock.transformer), before, atol=1e-2)
 
 
-def test_the_header_holds_only_what_every_peft_knows_and_our_facts(tmp_path: Path) -> None:
-    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), FACTS)
+@MODULES
+def test_the_header_holds_only_what_every_peft_knows_and_our_facts(modules: str, tmp_path: Path) -> None:
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer(), modules=modules), FACTS)
     header = read_header(tmp_path / WEIGHT_NAME)
     assert json.loads(header[ADAPTER_KEY]) == {
         "transformer.r": 4,
         "transformer.lora_alpha": 8,
-        "transformer.target_modules": TARGET_MODULES,
+        "transformer.target_modules": modules,
     }
     assert read_facts(tmp_path / WEIGHT_NAME) == FACTS
 
@@ -106,42 +118,83 @@ WAN_14B_I2V = {**WAN_14B, "in_channels": 36, "image_dim": 1280, "added_kv_proj_d
 
 
 @pytest.mark.parametrize(
-    ("config", "parameters", "modules"),
-    [(WAN_1_3B, 1.4e9, 240), (WAN_14B, 14.3e9, 320), (WAN_14B_I2V, 16.4e9, 400)],
+    ("config", "parameters", "paper", "attention"),
+    [(WAN_1_3B, 1.4e9, 300, 240), (WAN_14B, 14.3e9, 400, 320), (WAN_14B_I2V, 16.4e9, 400, 400)],
     ids=["1.3B", "14B", "14B I2V"],
 )
-def test_the_true_sizes_take_the_lora_on_every_attention_projection(
-    config: dict[str, Any], parameters: float, modules: int
+def test_the_true_sizes_take_the_lora_on_exactly_these_modules(
+    config: dict[str, Any], parameters: float, paper: int, attention: int
 ) -> None:
     with torch.device("meta"):
         transformer = WanTransformer3DModel(**config)
         assert sum(p.numel() for p in transformer.parameters()) == pytest.approx(parameters, rel=0.02)
-        projections = [
-            name
-            for name, module in transformer.named_modules()
-            if isinstance(module, torch.nn.Linear) and (".attn1." in name or ".attn2." in name)
-        ]
-        transformer.add_adapter(LoraConfig(r=32, lora_alpha=32, target_modules=TARGET_MODULES))
-    adapted = [name for name, module in transformer.named_modules() if hasattr(module, "lora_A")]
-    print(f"{len(adapted)} modules")
-    assert adapted == projections and len(adapted) == modules
+        linear = [name for name, module in transformer.named_modules() if isinstance(module, torch.nn.Linear)]
+        projections = [name for name in linear if ".attn1." in name or ".attn2." in name]
+        feed_forward = [name for name in linear if ".ffn." in name]
+        for name, modules in (("paper", TARGET_MODULES), ("attention", ATTENTION_MODULES)):
+            adapter = LoraConfig(r=32, lora_alpha=32, target_modules=modules)
+            transformer.add_adapter(adapter, adapter_name=name)
+    adapted = {
+        adapter: {
+            name for name, module in transformer.named_modules() if adapter in getattr(module, "lora_A", ())
+        }
+        for adapter in ("paper", "attention")
+    }
+    text = {name for name in projections if not name.endswith(("add_k_proj", "add_v_proj"))}
+    assert adapted["paper"] == text | set(feed_forward) and len(adapted["paper"]) == paper
+    assert adapted["attention"] == set(projections) and len(adapted["attention"]) == attention
 
 
+@pytest.mark.parametrize("config", [WAN_1_3B, WAN_14B, WAN_14B_I2V], ids=["1.3B", "14B", "14B I2V"])
+def test_the_stock_loader_takes_the_papers_modules_at_the_true_sizes(config: dict[str, Any]) -> None:
+    """All names and widths of a file for the true model, at rank 1 and without its weights."""
+    with torch.device("meta"):
+        transformer = WanTransformer3DModel(**config)
+        weights = {}
+        for name in target_names(transformer):
+            module = transformer.get_submodule(name)
+            weights[f"transformer.{name}.lora_A.weight"] = torch.zeros(1, module.in_features)
+            weights[f"transformer.{name}.lora_B.weight"] = torch.zeros(module.out_features, 1)
+        transformer.load_lora_adapter(dict(weights), low_cpu_mem_usage=True)
+    loaded = get_peft_model_state_dict(transformer, adapter_name="default_0")
+    assert {f"transformer.{name}": tensor.shape for name, tensor in loaded.items()} == {
+        name: tensor.shape for name, tensor in weights.items()
+    }
+
+
+@MODULES
 @pytest.mark.parametrize("components", [t2v_components, i2v_components])
-def test_the_comfyui_form_means_the_same_to_the_stock_loader(components: Any, tmp_path: Path) -> None:
-    trained = with_adapter(components()["transformer"])
+def test_the_comfyui_form_means_the_same_to_the_stock_loader(
+    components: Any, modules: str, tmp_path: Path
+) -> None:
+    trained = with_adapter(components()["transformer"], modules=modules)
     write_lora(tmp_path / WEIGHT_NAME, trained, FACTS)
-    modules = export_comfyui(tmp_path / WEIGHT_NAME, tmp_path / "comfyui.safetensors")
-    assert modules == len(target_names(components()["transformer"]))
+    count = export_comfyui(tmp_path / WEIGHT_NAME, tmp_path / "comfyui.safetensors")
+    assert count == len(target_names(components()["transformer"], modules))
     with safe_open(tmp_path / "comfyui.safetensors", "pt") as file:
-        names = list(file.keys())
-        assert "diffusion_model.blocks.1.cross_attn.o.lora_up.weight" in names
-        assert all(name.startswith("diffusion_model.blocks.") for name in names)
+        names = set(file.keys())
+        blocks = len(components()["transformer"].blocks)
+        places = [f"{kind}_attn.{part}" for kind in ("self", "cross") for part in "qkvo"]
+        if modules == TARGET_MODULES:
+            places += ["ffn.0", "ffn.2"]
+        elif components is i2v_components:
+            places += ["cross_attn.k_img", "cross_attn.v_img"]
+        assert names == {
+            f"diffusion_model.blocks.{block}.{place}.{part}"
+            for block in range(blocks)
+            for place in places
+            for part in ("lora_down.weight", "lora_up.weight", "alpha")
+        }
         assert file.get_tensor("diffusion_model.blocks.0.self_attn.q.alpha").item() == 8
         assert ADAPTER_KEY not in file.metadata()
     for kind in (WanPipeline, EmoVidWanPipeline):
         pipe = kind(**{**t2v_components(), "transformer": components()["transformer"]})
         pipe.load_lora_weights(tmp_path, weight_name="comfyui.safetensors")
+        loaded = get_peft_model_state_dict(pipe.transformer, adapter_name="default_0")
+        for name, tensor in adapter_tensors(trained).items():
+            # alpha / rank = 2, which the stock loader multiplies into one of the factors.
+            found = loaded[name.removeprefix("transformer.")]
+            assert torch.equal(found, 2 * tensor if "lora_A" in name else tensor), name
         assert torch.allclose(forward(pipe.transformer), forward(trained), atol=1e-5)
 
 
@@ -155,8 +208,8 @@ def test_a_t2v_lora_also_serves_the_i2v_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"num_layers": 3}, {"num_layers": 1}, {"num_attention_heads": 3}],
-    ids=["more", "fewer", "wider"],
+    [{"num_layers": 3}, {"num_layers": 1}, {"num_attention_heads": 3}, {"ffn_dim": 48}],
+    ids=["more", "fewer", "wider", "wider feed-forward"],
 )
 def test_a_lora_for_another_base_is_refused(changes: dict[str, int], tmp_path: Path) -> None:
     write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer(**changes)), FACTS)

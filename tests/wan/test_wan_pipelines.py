@@ -24,7 +24,8 @@ from PIL import Image
 from wan_tiny import CAPTION, i2v_components, t2v_components, tiny_vae
 
 from emovid_models.remote.wan import CODE
-from emovid_models.remote.wan.lora import TARGET_MODULES, LoraFacts, write_lora
+from emovid_models.remote.wan.lora import LoraFacts, write_lora
+from emovid_models.remote.wan.modules import TARGET_MODULES
 from emovid_models.wan import (
     EmoVidWanImageToVideoPipeline,
     EmoVidWanPipeline,

@@ -12,6 +12,7 @@ CODE: dict[str, dict[str, Path]] = {
         "guidance.py": _HERE / "guidance.py",
         "inputs.py": _HERE / "inputs.py",
         "lora.py": _HERE / "lora.py",
+        "modules.py": _HERE / "modules.py",
     }
     for task in ("t2v", "i2v")
 }

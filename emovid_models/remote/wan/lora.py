@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 
+from .modules import (
+    ATTENTION_MODULES,
+    TARGET_MODULES,
+    needs_no_image,
+    original_name,
+    target_names,
+    weight_name,
+)
+
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 """The file name that the stock loader looks for."""
-
-TARGET_MODULES = r"blocks\.\d+\.attn[12]\.(to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
-"""The attention projections: 8 per block, and 2 more where the transformer sees CLIP's image tokens."""
 
 FACTS_KEY = "emovid"
 """Our key in the file's header."""
@@ -33,17 +39,6 @@ ADAPTER_KEY = "lora_adapter_metadata"
 
 _MOOD_OF_OLD = (None, "1")
 """What older files say, or do not say, of the only wording that there was."""
-
-_COMFYUI_NAMES = {
-    "attn1": "self_attn",
-    "attn2": "cross_attn",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "o",
-    "add_k_proj": "k_img",
-    "add_v_proj": "v_img",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +52,8 @@ class LoraFacts:
         base_revision: the base's revision, or None.
         dataset_revision: sha256 of the dataset's manifest, or None.
         steps: optimizer steps taken.
+        recipe: by which its training was set up, or "" where the file does not say.
+        changes: settings that differ from the recipe's, with their values.
         version: version of this package.
     """
 
@@ -66,6 +63,8 @@ class LoraFacts:
     base_revision: str | None = None
     dataset_revision: str | None = None
     steps: int = 0
+    recipe: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
 
@@ -105,7 +104,7 @@ def write_lora(
     adapter_metadata = {
         "transformer.r": config.r,
         "transformer.lora_alpha": config.lora_alpha,
-        "transformer.target_modules": TARGET_MODULES,
+        "transformer.target_modules": config.target_modules,
     }
     header = {ADAPTER_KEY: json.dumps(adapter_metadata), FACTS_KEY: json.dumps(asdict(facts))}
     write_safetensors(path, adapter_tensors(transformer, adapter), header)
@@ -190,16 +189,11 @@ def read_facts(path: Path) -> LoraFacts | None:
     stored = read_header(path).get(FACTS_KEY)
     if stored is None:
         return None
-    known = {field.name for field in fields(LoraFacts)}
+    known = {its.name for its in fields(LoraFacts)}
     values = {name: value for name, value in json.loads(stored).items() if name in known}
     if values.get("wording") in _MOOD_OF_OLD:
         values["wording"] = "mood"
     return LoraFacts(**values)
-
-
-def target_names(transformer: torch.nn.Module) -> list[str]:
-    """Names of the modules that the LoRA is trained on: 240 in Wan2.1 1.3B, 320 in 14B, 400 in 14B I2V."""
-    return [name for name, _ in transformer.named_modules() if re.fullmatch(TARGET_MODULES, name)]
 
 
 def check_fits(path: Path, transformer: torch.nn.Module) -> None:
@@ -216,19 +210,16 @@ def check_fits(path: Path, transformer: torch.nn.Module) -> None:
     """
     with safe_open(path, framework="pt") as file:
         names = [name for name in file.keys() if not name.endswith(".alpha")]  # noqa: SIM118
-        shapes = {_diffusers_name(name): tuple(file.get_slice(name).get_shape()) for name in names}
-    expected = {}
-    for name in target_names(transformer):
-        module: Any = transformer.get_submodule(name)
-        linear = module.get_base_layer() if hasattr(module, "get_base_layer") else module
-        expected[f"transformer.{name}.lora_A.weight"] = linear.in_features
-        expected[f"transformer.{name}.lora_B.weight"] = linear.out_features
-    # A LoRA of the text-to-video model also serves the image-to-video model, which has more projections.
-    required = {name for name in expected if "add_k_proj" not in name and "add_v_proj" not in name}
+        shapes = {weight_name(name): tuple(file.get_slice(name).get_shape()) for name in names}
     widths = {
         name: shape[1] if name.endswith("lora_A.weight") else shape[0] for name, shape in shapes.items()
     }
-    same = required <= widths.keys() <= expected.keys()
+    attention_alone = not any(".ffn." in name for name in widths)
+    modules = target_names(transformer, ATTENTION_MODULES if attention_alone else TARGET_MODULES)
+    expected = _widths(transformer, modules)
+    # A LoRA of the text-to-video model also serves the image-to-video model, which may have more projections.
+    required = _widths(transformer, needs_no_image(modules))
+    same = required.keys() <= widths.keys() <= expected.keys()
     if not same or any(expected[name] != width for name, width in widths.items()):
         facts = read_facts(path)
         base = facts.base if facts else "another base"
@@ -237,6 +228,17 @@ def check_fits(path: Path, transformer: torch.nn.Module) -> None:
         raise ValueError(
             f"LoRA {path} was trained for {base} and does not fit: it has {found}, this model {wanted}"
         )
+
+
+def _widths(transformer: torch.nn.Module, names: Iterable[str]) -> dict[str, int]:
+    """The width of each weight that a LoRA on these modules has, beside its rank."""
+    widths = {}
+    for name in names:
+        module: Any = transformer.get_submodule(name)
+        linear = module.get_base_layer() if hasattr(module, "get_base_layer") else module
+        widths[f"transformer.{name}.lora_A.weight"] = linear.in_features
+        widths[f"transformer.{name}.lora_B.weight"] = linear.out_features
+    return widths
 
 
 def export_comfyui(source: Path, target: Path) -> int:
@@ -260,22 +262,13 @@ def export_comfyui(source: Path, target: Path) -> int:
     tensors: dict[str, torch.Tensor] = {}
     with safe_open(source, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118
-            match = re.fullmatch(r"transformer\.(blocks\.\d+)\.(attn[12])\.(.+)\.lora_([AB])\.weight", name)
-            if match is None or match[3] not in _COMFYUI_NAMES:
+            match = re.fullmatch(r"transformer\.(.+)\.lora_([AB])\.weight", name)
+            original = None if match is None else original_name(match[1])
+            if match is None or original is None:
                 raise ValueError(f"{source}: {name} has no name in the original Wan code")
-            module = f"diffusion_model.{match[1]}.{_COMFYUI_NAMES[match[2]]}.{_COMFYUI_NAMES[match[3]]}"
-            tensors[f"{module}.lora_{'down' if match[4] == 'A' else 'up'}.weight"] = file.get_tensor(name)
+            module = f"diffusion_model.{original}"
+            tensors[f"{module}.lora_{'down' if match[2] == 'A' else 'up'}.weight"] = file.get_tensor(name)
             tensors[f"{module}.alpha"] = torch.tensor(alpha)
     # Without adapter metadata: beside `.alpha` the stock loader would scale twice.
     write_safetensors(target, tensors, {FACTS_KEY: header[FACTS_KEY]} if FACTS_KEY in header else None)
     return len(tensors) // 3
-
-
-def _diffusers_name(name: str) -> str:
-    """The name that the stock loader gives to a weight in the original Wan code's form."""
-    match = re.fullmatch(r"diffusion_model\.(blocks\.\d+)\.(\w+)\.(\w+)\.lora_(down|up)\.weight", name)
-    if match is None:
-        return name
-    back = {theirs: ours for ours, theirs in _COMFYUI_NAMES.items()}
-    attention, projection = back.get(match[2], match[2]), back.get(match[3], match[3])
-    return f"transformer.{match[1]}.{attention}.{projection}.lora_{'A' if match[4] == 'down' else 'B'}.weight"

@@ -13,8 +13,9 @@ from .conditioning import WORDINGS
 from .guidance import EmotionConditioning
 from .inputs import check_vae
 from .lora import read_facts
+from .modules import TARGETS
 
-__all__ = ["WORDINGS", "EmoVidWanPipeline", "check_vae", "lora_file", "read_facts"]
+__all__ = ["TARGETS", "WORDINGS", "EmoVidWanPipeline", "check_vae", "lora_file", "read_facts"]
 
 
 class EmoVidWanPipeline(EmotionConditioning, WanPipeline):
