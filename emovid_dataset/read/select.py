@@ -57,6 +57,11 @@ class Selection(Sequence[SelectedClip]):
         self._store, self._members = store, tuple(members)
         self.clips: tuple[Clip, ...] = tuple(member.clip for member in self._members)
 
+    @property
+    def splits(self) -> frozenset[str]:
+        """The splits that its clips are in."""
+        return frozenset(member.split for member in self._members)
+
     def __len__(self) -> int:
         return len(self._members)
 

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import Selection
+from emovid_dataset.schema.benchmark import refuse_training_on
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
@@ -29,17 +30,22 @@ class Conversations(Dataset[dict[str, Any]]):
     """A build's clips as questions with answers.
 
     Args:
-        clips: of one split.
+        clips: of one split, which is not set aside for judging.
         processor: the annotator's.
         caption: whether to ask for captions too, where a clip has one.
         augment: mirror, crop and shift in time; the outcome depends on seed, epoch and index only, so that a
             resumed run sees what an uninterrupted one sees.
         seed: of the augmentation.
+
+    Raises:
+        ValueError: a clip is of the benchmark.
     """
 
     def __init__(
         self, clips: Selection, processor: NVILALiteProcessor, *, caption: bool, augment: bool, seed: int
     ) -> None:
+        for split in clips.splits:
+            refuse_training_on(split)
         self.clips, self.processor, self.augment, self.seed = clips, processor, augment, seed
         self.epoch = 0
         self.rows = [(index, False) for index in range(len(clips))]
