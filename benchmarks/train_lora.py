@@ -90,9 +90,10 @@ def in_own_process(settings: Any) -> tuple[list[float], int]:
 
 def compare_caches(base: Path, data: Path, folder: Path, steps: int) -> None:
     """Print steps per second and peak memory, with the caches and without."""
-    from emovid_models.wan.lora_settings import LoraSettings
+    from emovid_models.wan.recipes import settings_for
 
-    settings = LoraSettings(
+    settings = settings_for(
+        "light",
         task="t2v",
         data=str(data),
         base=str(base),

@@ -13,6 +13,7 @@ import torch
 
 from emovid_models.wan.encode import VARIANTS, Bucket, Variant
 from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.noise_levels import draw_time
 from emovid_models.wan.plan import BucketedClip, CachePlan
 
 
@@ -46,8 +47,8 @@ class Draw:
         generator = np.random.default_rng([settings.seed, batch, place])
         shares = (settings.emotion_dropout, settings.caption_dropout, settings.text_dropout)
         variant = str(generator.choice(VARIANTS, p=[1 - sum(shares), *shares]))
-        logit = generator.normal(settings.time_mean, settings.time_std)
-        return cls(variant, float(1 / (1 + np.exp(-logit))), int(generator.integers(1 << 62)))
+        time = draw_time(generator, settings.noise_levels, settings.time_mean, settings.time_std)
+        return cls(variant, time, int(generator.integers(1 << 62)))
 
 
 class Batches:
@@ -89,3 +90,17 @@ class Batches:
             for first in range(0, len(items), self.batch_size)
         ]
         return [batches[index] for index in generator.permutation(len(batches))]
+
+
+def steps_of(settings: LoraSettings, batches_per_epoch: int, processes: int = 1) -> int:
+    """The optimizer steps of a run: those that are asked for, or as many as its epochs take.
+
+    Args:
+        settings: say steps or epochs.
+        batches_per_epoch: batches that hold every clip once.
+        processes: each takes a batch at a time.
+    """
+    if settings.steps is not None:
+        return settings.steps
+    assert settings.epochs is not None
+    return math.ceil(settings.epochs * batches_per_epoch / (settings.accumulation * processes))

@@ -21,7 +21,15 @@ from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import Selection
 from emovid_dataset.store import Store
 from emovid_models.remote.wan.lora import safetensors_bytes
-from emovid_models.wan.encode import TEXT_LENGTH, BaseOutline, Encoders, Variant, fit, frame_indices
+from emovid_models.wan.encode import (
+    TEXT_LENGTH,
+    BaseOutline,
+    Encoders,
+    Variant,
+    first_indices,
+    fit,
+    frame_indices,
+)
 from emovid_models.wan.plan import BucketedClip
 
 
@@ -167,10 +175,14 @@ def clip_pixels(video: bytes, item: BucketedClip) -> torch.Tensor:
     Raises:
         ValueError: the video is damaged.
     """
+
+    def chosen(count: int) -> list[int]:
+        if item.framing == "prefix":
+            return first_indices(count, item.bucket.frames)
+        return frame_indices(count, item.clip.fps, item.bucket.frames)
+
     try:
-        frames = decode(
-            video, frames=lambda count: frame_indices(count, item.clip.fps, item.bucket.frames), threads=2
-        )
+        frames = decode(video, frames=chosen, threads=2)
     except ValueError as error:
         raise ValueError(f"clip {item.clip.id} cannot be decoded: {error}") from error
     return fit(frames, item.bucket.height, item.bucket.width)

@@ -26,9 +26,7 @@ from emovid_models.remote.wan.lora import (
     write_safetensors,
 )
 from emovid_models.wan.lora_settings import LoraSettings
-
-_SINCE = {"wording": "mood"}
-"""What a run did before there was a setting for it."""
+from emovid_models.wan.recipes import RECIPES
 
 CHECKPOINTS = "checkpoints"
 SETTINGS_KEY = "settings"
@@ -52,9 +50,10 @@ def find_checkpoint(out: Path, settings: LoraSettings) -> tuple[int, Path | None
     if not found:
         return 0, None
     stored = json.loads(read_header(found[-1] / "optimizer.safetensors")[SETTINGS_KEY])
-    free = {"steps", "out", "cache", "use_cache", "checkpoint_every", "checkpointing", "comfyui"}
+    free = {"steps", "epochs", "out", "cache", "use_cache", "checkpoint_every", "checkpointing", "comfyui"}
     free |= {name for name in stored if name.startswith("valid")}
-    stored = {**_SINCE, **stored}
+    # Before there was a choice of recipes, every run did what is light now.
+    stored = {**json.loads(json.dumps({**RECIPES["light"], "recipe": "light"})), **stored}
     for name, value in json.loads(json.dumps(asdict(settings))).items():
         if name not in free and stored.get(name) != value:
             raise ValueError(

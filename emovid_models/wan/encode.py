@@ -99,6 +99,19 @@ def text_variants(
     }
 
 
+def first_indices(num_frames: int, wanted: int) -> list[int]:
+    """Choose the first frames of a clip, at its own rate.
+
+    Args:
+        num_frames: frames of the clip.
+        wanted: frames of the bucket.
+
+    Returns:
+        `wanted` indices that never fall; the last frame is repeated where the clip is shorter.
+    """
+    return [min(num_frames - 1, index) for index in range(wanted)]
+
+
 def frame_indices(num_frames: int, fps: float, wanted: int) -> list[int]:
     """Choose the frames of a bucket from a clip: the middle of the clip, at `FPS`.
 

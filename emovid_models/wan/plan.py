@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 
 from emovid_dataset.schema.clip import Clip
 from emovid_models.remote.wan.conditioning import DEFAULT_WORDING
 from emovid_models.remote.wan.inputs import check_frames, check_size
-from emovid_models.remote.wan.lora import target_names
+from emovid_models.remote.wan.modules import TARGETS, target_names
+from emovid_models.wan.balance import balanced
 from emovid_models.wan.encode import (
     FPS,
     STORED,
     TEXT_LENGTH,
+    VARIANTS,
     BaseOutline,
     Bucket,
     Variant,
@@ -39,21 +42,27 @@ class BucketedClip:
         clip: its fields.
         bucket: the shape that it is cut to.
         wording: of its texts.
+        variants: the parts of its text that are used.
+        framing: which frames are seen, see `FRAMINGS`.
     """
 
     index: int
     clip: Clip
     bucket: Bucket
     wording: str = DEFAULT_WORDING
+    variants: tuple[Variant, ...] = VARIANTS
+    framing: str = "buckets"
 
     @property
     def name(self) -> str:
-        """The clip's name in the cache; it changes with the video's bytes and with the bucket."""
-        return f"{self.clip.id}-{self.clip.sha256[:8]}-{self.bucket}"
+        """The clip's name in the cache; it changes with the video's bytes, the bucket and the framing."""
+        name = f"{self.clip.id}-{self.clip.sha256[:8]}-{self.bucket}"
+        return f"{name}-first" if self.framing == "prefix" else name
 
     def texts(self) -> dict[Variant, str]:
         """The texts that the clip is trained with."""
-        return text_variants(self.clip.caption, self.clip.emotion, self.clip.content_type, self.wording)
+        texts = text_variants(self.clip.caption, self.clip.emotion, self.clip.content_type, self.wording)
+        return {variant: texts[variant] for variant in self.variants}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +73,13 @@ class CachePlan:
         clips: those that are used, in the order of the selection.
         dropped: those that are too short for the least length asked for.
         enlarged: number of clips that are smaller than their bucket.
+        left_out: number of clips beyond the most of their content type.
     """
 
     clips: tuple[BucketedClip, ...]
     dropped: tuple[Clip, ...]
     enlarged: int
+    left_out: int = 0
 
     def buckets(self) -> dict[Bucket, int]:
         """Clips per bucket, the largest shape first."""
@@ -106,6 +117,10 @@ def plan_cache(
     min_frames: int = 1,
     multiple: int = 16,
     wording: str = DEFAULT_WORDING,
+    variants: tuple[Variant, ...] = VARIANTS,
+    framing: str = "buckets",
+    max_per_type: Mapping[str, int] = MappingProxyType({}),
+    seed: int = 0,
 ) -> CachePlan:
     """Assign every clip to a bucket, from its fields alone.
 
@@ -114,9 +129,15 @@ def plan_cache(
         height: pixels of the main frame size.
         width: pixels of the main frame size.
         max_frames: length of the longest bucket, 4k+1.
-        min_frames: clips that are shorter at 16 frames per second are dropped; 1 drops none.
+        min_frames: clips that are shorter are dropped, at 16 frames per second where the framing is
+            "buckets"; 1 drops none.
         multiple: what both sides must be multiples of.
         wording: of the clips' texts.
+        variants: the parts of the clips' texts that are used.
+        framing: "buckets" fills several lengths and shapes at 16 frames per second; "prefix" takes the first
+            4n+1 frames in one shape.
+        max_per_type: at most so many clips of a content type, see `balanced`; of those that are not dropped.
+        seed: of that choice.
 
     Raises:
         ValueError: a number that is not allowed, or no clip is left.
@@ -125,11 +146,12 @@ def plan_cache(
     check_size(height, width, multiple)
     if not 1 <= min_frames <= max_frames:
         raise ValueError(f"min_frames {min_frames} is not in 1..{max_frames}")
-    lengths = sorted({*(length for length in FRAMES if length < max_frames), max_frames})
-    sizes = bucket_sizes(height, width, multiple)
-    planned, dropped, enlarged = [], [], 0
+    prefix = framing == "prefix"
+    lengths = range(1, max_frames + 1, 4) if prefix else [*(n for n in FRAMES if n < max_frames), max_frames]
+    sizes = [(height, width)] if prefix else bucket_sizes(height, width, multiple)
+    planned, dropped = [], []
     for index, clip in enumerate(clips):
-        available = max(1, int(clip.num_frames / clip.fps * FPS + 1e-6))
+        available = clip.num_frames if prefix else max(1, int(clip.num_frames / clip.fps * FPS + 1e-6))
         if available < min_frames:
             dropped.append(clip)
             continue
@@ -137,11 +159,14 @@ def plan_cache(
         rows, columns = min(
             sizes, key=lambda size: abs(math.log(size[1] * clip.height / size[0] / clip.width))
         )
-        planned.append(BucketedClip(index, clip, Bucket(frames, rows, columns), wording))
-        enlarged += clip.height < rows or clip.width < columns
+        planned.append(BucketedClip(index, clip, Bucket(frames, rows, columns), wording, variants, framing))
     if not planned:
         raise ValueError(f"no clip to train on: {len(clips)} selected, {len(dropped)} dropped as too short")
-    return CachePlan(tuple(planned), tuple(dropped), enlarged)
+    chosen = [planned[place] for place in balanced([item.clip for item in planned], max_per_type, seed)]
+    enlarged = sum(
+        item.clip.height < item.bucket.height or item.clip.width < item.bucket.width for item in chosen
+    )
+    return CachePlan(tuple(chosen), tuple(dropped), enlarged, len(planned) - len(chosen))
 
 
 def estimate_disk(plan: CachePlan, base: BaseOutline) -> int:
@@ -175,7 +200,7 @@ def _different(texts: Iterable[str]) -> Iterator[str]:
 
 
 def estimate_memory(
-    base: BaseOutline, bucket: Bucket, *, rank: int, batch_size: int, checkpointing: bool
+    base: BaseOutline, bucket: Bucket, *, modules: str, rank: int, batch_size: int, checkpointing: bool
 ) -> int:
     """Bytes of GPU memory that a training step takes, roughly.
 
@@ -185,13 +210,14 @@ def estimate_memory(
     Args:
         base: the model.
         bucket: the clips' shape.
+        modules: which the LoRA is trained on, a key of `TARGETS`.
         rank: of the LoRA.
         batch_size: clips.
         checkpointing: whether blocks are computed again in the backward pass.
     """
     config = base.transformer.config
     adapter = 0
-    for name in target_names(base.transformer):
+    for name in target_names(base.transformer, TARGETS[modules]):
         linear = base.transformer.get_submodule(name)
         adapter += rank * (linear.in_features + linear.out_features)
     _, frames, rows, columns = base.latent_shape(bucket)

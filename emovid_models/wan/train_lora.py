@@ -27,12 +27,14 @@ from peft import LoraConfig
 from emovid_dataset import __version__
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import Selection, select
+from emovid_dataset.schema.benchmark import refuse_training_on
 from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
 from emovid_models.library_bars import library_bars
 from emovid_models.remote.wan.inputs import is_out_of_memory
-from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, LoraFacts, export_comfyui, write_lora
-from emovid_models.wan.batches import Batches, Draw
+from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, export_comfyui, write_lora
+from emovid_models.remote.wan.modules import TARGETS
+from emovid_models.wan.batches import Batches, Draw, steps_of
 from emovid_models.wan.cache import EncodedOnTheFly, LatentCache, Sample, SampleSource
 from emovid_models.wan.checkpoints import (
     StepLog,
@@ -44,13 +46,14 @@ from emovid_models.wan.checkpoints import (
 from emovid_models.wan.encode import BaseOutline, Encoders, dtype_option, transformer_input
 from emovid_models.wan.encode_stage import FilledCache, fill_cache
 from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.noise_levels import TIMESTEPS, loss_weight, shifted
+from emovid_models.wan.optimizer import learning_rate, make_optimizer
 from emovid_models.wan.plan import CachePlan, plan_cache
+from emovid_models.wan.recipes import differences
 from emovid_models.wan.shares import Shares
 from emovid_models.wan.validation import ValidationVideos
 
 COMFYUI_NAME = "comfyui_lora_weights.safetensors"
-TIMESTEPS = 1000
-"""The transformer is told the noise level on this scale."""
 
 
 def train_lora(
@@ -145,7 +148,11 @@ def train_lora(
         transformer = load_transformer(base, dtype)
     transformer.requires_grad_(False)
     transformer.add_adapter(
-        LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=TARGET_MODULES)  # type: ignore[arg-type]
+        LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,  # type: ignore[arg-type]
+            target_modules=TARGETS[settings.modules],
+        )
     )
     cast_training_params(transformer, torch.float32)
     if settings.checkpointing:
@@ -158,6 +165,8 @@ def train_lora(
     model, optimizer = accelerator.prepare(transformer, optimizer)
 
     batches = Batches(plan, settings.batch_size, settings.seed)
+    steps = steps_of(settings, batches.batches_per_epoch, accelerator.num_processes)
+    shift = base.shift if settings.shift is None else settings.shift
     facts = LoraFacts(
         wording=settings.wording,
         task=settings.task,
@@ -165,19 +174,21 @@ def train_lora(
         base=Path(settings.base).resolve().name if Path(settings.base).is_dir() else settings.base,
         base_revision=settings.base_revision,
         dataset_revision=dataset_revision(settings.data),
+        recipe=settings.recipe,
+        changes=differences(settings),
         version=__version__,
     )
 
     with (
         interruption(accelerator.num_processes) as interrupted,
-        Progress(settings.steps - start, unit="steps", title="training", enabled=progress and main) as bar,
+        Progress(steps - start, unit="steps", title="training", enabled=progress and main) as bar,
         StepLog(out / "log.jsonl", start, enabled=main) as log,
     ):
-        for step in range(start, settings.steps):
+        for step in range(start, steps):
             began = time.perf_counter()
             losses = []
             for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * min(1.0, (step + 1) / max(1, settings.warmup))
+                group["lr"] = learning_rate(settings, step)
             for turn in range(settings.accumulation):
                 number = (step * settings.accumulation + turn) * accelerator.num_processes
                 items, draws = batches.batch(number + accelerator.process_index, settings)
@@ -185,9 +196,11 @@ def train_lora(
                     batch = [source.load(item, draw.variant) for item, draw in zip(items, draws, strict=True)]
                     with accelerator.accumulate(model):
                         with accelerator.autocast():
-                            loss = flow_matching_loss(model, batch, draws, base.shift, dtype)
+                            loss = flow_matching_loss(
+                                model, batch, draws, shift, dtype, weighting=settings.loss_weight
+                            )
                         accelerator.backward(loss)
-                        if accelerator.sync_gradients:
+                        if accelerator.sync_gradients and settings.max_grad_norm is not None:
                             accelerator.clip_grad_norm_(parameters, settings.max_grad_norm)
                         optimizer.step()
                         optimizer.zero_grad()
@@ -204,7 +217,7 @@ def train_lora(
             bar.update()
 
             done = step + 1
-            if main and (done % settings.checkpoint_every == 0 or interrupted() or done == settings.steps):
+            if main and (done % settings.checkpoint_every == 0 or interrupted() or done == steps):
                 save_checkpoint(out, done, settings, transformer, optimizer, facts)
             if main and preview is not None and done % settings.validate_every == 0:
                 preview.write(out / "validation", done, transformer)
@@ -213,7 +226,7 @@ def train_lora(
     accelerator.wait_for_everyone()
     path = out / WEIGHT_NAME
     if main:
-        write_lora(path, transformer, replace(facts, steps=settings.steps))
+        write_lora(path, transformer, replace(facts, steps=steps))
         if settings.comfyui:
             export_comfyui(path, out / COMFYUI_NAME)
     accelerator.end_training()
@@ -229,6 +242,8 @@ def flow_matching_loss(
     draws: list[Draw],
     shift: float,
     dtype: torch.dtype = torch.float32,
+    *,
+    weighting: str = "even",
 ) -> torch.Tensor:
     """Loss of one batch: the transformer predicts the velocity from the clip to the noise.
 
@@ -236,22 +251,23 @@ def flow_matching_loss(
         model: the transformer, as it is or wrapped.
         batch: samples of one bucket.
         draws: what was drawn for each.
-        shift: of the base's scheduler.
+        shift: of the noise levels.
         dtype: of the transformer's weights.
+        weighting: of each sample's error by its noise level, see `loss_weight`.
 
     Returns:
         The mean squared error, a scalar.
 
-    Source: Lipman et al., Flow Matching for Generative Modeling, 2022; the time is drawn as in Esser et al.,
-    Scaling Rectified Flow Transformers, 2024: sigmoid of a normal number, then shifted.
+    Source: Lipman et al., Flow Matching for Generative Modeling, 2022.
     """
     device = next(model.parameters()).device
     clean = torch.stack([sample.latents for sample in batch]).to(device, torch.float32)
     noise = torch.stack([draw.noise(sample.latents.shape) for sample, draw in zip(batch, draws, strict=True)])
     noise = noise.to(device)
-    sigma = torch.tensor([shifted(draw.time, shift) for draw in draws], device=device)
-    weight = sigma.view(-1, 1, 1, 1, 1)
-    noisy = (1 - weight) * clean + weight * noise
+    levels = [shifted(draw.time, shift) for draw in draws]
+    sigma = torch.tensor(levels, device=device)
+    share = sigma.view(-1, 1, 1, 1, 1)
+    noisy = (1 - share) * clean + share * noise
 
     condition = None
     if batch[0].condition is not None:
@@ -266,20 +282,11 @@ def flow_matching_loss(
         encoder_hidden_states_image=image,
         return_dict=False,
     )[0]
-    return F.mse_loss(prediction.float(), noise - clean)
-
-
-def shifted(time: float, shift: float) -> float:
-    """The noise level of a time, moved towards noise as the scheduler does for video.
-
-    Args:
-        time: 0..1.
-        shift: 1 changes nothing.
-
-    >>> shifted(0.5, 3.0)
-    0.75
-    """
-    return shift * time / (1 + (shift - 1) * time)
+    if weighting == "even":
+        return F.mse_loss(prediction.float(), noise - clean)
+    errors = F.mse_loss(prediction.float(), noise - clean, reduction="none").flatten(1).mean(1)
+    weights = torch.tensor([loss_weight(level, shift, weighting) for level in levels], device=device)
+    return (weights * errors).mean()
 
 
 # What is loaded
@@ -302,7 +309,13 @@ def dataset_revision(data: str) -> str:
 
 
 def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selection) -> CachePlan:
-    """Assign the clips to buckets that this base can hold."""
+    """Choose the clips, and assign them to buckets that this base can hold.
+
+    Raises:
+        ValueError: the clips are set aside for judging, or none is left.
+    """
+    for split in selection.splits:
+        refuse_training_on(split)
     return plan_cache(
         selection.clips,
         height=settings.height,
@@ -311,28 +324,8 @@ def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selectio
         min_frames=settings.min_frames,
         multiple=base.multiple,
         wording=settings.wording,
+        variants=settings.variants,
+        framing=settings.framing,
+        max_per_type=settings.max_per_type,
+        seed=settings.seed,
     )
-
-
-def make_optimizer(settings: LoraSettings, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """AdamW, in 8 bits where that is asked for or possible.
-
-    Raises:
-        ValueError: 8 bits are asked for and bitsandbytes is not installed.
-    """
-    options: dict[str, Any] = {
-        "lr": settings.learning_rate,
-        "betas": (0.9, 0.99),
-        "weight_decay": settings.weight_decay,
-    }
-    if settings.optimizer != "adamw" and (settings.optimizer == "adamw8bit" or torch.cuda.is_available()):
-        try:
-            from bitsandbytes.optim import AdamW8bit
-        except ImportError as error:
-            if settings.optimizer == "adamw8bit":
-                raise ValueError(
-                    "optimizer adamw8bit needs bitsandbytes; pip install bitsandbytes"
-                ) from error
-        else:
-            return AdamW8bit(parameters, **options)
-    return torch.optim.AdamW(parameters, **options)

@@ -27,12 +27,14 @@ from emovid_models.wan.encode import (
     BaseOutline,
     Bucket,
     Encoders,
+    first_indices,
     fit,
     frame_indices,
     transformer_input,
 )
 from emovid_models.wan.encode_stage import EncodePart, EncodeStage, FilledCache, fill_cache
 from emovid_models.wan.plan import CachePlan, bucket_sizes, estimate_disk, plan_cache
+from emovid_models.wan.recipes import settings_for
 
 SMALL = {"height": 32, "width": 64, "max_frames": 9}
 
@@ -108,6 +110,16 @@ def test_frames_are_those_a_player_shows_at_16_a_second() -> None:
     for fps in (8.0, 12.5, 16.0, 23.976, 60.0):
         indices = frame_indices(200, fps, 49)
         assert indices == sorted(indices) and indices[0] >= 0 and indices[-1] < 200
+
+
+def test_the_first_frames_are_taken_as_they_are(clips: Selection) -> None:
+    plan = plan_cache(clips.clips, **SMALL, framing="prefix")
+    for item in plan.clips[:2]:
+        video = clips[item.index].video
+        frames = decode(video)[: item.bucket.frames]
+        assert item.bucket == Bucket(min(9, (item.clip.num_frames - 1) // 4 * 4 + 1), 32, 64)
+        assert torch.equal(clip_pixels(video, item), fit(frames, 32, 64))
+    assert first_indices(3, 5) == [0, 1, 2, 2, 2]
 
 
 def test_fit_keeps_the_middle_and_the_shape_of_things() -> None:
@@ -257,6 +269,18 @@ def test_another_wording_is_another_entry_of_the_cache(
         assert torch.equal(cache.load(item, "whole").text[: len(expected)], expected)
 
 
+def test_only_the_texts_that_training_sees_are_encoded(
+    t2v_base: Path, clips: Selection, tmp_path: Path
+) -> None:
+    encoders = Encoders.load(BaseOutline.read(t2v_base, "t2v"))
+    plan = plan_cache(clips.clips, **SMALL, variants=("whole",))
+    cache = LatentCache(Store.at(tmp_path))
+    fill(cache, plan, clips, encoders)
+    whole = {cache.text_name(text) for item in plan.clips for text in item.texts().values()}
+    assert {f"texts/{path.name}" for path in (tmp_path / "texts").iterdir()} == whole
+    assert len(whole) <= len(plan.clips)
+
+
 def test_processes_share_the_work(t2v_base: Path, clips: Selection, plan: CachePlan, tmp_path: Path) -> None:
     base = BaseOutline.read(t2v_base, "t2v")
     encoders, store = Encoders.load(base), Store.at(tmp_path)
@@ -305,9 +329,11 @@ def test_the_plan_knows_the_size_of_the_cache(
     tensors = [load_file(path) for path in tmp_path.rglob("*.safetensors")]
     stored = sum(tensor.nbytes for file in tensors for tensor in file.values())
     assert estimate_disk(plan, encoders.outline) == stored
-    print_plan(plan, encoders.outline, rank=32, batch_size=1, checkpointing=True)
+    where = {"task": "t2v", "data": "build", "base": "me/wan", "out": "lora"}
+    print_plan(plan, encoders.outline, settings=settings_for(**where, rank=16))
     printed = capsys.readouterr().out
     assert f"{len(plan.clips)} clips, 0 dropped as too short" in printed
+    assert f"recipe paper, but rank 16; {3 * len(plan.clips)} steps on one device" in printed
 
 
 def test_other_weights_or_another_task_have_another_cache(
@@ -337,5 +363,10 @@ def test_a_damaged_video_is_named(plan: CachePlan) -> None:
 def test_another_bucket_or_another_video_has_another_name(plan: CachePlan) -> None:
     item = plan.clips[0]
     other: Clip = replace(item.clip, sha256="f" * 64)
-    names = {item.name, replace(item, clip=other).name, replace(item, bucket=Bucket(5, 32, 32)).name}
-    assert len(names) == 3
+    names = {
+        item.name,
+        replace(item, clip=other).name,
+        replace(item, bucket=Bucket(5, 32, 32)).name,
+        replace(item, framing="prefix").name,
+    }
+    assert len(names) == 4

@@ -15,7 +15,7 @@ import pytest
 
 from emovid_dataset.store import Store
 from emovid_models.remote.wan.lora import WEIGHT_NAME
-from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.recipes import settings_for
 from emovid_models.wan.shares import Shares
 
 LIMIT = 15
@@ -64,7 +64,8 @@ def until(true: Callable[[], bool], running: subprocess.Popen[str]) -> None:
 def test_a_process_waits_for_one_that_encodes_for_longer_than_a_collective_may_take(
     mini_build: Path, t2v_base: Path, tmp_path: Path
 ) -> None:
-    settings = LoraSettings(
+    settings = settings_for(
+        "light",
         task="t2v",
         data=str(mini_build),
         base=str(t2v_base),

@@ -21,18 +21,23 @@ from safetensors.torch import load_file
 from wan_tiny import i2v_components, t2v_components
 
 from emovid_dataset.media.source import probe
-from emovid_models.remote.wan.lora import TARGET_MODULES, WEIGHT_NAME, read_facts
+from emovid_dataset.read.select import Selection, select
+from emovid_models.remote.wan.lora import WEIGHT_NAME, read_facts, read_header, write_safetensors
+from emovid_models.remote.wan.modules import TARGETS, target_names
 from emovid_models.wan.batches import Draw
 from emovid_models.wan.cache import Sample, padded
-from emovid_models.wan.checkpoints import CHECKPOINTS
+from emovid_models.wan.checkpoints import CHECKPOINTS, find_checkpoint
+from emovid_models.wan.encode import BaseOutline
 from emovid_models.wan.lora_settings import LoraSettings
-from emovid_models.wan.train_lora import COMFYUI_NAME, flow_matching_loss, train_lora
+from emovid_models.wan.recipes import settings_for
+from emovid_models.wan.train_lora import COMFYUI_NAME, flow_matching_loss, plan_training, train_lora
 
 
 @pytest.fixture(scope="module")
 def settings(mini_build: Path, t2v_base: Path, tmp_path_factory: pytest.TempPathFactory) -> LoraSettings:
     """A short run on the two movie clips, all runs of this file on one cache."""
-    return LoraSettings(
+    return settings_for(
+        "light",
         task="t2v",
         data=str(mini_build),
         base=str(t2v_base),
@@ -78,15 +83,34 @@ def random_sample(task: str, seed: int) -> Sample:
     return Sample(noise(4, 3, 4, 6), text, noise(4, 3, 4, 6), noise(5, 8))
 
 
+def diffsynth_weights(shift: float = 5.0) -> np.ndarray:
+    """DiffSynth-Studio's weights of the loss at its 1,000 timesteps, from noise to clip, written anew."""
+    sigmas = np.linspace(1, 0, 1001)[:-1]
+    timesteps = 1000 * shift * sigmas / (1 + (shift - 1) * sigmas)
+    bell = np.exp(-2 * ((timesteps - 500) / 1000) ** 2)
+    bell -= bell.min()
+    return bell * 1000 / bell.sum()
+
+
 @pytest.mark.parametrize("task", ["t2v", "i2v"])
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_loss_and_gradients_are_those_of_a_direct_computation(task: str, checkpointing: bool) -> None:
+@pytest.mark.parametrize(
+    ("checkpointing", "modules", "shift", "weighting"),
+    [
+        (False, "attention", 3.0, "even"),
+        (True, "attention", 3.0, "even"),
+        (True, "attention-ffn", 5.0, "gaussian"),
+    ],
+    ids=["light", "light-checkpointing", "paper"],
+)
+def test_loss_and_gradients_are_those_of_a_direct_computation(
+    task: str, checkpointing: bool, modules: str, shift: float, weighting: str
+) -> None:
     """The direct one knows no peft: W + alpha / r * B A stands in the place of W, autograd does the rest."""
     components = t2v_components if task == "t2v" else i2v_components
     transformer: Any = components()["transformer"]
     torch.manual_seed(0)
     transformer.requires_grad_(False)
-    transformer.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=TARGET_MODULES))
+    transformer.add_adapter(LoraConfig(r=4, lora_alpha=8, target_modules=TARGETS[modules]))
     for name, parameter in transformer.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -95,7 +119,7 @@ def test_loss_and_gradients_are_those_of_a_direct_computation(task: str, checkpo
     transformer.train()
     samples = [random_sample(task, seed) for seed in (1, 2)]
     draws = [Draw("whole", 0.3, 11), Draw("empty", 0.8, 12)]
-    loss = flow_matching_loss(transformer, samples, draws, shift=3.0)
+    loss = flow_matching_loss(transformer, samples, draws, shift=shift, weighting=weighting)
     loss.backward()
 
     plain: Any = components()["transformer"].double()
@@ -113,7 +137,7 @@ def test_loss_and_gradients_are_those_of_a_direct_computation(task: str, checkpo
     squares = []
     for sample, draw in zip(samples, draws, strict=True):
         noise = torch.randn(4, 3, 4, 6, generator=torch.Generator().manual_seed(draw.noise_seed)).double()
-        sigma = 3 * draw.time / (1 + 2 * draw.time)
+        sigma = shift * draw.time / (1 + (shift - 1) * draw.time)
         clean = sample.latents.double()
         model_input = sigma * noise + (1 - sigma) * clean
         images = {}
@@ -128,7 +152,8 @@ def test_loss_and_gradients_are_those_of_a_direct_computation(task: str, checkpo
             (model_input[None], torch.tensor([1000 * sigma]).double(), sample.text.double()[None]),
             {"return_dict": False, **images},
         )[0][0]
-        squares.append((velocity - (noise - clean)) ** 2)
+        weight = 1.0 if weighting == "even" else diffsynth_weights()[round((1 - draw.time) * 1000)]
+        squares.append(weight * (velocity - (noise - clean)) ** 2)
     expected = torch.stack(squares).mean()
     expected.backward()
 
@@ -137,6 +162,23 @@ def test_loss_and_gradients_are_those_of_a_direct_computation(task: str, checkpo
     assert found.keys() == factors.keys()
     for name, gradient in found.items():
         assert torch.allclose(gradient.double(), factors[name].grad, atol=1e-6, rtol=1e-3), name
+
+
+def test_the_papers_loss_is_the_error_weighted_by_the_noise_level() -> None:
+    """Near pure noise nothing is left of it; a weight of its own for each clip of a batch."""
+    transformer: Any = t2v_components()["transformer"]
+    samples = [random_sample("t2v", seed) for seed in (1, 2)]
+    draws = [Draw("whole", 1 - number / 1000, 7 + number) for number in (100, 750)]
+
+    def loss(some: list[int], weighting: str) -> float:
+        chosen = [samples[i] for i in some], [draws[i] for i in some]
+        with torch.no_grad():
+            return flow_matching_loss(transformer, *chosen, shift=5.0, weighting=weighting).item()
+
+    weights = diffsynth_weights()[[100, 750]]
+    alone = [loss([i], "even") for i in range(2)]
+    assert [loss([i], "gaussian") for i in range(2)] == pytest.approx(list(weights * alone), rel=1e-5)
+    assert loss([0, 1], "gaussian") == pytest.approx(np.mean(weights * alone), rel=1e-5)
 
 
 def test_draws_have_the_shares_and_the_distribution_asked_for(settings: LoraSettings) -> None:
@@ -161,7 +203,7 @@ def test_the_lora_of_a_run_loads_in_the_stock_pipeline_and_changes_its_output(
     assert told == [(2, 0, "t2v"), 2]
     facts = read_facts(path)
     assert facts is not None and (facts.wording, facts.task, facts.base, facts.steps) == (
-        "paper",
+        "mood",
         "t2v",
         Path(settings.base).name,
         4,
@@ -177,6 +219,66 @@ def test_the_lora_of_a_run_loads_in_the_stock_pipeline_and_changes_its_output(
         results.append(stock("a cat", generator=torch.Generator().manual_seed(0), **call).frames)
     assert torch.allclose(results[1], results[2], atol=1e-4)
     assert not torch.allclose(results[0], results[1], atol=1e-2)
+
+
+def test_the_papers_recipe_runs_its_epochs_and_its_lora_says_what_differs(
+    settings: LoraSettings, i2v_base: Path, tmp_path: Path
+) -> None:
+    small = {"width": 64, "height": 32, "max_frames": 9, "rank": 4, "learning_rate": 1e-2}
+    own = settings_for(
+        task="i2v",
+        data=settings.data,
+        base=str(i2v_base),
+        out=str(tmp_path),
+        content_type="movie",
+        max_per_type={},
+        comfyui=True,
+        **small,
+    )
+    path = train_lora(own)
+    lines = log(tmp_path)
+    assert len(lines) == 6, "both clips three times"
+    assert [line["lr"] for line in lines] == pytest.approx([1e-2 / 3] * 5 + [1e-2])
+    facts = read_facts(path)
+    assert facts is not None and (facts.recipe, facts.wording, facts.steps) == ("paper", "paper", 6)
+    assert facts.changes == {**small, "max_per_type": {}}
+    before = WanImageToVideoPipeline.from_pretrained(i2v_base).transformer
+    for name in (WEIGHT_NAME, COMFYUI_NAME):
+        stock = WanImageToVideoPipeline.from_pretrained(i2v_base)
+        stock.load_lora_weights(tmp_path, weight_name=name)
+        adapted = [n for n, m in stock.transformer.named_modules() if hasattr(m, "lora_A")]
+        # The stock loader adds zeros for the projections of image tokens.
+        trained = [n for n in adapted if "add_" not in n]
+        assert trained == target_names(before) and len(trained) == 20
+
+
+def test_another_wording_or_recipe_is_another_run_and_older_runs_are_light(
+    settings: LoraSettings, tmp_path: Path
+) -> None:
+    own = replace(settings, out=str(tmp_path), steps=1)
+    train_lora(own)
+    with pytest.raises(ValueError, match="holds a run with wording 'mood', now it is 'paper';"):
+        find_checkpoint(tmp_path, replace(own, wording="paper"))
+    path = next((tmp_path / CHECKPOINTS).iterdir()) / "optimizer.safetensors"
+    header = read_header(path)
+    stored = json.loads(header["settings"])
+    for name in ("recipe", "wording", "modules", "framing", "loss_weight", "epochs", "betas", "shift"):
+        del stored[name]
+    write_safetensors(path, load_file(path), {**header, "settings": json.dumps(stored)})
+    assert find_checkpoint(tmp_path, own)[0] == 1
+    with pytest.raises(ValueError, match="holds a run with framing 'buckets', now it is 'prefix';"):
+        find_checkpoint(tmp_path, replace(own, framing="prefix"))
+
+
+def test_the_benchmark_is_not_trained_on(settings: LoraSettings, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="split 'benchmark' is set aside for judging"):
+        replace(settings, split="benchmark")
+    base = BaseOutline.read(settings.base, "t2v")
+    chosen = select(settings.data, split="train", content_type="movie")
+    aside = Selection(chosen._store, [replace(member, split="benchmark") for member in chosen._members])
+    with pytest.raises(ValueError, match="nothing may be trained or validated on it"):
+        plan_training(settings, base, aside)
+    assert plan_training(settings, base, chosen).clips
 
 
 def test_without_the_cache_the_steps_are_the_same(settings: LoraSettings, tmp_path: Path) -> None:
@@ -320,6 +422,7 @@ def test_validation_does_not_change_the_run(settings: LoraSettings, tmp_path: Pa
         ({"optimizer": "lion"}, "optimizer 'lion' is unknown"),
         ({"optimizer": "adamw8bit"}, "optimizer adamw8bit needs bitsandbytes"),
         ({"split": "all"}, "split"),
+        ({"split": "benchmark"}, "split 'benchmark' is set aside for judging"),
         ({"validate_every": 5}, "validate_every needs validation_prompts"),
     ],
 )

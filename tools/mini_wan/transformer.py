@@ -12,7 +12,7 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor, WanT
 from diffusers.training_utils import EMAModel
 
 from emovid_models.wan.encode import transformer_input
-from emovid_models.wan.train_lora import TIMESTEPS, shifted
+from emovid_models.wan.noise_levels import TIMESTEPS, shifted
 from tools.mini_wan.base import LATENT_CHANNELS, WanSize
 from tools.mini_wan.clips import clip_weights
 from tools.mini_wan.text import TextEmbeddings, draw_text

@@ -15,7 +15,7 @@ from transformers import T5Tokenizer, UMT5EncoderModel
 from emovid_dataset.read.select import select
 from emovid_dataset.store import write_file
 from emovid_models.remote.wan.lora import WEIGHT_NAME
-from emovid_models.wan.lora_settings import LoraSettings
+from emovid_models.wan.recipes import settings_for
 from emovid_models.wan.train_lora import train_lora
 from tools.mini_corpus.labels import read_stickers
 from tools.mini_wan.base import save_base
@@ -126,7 +126,8 @@ def lora_i2v(run: Run) -> list[Path]:
 
 def _train_lora(run: Run, task: str) -> list[Path]:
     work = run.out / "lora" / task
-    settings = LoraSettings(
+    settings = settings_for(
+        "light",
         task=task,
         data=str(run.build),
         base=str(run.model(f"wan-{task}")),
