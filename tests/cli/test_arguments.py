@@ -290,7 +290,7 @@ WRONG = {
         ("--epochs 0", f"--epochs is 0; {FROM_1}"),
         ("--epochs 2 --steps 5", "steps 5 and epochs 2 exclude each other"),
         ("--max-per-type film=3", "--max-per-type: content type 'film' is unknown; ", TYPES),
-        ("--max-per-type movie=0", "--max-per-type: 'movie=0' is not of the form movie=COUNT, once, with a count"),
+        ("--max-per-type movie=0", "--max-per-type: 'movie=0' is not of the form movie=COUNT, once"),
         ("--max-per-type movie=1,movie=2", "--max-per-type: 'movie=2' is not of the form movie=COUNT, once"),
         ("--split benchmark", "--split: split 'benchmark' is set aside for judging"),
         ("--optimizer sgd", "--optimizer is 'sgd'; allowed: auto, adamw, adamw8bit"),
