@@ -428,18 +428,16 @@ class Store:
         return one_line_errors(shown, done, self.token)
 
 
-def store_of(place: str | os.PathLike[str]) -> tuple[Store, str]:
-    """The store and the name of one file that is to be written.
-
-    Args:
-        place: a path or a URL.
+def store_of(place: str | os.PathLike[str], *, to_read: bool = False) -> tuple[Store, str]:
+    """The store and the name of one file, given by its path or URL, to write it or `to_read` it.
 
     Raises:
         ValueError: nothing can be written there.
+        FileNotFoundError: its folder does not exist, and it is to be read.
     """
     text = os.fspath(place)
-    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(text)
-    return Store.at(folder or os.curdir), name
+    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(os.path.abspath(text))
+    return Store.find(folder) if to_read else Store.at(folder), name
 
 
 def write_file(place: str | os.PathLike[str], data: bytes) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.store import Store
+from emovid_dataset.store import Store, store_of
 
 _SETTINGS = b"emovid_annotation"
 _ROWS_PER_GROUP = 10_000
@@ -90,7 +90,7 @@ def read_annotations(path: str | os.PathLike[str], settings: str | None = None) 
     """Read what `annotate` wrote.
 
     Args:
-        path: the Parquet file.
+        path: the Parquet file, by path or URL.
         settings: if given, what it must have been written with.
 
     Returns:
@@ -103,7 +103,9 @@ def read_annotations(path: str | os.PathLike[str], settings: str | None = None) 
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path, partitioning=None)
+        store, name = store_of(path, to_read=True)
+        with store.local(name) as file:
+            table = parquet.read_table(file, partitioning=None)
         found = (table.schema.metadata or {})[_SETTINGS].decode()
     except (pyarrow.ArrowInvalid, KeyError) as error:
         raise ValueError(f"{path} is not a file of annotations") from error

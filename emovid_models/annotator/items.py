@@ -7,16 +7,18 @@ import hashlib
 import io
 import json
 import os
+import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.read.select import Selection, select
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import MANIFEST_NAME
+from emovid_dataset.store import Store, store_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,10 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
     """List the videos of an input.
 
     Args:
-        source: a build (its folder, or a Hub repo as ``hf://datasets/owner/name`` or ``hf://owner/name``,
-            either with ``@revision``); a folder of videos, or of a build's shards, searched with its
-            subfolders; a list (.txt with a path or an address a line, or .csv with a column "path"); or one
-            video file. Paths in a list are relative to it.
+        source: a path or URL: of a build (or a Hub repo as ``hf://datasets/owner/name`` or
+            ``hf://owner/name``, either with ``@revision``); of a folder of videos, or of a build's shards,
+            searched with its subfolders; of a list (.txt with a path or an address per line, or .csv with a
+            column "path"); or of one video. Paths in a list are relative to it.
 
     Returns:
         The items, each key once; in a build in the order of the shards, else as listed or by name.
@@ -51,26 +53,35 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
         FileNotFoundError: it does not exist.
         ValueError: it holds no video, or a shard is damaged or of another layout.
     """
-    text = str(source)
+    text = os.fspath(source)
     if text.startswith("hf://"):
         return _clips("hf://datasets/" + text.removeprefix("hf://").removeprefix("datasets/"))
-    path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"input {text} does not exist")
-    if path.is_dir():
-        if (path / MANIFEST_NAME).is_file():
-            return _clips(path)
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        items = [_file(file.relative_to(path).as_posix(), file) for file in files]
-        if not items:
-            items = _shards(path)
-    elif path.suffix.lower() in (".txt", ".csv"):
-        items = [_listed(entry, path.parent) for entry in dict.fromkeys(_read_list(path))]
+    suffix = PurePosixPath(text).suffix.lower()
+    if os.path.isfile(text) or (_is_url(text) and suffix in (".txt", ".csv", *SUFFIXES)):
+        store, name = store_of(text, to_read=True)
+        if suffix in (".txt", ".csv"):
+            items = [_listed(entry, store) for entry in dict.fromkeys(_read_list(store, name))]
+        else:
+            items = [_file(name, store, name)]
     else:
-        items = [_file(path.name, path)]
+        store = _folder(text)
+        if store.exists(MANIFEST_NAME):
+            return _clips(text)
+        names = [name for name in store.list() if PurePosixPath(name).suffix.lower() in SUFFIXES]
+        items = [_file(name, store, name) for name in names] or _shards(store)
     if not items:
         raise ValueError(f"input {text} holds no video; endings: {' '.join(sorted(SUFFIXES))}")
     return items
+
+
+def _is_url(text: str) -> bool:
+    return "://" in text
+
+
+def _folder(text: str) -> Store:
+    if not _is_url(text) and not os.path.isdir(text):
+        raise FileNotFoundError(f"input {text} does not exist")
+    return Store.find(text if _is_url(text) else os.path.abspath(text))
 
 
 def _clips(source: str | os.PathLike[str]) -> list[Item]:
@@ -93,27 +104,27 @@ def _clip_video(one: Selection) -> bytes:
     return one[0].video
 
 
-def _shards(folder: Path) -> list[Item]:
+def _shards(store: Store) -> list[Item]:
     """The clips of shards without their manifest, as when only some of a build's files were downloaded."""
     items: dict[str, Item] = {}
-    for shard in sorted(folder.rglob("*.tar")):
+    for shard in store.list():
+        if not shard.endswith(".tar"):
+            continue
         try:
-            with shard.open("rb") as file:
+            with store.open(shard) as file:
                 for _, members, offset in read_samples(file):
                     clip = Clip.from_mapping(json.loads(members["json"]))
-                    read = partial(_member, shard, offset, len(members["mp4"]), clip)
+                    read = partial(_member, store, shard, offset, len(members["mp4"]), clip)
                     items.setdefault(clip.id, Item(clip.id, clip.sha256, read))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{shard} is no shard of a build: {error}") from error
+            raise ValueError(f"{store.shown(shard)} is not a shard of a build: {error}") from error
     return list(items.values())
 
 
-def _member(shard: Path, offset: int, size: int, clip: Clip) -> bytes:
-    with shard.open("rb") as file:
-        file.seek(offset)
-        data = file.read(size)
+def _member(store: Store, shard: str, offset: int, size: int, clip: Clip) -> bytes:
+    data = store.range(shard, offset, offset + size)
     if hashlib.sha256(data).hexdigest() != clip.sha256:
-        raise OSError(f"{shard}: clip {clip.id} differs from its sha256")
+        raise OSError(f"{store.shown(shard)}: clip {clip.id} differs from its sha256")
     return data
 
 
@@ -121,13 +132,16 @@ def _itself(place: str) -> str:
     return place
 
 
-def _file(key: str, path: Path) -> Item:
+def _file(key: str, store: Store, name: str) -> Item:
+    """A file of a store: on a disk its path, which a decoder opens itself, elsewhere its bytes."""
     try:
-        status = path.stat()
-        version = f"{status.st_size}-{status.st_mtime_ns}"
-    except OSError:
+        version = store.version(name)
+    except (OSError, ValueError):
         version = "missing"  # and its error is given in its place
-    return Item(_unicode(key), version, partial(_itself, str(path)))
+    local = store.folder is not None
+    return Item(
+        _unicode(key), version, partial(_itself, store.url(name)) if local else partial(store.read, name)
+    )
 
 
 def _unicode(name: str) -> str:
@@ -139,21 +153,27 @@ def _unicode(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _listed(entry: str, folder: Path) -> Item:
+def _listed(entry: str, store: Store) -> Item:
     if entry.startswith(("http://", "https://")):
         return Item(entry, "", partial(_itself, entry))
-    return _file(entry, folder / entry)
+    if _is_url(entry) or os.path.isabs(entry):
+        return _file(entry, *store_of(entry, to_read=True))
+    if store.folder is None:
+        return _file(entry, store, posixpath.normpath(entry))
+    # a relative path may lead out of the list's folder
+    return _file(entry, *store_of(os.path.join(store.root, entry), to_read=True))
 
 
-def _read_list(path: Path) -> Iterator[str]:
+def _read_list(store: Store, name: str) -> Iterator[str]:
+    shown = store.shown(name)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = store.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text") from error
-    if path.suffix.lower() == ".txt":
+        raise ValueError(f"{shown} is not UTF-8 text") from error
+    if name.lower().endswith(".txt"):
         yield from (line.strip() for line in text.split("\n") if line.strip())
         return
     rows = csv.DictReader(io.StringIO(text))
     if "path" not in (rows.fieldnames or ()):
-        raise ValueError(f"{path} has no column 'path'; it has: {', '.join(rows.fieldnames or ())}")
+        raise ValueError(f"{shown} has no column 'path'; it has: {', '.join(rows.fieldnames or ())}")
     yield from (row["path"].strip() for row in rows if (row["path"] or "").strip())

@@ -61,9 +61,8 @@ def relabel_build(
         OSError: `out` cannot be written.
     """
     check_new_build(out)
-    if os.path.exists(out) and os.path.samefile(out, build):
-        raise ValueError(f"{out} is the build itself; give a new folder")
-    source, place = Store.find(os.path.abspath(build)), Store.at(out)
+    source = Store.find(build if "://" in os.fspath(build) else os.path.abspath(build))
+    place = Store.at(out)
     manifest = read_manifest(source)
     by_id = {item.key: item for item in annotations if item.scores is not None}
     place.put(_UNFINISHED, b"")
@@ -112,10 +111,13 @@ def check_new_build(out: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: it holds something that no interrupted `relabel_build` left there.
     """
-    names = set(os.listdir(out)) if os.path.exists(out) else set()
+    place = Store.at(out)
+    names = {name.partition("/")[0] for name in place.list()}
+    if place.folder is not None and place.folder.is_dir():
+        names = set(os.listdir(place.folder))  # empty folders too
     left = {*_WRITTEN, _UNFINISHED}
     if names and not (_UNFINISHED in names and all(name in left or is_temporary(name) for name in names)):
-        raise ValueError(f"{out} is not empty; give a new folder for the build")
+        raise ValueError(f"{place.name} is not empty; give a new folder for the build")
 
 
 class _Digest:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -39,7 +39,7 @@ def annotate(
         str, typer.Option(help="The annotator: a folder or a Hub repo.", callback=annotator_source)
     ],
     out: Annotated[
-        Path, typer.Option(help="Parquet file; what it holds already is not done again.", callback=new_file)
+        str, typer.Option(help="Parquet file; what it holds already is not done again.", callback=new_file)
     ],
     batch_size: Annotated[
         int, typer.Option(help="Videos that the model sees at once.", callback=whole(1))
@@ -49,7 +49,7 @@ def annotate(
     ] = None,
     caption: Annotated[bool, typer.Option("--caption", help="Write captions too.")] = False,
     features: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Parquet file for the model's features of each video, for `emovid analyse --features`.",
             callback=new_file,
@@ -65,7 +65,7 @@ def annotate(
         str | None, typer.Option(help="By default cuda if there is one, else cpu.", callback=device_name)
     ] = None,
     build: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="INPUT is a build: write it again here with the model's emotions.", callback=new_folder
         ),
@@ -87,9 +87,9 @@ def annotate(
 
     if keep_human and build is None:
         raise ValueError("--keep-human needs --build FOLDER")
-    if features is not None and features.absolute() == out.absolute():
+    if features is not None and os.path.abspath(features) == os.path.abspath(out):
         raise ValueError(f"--features {features} is also --out; name another file")
-    if build is not None and not (Path(source) / MANIFEST_NAME).is_file():
+    if build is not None and not _is_build(source):
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
         relabel.check_new_build(build)
@@ -120,9 +120,9 @@ def annotate(
     counts = Counter(item.emotion for item in report.annotations if item.emotion is not None)
     if as_json:
         outcome = {
-            "out": str(out),
-            "features": None if features is None else str(features),
-            "build": None if build is None else str(build),
+            "out": out,
+            "features": features,
+            "build": build,
             "videos": len(report.annotations),
             "reused": report.reused,
             "failed": [{"key": item.key, "error": item.error} for item in report.failed],
@@ -137,3 +137,12 @@ def annotate(
         print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)
     if report.failed and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)
+
+
+def _is_build(source: str) -> bool:
+    from emovid_dataset.schema.manifest import MANIFEST_NAME
+    from emovid_dataset.store import Store
+
+    if "://" not in source and not os.path.isdir(source):
+        return False
+    return Store.find(source if "://" in source else os.path.abspath(source)).exists(MANIFEST_NAME)

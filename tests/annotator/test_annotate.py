@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow.parquet
 import pytest
 import typer
@@ -81,6 +82,40 @@ def test_folder(annotator: Any, folder: Path, tmp_path: Path, stickers: list[Pat
     assert "cannot be decoded" in by_key["bad.mp4"]["error"]
     assert [item.key for item in report.failed] == ["bad.mp4"]
     assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_a_bucket_is_annotated_as_a_folder_is(
+    annotator: Any, folder: Path, sticker_build: Path, tmp_path: Path
+) -> None:
+    files, raw = fsspec.filesystem("memory"), "annotated"
+    for path in [*folder.rglob("*.mp4"), *sticker_build.rglob("*.*")]:
+        root = folder if path.is_relative_to(folder) else sticker_build.parent
+        files.pipe_file(f"{raw}/{path.relative_to(root).as_posix()}", path.read_bytes())
+    files.pipe_file("/listed/list.txt", b"a.mp4\nmemory://annotated/more/d.mp4\n")
+    files.pipe_file("/listed/a.mp4", next(folder.glob("[!b]*.mp4")).read_bytes())
+    build = f"memory://{raw}/{sticker_build.name}"
+
+    local, remote = find_items(sticker_build), find_items(build)
+    assert [(item.key, item.version, item.open()) for item in remote] == [
+        (item.key, item.version, item.open()) for item in local
+    ]
+    shards = f"memory://{raw}/{sticker_build.name}/data"
+    assert sorted(item.key for item in find_items(shards)) == sorted(item.key for item in local)
+    listed = find_items("memory://listed/list.txt")
+    assert [item.key for item in listed] == ["a.mp4", "memory://annotated/more/d.mp4"]
+
+    files.rm(f"{raw}/{sticker_build.name}", recursive=True)
+    out = "memory://annotations/emotions.parquet"
+    work.annotate(find_items(f"memory://{raw}"), annotator, out, identity="m", batch_size=2)
+    work.annotate(find_items(folder), annotator, tmp_path / "a.parquet", identity="m", batch_size=2)
+    found = {item.key: item for item in read_annotations(out)}
+    wanted = {item.key: item for item in read_annotations(tmp_path / "a.parquet")}
+    assert set(found) == set(wanted)
+    assert all(found[key].scores == pytest.approx(wanted[key].scores, abs=1e-5) for key in wanted)
+    assert "cannot be decoded" in str(found["bad.mp4"].error)
+    again = Counting(annotator)
+    work.annotate(find_items(f"memory://{raw}"), again, out, identity="m", batch_size=2)
+    assert again.seen == 1  # the damaged one
 
 
 def test_interrupted_run_goes_on_and_gives_the_same(annotator: Any, folder: Path, tmp_path: Path) -> None:
