@@ -350,7 +350,7 @@ def test_shards_without_manifest(sticker_build: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="differs from its sha256"):
         damaged.open()
     shard.write_bytes(content[:700])
-    with pytest.raises(ValueError, match=r"\.tar is no shard of a build: ") as refusal:
+    with pytest.raises(ValueError, match=r"\.tar is not a shard of a build: ") as refusal:
         find_items(tmp_path)
     assert "\n" not in str(refusal.value)
 
@@ -427,8 +427,10 @@ def test_interrupted_relabelling_is_run_again(
     for name in steps:
         undisturbed, calls = getattr(relabel, name), []
 
-        def interrupted(*arguments: Any, undisturbed: Any = undisturbed, calls: list[int] = calls) -> Any:
-            result = undisturbed(*arguments)
+        def interrupted(
+            *arguments: Any, undisturbed: Any = undisturbed, calls: list[int] = calls, **named: Any
+        ) -> Any:
+            result = undisturbed(*arguments, **named)
             calls.append(1)
             if len(calls) == 2 or undisturbed.__name__ != "write_shard":
                 raise KeyboardInterrupt
@@ -461,7 +463,7 @@ def test_command_writes_a_build(
     arguments = ["annotate", str(sticker_build), "--model", str(repo), "--out", str(out)]
     arguments += ["--build", str(new), "--device", "cpu"]
 
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise OSError("disk is full")
 
     with monkeypatch.context() as patch:
