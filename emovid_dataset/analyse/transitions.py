@@ -183,7 +183,11 @@ def _estimate(value: float, draws: np.ndarray, films: np.ndarray) -> Estimate:
         return Estimate(none, none)
     if len(films) < 2:
         return Estimate(float(value), NotComputed("one film only"))
-    return Estimate(float(value), percentile_interval(draws))
+    interval = percentile_interval(draws)
+    if interval.low == interval.high:
+        # as for a pair that no film has: drawing films again cannot show what none of them holds
+        return Estimate(float(value), NotComputed("the films do not differ in it"))
+    return Estimate(float(value), interval)
 
 
 def _independence(
