@@ -72,12 +72,14 @@ def test_shares_by_bin_count_every_clip_once_and_say_which_bins_are_empty() -> N
     found = positive_share(clips, "brightness")["all"]
     assert isinstance(found, PositiveShares)
     assert (found.clips, found.unknown, len(found.bins)) == (6, 1, 10)
-    # 0.3 belongs to the bin that begins there, although 0.3 * 10 is just below 3
     assert [item.clips for item in found.bins] == [1, 2, 0, 1, 0, 0, 0, 0, 0, 2]
     assert [item.positive for item in found.bins] == [1, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert found.bins[1].share == 0.5 and found.bins[1].interval == wilson(1, 2)
     assert found.bins[2].share == NotComputed("no clips") == found.bins[2].interval
     assert positive_share(clips, "colorfulness")["all"] == NotComputed("no clip has a colorfulness")
+    # 0.29 belongs to the bin that begins there, although 0.29 * 100 is just below 29
+    fine = positive_share(clip_table([0], brightness=[0.29]), "brightness", bins=100)["all"]
+    assert isinstance(fine, PositiveShares) and fine.bins[29].clips == 1
 
 
 def drawn(seed: int, per_group: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
