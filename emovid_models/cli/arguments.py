@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from emovid_dataset.cli.arguments import Check, check_by, parsed_by, whole
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_models.remote.wan.inputs import check_frames, check_size
+from emovid_models.wan.loras import WeightedLora, parse_lora
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _DEVICE = re.compile(r"(cpu|mps|xpu|cuda(:\d+)?)")
@@ -84,6 +85,13 @@ def base_problem(value: str) -> str | None:
     return _source(value)
 
 
+def _weighted_lora(value: str) -> str | None:
+    try:
+        return _lora(parse_lora(value).source)
+    except ValueError as error:
+        return f": {error}"
+
+
 def _lora(value: str) -> str | None:
     path = Path(value)
     if path.is_file():
@@ -117,6 +125,9 @@ base_source: Check = check_by(base_problem)
 lora_source: Check = check_by(_lora)
 """A LoRA's file, folder or Hub repo."""
 
+weighted_lora_source: Check = check_by(_weighted_lora)
+"""The same, with or without a weight after a colon."""
+
 device_name: Check = check_by(
     lambda value: None if _DEVICE.fullmatch(value) else f" is {value!r}; allowed: cpu, cuda, cuda:N, mps, xpu"
 )
@@ -136,6 +147,27 @@ def _frame_count(value: int) -> str | None:
 
 frame_count: Check = check_by(_frame_count)
 """4k+1 frames."""
+
+
+def parse_loras(given: Sequence[str] | None, emotion: str | None) -> tuple[WeightedLora, ...]:
+    """Read the LoRAs that `--lora` names.
+
+    Args:
+        given: the values of `--lora`.
+        emotion: the value of `--emotion-lora`.
+
+    Raises:
+        ValueError: one is given twice, or the emotion's is none of them.
+    """
+    loras = tuple(map(parse_lora, given or ()))
+    sources = [lora.source for lora in loras]
+    for source in sources:
+        if sources.count(source) > 1:
+            raise ValueError(f"--lora {source} is given twice")
+    if emotion is not None and emotion not in sources:
+        there = ", ".join(sources) or "none"
+        raise ValueError(f"--emotion-lora {emotion} is not given by --lora; given: {there}")
+    return loras
 
 
 def check_device(name: str | None) -> None:

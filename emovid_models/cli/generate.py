@@ -20,7 +20,14 @@ from emovid_dataset.cli.arguments import (
 from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES
-from emovid_models.cli.arguments import base_problem, frame_count, frame_size, lora_source, noise_seed
+from emovid_models.cli.arguments import (
+    base_problem,
+    frame_count,
+    frame_size,
+    noise_seed,
+    parse_loras,
+    weighted_lora_source,
+)
 from emovid_models.remote.wan.conditioning import WORDINGS, emotion_weights
 
 
@@ -97,10 +104,16 @@ def generate(
         ),
     ] = MINI,
     lora: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="LoRA: a file, a folder or a Hub repo; for mini the one that ships.", callback=lora_source
+            help="LoRA: a file, a folder or a Hub repo, perhaps with a weight: style:0.8; may be repeated. "
+            "For mini the one that ships.",
+            callback=weighted_lora_source,
         ),
+    ] = None,
+    emotion_lora: Annotated[
+        str | None,
+        typer.Option(help="Of several: the LoRA that --intensity moves; the one trained here if not given."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The MP4; with --prompts a folder.")] = Path("emovid.mp4"),
     size: Annotated[
@@ -186,13 +199,15 @@ def generate(
     i2v = orders[0].image is not None
     if mini:
         model = str(MINI_WAN_I2V if i2v else MINI_WAN_T2V)
-        lora = lora or str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)
+        lora = lora or [str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)]
+    loras = parse_loras(lora, emotion_lora)
     need("models", "diffusers", "transformers", "peft", "ftfy")
 
     pipeline = PipelineSource(
         model,
         image_to_video=i2v,
-        lora=lora,
+        lora=loras,
+        emotion_lora=emotion_lora,
         offload=offload,
         show_loading=not as_json,
         show_steps=len(orders) == 1 and not as_json and workers == 1,
@@ -214,6 +229,7 @@ def generate(
         negative_prompt=negative,
         emotion_guidance_scale=6.0 if mini and emotion_guidance is None else emotion_guidance,
         wording=wording,
+        emotion_adapter=pipeline.emotion_adapter,
     )
     rows = [
         (

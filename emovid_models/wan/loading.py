@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,16 @@ from tqdm import tqdm
 
 from emovid_models.library_bars import library_bars
 from emovid_models.records import folder_identity
-from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, check_wording
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING
+from emovid_models.wan.loras import (
+    Loras,
+    WeightedLora,
+    adapter_name,
+    content_name,
+    emotion_place,
+    loras_of,
+    wording_of,
+)
 
 if TYPE_CHECKING:
     from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
@@ -29,7 +39,8 @@ class PipelineSource:
     Attributes:
         model: a base, a folder or a Hub repo in the layout of diffusers.
         image_to_video: whether a first image will be given.
-        lora: a file, a folder or a Hub repo of a LoRA, or None.
+        lora: a LoRA by its file, folder or Hub repo; several with their weights; or None.
+        emotion_lora: source of the LoRA that the intensity moves; None for the one that has our header.
         revision: of the base's Hub repo.
         offload: on CUDA, keep in GPU memory only the part that runs.
         show_loading: let the libraries draw their progress bars while they load.
@@ -39,7 +50,8 @@ class PipelineSource:
 
     model: str
     image_to_video: bool
-    lora: str | None = None
+    lora: str | Sequence[WeightedLora] | None = None
+    emotion_lora: str | None = None
     revision: str | None = None
     offload: bool = False
     show_loading: bool = False
@@ -69,6 +81,7 @@ class PipelineSource:
                 self.model,
                 image_to_video=self.image_to_video,
                 lora=self.lora,
+                emotion_lora=self.emotion_lora,
                 revision=self.revision,
                 offload=self.offload,
                 gpu=worker % max(torch.cuda.device_count(), 1),
@@ -77,24 +90,22 @@ class PipelineSource:
         return pipe
 
     def wording_of(self, wording: str | None = None) -> str:
-        """The wording that the pipeline will use, from the LoRA's header alone.
+        """The wording that the pipeline will use, from the LoRAs' headers alone.
 
         Args:
-            wording: the one that is asked for; None for that of the LoRA, and "paper" without one.
+            wording: the one that is asked for; None for that of the emotion LoRAs, and "paper" without any.
 
         Raises:
-            OSError: the LoRA is not there.
-            ValueError: the wording is unknown.
+            OSError: a LoRA is not there.
+            ValueError: the wording is unknown, or the LoRAs do not agree on one.
         """
-        from emovid_models.remote.wan.adapters import agreed_wording, lora_file
-        from emovid_models.remote.wan.lora import read_facts
+        return wording_of(loras_of(self.lora), wording)
 
-        if wording is not None:
-            check_wording(wording)
-            return wording
-        file = None if self.lora is None else lora_file(self.lora)
-        facts = None if file is None else read_facts(file)
-        return agreed_wording({} if facts is None else {str(self.lora): facts.wording})
+    @property
+    def emotion_adapter(self) -> str | None:
+        """For the pipeline's calls: the adapter of the LoRA that was named as the emotion's."""
+        place = None if self.emotion_lora is None else emotion_place(loras_of(self.lora), self.emotion_lora)
+        return None if place is None else adapter_name(place)
 
     def identity(self) -> str:
         """Names the base, and the LoRA on it, by their content: all weights are read.
@@ -108,14 +119,16 @@ class PipelineSource:
                 name = folder_identity(folder, _files(folder))
             else:
                 name = f"{self.model}@{_commit(self.model, self.revision)}"
-            return name if self.lora is None else f"{name}+{Path(self.lora).name}@{_lora_digest(self.lora)}"
+            return "+".join([name, *map(content_name, loras_of(self.lora))])
 
     def version(self) -> str:
         """Changes when one of the files changes, and needs no reading of weights."""
         # What is asked of a base without a LoRA changes with the package.
-        stamps = [repr((self.model, self.revision, self.lora, self.image_to_video, DEFAULT_WORDING))]
-        for source in (self.model, self.lora):
-            if source is not None and Path(source).exists():
+        loras = loras_of(self.lora)
+        named = (self.model, self.revision, list(map(str, loras)), self.emotion_lora, self.image_to_video)
+        stamps = [repr((*named, DEFAULT_WORDING))]
+        for source in (self.model, *(lora.source for lora in loras)):
+            if Path(source).exists():
                 for path in sorted(_files(Path(source))):
                     found = path.stat()
                     stamps.append(f"{path} {found.st_size} {found.st_mtime_ns}")
@@ -126,20 +139,23 @@ def check_model(
     model: str | Path,
     *,
     image_to_video: bool,
-    lora: str | Path | None = None,
+    lora: Loras = None,
+    emotion_lora: str | None = None,
     revision: str | None = None,
 ) -> None:
-    """Refuse a base for the other task, or a LoRA for another base, before any weights of the base are read.
+    """Refuse a base for the other task, or LoRAs that do not fit, before any weights of the base are read.
 
     Args:
         model: a base, a folder or a Hub repo in the layout of diffusers.
         image_to_video: whether a first image will be given.
-        lora: a file, a folder or a Hub repo of a LoRA, or None.
+        lora: a LoRA by its file, folder or Hub repo; several with their weights; or None.
+        emotion_lora: source of the LoRA that the intensity moves; None for the one that has our header.
         revision: of the base's Hub repo.
 
     Raises:
-        OSError: the model or the LoRA is not there.
-        ValueError: the LoRA does not fit the base, or the base does another task.
+        OSError: the model or a LoRA is not there.
+        ValueError: a LoRA does not fit the base, the base does another task, or several LoRAs are an
+            emotion's and none is named.
     """
     import torch
     from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
@@ -154,16 +170,20 @@ def check_model(
     if is_i2v != image_to_video:
         need = "an image-to-video model: give --image" if is_i2v else "a text-to-video model: give no --image"
         raise ValueError(f"model {model} is {need}")
-    file = None if lora is None else lora_file(str(lora))
-    if file is not None and read_facts(file) is not None:
-        check_fits(file, transformer)
+    loras = loras_of(lora)
+    for its in loras:
+        file = lora_file(its.source)
+        if file is not None and read_facts(file) is not None:
+            check_fits(file, transformer)
+    emotion_place(loras, emotion_lora)
 
 
 def load_pipeline(
     model: str | Path,
     *,
     image_to_video: bool,
-    lora: str | Path | None = None,
+    lora: Loras = None,
+    emotion_lora: str | None = None,
     revision: str | None = None,
     offload: bool = False,
     gpu: int = 0,
@@ -173,14 +193,15 @@ def load_pipeline(
     Args:
         model: a base, a folder or a Hub repo in the layout of diffusers.
         image_to_video: whether a first image will be given.
-        lora: a file, a folder or a Hub repo of a LoRA, or None.
+        lora: a LoRA by its file, folder or Hub repo; several with their weights; or None.
+        emotion_lora: source of the LoRA that the intensity moves; None for the one that has our header.
         revision: of the base's Hub repo.
         offload: on CUDA, keep in GPU memory only the part that runs.
         gpu: which CUDA device, where there are several.
 
     Raises:
-        OSError: the model or the LoRA cannot be loaded.
-        ValueError: the LoRA does not fit the base, or the base does another task.
+        OSError: the model or a LoRA cannot be loaded.
+        ValueError: as `check_model`.
     """
     import torch
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
@@ -188,7 +209,7 @@ def load_pipeline(
     from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline
     from emovid_models.wan.encode import dtype_option
 
-    check_model(model, image_to_video=image_to_video, lora=lora, revision=revision)
+    check_model(model, image_to_video=image_to_video, lora=lora, emotion_lora=emotion_lora, revision=revision)
     kind: Any = EmoVidWanImageToVideoPipeline if image_to_video else EmoVidWanPipeline
     cuda = torch.cuda.is_available()
     # The VAE shows banding in bfloat16.
@@ -202,8 +223,11 @@ def load_pipeline(
         use_safetensors=True,
         **dtype_option(torch.bfloat16 if cuda else torch.float32),
     )
-    if lora is not None:
-        pipe.load_lora_weights(str(lora))
+    loras = loras_of(lora)
+    for place, its in enumerate(loras):
+        pipe.load_lora_weights(its.source, adapter_name=adapter_name(place))
+    if loras:
+        pipe.set_adapters([adapter_name(place) for place in range(len(loras))], [its.weight for its in loras])
     if cuda and offload:
         pipe.enable_model_cpu_offload(gpu_id=gpu)
     elif cuda:
@@ -228,23 +252,3 @@ def _commit(repo: str, revision: str | None) -> str:
         return_commit_hash=True,
     )
     return str(found[2])
-
-
-def _lora_digest(lora: str) -> str:
-    """Of a LoRA's weights as the stock loader reads them, from whatever file."""
-    from diffusers.pipelines.wan.pipeline_wan import WanPipeline
-    from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
-
-    weights: dict[str, Any] = WanPipeline.lora_state_dict(lora, use_safetensors=True)
-    if not any("lora_A" in name for name in weights):
-        weights = convert_unet_state_dict_to_peft(weights)
-    # Named as the parameters of a transformer that carries the LoRA; in an unknown form, as they are.
-    named = {
-        name.removeprefix("transformer.").replace(".weight", ".default_0.weight"): weight
-        for name, weight in weights.items()
-        if "lora_" in name
-    } or weights
-    digest = hashlib.sha256()
-    for name, weight in sorted(named.items()):
-        digest.update(name.encode() + weight.float().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 from wan_tiny import tiny_transformer
 
@@ -61,6 +63,47 @@ def test_train_then_generate(mini_build: Path, t2v_base: Path, tmp_path: Path) -
     info = probe(out.read_bytes())
     assert (info.width, info.height, info.num_frames, info.fps) == (48, 32, 5, 16)
     assert [path.name for path in tmp_path.glob("*.mp4")] == ["cat.mp4"]
+
+
+def test_generate_takes_an_emotion_and_a_style(t2v_base: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig
+
+    from emovid_models.remote.wan.lora import LoraFacts, write_lora
+    from emovid_models.remote.wan.modules import ATTENTION_MODULES, TARGET_MODULES
+
+    for name, modules in (("calm", TARGET_MODULES), ("style", ATTENTION_MODULES), ("loud", TARGET_MODULES)):
+        transformer: Any = tiny_transformer()
+        torch.manual_seed(len(name))
+        transformer.add_adapter(LoraConfig(r=2, target_modules=modules, init_lora_weights=False))
+        write_lora(
+            tmp_path / name / WEIGHT_NAME, transformer, LoraFacts(wording="mood", task="t2v", base="x")
+        )
+    style = tmp_path / "style" / WEIGHT_NAME
+    save_file(load_file(style), style)  # without a header of ours it is a LoRA of anybody's
+
+    def frames(name: str, *loras: str, intensity: float = 1.0) -> np.ndarray:
+        out = tmp_path / f"{name}.mp4"
+        options = [word for lora in loras for word in ("--lora", f"{tmp_path}/{lora}")]
+        made = emovid(
+            *("generate", "a cat", "--model", t2v_base, "--emotion", "awe", "--out", out),
+            *(*SMALL, "--intensity", str(intensity), *options),
+        )
+        assert made.exit_code == 0, made.output
+        return decode(out.read_bytes())
+
+    both = frames("both", "calm", "style:0.8")
+    assert not np.array_equal(both, frames("weaker", "calm", "style:0.1"))
+    assert not np.array_equal(both, frames("alone", "calm"))
+    off = frames("off", "calm", "style:0.8", intensity=0)
+    assert np.array_equal(off, frames("style", "style:0.8", intensity=0))
+    ask = ("generate", "a cat", "--model", t2v_base, "--out", tmp_path / "two.mp4", *SMALL)
+    two = ("--lora", tmp_path / "calm", "--lora", tmp_path / "loud")
+    refused = refusal(*ask, *two)
+    assert refused.startswith("2 emotion LoRAs are given (") and refused.endswith(
+        ": name one by --emotion-lora"
+    )
+    made = emovid(*ask, *two, "--emotion-lora", tmp_path / "loud", "--emotion", "awe")
+    assert made.exit_code == 0, made.output
 
 
 def test_a_file_of_prompts_goes_on_where_it_was(i2v_base: Path, tmp_path: Path) -> None:

@@ -21,11 +21,12 @@ from diffusers import (
 )
 from peft import LoraConfig
 from PIL import Image
+from safetensors.torch import save_file
 from wan_tiny import CAPTION, i2v_components, t2v_components, tiny_vae
 
 from emovid_models.remote.wan import CODE
 from emovid_models.remote.wan.lora import LoraFacts, write_lora
-from emovid_models.remote.wan.modules import TARGET_MODULES
+from emovid_models.remote.wan.modules import TARGET_MODULES, original_name, target_names
 from emovid_models.wan import (
     EmoVidWanImageToVideoPipeline,
     EmoVidWanPipeline,
@@ -166,6 +167,60 @@ def test_two_emotion_loras_are_refused_unless_one_is_named(tmp_path: Path) -> No
         stock.load_lora_weights(str(tmp_path / f"{name}.safetensors"), adapter_name=name)
     stock.set_adapters(["a", "b"], [1.0, 0.5])
     assert torch.allclose(found, run(stock, CALL, conditioning_text(CAPTION, "awe")), atol=1e-5)
+
+
+def other_lora(path: Path, naming: str) -> Path:
+    """A LoRA of a style, named as others name theirs; alpha is the rank."""
+    torch.manual_seed(6)
+    transformer: Any = t2v_components()["transformer"]
+    weights = {}
+    for name in target_names(transformer):
+        linear = transformer.get_submodule(name)
+        original = str(original_name(name))
+        module = {
+            "diffusers": f"transformer.{name}",
+            "comfyui": f"diffusion_model.{original}",
+            "kohya": f"lora_unet_{original.replace('.', '_')}",
+        }[naming]
+        down, up = ("lora_A", "lora_B") if naming == "diffusers" else ("lora_down", "lora_up")
+        weights[f"{module}.{down}.weight"] = 0.3 * torch.randn(2, linear.in_features)
+        weights[f"{module}.{up}.weight"] = 0.3 * torch.randn(linear.out_features, 2)
+        if naming == "kohya":
+            weights[f"{module}.alpha"] = torch.tensor(2.0)
+    save_file(weights, path)
+    return path
+
+
+@pytest.mark.parametrize("naming", ["diffusers", "comfyui", "kohya"])
+def test_intensity_moves_the_emotion_beside_a_style_of_fixed_weight(
+    pair: Any, naming: str, tmp_path: Path
+) -> None:
+    stock, ours, call = pair
+    blank = type(stock.transformer).from_config(stock.transformer.config)
+    emotion = random_lora(blank, tmp_path / "emotion.safetensors")
+    (tmp_path / "style").mkdir()
+    style = other_lora(tmp_path / "style" / "anything.safetensors", naming)
+    stock.load_lora_weights(str(style), adapter_name="style")
+    ours.load_lora_weights(str(style.parent), adapter_name="style")
+    assert ours.emotion_adapters == {}
+    for pipe in (stock, ours):
+        pipe.load_lora_weights(str(emotion), adapter_name="emotion")
+        pipe.set_adapters(["emotion", "style"], [1.0, 0.8])
+    assert ours.emotion_adapters == {"emotion": "paper"}
+    text = conditioning_text(CAPTION, "awe")
+    seen = []
+    for intensity in (0.0, 0.5, 1.0):
+        # So that the guidance by the emotion is the guidance by the prompt, and stock's formula holds.
+        scale = 3.0 / intensity if intensity else None
+        found = run(ours, call, emotion="awe", intensity=intensity, emotion_guidance_scale=scale)
+        stock.set_adapters(["emotion", "style"], [intensity, 0.8])
+        expected = run(stock, call, text if intensity else CAPTION)
+        assert torch.allclose(found, expected, atol=1e-5), intensity
+        seen.append(found)
+    stock.set_adapters("style", 0.8)
+    assert torch.allclose(seen[0], run(stock, call), atol=1e-5), "the style stays at intensity 0"
+    assert not torch.allclose(seen[1], seen[2], atol=1e-3)
+    assert torch.equal(run(ours, call, emotion="awe"), seen[2]), "the weights are what they were"
 
 
 def test_an_unknown_wording_is_refused_when_it_is_needed(tmp_path: Path) -> None:
@@ -366,6 +421,7 @@ import sys
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
+from safetensors.torch import save_file
 made = []
 for task, base, code in (("t2v", sys.argv[1], sys.argv[2]), ("i2v", sys.argv[3], sys.argv[4])):
     pipe = DiffusionPipeline.from_pretrained(base, custom_pipeline=code, trust_remote_code=True)

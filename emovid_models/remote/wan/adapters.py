@@ -122,6 +122,8 @@ class EmotionAdapters:
             check_fits(path, transformer)
         if not isinstance(pretrained_model_name_or_path_or_dict, dict):
             kwargs.setdefault("use_safetensors", True)
+            if path is not None and Path(pretrained_model_name_or_path_or_dict).is_dir():
+                kwargs.setdefault("weight_name", path.name)
         before = set(getattr(transformer, "peft_config", {}))
         super().load_lora_weights(  # type: ignore[misc]
             pretrained_model_name_or_path_or_dict, adapter_name=adapter_name, **kwargs
@@ -167,8 +169,11 @@ def lora_file(source: Any, **kwargs: Any) -> Path | None:
         return path
     name = kwargs.get("weight_name") or WEIGHT_NAME
     if path.is_dir():
-        file = path / (kwargs.get("subfolder") or "") / name
-        return file if file.is_file() else None
+        folder = path / (kwargs.get("subfolder") or "")
+        if (folder / name).is_file():
+            return folder / name
+        others = [] if kwargs.get("weight_name") else list(folder.glob("*.safetensors"))
+        return others[0] if len(others) == 1 else None
     options = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")
     try:
         found = hf_hub_download(str(source), name, **{key: kwargs[key] for key in options if key in kwargs})
