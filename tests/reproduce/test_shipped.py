@@ -46,8 +46,8 @@ def test_at_intensity_0_the_lora_is_the_base_to_the_bit() -> None:
 
     def video(intensity: float) -> np.ndarray:
         generator = torch.Generator().manual_seed(0)
-        call = {"emotion": "fear", "intensity": intensity, "content_type": "sticker", "generator": generator}
-        return np.asarray(pipe("a yellow face", **call, **SIZE).frames[0])
+        call = {"emotion": "fear", "intensity": intensity, "content_type": "sticker", "wording": "mood"}
+        return np.asarray(pipe("a yellow face", generator=generator, **call, **SIZE).frames[0])
 
     base = video(0)
     pipe.load_lora_weights(MINI_LORA_T2V)
