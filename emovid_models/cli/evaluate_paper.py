@@ -17,6 +17,7 @@ from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import check_annotator, check_build, check_device, check_model_kind
 from emovid_models.cli.evaluated import annotator_folder, asked_wording, generate_models, hashes
 from emovid_models.records import EVALUATION
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING
 
 if TYPE_CHECKING:
     from emovid_dataset.engine import Executor
@@ -285,6 +286,7 @@ class _Outcome:
 
         self.options, self.benchmark, self.judge, self.networks = options, benchmark, judge, networks
         self.judged, self.measured, self.generated = judged, measured, generated
+        self.wording = DEFAULT_WORDING if generated is None else generated["settings"]["wording"]
         self.miniature = options.annotator is None or is_miniature(annotator_folder(options.annotator))
         self.figures = {name: evaluation.score(found) for name, found in judged.items()}
         self.rows = {
@@ -322,6 +324,7 @@ class _Outcome:
                 "split": BENCHMARK,
                 "benchmark": benchmark.identity,
                 "n": len(benchmark.prompts),
+                "wording": self.wording,
                 "cells": benchmark.cells(),
                 "networks": {
                     name: None if model is None else {"model": model, "identity": identity}
@@ -368,6 +371,8 @@ class _Outcome:
         from emovid_models.evaluation.protocol import NOTES, paired_text
 
         notes = [_MINIATURE] if self.miniature else []
+        if self.wording != DEFAULT_WORDING:
+            notes.append(f"Generated in the wording {self.wording}, not with the paper's sentence.")
         if (found := self.comparison) is not None and (valences := self.valences) is not None:
             notes += [
                 paired_text(name, self.second, one.mcnemar_p, one.base_only, one.lora_only)

@@ -286,7 +286,9 @@ def test_text_to_video_by_base_and_lora(benchmark_build: Path, networks: Network
     assert result["protocol"]["n"] == 8 and result["miniature"] is True and result["failed"] == []
     assert result["protocol"]["networks"]["clip"]["model"] == networks.clip
     assert result["protocol"]["networks"]["clip"]["identity"].startswith("clip@")
-    assert list(result["figures"]) == ["base", "lora"]
+    assert list(result["figures"]) == ["base", "lora"] and result["real"]["figures"]["n"] == 8
+    assert result["protocol"]["wording"] == "paper"
+    assert json.loads((out / "base" / "generation.json").read_text())["wording"] == "paper"
     clip = ClipModel(str(networks.clip))
     texts = read_benchmark(benchmark_build, "t2v", per_emotion=1).texts()
     for name in ("base", "lora"):
@@ -335,7 +337,7 @@ def test_image_to_video_compares_with_the_first_frame(
     WanImageToVideoPipeline(**i2v_components()).save_pretrained(tmp_path / "base")
     out = tmp_path / "out"
     arguments = ("--data", benchmark_build, "--task", "i2v", "--base", tmp_path / "base", "--out", out)
-    found = emovid(*arguments, *SMALL, *ask(networks), "--json")
+    found = emovid(*arguments, *SMALL, *ask(networks), "--wording", "mood", "--json")
     assert found.exit_code == 0, found.output
     result = json.loads(found.stdout)
     row, clip = result["measures"]["base"], ClipModel(str(networks.clip))
@@ -357,7 +359,9 @@ def test_image_to_video_compares_with_the_first_frame(
     assert row["fvd"]["details"]["rank_deficient"] is True
     assert result["real"]["measures"]["fvd"]["reason"] == "these are the reference"
     assert "comparison" not in result and {row["task"] for row in result["published"]["rows"]} == {"i2v"}
-    assert "random halves of the 8 real clips" in (out / "evaluation.md").read_text()
+    written = (out / "evaluation.md").read_text()
+    assert "random halves of the 8 real clips" in written and result["protocol"]["wording"] == "mood"
+    assert "in the wording mood, not with the paper's sentence" in written
 
 
 def test_videos_of_any_generator(benchmark_build: Path, tmp_path: Path) -> None:
