@@ -42,14 +42,21 @@ class Attributes:
     hue_chroma: float | None
 
 
-def as_in_paper(value: Attributes) -> tuple[float, float, int | None]:
-    """Brightness, colorfulness and hue rounded as in the paper: one decimal, one decimal, a whole degree.
+def as_in_paper(brightness: float, colorfulness: float, hue: float | None) -> tuple[float, float, int | None]:
+    """Round the paper's attributes as the paper does; a build stores them unrounded.
 
-    >>> as_in_paper(Attributes(0.449, 0.25001, 359.6, 0.5, 0.1, None))
+    Args:
+        brightness: 0..1.
+        colorfulness: 0..1.
+        hue: degrees, 0..360, or None.
+
+    Returns:
+        One decimal, one decimal, and a whole degree 0..359.
+
+    >>> as_in_paper(0.449, 0.25001, 359.6)
     (0.4, 0.3, 0)
     """
-    hue = None if value.hue is None else round(value.hue) % 360
-    return round(value.brightness, 1), round(value.colorfulness, 1), hue
+    return round(brightness, 1), round(colorfulness, 1), None if hue is None else round(hue) % 360
 
 
 def luma(frames: np.ndarray) -> float:

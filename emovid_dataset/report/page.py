@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emovid_dataset.engine import Executor
+from emovid_dataset.media.attributes import as_in_paper
 from emovid_dataset.report.figures import ridge, rose, ticks
 from emovid_dataset.report.formats import axis_labels, page_environment
 from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution
 from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
+from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.store import Store
 
@@ -187,8 +189,22 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
             ticks=ticks,
             rose=rose,
             axis_labels=axis_labels,
+            exact_and_rounded=exact_and_rounded,
         )
     )
+
+
+def exact_and_rounded(clip: Clip) -> str:
+    """The paper's attributes of a clip, each with the paper's rounding beside it; "" where it has none."""
+    if clip.brightness is None or clip.colorfulness is None:
+        return ""
+    brightness, colorfulness, hue = as_in_paper(clip.brightness, clip.colorfulness, clip.hue)
+    words = [
+        f"brightness {clip.brightness:.3f} ({brightness})",
+        f"colorfulness {clip.colorfulness:.3f} ({colorfulness})",
+        *([] if clip.hue is None else [f"hue {clip.hue:.2f}° ({hue}°)"]),
+    ]
+    return ", ".join(words)
 
 
 def palette(emotions: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -158,7 +158,7 @@ def test_distributions_are_those_of_pandas(mini_build: Path, statistics: Statist
         part = part if emotion == "all" else part[part["emotion"] == emotion]
         assert profile.clips == len(part)
         assert profile.seconds == pytest.approx(part["duration"].sum())
-        for name in ("brightness", "colorfulness", "duration", "size", "fps"):
+        for name in ("brightness", "colorfulness", "luma", "colorfulness_m3", "duration", "size", "fps"):
             found, expected = getattr(profile, name), part[name].astype(float).describe()
             keys = ["count", "min", "25%", "50%", "75%", "max", "mean"]
             assert list(found.summary().values()) == pytest.approx([expected[key] for key in keys])
@@ -168,11 +168,12 @@ def test_distributions_are_those_of_pandas(mini_build: Path, statistics: Statist
 def test_hues_are_those_of_scipy(mini_build: Path, statistics: Statistics) -> None:
     rows = table(mini_build)
     for emotion in EMOTIONS:
-        degrees = rows[rows["emotion"] == emotion]["hue"].to_numpy(float)
-        hues = statistics.profiles["all", emotion].hue
-        assert hues.mean == pytest.approx(scipy_stats.circmean(degrees, high=360))
-        assert hues.concentration == pytest.approx(1 - scipy_stats.circvar(degrees, high=360))
-        assert sum(hues.sectors) + hues.grey == len(degrees)
+        for name in ("hue", "hue_chroma"):
+            degrees = rows[rows["emotion"] == emotion][name].to_numpy(float)
+            hues = getattr(statistics.profiles["all", emotion], name)
+            assert hues.mean == pytest.approx(scipy_stats.circmean(degrees, high=360))
+            assert hues.concentration == pytest.approx(1 - scipy_stats.circvar(degrees, high=360))
+            assert sum(hues.sectors) + hues.grey == len(degrees)
 
 
 def test_hues_around_red_do_not_average_to_cyan() -> None:
@@ -214,6 +215,19 @@ def test_metadata_at_odds_with_the_manifest_is_an_error(mini_build: Path, tmp_pa
     shutil.copy(folder / "metadata/sticker/test.parquet", folder / "metadata/sticker/validation.parquet")
     with pytest.raises(ValueError, match="lists 267 clips and its manifest 271; `emovid verify`"):
         measure(folder)
+
+
+def test_a_clip_has_the_papers_rounding_beside_the_exact_value(mini_build: Path, tmp_path: Path) -> None:
+    written = write_report(mini_build, tmp_path / "page.html", clips=1, frames=1)
+    shown = set(re.findall(r'<p class="what attributes">(.*?)</p>', written.path.read_text()))
+    rows = table(mini_build).set_index("id")
+    drawn = [key for keys in draw_clips(written.statistics, count=1, seed=0).values() for key in keys]
+    for row in (rows.loc[key] for key in drawn):
+        light, colour, hue = row["brightness"], row["colorfulness"], row["hue"]
+        assert (
+            f"brightness {light:.3f} ({light:.1f}), colorfulness {colour:.3f} ({colour:.1f}), "
+            f"hue {hue:.2f}° ({round(hue) % 360}°)"
+        ) in shown
 
 
 # the pictures
@@ -441,7 +455,7 @@ def test_the_page_shows_the_numbers_of_the_metadata(browser: Any, report: Path, 
             expected.append([emotion, *map(str, numbers), str(len(these))])
         assert cells == expected
         tab.click(f".scopes label:has(#scope-{name})")
-        for attribute in ("brightness", "colorfulness"):
+        for attribute in ("brightness", "colorfulness", "luma"):
             shown = tab.evaluate(
                 """([scope, title]) => [...document.querySelectorAll(
                      `[data-scope=${scope}] [data-name=${title}] tbody tr`)].map(row => ({
@@ -608,11 +622,13 @@ def test_odd_builds_have_a_whole_page(
     assert f"No clips: {missing}." in tab.inner_text("#clips-by .lead")
     assert tab.evaluate("document.querySelectorAll('.scopes').length") == 0
     assert tab.is_visible(f"[data-scope={held}] [data-name=Brightness]")
-    grey = tab.inner_text(f"[data-scope={held}] [data-emotion=all] .note")
+    grey = tab.inner_text(f"[data-scope={held}] [data-hue=hue_chroma] [data-emotion=all] .note")
+    in_paper = tab.inner_text(f"[data-scope={held}] [data-hue=hue] [data-emotion=all] .note")
     assert tab.evaluate("document.images.length") == statistics.total.clips
     if name == "grey":
         assert grey == "6 grey"
-        assert tab.evaluate("document.querySelectorAll('.rose path').length") == 0
+        assert tab.evaluate("document.querySelectorAll('[data-hue=hue_chroma] .rose path').length") == 0
+        assert in_paper.startswith("mean 0°, R 1.00") and in_paper.endswith("0 without a hue")
         assert "nan" not in tab.inner_text("body").lower()
     if name == "one":
         assert "1 video clip (sticker)" in tab.inner_text(".top .lead")

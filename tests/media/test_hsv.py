@@ -218,10 +218,9 @@ def test_frames_0_20_40_are_looked_at_and_at_least_one(tmp_path: Path) -> None:
 
 
 def test_the_papers_rounding() -> None:
-    exact = Attributes(0.649, 0.25001, 12.5001, 0.0, 0.0, None)
-    assert as_in_paper(exact) == (0.6, 0.3, 13)
-    assert as_in_paper(Attributes(0.05001, 0.0, 359.7, 0.0, 0.0, None)) == (0.1, 0.0, 0)
-    assert as_in_paper(Attributes(0.0, 0.0, None, 0.0, 0.0, None)) == (0.0, 0.0, None)
+    assert as_in_paper(0.649, 0.25001, 12.5001) == (0.6, 0.3, 13)
+    assert as_in_paper(0.05001, 0.0, 359.7) == (0.1, 0.0, 0)
+    assert as_in_paper(0.0, 0.0, None) == (0.0, 0.0, None)
 
 
 def test_a_film_that_changes_size_is_measured_whole(tmp_path: Path) -> None:
