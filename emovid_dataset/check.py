@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,19 +34,23 @@ from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.report.card import front_matter, info_json
+from emovid_dataset.schema.benchmark import BENCHMARK, LEAST_RATERS, qualifies
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.features import PLACE_COLUMNS, metadata_schema
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DATA_FOLDER,
     INFO_NAME,
+    LEFT_OUT_NAME,
     MANIFEST_NAME,
     METADATA_FOLDER,
+    NONE_NAME,
     REJECTED_NAME,
     Manifest,
     ShardRecord,
     metadata_path,
 )
+from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion
 from emovid_dataset.store import Store
 
 
@@ -57,7 +62,7 @@ def verify(
     workers: int | None = None,
     progress: bool = False,
 ) -> list[str]:
-    """Check a build: manifest, hashes, members, JSON types, offsets, counts, splits, card.
+    """Check a build: manifest, hashes, members, JSON types, offsets, counts, splits, benchmark, card.
 
     Args:
         folder: a build.
@@ -81,8 +86,8 @@ def verify(
         return [" ".join(str(error).split())]
     # the build itself may be read-only, and what was found today says nothing of tomorrow
     with tempfile.TemporaryDirectory(prefix="emovid-verify-") as scratch:
-        stage, ledger = VerifyStage(build, manifest, manifest.shards, decode), Store.at(scratch)
-        run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.shards))
+        stage, ledger = VerifyStage(build, manifest, manifest.all_shards, decode), Store.at(scratch)
+        run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.all_shards))
         found = [line for record in records(stage, ledger) for line in record.get("found", ())]
         return found + _check_index(build, manifest, stage, ledger, Path(scratch, "seen.sqlite"))
 
@@ -190,14 +195,18 @@ def check_shard(
 
 def _check_sample(
     key: str, members: dict[str, bytes], shard: ShardRecord, manifest: Manifest
-) -> tuple[Clip, dict[str, Any]]:
+) -> tuple[Clip | ClipWithoutEmotion, dict[str, Any]]:
     try:
         values = json.loads(members["json"])
     except ValueError as error:
         raise ValueError(f"json is not JSON: {error}") from error
     if not isinstance(values, dict):
         raise ValueError("json is not an object")
-    clip = manifest.clip(values)
+    clip: Clip | ClipWithoutEmotion
+    if shard.split == NONE:
+        clip = ClipWithoutEmotion.from_mapping(values, features=manifest.features, taxonomy=manifest.taxonomy)
+    else:
+        clip = manifest.clip(values)
     if clip.id != key:
         raise ValueError(f"json has the id {clip.id}")
     if clip.content_type != shard.content_type:
@@ -211,7 +220,7 @@ def _check_sample(
     return clip, values
 
 
-def _check_video(clip: Clip, data: bytes) -> None:
+def _check_video(clip: Clip | ClipWithoutEmotion, data: bytes) -> None:
     try:
         with Reader(data) as reader:
             info = reader.info
@@ -243,14 +252,18 @@ def _check_index(
     found: list[str] = []
     if build.read(MANIFEST_NAME) != manifest.to_json().encode():
         found.append(f"{MANIFEST_NAME}: the configs and totals do not agree with its shards")
-    shards = {shard.path: shard for shard in manifest.shards}
-    if len(shards) != len(manifest.shards):
+    shards = {shard.path: shard for shard in manifest.all_shards}
+    if len(shards) != len(manifest.all_shards):
         found.append(f"{MANIFEST_NAME}: names a shard twice")
     found += _check_ids_and_groups(shards, records(stage, ledger), seen)
-    parts = {(shard.content_type, shard.split) for shard in manifest.shards}
-    for content_type, split in sorted(parts):
-        some = VerifyStage(build, manifest, manifest.select(content_type, split), stage.decode)
-        found += _check_metadata(build, manifest, metadata_path(content_type, split), records(some, ledger))
+    parts: dict[tuple[str, str], list[ShardRecord]] = defaultdict(list)
+    for shard in manifest.all_shards:
+        parts[shard.content_type, shard.split].append(shard)
+    for part, its_shards in sorted(parts.items(), key=lambda item: item[0]):
+        some = VerifyStage(build, manifest, tuple(its_shards), stage.decode)
+        found += _check_metadata(build, manifest, metadata_path(*part), records(some, ledger))
+    in_benchmark = VerifyStage(build, manifest, manifest.select(split=BENCHMARK), stage.decode)
+    found += _check_benchmark(manifest, records(in_benchmark, ledger))
     if not build.exists(INFO_NAME) or build.read(INFO_NAME) != info_json(manifest).encode():
         found.append(f"{INFO_NAME}: is missing or does not agree with the manifest")
     found += _check_card(build, manifest)
@@ -260,8 +273,13 @@ def _check_index(
         refused = build.read(REJECTED_NAME).count(b"\n")
         if refused != manifest.rejected:
             found.append(f"{REJECTED_NAME}: has {refused} lines, the manifest says {manifest.rejected}")
+    left_out = 0 if manifest.benchmark is None else manifest.benchmark.left_out
+    for name, expected in ((NONE_NAME, manifest.none_clips), (LEFT_OUT_NAME, left_out)):
+        lines = build.read(name).count(b"\n") if build.exists(name) else 0
+        if lines != expected:
+            found.append(f"{name}: has {lines} lines, the manifest says {expected}")
     known = set(shards) | {metadata_path(*part) for part in parts}
-    for top in (DATA_FOLDER, METADATA_FOLDER):
+    for top in (DATA_FOLDER, METADATA_FOLDER, NONE):
         found += [f"{name}: is not named by the manifest" for name in build.list(top) if name not in known]
     return found
 
@@ -282,7 +300,8 @@ def _check_ids_and_groups(
             if "clip" not in record:
                 continue
             key, group, path = record["clip"]["id"], record["clip"]["group"], record["shard"]
-            base.execute("INSERT OR IGNORE INTO sides VALUES (?, ?)", (group, shards[path].split))
+            if shards[path].split != NONE:  # they are on no side
+                base.execute("INSERT OR IGNORE INTO sides VALUES (?, ?)", (group, shards[path].split))
             earlier = base.execute("SELECT shard FROM ids WHERE id = ?", (key,)).fetchone()
             if earlier is not None:
                 lines.append(f"{path}: {key}: stands in {earlier[0]} too")
@@ -294,6 +313,27 @@ def _check_ids_and_groups(
         for group, sides in groupby(torn, key=lambda row: row[0]):
             lines.append(f"group {group!r} is in {' and '.join(split for _, split in sides)}")
     return lines
+
+
+def _check_benchmark(manifest: Manifest, found: Iterable[Record]) -> Iterator[str]:
+    """Whether the benchmark holds what the manifest says, and only labels that are sure enough."""
+    benchmark = manifest.benchmark
+    held: Counter[tuple[str, str]] = Counter()
+    for record in found:
+        if "clip" in record:
+            clip = manifest.clip(record["clip"])
+            held[clip.content_type, clip.emotion] += 1
+            if benchmark is not None and benchmark.per_cell is not None and not qualifies(clip):
+                yield (
+                    f"{record['shard']}: {clip.id}: is in the benchmark, but was not labelled by "
+                    f"{LEAST_RATERS} people who all agreed"
+                )
+    cells = () if benchmark is None else benchmark.cells
+    said = Counter({(cell.content_type, cell.emotion): cell.filled for cell in cells})
+    for content_type, emotion in sorted(set(held) | set(said)):
+        there, expected = held[content_type, emotion], said[content_type, emotion]
+        if there != expected:
+            yield f"{BENCHMARK}: {content_type} {emotion} has {there} clips, the manifest says {expected}"
 
 
 def _check_metadata(build: Store, manifest: Manifest, name: str, found: Iterable[Record]) -> list[str]:

@@ -8,7 +8,7 @@
         | Plan.split, layout.lay_out  everything is known before a shard is written
         | shards.WriteStage           shards                       -> ledger, data/
         v
-    metadata/, rejected.jsonl, _info.json, README.md, manifest.json with complete = true
+    metadata/, none/, *.jsonl, _info.json, README.md, manifest.json with complete = true
 
 What is under way stands in `.build/` in the build's store, and goes when the build is done. No step holds a
 list of all clips: they stand in the plan and in the ledgers, and are read one after the other.
@@ -17,34 +17,39 @@ list of all clips: they stand in the plan and in the ledgers, and are read one a
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from emovid_dataset import __version__
 from emovid_dataset.builder.claim import LEASE_NAME, SETTINGS_NAME, claim, digest_of, settings_of
 from emovid_dataset.builder.index import write_card, write_metadata
 from emovid_dataset.builder.layout import lay_out
+from emovid_dataset.builder.listings import line_of, read_list, write_list
 from emovid_dataset.builder.plan import Laid, Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, PrepareStage, plan_units
 from emovid_dataset.builder.shards import WriteStage
 from emovid_dataset.builder.sheet import Label, Rejection, printable, read_sheet, unlabelled
 from emovid_dataset.builder.splits import DEFAULT_RATIOS
 from emovid_dataset.engine import Executor, executor, records, run_stage
-from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
+from emovid_dataset.schema.clip import SPLITS, Clip
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.manifest import (
     DATA_FOLDER,
+    LEFT_OUT_NAME,
     MANIFEST_NAME,
     METADATA_FOLDER,
+    NONE_NAME,
+    PAPER_CORPUS,
     REJECTED_NAME,
     Manifest,
     metadata_path,
 )
+from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
 from emovid_dataset.store import BusyError, Store
 
 
@@ -55,6 +60,8 @@ class BuildReport:
     Attributes:
         manifest: of the finished build.
         rejections: refused rows, in the sheet's order.
+        without_emotion: rows that say "no specific emotion", in the sheet's order; they are no refusals.
+        left_out: clips in no split, because one of their group is in the benchmark.
         unlabelled: video files below the raw folder that the sheet does not name.
         counts: clips by (content type, emotion, split).
         reused: whether the folder held this finished build already.
@@ -63,6 +70,8 @@ class BuildReport:
 
     manifest: Manifest
     rejections: tuple[Rejection, ...]
+    without_emotion: tuple[NoEmotion, ...]
+    left_out: tuple[LeftOut, ...]
     unlabelled: tuple[str, ...]
     counts: Counter[tuple[str, str, str]]
     reused: bool
@@ -80,6 +89,10 @@ def build(
     ratios: tuple[float, float, float] = DEFAULT_RATIOS,
     seed: int = 0,
     every: int = 20,
+    benchmark: int | None = None,
+    benchmark_ids: Sequence[str] | None = None,
+    keep_none: bool = False,
+    corpus: str | None = None,
     overwrite: bool = False,
     notes: Sequence[str] = (),
     progress: bool = False,
@@ -99,6 +112,11 @@ def build(
         ratios: shares of train, validation and test.
         seed: of splits and order.
         every: the attributes are computed on frames 0, `every`, 2 x `every` ... of a clip.
+        benchmark: set so many clips per emotion and content type aside as the split "benchmark": those that
+            at least three people labelled who all agreed. What else is in their groups is in no split.
+        benchmark_ids: set these clips aside instead, whoever labelled them.
+        keep_none: write the clips that show no specific emotion too, as shards in `none/`.
+        corpus: "emovid" if this is the paper's corpus, which is restricted; its card says so.
         overwrite: remove what an earlier build wrote there, and nothing else.
         notes: sentences about this corpus for the card.
         progress: show progress on stderr.
@@ -108,43 +126,60 @@ def build(
 
     Raises:
         FileNotFoundError: the raw folder or the sheet does not exist.
-        ValueError: an argument is out of range, the sheet cannot be read, `out` holds something else, or
-            no clip could be used.
+        ValueError: an argument is out of range, the sheet cannot be read, `out` holds something else, no clip
+            could be used, or `benchmark_ids` names one that is not there.
         OSError: `out` cannot be written, or is full.
     """
     started = time.monotonic()
-    _check_arguments(shard_size, every)
+    _check_arguments(shard_size, every, benchmark, benchmark_ids, corpus)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = _raw(raw), Store.at(out)
-    with Plan() as plan:
+    with Plan(keep_none=keep_none) as plan:
         with plan.writing():
             for row in read_sheet(labels, source):
                 plan.add(row)
         without_label = tuple(unlabelled(source, plan.knows))
         plan_units(plan, source, every)
         settings = settings_of(
-            plan, shard_size=shard_size, ratios=ratios, seed=seed, every=every, notes=notes
+            plan,
+            shard_size=shard_size,
+            ratios=ratios,
+            seed=seed,
+            every=every,
+            notes=notes,
+            benchmark=benchmark if benchmark_ids is None else benchmark_ids,
+            corpus=corpus,
         )
         finished = claim(place, settings, _newest(source, plan), overwrite=overwrite)
         if finished is not None:
-            refused = tuple(_read_rejections(place))
-            counts = _counts(place, finished)
-            return BuildReport(finished, refused, without_label, counts, True, time.monotonic() - started)
+            return BuildReport(
+                manifest=finished,
+                rejections=tuple(read_list(place, REJECTED_NAME, Rejection)),
+                without_emotion=tuple(read_list(place, NONE_NAME, NoEmotion)),
+                left_out=tuple(read_list(place, LEFT_OUT_NAME, LeftOut)),
+                unlabelled=without_label,
+                counts=_counts(place, finished),
+                reused=True,
+                seconds=time.monotonic() - started,
+            )
         with _held(place):
             place.put(SETTINGS_NAME, settings.encode())
             preparing = PrepareStage(source, plan, every)
-            run_stage(preparing, place, executor=runner, progress=progress, total=plan.count("labels"))
+            run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())
             with plan.writing():
                 for record in records(preparing, place):
                     plan.add_prepared(record)
                 _join(plan)
             with place.create(REJECTED_NAME) as file:
                 for rejection in plan.rejections():
-                    file.write(_line(rejection).encode())
-            if not plan.count("clips"):
-                first = next(plan.rejections(), None)
-                reason = f"row {first.row}: {first.reason}" if first else "the sheet is empty"
-                raise ValueError(f"no clip could be used; {reason}")
+                    file.write(line_of(rejection))
+            none_clips = write_list(place, NONE_NAME, plan.without_emotion())
+            if not plan.count("unplaced"):
+                raise ValueError(f"no clip could be used; {_why_none(plan)}")
+            aside = None
+            if benchmark is not None or benchmark_ids is not None:
+                aside = _set_aside(plan, place, benchmark, benchmark_ids or (), seed)
+            write_list(place, LEFT_OUT_NAME, plan.left_out())
             plan.split(ratios, seed)
             shards = lay_out(plan, shard_size=shard_size, seed=seed)
             manifest = Manifest(
@@ -158,32 +193,58 @@ def build(
                 rejected=plan.count("rejections"),
                 complete=False,
                 notes=tuple(notes),
+                corpus=corpus,
+                benchmark=aside,
+                none_clips=none_clips,
+                split_names=SPLITS if aside is None else (*SPLITS, BENCHMARK),
             )
             place.put(MANIFEST_NAME, manifest.to_json().encode())
             writing = WriteStage(source, plan)
             run_stage(writing, place, executor=runner, progress=progress, total=shards)
             place.clear(METADATA_FOLDER)
-            manifest = manifest.with_shards(write_metadata(place, records(writing, place)))
+            written = write_metadata(place, records(writing, place))
+            manifest = manifest.with_shards(shard for shard in written if shard.split != NONE)
+            manifest = replace(manifest, none_shards=tuple(shard for shard in written if shard.split == NONE))
             _remove_strays(place, manifest)
             write_card(place, manifest, notes)
             manifest = replace(manifest, complete=True)
             place.put(MANIFEST_NAME, manifest.to_json().encode())
         place.clear(WORK_FOLDER)
         return BuildReport(
-            manifest,
-            tuple(plan.rejections()),
-            without_label,
-            plan.counts(),
-            False,
-            time.monotonic() - started,
+            manifest=manifest,
+            rejections=tuple(plan.rejections()),
+            without_emotion=tuple(plan.without_emotion()),
+            left_out=tuple(plan.left_out()),
+            unlabelled=without_label,
+            counts=plan.counts(),
+            reused=False,
+            seconds=time.monotonic() - started,
         )
 
 
-def _check_arguments(shard_size: int, every: int) -> None:
+def _check_arguments(
+    shard_size: int,
+    every: int,
+    benchmark: int | None,
+    benchmark_ids: Sequence[str] | None,
+    corpus: str | None,
+) -> None:
     if shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}; it must be at least 1 byte")
     if every < 1:
         raise ValueError(f"every is {every}; it must be 1 or more")
+    if benchmark is not None and benchmark < 1:
+        raise ValueError(f"benchmark is {benchmark}; it must be 1 or more, or None")
+    if benchmark is not None and benchmark_ids is not None:
+        raise ValueError("benchmark and benchmark_ids exclude each other")
+    if benchmark_ids is not None:
+        twice = [key for key, count in Counter(benchmark_ids).items() if count > 1]
+        if twice:
+            raise ValueError(f"benchmark_ids names {twice[0]!r} twice")
+        if not benchmark_ids:
+            raise ValueError("benchmark_ids is empty; leave it out, or name a clip")
+    if corpus not in (None, PAPER_CORPUS):
+        raise ValueError(f"corpus is {corpus!r}; allowed: {PAPER_CORPUS!r} or None")
 
 
 def _raw(raw: str | os.PathLike[str]) -> Store:
@@ -224,7 +285,7 @@ def _join(plan: Plan) -> None:
         prepared = Prepared(**record["clip"])
         clip = _clip(label, prepared)
         try:
-            Clip.from_mapping(clip.to_mapping())
+            type(clip).from_mapping(clip.to_mapping())
         except ValueError as error:  # such as a frame rate beyond all sense
             twin = plan.row_of(clip)
             refuse(str(error) if twin is None else _same_content(twin))
@@ -235,17 +296,33 @@ def _join(plan: Plan) -> None:
             refuse(_same_content(twin))
 
 
+def _why_none(plan: Plan) -> str:
+    """Why a sheet gives no clip that shows an emotion."""
+    first = next(plan.rejections(), None)
+    if first is not None:
+        return f"row {first.row}: {first.reason}"
+    return "every row says no specific emotion" if plan.count("labels") else "the sheet is empty"
+
+
+def _set_aside(plan: Plan, place: Store, per_cell: int | None, ids: Sequence[str], seed: int) -> Benchmark:
+    try:
+        return plan.set_aside(per_cell, ids, seed)
+    except ValueError:
+        place.delete(SETTINGS_NAME)  # so that a better list goes on with what was prepared
+        raise
+
+
 def _same_content(row: int) -> str:
     return f"has the same content as row {row}"
 
 
-def _clip(label: Label, prepared: Prepared) -> Clip:
+def _clip(label: Label, prepared: Prepared) -> Clip | ClipWithoutEmotion:
     whole = label.start is None
-    return Clip(
+    clip = Clip(
         id=prepared.id,
         content_type=label.content_type,
-        emotion=MIKELS.names[label.emotion],
-        valence=MIKELS.valences[label.emotion],
+        emotion=MIKELS.names[label.emotion or 0],
+        valence=MIKELS.valences[label.emotion or 0],
         emotion_source=label.emotion_source,
         emotion_scores=label.emotion_scores,
         caption=label.caption,
@@ -274,6 +351,7 @@ def _clip(label: Label, prepared: Prepared) -> Clip:
         color=label.color,
         extra=label.extra,
     )
+    return ClipWithoutEmotion.of(clip) if label.emotion is None else clip
 
 
 def _source_digest(plan: Plan) -> str:
@@ -281,25 +359,20 @@ def _source_digest(plan: Plan) -> str:
     for line in plan.clip_lines():
         digest.update(line.encode())
     for rejection in plan.rejections():
-        digest.update(_line(rejection).encode())
+        digest.update(line_of(rejection))
+    for row in plan.without_emotion():
+        digest.update(line_of(row))
     return digest.hexdigest()
 
 
 def _remove_strays(out: Store, manifest: Manifest) -> None:
     """Delete shards of an earlier plan of this unfinished build, or of a process that outlived it."""
-    known = {shard.path for shard in manifest.shards}
-    for name in list(out.list(DATA_FOLDER)):
-        if name not in known:
-            out.delete(name)
-
-
-def _line(rejection: Rejection) -> str:
-    return json.dumps(asdict(rejection), ensure_ascii=False) + "\n"
-
-
-def _read_rejections(out: Store) -> Iterator[Rejection]:
-    for line in out.read(REJECTED_NAME).decode().splitlines():
-        yield Rejection(**json.loads(line))
+    known = {shard.path for shard in manifest.all_shards}
+    known |= {metadata_path(shard.content_type, NONE) for shard in manifest.none_shards}
+    for folder in (DATA_FOLDER, NONE):
+        for name in list(out.list(folder)):
+            if name not in known:
+                out.delete(name)
 
 
 def _counts(out: Store, manifest: Manifest) -> Counter[tuple[str, str, str]]:

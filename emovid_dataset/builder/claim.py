@@ -14,16 +14,21 @@ from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DATA_FOLDER,
     INFO_NAME,
+    LEFT_OUT_NAME,
     MANIFEST_NAME,
     METADATA_FOLDER,
+    NONE_NAME,
     REJECTED_NAME,
     Manifest,
 )
+from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.store import BusyError, Store, is_temporary
 
 SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
 LEASE_NAME = f"{WORK_FOLDER}/lock"
-_OWN_NAMES = {DATA_FOLDER, METADATA_FOLDER, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, WORK_FOLDER}
+_OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, WORK_FOLDER}
+_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME}
+_OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 
 
 def settings_of(
@@ -34,8 +39,16 @@ def settings_of(
     seed: int,
     every: int,
     notes: Sequence[str],
+    benchmark: int | Sequence[str] | None,
+    corpus: str | None,
 ) -> str:
-    """What must be equal for an interrupted build to go on: the input and every setting, as JSON."""
+    """What must be equal for an interrupted build to go on: the input and every setting, as JSON.
+
+    Args:
+        plan: holds the sheet.
+        benchmark: clips per cell, or the ids that are listed.
+        shard_size, ratios, seed, every, notes, corpus: as in `build`.
+    """
     digest = hashlib.sha256()
     for file in plan.files():
         digest.update(repr(file).encode())
@@ -51,6 +64,9 @@ def settings_of(
         "seed": seed,
         "every": every,
         "notes": list(notes),
+        "benchmark": benchmark if benchmark is None or isinstance(benchmark, int) else list(benchmark),
+        "keep_none": plan.keep_none,
+        "corpus": corpus,
     }
     return json.dumps(settings, indent=1) + "\n"
 
@@ -90,7 +106,7 @@ def claim(out: Store, settings: str, newest: int, *, overwrite: bool) -> Manifes
     if overwrite:
         check_unclaimed(out)  # not while another process builds it
         for name in held:
-            out.clear(name) if name in (DATA_FOLDER, METADATA_FOLDER, WORK_FOLDER) else out.delete(name)
+            out.clear(name) if name in _OWN_FOLDERS else out.delete(name)
         return None
     finished = _finished(out)
     if finished is not None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from emovid_dataset.builder.plan import Plan
+from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.schema.manifest import shard_path
+from emovid_dataset.schema.no_emotion import NONE
 
 MIN_TRAIN_SHARDS = 8
 """A train split has at least so many shards, where it has as many clips: loaders share shards out."""
@@ -20,7 +22,8 @@ def lay_out(plan: Plan, *, shard_size: int, seed: int) -> int:
     """Give every clip its shard and its place in it.
 
     Args:
-        plan: its clips have their splits; gets the shards, in the order of content types, splits and numbers.
+        plan: its clips have their splits; gets the shards, in the order of content types, splits and numbers,
+            and after them those of clips that show no specific emotion.
         shard_size: bytes aimed at.
         seed: of the order of the clips.
 
@@ -28,20 +31,19 @@ def lay_out(plan: Plan, *, shard_size: int, seed: int) -> int:
         Number of shards.
     """
     count = 0
+    parts = [(content_type, split) for content_type in CONTENT_TYPES for split in (*SPLITS, BENCHMARK)]
     with plan.writing():
-        for content_type in CONTENT_TYPES:
-            for split in SPLITS:
-                numbers, sizes = plan.shuffled(content_type, split, seed)
-                if not numbers:
-                    continue
-                least = MIN_TRAIN_SHARDS if split == "train" else 1
-                cuts = list(cut(sizes, shard_size, least))
-                for index, (first, last) in enumerate(cuts):
-                    plan.add_shard(
-                        count, shard_path(content_type, split, index, len(cuts)), content_type, split
-                    )
-                    plan.place(count, numbers[first:last])
-                    count += 1
+        for content_type, split in (*parts, *((content_type, NONE) for content_type in CONTENT_TYPES)):
+            numbers, sizes = plan.shuffled(content_type, split, seed)
+            if not numbers:
+                continue
+            least = MIN_TRAIN_SHARDS if split == "train" else 1
+            cuts = list(cut(sizes, shard_size, least))
+            for index, (first, last) in enumerate(cuts):
+                path = shard_path(content_type, split, index, len(cuts))
+                plan.add_shard(count, path, content_type, split)
+                plan.place(count, numbers[first:last])
+                count += 1
     plan.index_shards()
     return count
 

@@ -14,19 +14,25 @@ import sqlite3
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from types import TracebackType
 from typing import Any
 
+from emovid_dataset.builder.set_aside import LEFT_OUT, set_aside
 from emovid_dataset.builder.sheet import Label, Rejection
 from emovid_dataset.builder.splits import Placement
+from emovid_dataset.schema.benchmark import Benchmark, LeftOut, qualifies
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
 
 _SCHEMA = """
-CREATE TABLE labels (row INTEGER PRIMARY KEY, path TEXT NOT NULL, start REAL, stop REAL, label TEXT NOT NULL);
+CREATE TABLE labels (
+    row INTEGER PRIMARY KEY, path TEXT NOT NULL, start REAL, stop REAL, emotion INTEGER,
+    kept INTEGER NOT NULL, label TEXT NOT NULL
+);
 CREATE UNIQUE INDEX stretch ON labels (path, ifnull(start, -1), ifnull(stop, -1));
 CREATE TABLE rejections (row INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX rejected_path ON rejections (path);
@@ -35,10 +41,12 @@ CREATE TABLE units (key TEXT PRIMARY KEY, hash INTEGER NOT NULL, path TEXT NOT N
 CREATE TABLE prepared (row INTEGER PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE clips (
     number INTEGER PRIMARY KEY, row INTEGER NOT NULL, content TEXT NOT NULL UNIQUE, id TEXT NOT NULL,
-    content_type TEXT NOT NULL, emotion TEXT NOT NULL, family TEXT NOT NULL, size INTEGER NOT NULL,
-    video TEXT NOT NULL, verbatim INTEGER NOT NULL, clip TEXT NOT NULL,
+    content_type TEXT NOT NULL, emotion TEXT, family TEXT NOT NULL, size INTEGER NOT NULL,
+    video TEXT NOT NULL, verbatim INTEGER NOT NULL, clip TEXT NOT NULL, qualifies INTEGER NOT NULL,
     split TEXT, shard INTEGER, place INTEGER
 );
+CREATE VIEW placed AS SELECT * FROM clips WHERE emotion IS NOT NULL AND split IS NOT NULL;
+CREATE VIEW unplaced AS SELECT * FROM clips WHERE emotion IS NOT NULL AND split IS NULL;
 CREATE TABLE shards (number INTEGER PRIMARY KEY, path TEXT NOT NULL, content_type TEXT NOT NULL,
     split TEXT NOT NULL);
 CREATE INDEX families_of_clips ON clips (family);
@@ -59,7 +67,7 @@ class Laid:
         verbatim: whether the source file itself is the clip.
     """
 
-    clip: Clip
+    clip: Clip | ClipWithoutEmotion
     size: int
     video: str
     verbatim: bool
@@ -71,11 +79,15 @@ class Plan:
     A small plan stays in memory; what does not fit in 64 MiB goes into a file without a name in the folder
     for temporary files.
 
+    Args:
+        keep_none: whether clips that show no specific emotion are prepared and written too.
+
     Raises:
         OSError: the folder for temporary files cannot be written, or is full.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_none: bool = False) -> None:
+        self.keep_none = keep_none
         self._base = sqlite3.connect("", isolation_level=None)
         # what is lost in a crash is planned again
         self._base.executescript(
@@ -119,8 +131,16 @@ class Plan:
             self.reject(Rejection(row.row, row.path, f"is a duplicate of row {found[0]}"))
             return
         self._base.execute(
-            "INSERT INTO labels VALUES (?, ?, ?, ?, ?)",
-            (row.row, row.path, row.start, row.end, json.dumps(asdict(row))),
+            "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                row.row,
+                row.path,
+                row.start,
+                row.end,
+                row.emotion,
+                row.emotion is not None or self.keep_none,
+                json.dumps(asdict(row)),
+            ),
         )
 
     def reject(self, rejection: Rejection) -> None:
@@ -132,8 +152,10 @@ class Plan:
         yield from (_label(text) for (text,) in self._base.execute("SELECT label FROM labels ORDER BY row"))
 
     def labels_by_path(self) -> Iterator[list[Label]]:
-        """The accepted rows of one source file after the other, each file's by time."""
-        found = self._base.execute("SELECT path, label FROM labels ORDER BY path, ifnull(start, 0), row")
+        """The accepted rows of which a clip is made, one source file after the other, each file's by time."""
+        found = self._base.execute(
+            "SELECT path, label FROM labels WHERE kept ORDER BY path, ifnull(start, 0), row"
+        )
         for _, rows in groupby(found, key=lambda row: row[0]):
             yield [_label(text) for _, text in rows]
 
@@ -153,9 +175,33 @@ class Plan:
             return False
         return found.fetchone() is not None
 
+    def without_emotion(self) -> Iterator[NoEmotion]:
+        """The rows that say "no specific emotion", in the sheet's order, but for those that were refused."""
+        found = self._base.execute(
+            "SELECT label, id FROM labels LEFT JOIN clips USING (row) "
+            "WHERE labels.emotion IS NULL AND (id IS NOT NULL OR NOT kept) ORDER BY row"
+        )
+        for text, key in found:
+            label = _label(text)
+            yield NoEmotion(
+                row=label.row,
+                path=label.path,
+                content_type=label.content_type,
+                start=label.start,
+                end=label.end,
+                emotion_source=label.emotion_source,
+                raters=label.raters,
+                agreement=label.agreement,
+                id=key,
+            )
+
     def count(self, table: str) -> int:
-        """Rows of "labels", "rejections" or "clips"."""
+        """Rows of "labels", "rejections", "clips", or of "unplaced" clips, which show an emotion."""
         return int(self._base.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def count_kept(self) -> int:
+        """Rows of which a clip is made."""
+        return int(self._base.execute("SELECT count(*) FROM labels WHERE kept").fetchone()[0])
 
     # the units of work
 
@@ -207,9 +253,9 @@ class Plan:
         )
 
     def joined(self) -> Iterator[tuple[Label, Any]]:
-        """Accepted rows in the sheet's order, each with what was made of it."""
+        """Rows of which a clip is made, in the sheet's order, each with what was made of it."""
         found = self._base.execute(
-            "SELECT label, record FROM labels LEFT JOIN prepared USING (row) ORDER BY row"
+            "SELECT label, record FROM labels LEFT JOIN prepared USING (row) WHERE kept ORDER BY row"
         )
         yield from ((_label(text), None if record is None else json.loads(record)) for text, record in found)
 
@@ -229,24 +275,25 @@ class Plan:
             return twin
         self._base.execute(
             "INSERT INTO clips "
-            "(row, content, id, content_type, emotion, family, size, video, verbatim, clip) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "(row, content, id, content_type, emotion, family, size, video, verbatim, clip, qualifies) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row,
                 _content(clip),
                 clip.id,
                 clip.content_type,
-                clip.emotion,
+                clip.emotion if isinstance(clip, Clip) else None,
                 clip.group,
                 laid.size,
                 laid.video,
                 laid.verbatim,
                 clip.to_json(),
+                isinstance(clip, Clip) and qualifies(clip),
             ),
         )
         return None
 
-    def row_of(self, clip: Clip) -> int | None:
+    def row_of(self, clip: Clip | ClipWithoutEmotion) -> int | None:
         """The row of the clip that has the same content, if there is one."""
         found = self._base.execute("SELECT row FROM clips WHERE content = ?", (_content(clip),)).fetchone()
         return None if found is None else int(found[0])
@@ -258,7 +305,8 @@ class Plan:
     def counts(self) -> Counter[tuple[str, str, str]]:
         """Clips by (content type, emotion, split)."""
         found = self._base.execute(
-            "SELECT content_type, emotion, split, count(*) FROM clips GROUP BY content_type, emotion, split"
+            "SELECT content_type, emotion, split, count(*) FROM placed "
+            f"WHERE split != '{LEFT_OUT}' GROUP BY content_type, emotion, split"
         )
         return Counter(
             {(content_type, emotion, split): count for content_type, emotion, split, count in found}
@@ -266,25 +314,50 @@ class Plan:
 
     # splits
 
+    def set_aside(self, per_cell: int | None, listed: Sequence[str], seed: int) -> Benchmark:
+        """Put clips into the benchmark, and leave the other clips of their groups out of every split.
+
+        Args:
+            per_cell: clips per emotion and content type; None takes those that are listed.
+            listed: ids.
+            seed: draws between equal groups and clips.
+
+        Returns:
+            What was asked for and what was found.
+
+        Raises:
+            ValueError: a listed id is not that of a clip that shows an emotion.
+        """
+        with self.writing():
+            return set_aside(self._base, per_cell, listed, seed)
+
+    def left_out(self) -> Iterator[LeftOut]:
+        """Clips in no split, because one of their group is in the benchmark, in the sheet's order."""
+        found = self._base.execute(
+            "SELECT row, path, id, family FROM clips JOIN labels USING (row) WHERE split = ? ORDER BY row",
+            (LEFT_OUT,),
+        )
+        yield from (LeftOut(*row) for row in found)
+
     def split(self, ratios: tuple[float, float, float], seed: int) -> None:
-        """Give every clip a split, as `splits.split_groups` does.
+        """Give every clip that shows an emotion and is not set aside a split, as `splits.split_groups` does.
 
         Args:
             ratios: shares of train, validation and test.
             seed: draws the order of groups of the same size.
         """
-        strata = self._base.execute("SELECT content_type, emotion, count(*) FROM clips GROUP BY 1, 2")
+        strata = self._base.execute("SELECT content_type, emotion, count(*) FROM unplaced GROUP BY 1, 2")
         placement = Placement({(kind, emotion): count for kind, emotion, count in strata}, ratios)
         self._base.create_function("rank", 1, lambda family: Placement.rank(family, seed), deterministic=True)
         with self.writing():
             self._base.execute(
                 "INSERT INTO families (family, size, rank, row) "
-                "SELECT family, count(*), rank(family), min(row) FROM clips GROUP BY family"
+                "SELECT family, count(*), rank(family), min(row) FROM unplaced GROUP BY family"
             )
             found = self._base.execute(
-                "SELECT family, content_type, emotion, count(*) FROM families JOIN clips USING (family) "
+                "SELECT family, content_type, emotion, count(*) FROM families JOIN unplaced USING (family) "
                 "GROUP BY families.size, families.rank, families.row, family, content_type, emotion "
-                "ORDER BY families.size DESC, families.rank, families.row, min(clips.row)"
+                "ORDER BY families.size DESC, families.rank, families.row, min(unplaced.row)"
             )
             chosen = self._base.cursor()
             for family, rows in groupby(found, key=lambda row: row[0]):
@@ -292,7 +365,8 @@ class Plan:
                 split = placement.place(members)
                 chosen.execute("INSERT INTO sides VALUES (?, ?)", (family, split))
             self._base.execute(
-                "UPDATE clips SET split = (SELECT split FROM sides WHERE sides.family = clips.family)"
+                "UPDATE clips SET split = (SELECT split FROM sides WHERE sides.family = clips.family) "
+                "WHERE emotion IS NOT NULL AND split IS NULL"
             )
 
     # shards
@@ -302,15 +376,16 @@ class Plan:
 
         Args:
             content_type: of the clips.
-            split: of the clips.
+            split: of the clips, or `NONE` for those that show no specific emotion.
             seed: of the order.
 
         Returns:
             Their numbers and the sizes of their MP4s in bytes.
         """
         found = self._base.execute(
-            "SELECT number, size FROM clips WHERE content_type = ? AND split = ? ORDER BY id",
-            (content_type, split),
+            "SELECT number, size FROM clips "
+            "WHERE content_type = ? AND CASE WHEN emotion IS NULL THEN ? ELSE split END = ? ORDER BY id",
+            (content_type, NONE, split),
         )
         numbers, sizes = array("q"), array("q")
         for number, size in found:
@@ -346,12 +421,16 @@ class Plan:
             "SELECT clip, size, video, verbatim FROM clips WHERE shard = ? ORDER BY place", (shard,)
         )
         return tuple(
-            Laid(Clip.from_mapping(json.loads(line)), size, video, bool(verbatim))
+            Laid(_clip(json.loads(line)), size, video, bool(verbatim))
             for line, size, video, verbatim in found
         )
 
 
-def _content(clip: Clip) -> str:
+def _clip(row: dict[str, Any]) -> Clip | ClipWithoutEmotion:
+    return Clip.from_mapping(row) if row["emotion"] is not None else ClipWithoutEmotion.from_mapping(row)
+
+
+def _content(clip: Clip | ClipWithoutEmotion) -> str:
     """What an id says of its source, whatever the content type."""
     return clip.id.partition("-")[2]
 

@@ -5,7 +5,7 @@ A sample is four members, adjacent, always all four::
     sticker-0123456789abcdef.mp4    H.264, yuv420p
     sticker-0123456789abcdef.json   Clip.to_json()
     sticker-0123456789abcdef.txt    caption
-    sticker-0123456789abcdef.cls    label index
+    sticker-0123456789abcdef.cls    label index, -1 for no specific emotion
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from emovid_dataset.engine import Part, Record, Stage
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.features import FEATURES, FeatureType
 from emovid_dataset.schema.manifest import ShardRecord
+from emovid_dataset.schema.no_emotion import ClipWithoutEmotion
 from emovid_dataset.store import Store
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -39,7 +40,7 @@ class ShardSample:
         video: opens its MP4.
     """
 
-    clip: Clip
+    clip: Clip | ClipWithoutEmotion
     size: int
     video: Callable[[], AbstractContextManager[IO[bytes]]]
 
@@ -102,7 +103,7 @@ def _add_video(tar: tarfile.TarFile, sample: ShardSample) -> None:
         raise _changed(sample.clip)
 
 
-def _changed(clip: Clip) -> ValueError:
+def _changed(clip: Clip | ClipWithoutEmotion) -> ValueError:
     return ValueError(f"the file of {clip.id} ({clip.source}) changed while the build ran")
 
 
@@ -162,7 +163,9 @@ class WriteStage(Stage[WritePart, None]):
         return store.exists(part.path) and store.size(part.path) == shard["size"]
 
 
-def _texts(clip: Clip, features: Mapping[str, FeatureType]) -> tuple[tuple[str, bytes], ...]:
+def _texts(
+    clip: Clip | ClipWithoutEmotion, features: Mapping[str, FeatureType]
+) -> tuple[tuple[str, bytes], ...]:
     return (
         ("json", clip.to_json(features).encode()),
         ("txt", clip.caption.encode()),

@@ -16,6 +16,7 @@ from emovid_dataset.builder.votes import read_votes
 from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.schema.clip import CONTENT_TYPES, EMOTION_SOURCES
 from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.no_emotion import NO_EMOTION, is_no_emotion
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
@@ -49,7 +50,7 @@ class Label:
     Attributes:
         row: number of the row, 1 for the first one after the header.
         path: of the file below the raw folder, with slashes.
-        emotion: index in the taxonomy.
+        emotion: index in the taxonomy, None for no specific emotion.
         content_type: such as "sticker".
         caption: may be empty.
         group: None when the sheet gives none.
@@ -68,7 +69,7 @@ class Label:
 
     row: int
     path: str
-    emotion: int
+    emotion: int | None
     content_type: str
     caption: str
     group: str | None
@@ -264,7 +265,7 @@ def _parse(row: int, values: Mapping[str, Any], find: Callable[[str], str], taxo
     emotion = values.get("emotion")
     if emotion is None or (isinstance(emotion, str) and not emotion.strip()):
         raise ValueError("has no emotion")
-    label = taxonomy.parse(emotion)
+    label = _emotion(emotion, taxonomy)
     content_type = (_text(values, "content_type") or _top_folder(relative) or "").lower()
     if content_type not in CONTENT_TYPES:
         raise ValueError(
@@ -329,6 +330,16 @@ def extra_of(values: Mapping[str, Any]) -> str | None:
     except ValueError as error:
         raise ValueError(f"its further columns {others!r} cannot be kept as JSON: {error}") from error
     return text
+
+
+def _emotion(value: Any, taxonomy: Taxonomy) -> int | None:
+    """Index of an emotion, None for no specific emotion."""
+    try:
+        return taxonomy.parse(value)
+    except ValueError as error:
+        if is_no_emotion(value):
+            return None
+        raise ValueError(f"{error}, or {NO_EMOTION!r}") from None
 
 
 def _text(values: Mapping[str, Any], name: str) -> str | None:

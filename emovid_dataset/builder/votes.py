@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from emovid_dataset.schema.no_emotion import NO_EMOTION
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 _ROUNDING = 0.005
@@ -14,7 +15,7 @@ _ROUNDING = 0.005
 
 
 def read_votes(
-    values: Mapping[str, Any], label: int, taxonomy: Taxonomy
+    values: Mapping[str, Any], label: int | None, taxonomy: Taxonomy
 ) -> tuple[int | None, tuple[int, ...] | None, float | None]:
     """Read the columns `raters`, `votes` and `agreement` of a row.
 
@@ -24,11 +25,12 @@ def read_votes(
 
     Args:
         values: of the row.
-        label: of the clip's emotion.
+        label: of the clip's emotion, None for no specific emotion.
         taxonomy: of the sheet.
 
     Returns:
-        Raters, votes, and the share of the raters that chose the clip's emotion, each None where unknown.
+        Raters, votes, and the share of the raters that chose the clip's emotion, or none of the emotions as
+        the clip's label says; each None where unknown.
 
     Raises:
         ValueError: a column cannot be read, or they disagree; the message says how.
@@ -51,9 +53,11 @@ def read_votes(
         raters = total
     if total > raters:
         raise ValueError(f"votes are {total} together, more than the {raters} raters")
-    share = votes[label] / raters
+    agreed = raters - total if label is None else votes[label]
+    share = agreed / raters
     if agreement is not None and abs(agreement - share) > _ROUNDING + 1e-9:
-        chosen = f"{votes[label]} of {raters} raters chose {taxonomy.names[label]}"
+        name = NO_EMOTION if label is None else taxonomy.names[label]
+        chosen = f"{agreed} of {raters} raters chose {name}"
         raise ValueError(f"agreement is {agreement:g}, but {chosen}: {share:.2f}")
     return raters, votes, share
 

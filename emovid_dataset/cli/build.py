@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emovid_dataset.builder.splits import parse_ratios
-from emovid_dataset.cli.arguments import existing_file, existing_folder, new_folder, parsed_by, whole
-from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.cli.arguments import (
+    existing_file,
+    existing_folder,
+    new_folder,
+    one_of,
+    parsed_by,
+    whole,
+)
+from emovid_dataset.cli.counts import print_benchmark, print_counts
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
+from emovid_dataset.schema.clip import is_clip_id
+from emovid_dataset.schema.manifest import NONE_NAME, PAPER_CORPUS
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +65,31 @@ def build(
         int,
         typer.Option(help="The visual attributes are computed on every such frame.", callback=whole(1)),
     ] = 20,
+    benchmark: Annotated[
+        int | None,
+        typer.Option(
+            help="Set so many clips per emotion and content type aside as the split benchmark, of those "
+            "that at least three people labelled who all agreed.",
+            callback=whole(1),
+        ),
+    ] = None,
+    benchmark_ids: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Set these clips aside instead: one id per line.", callback=existing_file
+        ),
+    ] = None,
+    keep_none: Annotated[
+        bool,
+        typer.Option("--keep-none", help="Write clips labelled 'no specific emotion' too, into none/."),
+    ] = False,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            help="emovid: this is the corpus of the paper, and its card says who may use it.",
+            callback=one_of((PAPER_CORPUS,)),
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Start anew, or go on where a run was interrupted.")
     ] = False,
@@ -66,7 +101,10 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Build a verified, sharded dataset from a folder of clips and a label sheet."""
-    notes = [sentence for path in note or [] for sentence in _sentences(path)]
+    notes = [sentence for path in note or [] for sentence in _lines(path, "--note")]
+    if benchmark is not None and benchmark_ids is not None:
+        raise ValueError(f"--benchmark {benchmark} and --benchmark-ids {benchmark_ids} exclude each other")
+    ids = None if benchmark_ids is None else _ids(benchmark_ids)
     from emovid_dataset.builder.build import build as build_dataset
 
     report = build_dataset(
@@ -78,6 +116,10 @@ def build(
         ratios=parse_ratios(split),
         seed=seed,
         every=every,
+        benchmark=benchmark,
+        benchmark_ids=ids,
+        keep_none=keep_none,
+        corpus=corpus,
         overwrite=overwrite,
         notes=notes,
         progress=not as_json,
@@ -87,20 +129,21 @@ def build(
         "shards": len(report.manifest.shards),
         "bytes": sum(shard.size for shard in report.manifest.shards),
     }
+    aside = report.manifest.benchmark
     if as_json:
         rows = [
             {"content_type": content_type, "emotion": emotion, "split": part, "clips": count}
             for (content_type, emotion, part), count in sorted(report.counts.items())
         ]
-        refused = [
-            {"row": rejection.row, "path": rejection.path, "reason": rejection.reason}
-            for rejection in report.rejections
-        ]
         body = {
             "out": str(out),
             **totals,
             "counts": rows,
-            "rejected": refused,
+            "rejected": [asdict(rejection) for rejection in report.rejections],
+            "without_emotion": [asdict(row) for row in report.without_emotion],
+            "benchmark": None if aside is None else aside.to_json(),
+            "left_out": [asdict(clip) for clip in report.left_out],
+            "corpus": report.manifest.corpus,
             "unlabelled": list(report.unlabelled),
             "reused": report.reused,
             "seconds": round(report.seconds, 3),
@@ -108,6 +151,12 @@ def build(
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         print_counts(report.counts, report.manifest)
+        if aside is not None:
+            print_benchmark(aside)
+        if report.without_emotion:
+            where = "their clips in none/" if report.manifest.none_shards else "their clips not kept"
+            said = len(report.without_emotion)
+            typer.echo(f"no specific emotion: {said} rows, listed in {NONE_NAME}, {where}")
         for rejection in report.rejections:
             typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
         if report.unlabelled:
@@ -122,9 +171,21 @@ def build(
         raise typer.Exit(FOUND_WRONG)
 
 
-def _sentences(path: Path) -> list[str]:
+def _lines(path: Path, option: str) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ValueError(f"--note {path} is not UTF-8 text") from error
+        raise ValueError(f"{option} {path} is not UTF-8 text") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def _ids(path: Path) -> list[str]:
+    ids = _lines(path, "--benchmark-ids")
+    for number, key in enumerate(ids, 1):
+        if not is_clip_id(key):
+            raise ValueError(
+                f"--benchmark-ids {path}: id {number} is {key!r}, not of the form sticker-0123456789abcdef"
+            )
+    if not ids:
+        raise ValueError(f"--benchmark-ids {path} names no clip")
+    return ids

@@ -1,10 +1,11 @@
-"""The table of clips that `emovid build` and `emovid stats` close with."""
+"""The tables of clips that `emovid build` and `emovid stats` close with."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.schema.benchmark import Benchmark
+from emovid_dataset.schema.manifest import LEFT_OUT_NAME, Manifest
 from emovid_dataset.terminal import print_table
 
 
@@ -20,3 +21,21 @@ def print_counts(counts: Counter[tuple[str, str, str]], manifest: Manifest) -> N
     sums = [sum(count for key, count in counts.items() if key[2] == split) for split in splits]
     rows.append(["all", "all", *sums, sum(sums)])
     print_table("Clips", ["content type", "emotion", *splits, "all"], rows)
+
+
+def print_benchmark(benchmark: Benchmark) -> None:
+    """Say what is in the benchmark, and cell by cell what could not be filled.
+
+    Args:
+        benchmark: of the build.
+    """
+    if benchmark.short:
+        columns = ["content type", "emotion", "asked", "filled", "why"]
+        rows = [
+            (cell.content_type, cell.emotion, cell.asked, cell.filled, cell.reason)
+            for cell in benchmark.short
+        ]
+        print_table("What the benchmark lacks", columns, rows)
+    print(f"benchmark: {benchmark.filled} of {benchmark.asked} clips")
+    if benchmark.left_out:
+        print(f"in no split: {benchmark.left_out} other clips of their groups, listed in {LEFT_OUT_NAME}")

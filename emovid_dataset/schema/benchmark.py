@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from emovid_dataset.schema.clip import Clip
+
 BENCHMARK = "benchmark"
 """The split that is set aside for judging; a build has it only when it was asked for."""
 
@@ -32,6 +34,33 @@ def refuse_training_on(split: str) -> None:
         raise ValueError(
             f"split {split!r} is set aside for judging: nothing may be trained or validated on it"
         )
+
+
+def qualifies(clip: Clip) -> bool:
+    """Whether a clip's label is sure enough for the benchmark: at least three people, all of one mind."""
+    return (
+        clip.emotion_source == "human"
+        and clip.raters is not None
+        and clip.raters >= LEAST_RATERS
+        and clip.agreement == 1.0
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One line of `left_out.jsonl`: a clip in no split, because one of its group is in the benchmark.
+
+    Attributes:
+        row: of the label sheet.
+        path: as the sheet gives it.
+        id: of the clip.
+        group: that it shares with a clip of the benchmark.
+    """
+
+    row: int
+    path: str
+    id: str
+    group: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,15 @@ def clip_id(
     return f"{content_type}-{digest.hexdigest()[:16]}"
 
 
+def is_clip_id(text: str) -> bool:
+    """Whether a text has the form of a clip's id.
+
+    >>> is_clip_id("sticker-ba7816bf8f01cfea"), is_clip_id("sticker/1f602.mp4")
+    (True, False)
+    """
+    return ID_PATTERN.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """One labelled clip: the fields of its JSON member, always all of them, None where unknown.

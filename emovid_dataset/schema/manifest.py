@@ -11,17 +11,24 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from emovid_dataset.schema.benchmark import Benchmark
 from emovid_dataset.schema.clip import CONTENT_TYPES, NAME_PATTERN, SPLITS, Clip
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.features import FEATURES, FORMAT_1_FEATURES, FeatureType, check_features
+from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 MANIFEST_NAME = "manifest.json"
 INFO_NAME = "_info.json"
 CARD_NAME = "README.md"
 REJECTED_NAME = "rejected.jsonl"
+NONE_NAME = "none.jsonl"
+LEFT_OUT_NAME = "left_out.jsonl"
 DATA_FOLDER = "data"
 METADATA_FOLDER = "metadata"
+
+PAPER_CORPUS = "emovid"
+"""What `Manifest.corpus` calls the paper's corpus, which is restricted."""
 
 FORMAT = 2
 """Version of the layout that is written."""
@@ -71,7 +78,10 @@ class Manifest:
         rejected: number of refused rows and files.
         complete: whether every shard is there.
         notes: sentences about this corpus that stand in its card; older manifests have none.
-        corpus: "emovid" for the paper's corpus, else None.
+        corpus: `PAPER_CORPUS` for the paper's corpus, else None.
+        benchmark: what was set aside; None without such a split.
+        none_clips: number of rows that say "no specific emotion".
+        none_shards: with their clips, if they were kept; in the order of their paths.
         taxonomy: the emotions.
         content_types: those that clips may have, in the order in which they are listed.
         split_names: the splits that clips may be in, in the order in which they are listed.
@@ -93,6 +103,9 @@ class Manifest:
     complete: bool
     notes: tuple[str, ...] = ()
     corpus: str | None = None
+    benchmark: Benchmark | None = None
+    none_clips: int = 0
+    none_shards: tuple[ShardRecord, ...] = ()
     taxonomy: Taxonomy = MIKELS
     content_types: tuple[str, ...] = CONTENT_TYPES
     split_names: tuple[str, ...] = SPLITS
@@ -118,6 +131,11 @@ class Manifest:
                 f"content_type is {clip.content_type!r}; allowed: {', '.join(self.content_types)}"
             )
         return clip
+
+    @property
+    def all_shards(self) -> tuple[ShardRecord, ...]:
+        """The shards, and those of clips that show no specific emotion."""
+        return (*self.shards, *self.none_shards)
 
     def select(self, config: str = ALL, split: str | None = None) -> tuple[ShardRecord, ...]:
         """The shards of a config or content type, and of a split (None for every split)."""
@@ -159,6 +177,9 @@ class Manifest:
         else:
             body |= {
                 "corpus": self.corpus,
+                "benchmark": None if self.benchmark is None else self.benchmark.to_json(),
+                "none_clips": self.none_clips,
+                "none_shards": [asdict(shard) for shard in self.none_shards],
                 "taxonomy": self.taxonomy.to_mapping(),
                 "content_types": self.content_types,
                 "splits": self.split_names,
@@ -195,7 +216,8 @@ class Manifest:
                 _format_1(body, values, shards) if body["format"] == 1 else _format_2(body, values, shards)
             )
             _check_types(manifest)
-            _check_paths(manifest.shards)
+            _check_paths(manifest.shards, DATA_FOLDER)
+            _check_paths(manifest.none_shards, NONE)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{MANIFEST_NAME} is incomplete: {error}") from error
         return manifest
@@ -210,12 +232,17 @@ def _format_2(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[Sha
     try:
         taxonomy = Taxonomy.from_mapping(body["taxonomy"])
         check_features(body["features"])
+        benchmark = body.get("benchmark")
+        benchmark = None if benchmark is None else Benchmark.from_json(benchmark)
     except ValueError as error:
         raise ValueError(f"{MANIFEST_NAME}: {error}") from error
     return Manifest(
         **values,
         every=body["every"],
         corpus=body["corpus"],
+        benchmark=benchmark,
+        none_clips=body.get("none_clips", 0),
+        none_shards=tuple(ShardRecord(**shard) for shard in body.get("none_shards", ())),
         taxonomy=taxonomy,
         content_types=tuple(body["content_types"]),
         split_names=tuple(body["splits"]),
@@ -237,7 +264,7 @@ def _totals(shards: Iterable[ShardRecord]) -> dict[str, int]:
 def _check_types(manifest: Manifest) -> None:
     frames = {"frames": int} if manifest.format == 1 else {"every": int}
     _check_record("", manifest, {**_TYPES, **frames})
-    for index, shard in enumerate(manifest.shards):
+    for index, shard in enumerate(manifest.all_shards):
         _check_record(f"shard {index}: ", shard, _SHARD_TYPES)
     ratios = manifest.split_ratios
     if len(ratios) != 3 or not all(type(ratio) in (int, float) for ratio in ratios):
@@ -260,6 +287,14 @@ def _check_types(manifest: Manifest) -> None:
     for config, types in manifest.config_types.items():
         if not NAME_PATTERN.fullmatch(config) or not set(types) <= set(manifest.content_types):
             raise ValueError(f"{MANIFEST_NAME}: config {config!r} has the content types {types!r}")
+    for shard in manifest.none_shards:
+        if shard.content_type not in manifest.content_types or shard.split != NONE:
+            raise ValueError(
+                f"{MANIFEST_NAME}: {shard.path} has the content type {shard.content_type!r} "
+                f"and stands in the place of {shard.split!r}"
+            )
+    if type(manifest.none_clips) is not int:
+        raise ValueError(f"{MANIFEST_NAME}: none_clips is {manifest.none_clips!r}, not a number of rows")
 
 
 def _check_record(where: str, record: object, types: Mapping[str, type]) -> None:
@@ -288,11 +323,11 @@ _SHARD_TYPES: dict[str, type] = {
 }
 
 
-def _check_paths(shards: Iterable[ShardRecord]) -> None:
+def _check_paths(shards: Iterable[ShardRecord], folder: str) -> None:
     for shard in shards:
         parts = Path(shard.path).parts
-        if len(parts) != 3 or parts[0] != DATA_FOLDER or ".." in parts or "\\" in shard.path:
-            raise ValueError(f"{MANIFEST_NAME} names a shard outside {DATA_FOLDER}/: {shard.path!r}")
+        if len(parts) != 3 or parts[0] != folder or ".." in parts or "\\" in shard.path:
+            raise ValueError(f"{MANIFEST_NAME} names a shard outside {folder}/: {shard.path!r}")
 
 
 def shard_path(content_type: str, split: str, index: int, count: int) -> str:
@@ -300,8 +335,11 @@ def shard_path(content_type: str, split: str, index: int, count: int) -> str:
 
     >>> shard_path("sticker", "train", 3, 8)
     'data/sticker/train-00003-of-00008.tar'
+    >>> shard_path("sticker", "none", 0, 1)
+    'none/sticker/none-00000-of-00001.tar'
     """
-    return f"{DATA_FOLDER}/{content_type}/{split}-{index:05d}-of-{count:05d}.tar"
+    folder = NONE if split == NONE else DATA_FOLDER
+    return f"{folder}/{content_type}/{split}-{index:05d}-of-{count:05d}.tar"
 
 
 def metadata_path(content_type: str, split: str) -> str:
@@ -309,5 +347,9 @@ def metadata_path(content_type: str, split: str) -> str:
 
     >>> metadata_path("sticker", "train")
     'metadata/sticker/train.parquet'
+    >>> metadata_path("sticker", "none")
+    'none/sticker/none.parquet'
     """
+    if split == NONE:
+        return f"{NONE}/{content_type}/{split}.parquet"
     return f"{METADATA_FOLDER}/{content_type}/{split}.parquet"
