@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from emovid_dataset.cli.arguments import new_file, whole
-from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.cli.counts import print_benchmark, print_counts
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.terminal import print_table
 
@@ -40,9 +40,17 @@ def stats(
     workers: Annotated[
         int, typer.Option(help="Processes that read the metadata; 1 reads it in this one.", callback=whole(1))
     ] = 1,
+    paper: Annotated[
+        bool | None,
+        typer.Option(
+            "--paper/--no-paper",
+            help="Put the paper's figures beside; by default if the build is the paper's corpus.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
 ) -> None:
     """Count and measure the clips of a build, and show them on one self-contained HTML page."""
+    from emovid_dataset.report.corpus_table import corpus_rows, label_columns, length_columns, paper_notes
     from emovid_dataset.report.page import write_report
     from emovid_dataset.report.stats import measure, table_rows
 
@@ -58,15 +66,18 @@ def stats(
             engine=engine,
             workers=workers,
             progress=not as_json,
+            paper=paper,
         )
         statistics = report.statistics
     else:
         statistics = measure(source, engine=engine, workers=workers, progress=not as_json)
+    rows = corpus_rows(statistics, paper=paper)
     unshown = () if report is None else report.unshown
     if as_json:
         page = None if report is None else {"path": str(report.path), "bytes": report.size}
         problems = [{"id": key, "reason": reason} for key, reason in unshown]
-        body = {"source": source, **statistics.to_json(), "html": page, "unshown": problems}
+        tables = {"corpus": statistics.manifest.corpus, "table_2": [row.to_json() for row in rows]}
+        body = {"source": source, **statistics.to_json(), **tables, "html": page, "unshown": problems}
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         print_counts(statistics.counts, statistics.manifest)
@@ -81,6 +92,14 @@ def stats(
             "audible",
         ]
         print_table("Medians, mean hue, clips with sound", columns, list(table_rows(statistics)))
+        print_table("Lengths and sound, as the paper's Table 2", *length_columns(rows))
+        print_table("Who labelled the clips, and how many of them agreed", *label_columns(rows))
+        for note in paper_notes(rows):
+            typer.echo(note)
+        if statistics.manifest.benchmark is not None:
+            print_benchmark(statistics.manifest.benchmark)
+        if statistics.manifest.none_clips:
+            typer.echo(f"no specific emotion: {statistics.manifest.none_clips} more rows")
         for refusal in statistics.refusals:
             typer.echo(f"refused: row {refusal.row}: {refusal.path}: {refusal.reason}")
         for key, reason in unshown:

@@ -19,6 +19,13 @@ from pathlib import Path
 
 from emovid_dataset.engine import Executor
 from emovid_dataset.media.attributes import as_in_paper
+from emovid_dataset.report.corpus_table import (
+    CorpusRow,
+    corpus_rows,
+    label_columns,
+    length_columns,
+    paper_notes,
+)
 from emovid_dataset.report.figures import ridge, rose, ticks
 from emovid_dataset.report.formats import axis_labels, page_environment
 from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution
@@ -75,6 +82,7 @@ def write_report(
     engine: str | Executor = "serial",
     workers: int | None = None,
     progress: bool = False,
+    paper: bool | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
 ) -> Report:
@@ -89,6 +97,7 @@ def write_report(
         engine: who reads the metadata, as for `measure`.
         workers: processes, as for `measure`.
         progress: show progress on stderr.
+        paper: put the paper's figures beside the build's, as for `corpus_rows`.
         revision: branch, tag or commit of a Hub repo.
         token: for a private Hub repo.
 
@@ -112,7 +121,7 @@ def write_report(
     )
     drawn = draw_clips(statistics, count=clips, seed=seed)
     sheets = contact_sheets(source, drawn, frames=frames, progress=progress, revision=revision, token=token)
-    page = render_report(statistics, sheets, seed=seed).encode("utf-8", "replace")
+    page = render_report(statistics, sheets, seed=seed, paper=paper).encode("utf-8", "replace")
     Store.at(path.parent).put(path.name, page)
     unshown = [
         (item.clip.id, item.problem)
@@ -123,7 +132,13 @@ def write_report(
     return Report(statistics, path, len(page), tuple(unshown))
 
 
-def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetClip]], *, seed: int) -> str:
+def render_report(
+    statistics: Statistics,
+    sheets: Mapping[str, Sequence[SheetClip]],
+    *,
+    seed: int,
+    paper: bool | None = None,
+) -> str:
     """Write the page's HTML.
 
     Words that come from the label sheet or from file names are escaped; beyond that the page allows no
@@ -133,6 +148,7 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
         statistics: from `measure`.
         sheets: from `contact_sheets`; may be empty.
         seed: named on the page.
+        paper: put the paper's figures beside the build's, as for `corpus_rows`.
 
     Returns:
         The page.
@@ -141,6 +157,7 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
     emotions, held = manifest.taxonomy.names, statistics.content_types
     scopes = (ALL, *held) if len(held) > 1 else held
     profiles = statistics.profiles
+    rows = corpus_rows(statistics, paper=paper)
 
     def clips_of(emotion: str, content_type: str = ALL) -> int:
         profile = profiles.get((content_type, emotion))
@@ -180,6 +197,9 @@ def render_report(statistics: Statistics, sheets: Mapping[str, Sequence[SheetCli
             licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
             refusals=statistics.refusals[:_MOST_REFUSED],
             sheets=sheets,
+            corpus_tables=list(_corpus_tables(rows)),
+            corpus_notes=list(paper_notes(rows)),
+            without_emotion=statistics.without_emotion[:_MOST_REFUSED],
             seed=seed,
             sectors=HUE_SECTORS,
             clips_of=clips_of,
@@ -212,6 +232,18 @@ def palette(emotions: Sequence[str]) -> dict[str, tuple[str, str]]:
     free = [pair for name, pair in PALETTE.items() if name not in emotions] or list(_OTHER_COLOURS)
     others = (free[index % len(free)] for index in range(len(emotions)))
     return {name: PALETTE.get(name) or next(others) for name in emotions}
+
+
+def _corpus_tables(rows: Sequence[CorpusRow]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Id, columns and rows of Table 2 and of the label counts; a number that is not known is empty."""
+    for name, (columns, table) in (("table-2", length_columns(rows)), ("label-counts", label_columns(rows))):
+        yield name, columns, [["" if cell is None else _cell(cell) for cell in row] for row in table]
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, (int, float)):
+        return f"{value:,}"
+    return str(value)
 
 
 def _count_rows(statistics: Statistics, content_type: str) -> list[tuple[str, tuple[int, ...]]]:

@@ -31,6 +31,7 @@ class Distribution:
         upper_quartile: three quarters of the clips lie below it.
         maximum: greatest value.
         mean: arithmetic mean.
+        deviation: standard deviation, with n - 1; None of a single value.
         high: end of the axis, which starts at 0.
         bins: clips in each of 200 equal bins over the axis; what lies beyond it is in no bin.
     """
@@ -42,6 +43,7 @@ class Distribution:
     upper_quartile: float
     maximum: float
     mean: float
+    deviation: float | None
     high: float
     bins: tuple[int, ...]
 
@@ -65,6 +67,7 @@ class Distribution:
             upper_quartile=upper,
             maximum=maximum,
             mean=float(np.mean(values)),
+            deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
             high=high,
             bins=tuple(int(count) for count in bins),
         )

@@ -19,7 +19,8 @@ from emovid_dataset.engine import Executor, Part, Record, Stage, executor, recor
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.profile import ALL, Profile, axis
 from emovid_dataset.schema.features import FORMAT_1_NAMES
-from emovid_dataset.schema.manifest import REJECTED_NAME, Manifest, metadata_path
+from emovid_dataset.schema.manifest import NONE_NAME, REJECTED_NAME, Manifest, metadata_path
+from emovid_dataset.schema.no_emotion import NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
@@ -30,6 +31,7 @@ _OLD_NUMBERS = ("luma", "colorfulness_m3", "hue_chroma", "duration", "size", "fp
 _NUMBERS = ("brightness", "colorfulness", "hue", *_OLD_NUMBERS)
 _WORDS = ("id", "emotion", "emotion_source", "emotion_scores", "license", "group", "caption")
 _SIDES = ("width", "height")
+_RATERS = ("raters", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,15 @@ class Statistics:
         profiles: by (content type or `ALL`, emotion or `ALL`); only those that have clips.
         groups: number of groups.
         emotion_sources: clips by who gave the label, as the label sheet says.
+        labels: clips by (content type, who gave the label, how many people labelled the clip, how many of
+            them chose its emotion); None where the label sheet does not say.
         scored: clips that have the eight probabilities.
         captioned: clips that have a caption.
         licenses: clips by licence; None is a clip without one.
         frame_sizes: clips by (width, height).
         refusals: what was refused, in the order of the label sheet.
+        without_emotion: rows that say "no specific emotion", in the order of the label sheet; empty where the
+            build's list of them is not at hand, as on the Hub. `Manifest.none_clips` counts them.
         ids: of the clips by (content type, emotion).
     """
 
@@ -66,11 +72,13 @@ class Statistics:
     profiles: dict[tuple[str, str], Profile]
     groups: int
     emotion_sources: Counter[str]
+    labels: Counter[tuple[str, str, int | None, int | None]]
     scored: int
     captioned: int
     licenses: Counter[str | None]
     frame_sizes: Counter[tuple[int, int]]
     refusals: tuple[Refusal, ...]
+    without_emotion: tuple[NoEmotion, ...]
     ids: dict[tuple[str, str], tuple[str, ...]]
 
     @property
@@ -107,6 +115,9 @@ class Statistics:
                 for (content_type, emotion), profile in self.profiles.items()
             ],
             "rejected": [asdict(refusal) for refusal in self.refusals],
+            "none_clips": self.manifest.none_clips,
+            "without_emotion": [asdict(row) for row in self.without_emotion],
+            "benchmark": None if self.manifest.benchmark is None else self.manifest.benchmark.to_json(),
         }
 
 
@@ -162,11 +173,13 @@ def measure(
         profiles=columns.profiles(manifest),
         groups=len(columns.groups),
         emotion_sources=columns.emotion_sources,
+        labels=columns.labels,
         scored=columns.scored,
         captioned=columns.captioned,
         licenses=columns.licenses,
         frame_sizes=columns.frame_sizes,
         refusals=tuple(_refusals(store, manifest)),
+        without_emotion=tuple(_without_emotion(store, manifest)),
         ids={key: tuple(ids) for key, ids in columns.ids.items()},
     )
 
@@ -218,7 +231,7 @@ class StatsStage(Stage[TablePart, None]):
 
         numbers = _numbers_of(self.manifest)
         stored = {new: old for old, new in FORMAT_1_NAMES.items()} if self.manifest.format == 1 else {}
-        names = [*numbers, *_WORDS, *_SIDES]
+        names = [*numbers, *_WORDS, *_SIDES, *(name for name in _RATERS if name in self.manifest.features)]
         table = parquet.read_table(
             path, columns=[stored.get(name, name) for name in names], partitioning=None
         )
@@ -246,11 +259,24 @@ def _counted(table: pyarrow.Table, taxonomy: Taxonomy, names: Sequence[str]) -> 
         "emotions": emotions,
         "groups": sorted({_short(group) for group in compute.unique(table["group"]).to_pylist()}),
         "emotion_sources": _value_counts(table["emotion_source"]),
+        "labels": [[*kind, count] for kind, count in _labels(table).items()],
         "licenses": _value_counts(table["license"]),
         "frame_sizes": [[*size, count] for size, count in Counter(zip(*sides, strict=True)).items()],
         "scored": len(table) - table["emotion_scores"].null_count,
         "captioned": compute.sum(compute.not_equal(table["caption"], "")).as_py() or 0,
     }
+
+
+def _labels(table: pyarrow.Table) -> Counter[tuple[str, int | None, int | None]]:
+    """Clips by who gave the label, how many people labelled them, and how many of those agreed."""
+    sources = table["emotion_source"].to_pylist()
+    if not set(_RATERS) <= set(table.column_names):
+        return Counter((source, None, None) for source in sources)
+    raters, shares = (table[name].to_pylist() for name in _RATERS)
+    return Counter(
+        (source, count, None if count is None or share is None else round(count * share))
+        for source, count, share in zip(sources, raters, shares, strict=True)
+    )
 
 
 def _packed(values: np.ndarray) -> str:
@@ -277,6 +303,7 @@ class _Columns:
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.groups: set[int] = set()
         self.emotion_sources: Counter[str] = Counter()
+        self.labels: Counter[tuple[str, str, int | None, int | None]] = Counter()
         self.scored = 0
         self.captioned = 0
         self.licenses: Counter[str | None] = Counter()
@@ -302,6 +329,8 @@ class _Columns:
         self.scored += record["scored"]
         self.captioned += record["captioned"]
         self.emotion_sources.update(dict(record["emotion_sources"]))
+        for *kind, count in record["labels"]:
+            self.labels[content_type, kind[0], kind[1], kind[2]] += count
         self.licenses.update(dict(record["licenses"]))
         self.frame_sizes.update({(width, height): count for width, height, count in record["frame_sizes"]})
 
@@ -354,6 +383,18 @@ def _refusals(store: Store, manifest: Manifest) -> Iterator[Refusal]:
         except (ValueError, KeyError, AttributeError) as error:
             raise ValueError(
                 f"{store.shown(REJECTED_NAME)}, line {number}, is not a refusal: {line}"
+            ) from error
+
+
+def _without_emotion(store: Store, manifest: Manifest) -> Iterator[NoEmotion]:
+    if not manifest.none_clips or not store.exists(NONE_NAME):
+        return
+    for number, line in enumerate(store.read(NONE_NAME).decode("utf-8", "replace").splitlines(), 1):
+        try:
+            yield NoEmotion(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{store.shown(NONE_NAME)}, line {number}, is not a row without an emotion: {line}"
             ) from error
 
 
