@@ -13,9 +13,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from emovid_dataset.schema.benchmark import LEAST_RATERS
 from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.schema.features import json_features
-from emovid_dataset.schema.manifest import ALL, DATA_FOLDER, Manifest, ShardRecord, metadata_path
+from emovid_dataset.schema.manifest import (
+    ALL,
+    DATA_FOLDER,
+    PAPER_CORPUS,
+    Manifest,
+    ShardRecord,
+    metadata_path,
+)
 from emovid_dataset.store import Store
 
 REPO = "emovid/EmoVid"
@@ -48,6 +56,27 @@ GATE: dict[str, Any] = {
     "extra_gated_button_content": "Agree and ask for access",
 }
 """What the Hub asks of a reader where the owner has gated the repo; elsewhere it shows none of it."""
+
+ACADEMIC_GATE: dict[str, Any] = {
+    "extra_gated_heading": "For academic research only",
+    "extra_gated_prompt": (
+        "This is the corpus of the EmoVid paper. It is for non-commercial research by academic institutions, "
+        "and may not be redistributed, in whole or in part. Emotion labels are perceptions: what a viewer or "
+        "a model saw in a clip, not the state of any person. You agree to these terms, not to judge the "
+        "inner state of a person by the labels, and to delete from your copies what is removed here."
+    ),
+    "extra_gated_fields": {
+        "Name": "text",
+        "Academic institution": "text",
+        "Country": "country",
+        "Research purpose": "text",
+        "My use is non-commercial research at this institution": "checkbox",
+        "I will not redistribute the clips": "checkbox",
+        "I agree to these terms": "checkbox",
+    },
+    "extra_gated_button_content": "Agree and ask for access",
+}
+"""The same for the corpus of the paper, whose terms the paper sets."""
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
@@ -121,6 +150,10 @@ def render_card(
     )
     return environment.get_template("card.md.jinja").render(
         manifest=manifest,
+        is_restricted=manifest.corpus == PAPER_CORPUS,
+        least_raters=LEAST_RATERS,
+        benchmark=manifest.benchmark,
+        none_clips=sum(shard.samples for shard in manifest.none_shards),
         yaml=front_matter(manifest),
         notes=[_line(note) for note in notes],
         repo=repo,
@@ -190,15 +223,16 @@ def front_matter(manifest: Manifest) -> str:
             }
         )
     clips = sum(shard.samples for shard in manifest.shards)
+    is_restricted = manifest.corpus == PAPER_CORPUS
     card = {
         "pretty_name": "EmoVid",
         "language": ["en"],
         "license": "other",
-        "license_name": "per-clip",
+        "license_name": "academic-non-commercial" if is_restricted else "per-clip",
         "task_categories": ["video-classification", "text-to-video", "image-to-video"],
         "size_categories": [next((name for limit, name in _SIZES if clips < limit), "1M<n<10M")],
         "tags": ["emotion", "affective-computing", "emotion-recognition", "video", "webdataset"],
-        **GATE,
+        **(ACADEMIC_GATE if is_restricted else GATE),
         "configs": configs,
         "dataset_info": infos,
     }

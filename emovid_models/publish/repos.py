@@ -20,13 +20,22 @@ import emovid_dataset
 from emovid_dataset.read.load import loading_script
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
-from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, MANIFEST_NAME, metadata_path
+from emovid_dataset.schema.manifest import (
+    CARD_NAME,
+    INFO_NAME,
+    MANIFEST_NAME,
+    PAPER_CORPUS,
+    metadata_path,
+)
 from emovid_models.publish import cards
 from emovid_models.publish.results import read_json
 from emovid_models.publish.tree import RepoTree
 from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
 
 Files = dict[str, Path | bytes]
+
+RESTRICTION = "the corpus of the EmoVid paper is for academic, non-commercial research, and not redistributed"
+"""Why not everybody may read it."""
 
 EXAMPLE_CLIP = Path(emovid_dataset.__file__).parent / "mini" / "sticker" / "1f602.mp4"
 """The clip that an annotator's repo carries for its examples: a face with tears of joy, MIT."""
@@ -96,7 +105,8 @@ def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
         if content_type != "all"
         for split in manifest.splits(content_type)
     }
-    names = [*(shard.path for shard in manifest.shards), *sorted(tables), INFO_NAME, MANIFEST_NAME]
+    tables |= {metadata_path(shard.content_type, shard.split) for shard in manifest.none_shards}
+    names = [*(shard.path for shard in manifest.all_shards), *sorted(tables), INFO_NAME, MANIFEST_NAME]
     files = _take(folder, names, "build")
     card = _read(folder, CARD_NAME, "build")
     return RepoTree(
@@ -107,6 +117,7 @@ def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
             # The build's own card, with whatever its owner has added to it.
             CARD_NAME: card.replace(REPO, repo_id).encode(),
         },
+        RESTRICTION if manifest.corpus == PAPER_CORPUS else None,
     )
 
 
