@@ -15,24 +15,30 @@ from emovid_dataset.builder.shards import ShardSample, write_shard
 from emovid_dataset.engine import Record
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
+from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DATA_FOLDER,
     INFO_NAME,
+    LEFT_OUT_NAME,
     MANIFEST_NAME,
     METADATA_FOLDER,
+    NONE_NAME,
     REJECTED_NAME,
     Manifest,
     ShardRecord,
+    metadata_path,
 )
+from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.store import Store, is_temporary
 from emovid_dataset.terminal import Progress
 from emovid_models.annotator.annotations import Annotation
 
 _UNFINISHED = ".relabelling"
 """File in a build that `relabel_build` has not finished."""
-_WRITTEN = (DATA_FOLDER, METADATA_FOLDER, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME)
+_FOLDERS = (DATA_FOLDER, METADATA_FOLDER, NONE)
+_WRITTEN = (*_FOLDERS, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME)
 
 
 def relabel_build(
@@ -44,6 +50,8 @@ def relabel_build(
     progress: bool = False,
 ) -> Manifest:
     """Write a build again with the annotator's emotions; the videos, shards and splits stay as they are.
+
+    The benchmark and the clips that show no specific emotion keep the labels that people gave them.
 
     Args:
         build: the build that was annotated.
@@ -68,13 +76,14 @@ def relabel_build(
     place.put(_UNFINISHED, b"")
     place.sweep()
     for name in _WRITTEN:
-        place.clear(name) if name in (DATA_FOLDER, METADATA_FOLDER) else place.delete(name)
+        place.clear(name) if name in _FOLDERS else place.delete(name)
     digest = _Digest()
     with Progress(len(manifest.shards), unit="shards", title="Writing", enabled=progress) as bar:
 
         def written() -> Iterator[Record]:
             for shard in manifest.shards:
-                samples = _relabelled_samples(source, manifest, shard, by_id, keep_human)
+                keep = keep_human or shard.split == BENCHMARK
+                samples = _relabelled_samples(source, manifest, shard, by_id, keep)
                 for record in write_shard(
                     place,
                     shard.path,
@@ -90,6 +99,7 @@ def relabel_build(
         records = write_metadata(place, written(), manifest.features)
     rejected = source.read(REJECTED_NAME)
     place.put(REJECTED_NAME, rejected)
+    _copy_others(source, place, manifest)
     content = digest.hexdigest(rejected)
     settings = hashlib.sha256(f"{manifest.settings_digest}/{content}".encode()).hexdigest()
     manifest = replace(
@@ -100,6 +110,17 @@ def relabel_build(
     place.put(MANIFEST_NAME, manifest.to_json().encode())
     place.delete(_UNFINISHED)
     return manifest
+
+
+def _copy_others(source: Store, place: Store, manifest: Manifest) -> None:
+    """Copy what an annotator does not change: the clips that show no specific emotion, and the lists."""
+    tables = {metadata_path(shard.content_type, shard.split) for shard in manifest.none_shards}
+    for name in (*(shard.path for shard in manifest.none_shards), *sorted(tables)):
+        with source.local(name) as path:
+            place.put(name, path)
+    for name in (NONE_NAME, LEFT_OUT_NAME):
+        if source.exists(name):
+            place.put(name, source.read(name))
 
 
 def check_new_build(out: str | os.PathLike[str]) -> None:
