@@ -400,3 +400,19 @@ def test_the_prompts_alone_are_written_for_other_generators(benchmark_build: Pat
     assert {path.name for path in out.iterdir()} == {PROMPTS_NAME, "first-frames"}
     assert len(evaluation.read_prompts(out / PROMPTS_NAME)) == 16
     assert isinstance(emovid("--data", benchmark_build).exception, ValueError)
+
+
+def test_what_ships_was_run_on_the_miniatures_benchmark() -> None:
+    from tools.reproduce.paper_protocol import OUT, TASKS
+
+    ids = (MINI / "benchmark.txt").read_text().split()
+    kept = json.loads(OUT.read_text())
+    assert list(kept) == list(TASKS)
+    for task, run in kept.items():
+        assert run["protocol"]["task"] == task and run["protocol"]["n"] == len(ids) and run["miniature"]
+        cells = [count for emotions in run["protocol"]["cells"].values() for count in emotions.values()]
+        assert sum(cells) == len(ids) and max(cells) <= 2 and run["failed"] == []
+        for row in (*run["measures"].values(), run["real"]["measures"]):
+            assert row["n"] == len(ids) and row["temporal_flicker"]["n"] == len(ids)
+            for name in ("fvd", "clip_score", "first_frame_consistency"):
+                assert row[name]["value"] is None and row[name]["reason"]

@@ -4,9 +4,12 @@
 
     python -m tools.reproduce.paper_protocol BUILD
 
-BUILD is made from `emovid_dataset/mini`; its split `benchmark` has the clips that `benchmark.txt` there names.
-The models ship as they are; nothing is trained. The judge has learnt from these very clips and the networks
-behind CLIP score and FVD are not here, so that what comes out shows that the code runs, and nothing else.
+BUILD is made from `emovid_dataset/mini`; its split `benchmark` has the clips that `benchmark.txt` there
+names.
+
+The models ship as they are; nothing is trained. The judge has learnt from the stickers among the clips,
+and the networks behind CLIP score and FVD are not here, so that what comes out shows that the code runs, and
+nothing else.
 """
 
 from __future__ import annotations
