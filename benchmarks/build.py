@@ -9,7 +9,7 @@ processes of one thread each, in turns over parts of the files, so that a busy m
 
 - decode: PyAV decodes every frame and drops it
 - emovid: `emovid_dataset.builder.build.build`, from the labels to the finished folder
-- plain: webdataset's ShardWriter, OpenCV's attributes on every frame
+- plain: webdataset's ShardWriter, the perceptual attributes by OpenCV on every frame
 
 Memory is the largest sum of the resident sets of all processes of a build of 200 and of all clips.
 """
@@ -158,9 +158,9 @@ def opencv_attributes(path: Path) -> dict[str, float]:
     capture.release()
     hue_degrees = math.degrees(math.atan2(y, x)) % 360
     return {
-        "brightness": float(np.mean(light)),
-        "colorfulness": float(np.mean(colour)) / 255,
-        "hue": hue_degrees,
+        "luma": float(np.mean(light)),
+        "colorfulness_m3": float(np.mean(colour)) / 255,
+        "hue_chroma": hue_degrees,
     }
 
 
