@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pyarrow.parquet
 import pytest
 from hub_clients import READ, WRITE, Client, client_environment
 from hub_server import Account, HubServer
+from PIL import Image
 from web_pages import serving
 
 import emovid_models
@@ -377,7 +379,7 @@ print(json.dumps(snapshot_download("emovid/demo", **options)))
 
 
 @pytest.mark.browser
-def test_the_space_starts_and_its_three_tabs_work(
+def test_the_space_starts_and_its_four_tabs_work(
     client: Client, hub: HubServer, stock_python: Path, tmp_path: Path, browser: Any
 ) -> None:
     expect = pytest.importorskip("playwright.sync_api").expect
@@ -424,11 +426,29 @@ def test_the_space_starts_and_its_three_tabs_work(
         video.wait_for()
         expect(page.locator("#judged").get_by_role("meter")).to_have_count(8, timeout=120_000)
         assert decode(page.request.get(video.get_attribute("src")).body()).shape == (5, 32, 48, 3)
+
+        page.get_by_role("tab", name="Sticker").click()
+        pixels = Image.new("RGBA", (40, 40))
+        pixels.paste("yellow", (10, 10, 30, 30))
+        pixels.save(tmp_path / "face.png")
+        page.locator("#sticker-picture input[type=file]").set_input_files(tmp_path / "face.png")
+        page.locator("#sticker-picture img").wait_for()
+        page.get_by_role("button", name="Make stickers").click()
+        expect(page.locator("#sticker-message")).to_contain_text("1 of 1 stickers", timeout=120_000)
+        link = page.locator("#stickers").get_by_role("link", name="WebP").get_attribute("href")
+        with Image.open(io.BytesIO(page.request.get(f"{address}{link}").body())) as sticker:
+            assert sticker.n_frames == 5
         page.close()
     assert [url for url in requested if not url.startswith((address, "data:", "blob:"))] == []
     # Models and clips came from the Hub, and everything was this project's published repos.
     read = {exchange.path for exchange in hub.exchanges if exchange.status in (200, 206)}
-    for name in ("datasets/emovid/EmoVid", "emovid/annotator-mini", "emovid/t2v-base", "emovid/t2v-lora"):
+    for name in (
+        "datasets/emovid/EmoVid",
+        "emovid/annotator-mini",
+        "emovid/t2v-base",
+        "emovid/t2v-lora",
+        "emovid/i2v-base",
+    ):
         assert any(f"/{name}/resolve/" in path for path in read), name
 
 
