@@ -20,9 +20,17 @@ from emovid_dataset.cli.arguments import (
 from emovid_dataset.cli.errors import FOUND_WRONG, need, print_error
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_models.cli.arguments import base_problem, frame_count, frame_size, lora_source, noise_seed
+from emovid_models.cli.arguments import (
+    base_problem,
+    frame_count,
+    frame_size,
+    noise_seed,
+    parse_loras,
+    weighted_lora_source,
+)
 from emovid_models.cli.generate import MINI
 from emovid_models.remote.sticker.choices import BACKGROUNDS, FORMATS, PROMPT, TOLERANCE
+from emovid_models.remote.wan.conditioning import WORDINGS
 from emovid_models.remote.wan.inputs import check_prompt
 
 
@@ -100,9 +108,22 @@ def sticker(
         ),
     ] = MINI,
     lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="LoRA: a file, a folder or a Hub repo, perhaps with a weight: style:0.8; may be repeated. "
+            "For mini the one that ships.",
+            callback=weighted_lora_source,
+        ),
+    ] = None,
+    emotion_lora: Annotated[
+        str | None,
+        typer.Option(help="Of several: the LoRA that --intensity moves; the one trained here if not given."),
+    ] = None,
+    wording: Annotated[
         str | None,
         typer.Option(
-            help="LoRA: a file, a folder or a Hub repo; for mini the one that ships.", callback=lora_source
+            help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
+            callback=one_of(WORDINGS),
         ),
     ] = None,
     size: Annotated[
@@ -151,6 +172,7 @@ def sticker(
 
     names = tuple(name for text in emotion or ["all"] for name in parse_emotions(text))
     shape = parse_frame_size(size) if size is not None else None
+    loras = parse_loras(lora, emotion_lora)
     # What is wrong with the picture is said before anything heavy is imported.
     prepare_sticker(picture, size=shape, mini=model == MINI, background=background, tolerance=tolerance)
     need("models", "diffusers", "transformers", "peft", "ftfy")
@@ -165,7 +187,9 @@ def sticker(
         background=background,
         tolerance=tolerance,
         model=model,
-        lora=lora,
+        lora=loras or None,
+        emotion_lora=emotion_lora,
+        wording=wording,
         size=shape,
         frames=frames,
         steps=steps,

@@ -25,6 +25,7 @@ from emovid_models.remote.wan.inputs import check_frames, check_size
 from emovid_models.wan.frames import FPS, encode_video
 from emovid_models.wan.generate import GenerateStage, Order, check_orders, generate
 from emovid_models.wan.loading import PipelineSource
+from emovid_models.wan.loras import WeightedLora
 
 MINI = "mini"
 """Names the miniature base that ships."""
@@ -131,7 +132,9 @@ def make_stickers(
     background: str = "auto",
     tolerance: int = TOLERANCE,
     model: str = MINI,
-    lora: str | None = None,
+    lora: str | Sequence[WeightedLora] | None = None,
+    emotion_lora: str | None = None,
+    wording: str | None = None,
     size: tuple[int, int] | None = None,
     frames: int | None = None,
     steps: int | None = None,
@@ -158,7 +161,10 @@ def make_stickers(
         tolerance: 0..255, by how much a channel may differ from the background's colour.
         model: an image-to-video base, a folder or a Hub repo in the layout of diffusers; "mini" is the
             miniature that ships, with its LoRA.
-        lora: a file, a folder or a Hub repo of a LoRA.
+        lora: a LoRA by its file, folder or Hub repo; several with their weights; or None.
+        emotion_lora: of several, the source of the LoRA that the intensity moves; None for the one that was
+            trained here.
+        wording: "paper" or "mood", how the prompt names the emotion; None for that of the LoRA.
         size: height and width in pixels, multiples of 16; by default as many as 832x480 in the shape of the
             picture, 64x64 for the miniature.
         frames: 4k+1, 16 per second; 81 by default, 17 for the miniature.
@@ -208,6 +214,7 @@ def make_stickers(
         model,
         image_to_video=True,
         lora=lora,
+        emotion_lora=emotion_lora,
         offload=offload,
         show_loading=progress,
         show_steps=len(orders) == 1 and progress and workers == 1,
@@ -221,6 +228,8 @@ def make_stickers(
         "guidance_scale": guidance if guidance is not None else (3.0 if mini else 5.0),
         "negative_prompt": negative,
         "emotion_guidance_scale": 6.0 if mini and emotion_guidance is None else emotion_guidance,
+        "wording": wording,
+        "emotion_adapter": source.emotion_adapter,
     }
     encoder = StickerEncoder(prepared, format, tolerance)
     version = f"{source.version()}+{encoder.identity()}"

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -229,6 +230,9 @@ def test_what_was_made_from_something_else_is_made_again(i2v_base: Path, drawn: 
     assert states(emovid(*ask)) == {"awe.webp": "made"}
     assert states(emovid(*ask, "--format", "gif")) == {"awe.gif": "made"}
     assert states(emovid(*ask)) == {"awe.webp": "was there"}
+    paper = (out / "awe.webp").read_bytes()
+    assert states(emovid(*ask, "--wording", "mood")) == {"awe.webp": "made"}
+    assert (out / "awe.webp").read_bytes() != paper, "the words reach the model"
     (out / "awe.webp").unlink()
     assert states(emovid(*ask)) == {"awe.webp": "made"}
     (out / RECORD).write_text("not JSON")
@@ -309,6 +313,36 @@ def test_what_does_not_work_is_said_before_the_model_is_loaded(
     result = emovid(*ask)
     assert isinstance(result.exception, ValueError) and message in str(result.exception)
     assert not (tmp_path / "out").exists()
+
+
+def test_several_loras_with_weights_reach_the_model(tmp_path: Path) -> None:
+    pixels = moving(1)[0]
+    Image.fromarray(pixels).save(tmp_path / "disc.png")
+    shutil.copytree(MINI_LORA_I2V, tmp_path / "style")
+    emotion = str(MINI_LORA_I2V)
+    made = {}
+    for name, loras in {
+        "alone": [emotion],
+        "none of it": [emotion, f"{tmp_path / 'style'}:0"],
+        "more": [emotion, f"{tmp_path / 'style'}:0.8"],
+    }.items():
+        ask = [
+            "sticker",
+            tmp_path / "disc.png",
+            "--out",
+            tmp_path / name,
+            "--emotion",
+            "awe",
+            "--json",
+            *SMALL,
+        ]
+        result = emovid(
+            *ask, *(word for lora in loras for word in ("--lora", lora)), "--emotion-lora", emotion
+        )
+        assert states(result) == {"awe.webp": "made"}
+        made[name] = np.stack([frame for frame, _ in pictures((tmp_path / name / "awe.webp").read_bytes())])
+    apart = {name: np.abs(frames.astype(int) - made["alone"]).mean() for name, frames in made.items()}
+    assert apart["none of it"] < 1 < apart["more"]
 
 
 def test_a_text_to_video_base_is_refused(t2v_base: Path, drawn: Path, tmp_path: Path) -> None:
