@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from emovid_dataset.schema.benchmark import refuse_training_on
 from emovid_models.remote.wan.conditioning import WORDINGS
 from emovid_models.remote.wan.modules import TARGETS
-from emovid_models.wan.noise_levels import LOSS_WEIGHTS, NOISE_LEVELS
 
 TASKS = ("t2v", "i2v")
 """Text to video, image to video."""
+
+NOISE_LEVELS = ("grid", "logit-normal")
+"""How a time of the noise is drawn, see `emovid_models.wan.noise_levels`."""
+
+LOSS_WEIGHTS = ("gaussian", "even")
+"""How the loss at a noise level is weighted, see there too."""
 
 OPTIMIZERS = ("auto", "adamw", "adamw8bit")
 """AdamW in 32 or 8 bits; "auto" takes 8 where they work."""

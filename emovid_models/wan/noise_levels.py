@@ -27,12 +27,6 @@ import numpy as np
 TIMESTEPS = 1000
 """The transformer is told the noise level on this scale; also the number of times of ``grid``."""
 
-NOISE_LEVELS = ("grid", "logit-normal")
-"""How a time is drawn."""
-
-LOSS_WEIGHTS = ("gaussian", "even")
-"""How the loss at a noise level is weighted."""
-
 
 def draw_time(generator: np.random.Generator, kind: str, mean: float = 0.0, std: float = 1.0) -> float:
     """Draw the time of one sample.

@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from diffusers import WanPipeline
     from hub_clients import WRITE
     from hub_server import Account, HubServer
+    from PIL import Image
     from wan_tiny import t2v_components
 
     from emovid_dataset.analyse.analyses import analyse_build
@@ -45,6 +47,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_models.annotator.loading import assemble_repo, load_annotator
     from emovid_models.annotator.relabel import relabel_build
     from emovid_models.annotator.train import TrainingConfig, train_annotator
+    from emovid_models.cli.evaluated import generate_models
     from emovid_models.evaluation import (
         generate_videos,
         judge_clips,
@@ -53,11 +56,13 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         load_prompts,
         plan_orders,
     )
+    from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.upload import push
     from emovid_models.wan.generate import generate
     from emovid_models.wan.loading import load_pipeline
-    from emovid_models.wan.lora_settings import LoraSettings
+    from emovid_models.wan.recipes import settings_for
+    from emovid_models.wan.sticker import make_stickers
     from emovid_models.wan.train_lora import train_lora
 
     processor = tiny_processor()
@@ -69,7 +74,10 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     pipe = load_pipeline(base, image_to_video=False)
     made = folder / "made"
     prompts = load_prompts("sticker")[:2]
-    settings = LoraSettings(
+    face = folder / "face.png"
+    Image.new("RGB", (64, 64), "white").save(face)
+    settings = settings_for(
+        "light",
         task="t2v",
         data=str(made),
         base=str(base),
@@ -122,6 +130,32 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             folder / "videos", folder / "videos/intended.csv", judge, progress=on
         ),
         judge_clips: lambda on: judge_clips(made, judge, split="train", out=folder / "real", progress=on),
+        generate_models: lambda on: generate_models(
+            str(base),
+            None,
+            prompts,
+            folder / "models",
+            size="48x32",
+            seed=0,
+            intensity=1.0,
+            offload=False,
+            workers=1,
+            progress=on,
+            num_frames=5,
+            num_inference_steps=1,
+        ),
+        measure_videos: lambda on: measure_videos(
+            [
+                Measurable(path.name, "", partial(str, path), "a cat")
+                for path in sorted((folder / "videos").glob("*.mp4"))
+            ],
+            Networks(),
+            folder / "measured",
+            progress=on,
+        ),
+        make_stickers: lambda on: make_stickers(
+            face, folder / "stickers", emotions=["awe"], size=(64, 64), frames=5, steps=1, progress=on
+        ),
         push: send,
     }
 
@@ -168,7 +202,8 @@ def commands(folder: Path) -> list[list[str]]:
             *small,
         ],
         ["train", "annotator", "--data", "made", "--base", "tiny", "--out", "trained2", *short],
-        ["train", "lora", *lora, *small, "--max-frames", "5"],
+        ["train", "lora", "--recipe", "light", *lora, *small, "--max-frames", "5"],
+        ["sticker", "face.png", "--out", "stickers2", "--emotion", "awe", "--frames", "5", *small],
         ["push", "dataset", "made", "--repo-id", "me/clips", "--dry-run"],
     ]
     return [[*command, "--json"] for command in words]

@@ -97,7 +97,7 @@ def test_verify_exits_0_or_1(built: tuple[Path, subprocess.CompletedProcess[str]
     [
         (["--split", "80/20"], "split '80/20' must be three shares such as 80/10/10"),
         (["--shard-size", "0MB"], "size '0MB' must be a number with B, KB, MB"),
-        (["--frames", "0"], "frames is 0; it must be 1..1024"),
+        (["--every", "0"], "every is 0; it must be"),
         (["--workers", "0"], "workers is 0; it must be at least 1"),
         (["--labels", "none.csv"], "--labels none.csv is not a file"),
         (["--note", "none.txt"], "none.txt"),
