@@ -181,7 +181,7 @@ def test_unusual_but_good_files_come_out_right(out: Path) -> None:
         return found[f"{name}@None"][0]
 
     assert (clip("8k.mkv").width, clip("8k.mkv").height, clip("8k.mkv").num_frames) == (7680, 4320, 2)
-    # (200, 40, 40) by BT.601 is YUV (91, 104, 198); untagged, at this size, it reads as (213, 55, 37) by BT.709
+    # (200, 40, 40) by BT.601 is YUV (91, 104, 198); untagged at this size it reads as (213, 55, 37) by BT.709
     assert clip("8k.mkv").hue == pytest.approx(60 * (55 - 37) / (213 - 37), abs=1)
     assert (clip("two-hours.mp4").num_frames, clip("two-hours.mp4").duration) == (7200, 7200.0)
     assert found["two-hours.mp4@7190.0"][0].num_frames == 10
