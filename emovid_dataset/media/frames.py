@@ -21,6 +21,7 @@ from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import is_transparent, lay_on_white, quarter_turns
 from emovid_dataset.media.source import Reader, Source
 
+_TRAINING_FRAMES = 16  # what `emovid_dataset.stream` takes of a clip unless told otherwise
 _REDUCED_SIDE = 128  # pixels
 _EPSILON = 1e-6  # seconds
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -165,7 +166,7 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
 
     Args:
         reader: an open video.
-        every: frames 0, `every`, 2 x `every` ... are decoded.
+        every: frames 0, `every`, 2 x `every` ... are measured.
 
     Raises:
         VideoError: the video is damaged.
@@ -177,7 +178,11 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
         shape = (_even(info.height / factor), _even(info.width / factor))
     reduce, convert, convert_whole = VideoReformatter(), VideoReformatter(), VideoReformatter()
     with refusing():
-        for _, frame in reader.frames(range(0, info.num_frames, every)):
+        measured = range(0, info.num_frames, every)
+        # The frames that a training run takes by default are decoded too: damage there is a refusal now.
+        for index, frame in reader.frames([*measured, *uniform_indices(info.num_frames, _TRAINING_FRAMES)]):
+            if index not in measured:
+                continue
             small = frame
             if shape is None:
                 shape = frame.height, frame.width

@@ -249,7 +249,8 @@ def test_a_generators_numbers_are_those_of_the_results(
 
     (root / "reproduction.json").write_text("{}")
     bare = text_of(assemble(KINDS[name], copy, repo_id=name))
-    assert "What was measured" not in bare and "model-index" not in bare and "paper" not in bare
+    assert "What was measured" not in bare and "model-index" not in bare
+    assert "The paper reports" not in bare
 
 
 def evaluated(folder: Path, which: str) -> dict[str, Any]:
@@ -430,7 +431,7 @@ def test_the_datasets_numbers_are_those_of_the_build(mini_build: Path, cards: di
         len(manifest.shards),
         sum(shard.size for shard in manifest.shards) / 1e6,
         sum(row["duration"] for row in rows) / 60,
-        manifest.frames,
+        manifest.every,
         manifest.seed,
         *manifest.split_ratios,
         0,

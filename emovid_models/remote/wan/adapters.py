@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from huggingface_hub import hf_hub_download
@@ -25,13 +24,13 @@ class EmotionAdapters:
     stock pipeline loads it and keeps the weight that `set_adapters` gave it.
     """
 
-    _wordings: Mapping[str, str] = MappingProxyType({})
+    _wordings: Mapping[str, str] | None = None
 
     @property
     def emotion_adapters(self) -> dict[str, str]:
         """The active emotion LoRAs: the adapter's name, and the wording that it was trained with."""
         active = self._active()
-        return {name: wording for name, wording in self._wordings.items() if name in active}
+        return {name: wording for name, wording in (self._wordings or {}).items() if name in active}
 
     def wording_of(self, wording: str | None = None) -> str:
         """The wording that a call uses.
@@ -129,9 +128,9 @@ class EmotionAdapters:
             pretrained_model_name_or_path_or_dict, adapter_name=adapter_name, **kwargs
         )
         added = set(getattr(transformer, "peft_config", {})) - before
-        kept = {name: wording for name, wording in self._wordings.items() if name not in added}
+        kept = {name: wording for name, wording in (self._wordings or {}).items() if name not in added}
         new = {} if facts is None else dict.fromkeys(sorted(added), facts.wording)
-        self._wordings = MappingProxyType({**kept, **new})
+        self._wordings = {**kept, **new}
 
 
 def agreed_wording(wordings: Mapping[str, str]) -> str:
