@@ -432,6 +432,8 @@ def test_the_datasets_numbers_are_those_of_the_build(mini_build: Path, cards: di
         sum(shard.size for shard in manifest.shards) / 1e6,
         sum(row["duration"] for row in rows) / 60,
         manifest.every,
+        2 * manifest.every,
+        len(manifest.taxonomy.names),
         manifest.seed,
         *manifest.split_ratios,
         0,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 TARGET_MODULES = r"blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ffn\.net\.(0\.proj|2))"
@@ -17,9 +16,7 @@ TARGET_MODULES = r"blocks\.\d+\.(attn[12]\.(to_q|to_k|to_v|to_out\.0)|ffn\.net\.
 ATTENTION_MODULES = r"blocks\.\d+\.attn[12]\.(to_q|to_k|to_v|to_out\.0|add_k_proj|add_v_proj)"
 """The attention projections: 8 per block, and 2 more where the transformer sees CLIP's image tokens."""
 
-TARGETS: Mapping[str, str] = MappingProxyType(
-    {"attention-ffn": TARGET_MODULES, "attention": ATTENTION_MODULES}
-)
+TARGETS: Mapping[str, str] = {"attention-ffn": TARGET_MODULES, "attention": ATTENTION_MODULES}
 """The sets of modules by name."""
 
 _IMAGE_TOKENS = ("add_k_proj", "add_v_proj")
