@@ -436,8 +436,10 @@ def store_of(place: str | os.PathLike[str], *, to_read: bool = False) -> tuple[S
         FileNotFoundError: its folder does not exist, and it is to be read.
     """
     text = os.fspath(place)
-    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(os.path.abspath(text))
-    return Store.find(folder) if to_read else Store.at(folder), name
+    folder, name = text.rpartition("/")[::2] if "://" in text else os.path.split(text)
+    if to_read:
+        return Store.find(folder if "://" in text else os.path.abspath(folder)), name
+    return Store.at(folder or os.curdir), name
 
 
 def write_file(place: str | os.PathLike[str], data: bytes) -> None:
