@@ -81,7 +81,7 @@ def _is_url(text: str) -> bool:
 def _folder(text: str) -> Store:
     if not _is_url(text) and not os.path.isdir(text):
         raise FileNotFoundError(f"input {text} does not exist")
-    return Store.find(text if _is_url(text) else os.path.abspath(text))
+    return Store.find(text)
 
 
 def _clips(source: str | os.PathLike[str]) -> list[Item]:

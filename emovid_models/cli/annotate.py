@@ -14,6 +14,7 @@ from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import annotator_source, check_annotator, check_device, device_name
+from emovid_models.cli.options import Workers
 
 
 def register(app: typer.Typer) -> None:
@@ -55,12 +56,7 @@ def annotate(
             callback=new_file,
         ),
     ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
-        ),
-    ] = 1,
+    workers: Workers = 1,
     device: Annotated[
         str | None, typer.Option(help="By default cuda if there is one, else cpu.", callback=device_name)
     ] = None,
@@ -145,4 +141,4 @@ def _is_build(source: str) -> bool:
 
     if "://" not in source and not os.path.isdir(source):
         return False
-    return Store.find(source if "://" in source else os.path.abspath(source)).exists(MANIFEST_NAME)
+    return Store.find(source).exists(MANIFEST_NAME)

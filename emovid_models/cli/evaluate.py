@@ -30,8 +30,8 @@ from emovid_models.cli.arguments import (
     videomae_source,
 )
 from emovid_models.cli.evaluated import annotator_folder, asked_wording, generate_models, hashes
+from emovid_models.cli.options import Wording, Workers
 from emovid_models.records import EVALUATION
-from emovid_models.remote.wan.conditioning import WORDINGS
 
 if TYPE_CHECKING:
     from emovid_models.evaluation import Prompt
@@ -83,13 +83,7 @@ def evaluate(
         str | None,
         typer.Option(help="With --base: a LoRA to compare with the base.", callback=lora_source),
     ] = None,
-    wording: Annotated[
-        str | None,
-        typer.Option(
-            help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
-            callback=one_of(WORDINGS),
-        ),
-    ] = None,
+    wording: Wording = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -189,12 +183,7 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option(help="Videos that the annotator sees at once.", callback=whole(1))
     ] = 8,
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
-        ),
-    ] = 1,
+    workers: Workers = 1,
     device: Annotated[
         str | None, typer.Option(help="Of the annotator; by default cuda if any.", callback=device_name)
     ] = None,

@@ -9,26 +9,34 @@ from typing import Annotated
 import typer
 
 from emovid_dataset.cli.arguments import (
-    check_by,
     existing_file,
     new_place,
-    number,
     one_of,
     parsed_by,
-    whole,
 )
 from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_models.cli.arguments import (
-    base_problem,
-    frame_count,
     frame_size,
-    noise_seed,
     parse_loras,
-    weighted_lora_source,
 )
-from emovid_models.remote.wan.conditioning import WORDINGS, emotion_weights
+from emovid_models.cli.options import (
+    MINI,
+    EmotionGuidance,
+    EmotionLora,
+    Frames,
+    Guidance,
+    Intensity,
+    Loras,
+    NoiseSeed,
+    Offload,
+    Steps,
+    Wording,
+    Workers,
+    base_or_mini,
+)
+from emovid_models.remote.wan.conditioning import emotion_weights
 
 
 def register(app: typer.Typer) -> None:
@@ -38,10 +46,6 @@ def register(app: typer.Typer) -> None:
         app: gets ``generate``.
     """
     app.command("generate")(generate)
-
-
-MINI = "mini"
-"""Names the miniature base that ships."""
 
 
 def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
@@ -79,20 +83,12 @@ def generate(
             callback=parsed_by(lambda text: emotion_weights(parse_emotion_option(text) or "")),
         ),
     ] = None,
-    intensity: Annotated[
-        float, typer.Option(help="0 is the base model, 1 as trained, more is more.", callback=number(0))
-    ] = 1.0,
+    intensity: Intensity = 1.0,
     content_type: Annotated[
         str | None,
         typer.Option(help="cartoon, movie or sticker; mini: sticker.", callback=one_of(CONTENT_TYPES)),
     ] = None,
-    wording: Annotated[
-        str | None,
-        typer.Option(
-            help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
-            callback=one_of(WORDINGS),
-        ),
-    ] = None,
+    wording: Wording = None,
     image: Annotated[
         Path | None, typer.Option(help="First image, for an image-to-video model.", callback=existing_file)
     ] = None,
@@ -100,21 +96,11 @@ def generate(
         str,
         typer.Option(
             help="Base: a folder or a Hub repo in the layout of diffusers; mini is the one that ships.",
-            callback=check_by(lambda value: None if value == MINI else base_problem(value)),
+            callback=base_or_mini,
         ),
     ] = MINI,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="LoRA: a file, a folder or a Hub repo, perhaps with a weight: style:0.8; may be repeated. "
-            "For mini the one that ships.",
-            callback=weighted_lora_source,
-        ),
-    ] = None,
-    emotion_lora: Annotated[
-        str | None,
-        typer.Option(help="Of several: the LoRA that --intensity moves; the one trained here if not given."),
-    ] = None,
+    lora: Loras = None,
+    emotion_lora: EmotionLora = None,
     out: Annotated[Path, typer.Option(help="The MP4; with --prompts a folder.")] = Path("emovid.mp4"),
     size: Annotated[
         str | None,
@@ -122,32 +108,14 @@ def generate(
             help="WIDTHxHEIGHT, multiples of 16; 832x480 if not given, mini: 64x64.", callback=frame_size
         ),
     ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17.", callback=frame_count),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Denoising steps; 50 if not given, mini: 8.", callback=whole(1))
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="Guidance by the prompt; 5 if not given, mini: 3.", callback=number(0)),
-    ] = None,
-    emotion_guidance: Annotated[
-        float | None,
-        typer.Option(
-            help="Guidance by the emotion; as --guidance if not given, mini: 6.", callback=number(0)
-        ),
-    ] = None,
+    frames: Frames = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    emotion_guidance: EmotionGuidance = None,
     negative: Annotated[str | None, typer.Option(help="What the video must not show.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.", callback=noise_seed)] = 0,
-    offload: Annotated[bool, typer.Option(help="Keep in GPU memory only the part that runs.")] = False,
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
-        ),
-    ] = 1,
+    seed: NoiseSeed = 0,
+    offload: Offload = False,
+    workers: Workers = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Generate videos with an emotion.

@@ -9,10 +9,8 @@ from typing import Annotated
 import typer
 
 from emovid_dataset.cli.arguments import (
-    check_by,
     existing_file,
     new_folder,
-    number,
     one_of,
     parsed_by,
     whole,
@@ -21,16 +19,25 @@ from emovid_dataset.cli.errors import FOUND_WRONG, need, print_error
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.cli.arguments import (
-    base_problem,
-    frame_count,
     frame_size,
-    noise_seed,
     parse_loras,
-    weighted_lora_source,
 )
-from emovid_models.cli.generate import MINI
+from emovid_models.cli.options import (
+    MINI,
+    EmotionGuidance,
+    EmotionLora,
+    Frames,
+    Guidance,
+    Intensity,
+    Loras,
+    NoiseSeed,
+    Offload,
+    Steps,
+    Wording,
+    Workers,
+    base_or_mini,
+)
 from emovid_models.remote.sticker.choices import BACKGROUNDS, FORMATS, PROMPT, TOLERANCE
-from emovid_models.remote.wan.conditioning import WORDINGS
 from emovid_models.remote.wan.inputs import check_prompt
 
 
@@ -96,36 +103,18 @@ def sticker(
     prompt: Annotated[
         str, typer.Option(help="What the picture shows.", callback=parsed_by(check_prompt))
     ] = PROMPT,
-    intensity: Annotated[
-        float, typer.Option(help="0 is the base model, 1 as trained, more is more.", callback=number(0))
-    ] = 1.0,
+    intensity: Intensity = 1.0,
     model: Annotated[
         str,
         typer.Option(
             help="Image-to-video base, a folder or Hub repo in the layout of diffusers; mini is the one that "
             "ships.",
-            callback=check_by(lambda value: None if value == MINI else base_problem(value)),
+            callback=base_or_mini,
         ),
     ] = MINI,
-    lora: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="LoRA: a file, a folder or a Hub repo, perhaps with a weight: style:0.8; may be repeated. "
-            "For mini the one that ships.",
-            callback=weighted_lora_source,
-        ),
-    ] = None,
-    emotion_lora: Annotated[
-        str | None,
-        typer.Option(help="Of several: the LoRA that --intensity moves; the one trained here if not given."),
-    ] = None,
-    wording: Annotated[
-        str | None,
-        typer.Option(
-            help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
-            callback=one_of(WORDINGS),
-        ),
-    ] = None,
+    lora: Loras = None,
+    emotion_lora: EmotionLora = None,
+    wording: Wording = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -134,32 +123,14 @@ def sticker(
             callback=frame_size,
         ),
     ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17.", callback=frame_count),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Denoising steps; 50 if not given, mini: 8.", callback=whole(1))
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="Guidance by the prompt; 5 if not given, mini: 3.", callback=number(0)),
-    ] = None,
-    emotion_guidance: Annotated[
-        float | None,
-        typer.Option(
-            help="Guidance by the emotion; as --guidance if not given, mini: 6.", callback=number(0)
-        ),
-    ] = None,
+    frames: Frames = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    emotion_guidance: EmotionGuidance = None,
     negative: Annotated[str | None, typer.Option(help="What the sticker must not show.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.", callback=noise_seed)] = 0,
-    offload: Annotated[bool, typer.Option(help="Keep in GPU memory only the part that runs.")] = False,
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)
-        ),
-    ] = 1,
+    seed: NoiseSeed = 0,
+    offload: Offload = False,
+    workers: Workers = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make animated stickers of a picture, one per emotion, transparent where the picture is.

@@ -1,0 +1,61 @@
+"""Options of the models' commands that stand in several of them, each with its help and its check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emovid_dataset.cli.arguments import Check, check_by, number, one_of, whole
+from emovid_models.cli.arguments import base_problem, frame_count, noise_seed, weighted_lora_source
+from emovid_models.remote.wan.conditioning import WORDINGS
+
+MINI = "mini"
+"""The name of the models that ship with the package."""
+
+Wording = Annotated[
+    str | None,
+    typer.Option(
+        help="How a prompt names the emotion: paper or mood; if not given, as the LoRA was trained.",
+        callback=one_of(WORDINGS),
+    ),
+]
+Intensity = Annotated[
+    float, typer.Option(help="0 is the base model, 1 as trained, more is more.", callback=number(0))
+]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="LoRA: a file, a folder or a Hub repo, perhaps with a weight: style:0.8; may be repeated. "
+        "For mini the one that ships.",
+        callback=weighted_lora_source,
+    ),
+]
+EmotionLora = Annotated[
+    str | None,
+    typer.Option(help="Of several: the LoRA that --intensity moves; the one trained here if not given."),
+]
+Frames = Annotated[
+    int | None,
+    typer.Option(help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17.", callback=frame_count),
+]
+Steps = Annotated[
+    int | None, typer.Option(help="Denoising steps; 50 if not given, mini: 8.", callback=whole(1))
+]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="Guidance by the prompt; 5 if not given, mini: 3.", callback=number(0)),
+]
+EmotionGuidance = Annotated[
+    float | None,
+    typer.Option(help="Guidance by the emotion; as --guidance if not given, mini: 6.", callback=number(0)),
+]
+NoiseSeed = Annotated[int, typer.Option(help="Seed of the noise.", callback=noise_seed)]
+Offload = Annotated[bool, typer.Option(help="Keep in GPU memory only the part that runs.")]
+Workers = Annotated[
+    int,
+    typer.Option(help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)),
+]
+
+base_or_mini: Check = check_by(lambda value: None if value == MINI else base_problem(value))
+"""A folder in the layout of diffusers, a Hub repo, or the models that ship."""
