@@ -163,6 +163,7 @@ class HsvSum:
         self._pixels = self._value = self._black = 0
         self._greyness = 0.0
         self._differences = np.zeros(_SIDE * _SIDE, np.int64)
+        self._room: _Room | None = None
 
     def add(self, red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> None:
         """Add a picture.
@@ -171,23 +172,26 @@ class HsvSum:
             red, green, blue: uint8 [H, W].
         """
         height, width = red.shape
-        rows = max(1, _PIXELS_AT_ONCE // width)
+        rows = min(height, max(1, _PIXELS_AT_ONCE // width))
+        if self._room is None or self._room.high.shape != (rows, width):
+            self._room = _Room.of(rows, width)
         for top in range(0, height, rows):
-            self._add_rows(*(plane[top : top + rows] for plane in (red, green, blue)))
+            self._add_rows(self._room, *(plane[top : top + rows] for plane in (red, green, blue)))
         self._pixels += height * width
 
-    def _add_rows(self, red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> None:
-        high = np.maximum(np.maximum(red, green), blue)
-        low = np.minimum(np.minimum(red, green), blue).astype(np.float32)
+    def _add_rows(self, room: _Room, red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> None:
+        rows = len(red)
+        high, low, share = room.high[:rows], room.low[:rows], room.share[:rows]
+        first, second, index = room.first[:rows], room.second[:rows], room.index[:rows]
+        np.maximum(np.maximum(red, green, out=high), blue, out=high)
+        np.minimum(np.minimum(red, green, out=low), blue, out=low)
         self._value += int(high.sum(dtype=np.uint32))
         self._black += high.size - int(np.count_nonzero(high))
-        low /= np.maximum(high, 1, out=high)
-        self._greyness += float(low.sum())
-        first, second = red.astype(np.int16), green.astype(np.int16)
-        first -= second
-        second -= blue
-        index = first.astype(np.intp)
-        index *= _SIDE
+        np.divide(low, np.maximum(high, 1, out=high), out=share, dtype=np.float32)
+        self._greyness += float(share.sum())
+        np.subtract(red, green, out=first, dtype=np.int16)
+        np.subtract(green, blue, out=second, dtype=np.int16)
+        np.multiply(first, _SIDE, out=index, dtype=np.intp)
         index += second
         index += _ORIGIN
         self._differences += np.bincount(index.ravel(), minlength=_SIDE * _SIDE)
@@ -204,7 +208,24 @@ class HsvSum:
 
 _SIDE = 511  # differences of two levels: -255..255
 _ORIGIN = 255 * _SIDE + 255
-_PIXELS_AT_ONCE = 1 << 18  # what one step works on stays in the processor's cache
+_PIXELS_AT_ONCE = 1 << 18  # what one step works on stays in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Arrays for what is worked out of some rows: to allocate them each time costs more than the sums."""
+
+    high: np.ndarray
+    low: np.ndarray
+    share: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    index: np.ndarray
+
+    @classmethod
+    def of(cls, rows: int, width: int) -> _Room:
+        kinds = (np.uint8, np.uint8, np.float32, np.int16, np.int16, np.intp)
+        return cls(*(np.empty((rows, width), kind) for kind in kinds))
 
 
 @lru_cache(maxsize=1)

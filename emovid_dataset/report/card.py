@@ -15,7 +15,7 @@ from typing import Any
 
 from emovid_dataset.schema.benchmark import LEAST_RATERS
 from emovid_dataset.schema.emotions import VALENCES
-from emovid_dataset.schema.features import json_features
+from emovid_dataset.schema.features import FeatureType
 from emovid_dataset.schema.manifest import (
     ALL,
     DATA_FOLDER,
@@ -283,13 +283,13 @@ def _files(manifest: Manifest, config: str, split: str) -> str | list[str]:
 def _fields(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     """Of every field its key, its type, and what it means in builds of this format."""
     meanings = _MEANINGS | _FORMAT_1_MEANINGS if manifest.format == 1 else _MEANINGS
-    for name, kind in json_features(manifest.features).items():
+    for name, kind in manifest.features.items():
         yield f"`{name}`", _type_name(kind), meanings.get(name, "")
 
 
 def _features(manifest: Manifest) -> list[dict[str, Any]]:
     names = {str(index): name for index, name in enumerate(manifest.taxonomy.names)}
-    fields = [{"name": key, **_yaml_type(kind)} for key, kind in json_features(manifest.features).items()]
+    fields = [{"name": key, **_yaml_type(kind)} for key, kind in manifest.features.items()]
     return [
         {"name": "mp4", "dtype": "video"},
         {"name": "json", "struct": fields},
@@ -300,13 +300,12 @@ def _features(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def _yaml_type(kind: Any) -> dict[str, str]:
-    from datasets import Value
+def _yaml_type(kind: FeatureType) -> dict[str, str]:
+    """A field's type as `datasets` writes it; to import `datasets` for it would take longer than the card."""
+    return {"sequence": kind[0]} if isinstance(kind, list) else {"dtype": kind}
 
-    return {"dtype": kind.dtype} if isinstance(kind, Value) else {"sequence": kind.feature.dtype}
 
-
-def _type_name(kind: Any) -> str:
+def _type_name(kind: FeatureType) -> str:
     return " of ".join(part for pair in _yaml_type(kind).items() for part in pair if part != "dtype")
 
 
