@@ -198,6 +198,25 @@ def rotate(path: Path, degrees: int) -> Path:
     return path
 
 
+def damage_sound(path: Path, places: Iterable[int], seed: int = 0) -> Path:
+    """Overwrite some packets of an MP4's sound with random bytes, but for the headers; its index stays.
+
+    Args:
+        path: of the MP4; changed in place.
+        places: of the packets, from 0.
+        seed: of the bytes.
+    """
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(audio=0) if packet.size]
+    data, random = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    for place in places:
+        position, size = packets[place]
+        kept = min(8, size // 4)
+        data[position + kept : position + size] = random.bytes(size - kept)
+    path.write_bytes(data)
+    return path
+
+
 def write_sheet(folder: Path, rows: Iterable[dict[str, Any]], name: str = "labels.csv") -> Path:
     """A label sheet; the columns are those of the first row."""
     rows = list(rows)
