@@ -198,21 +198,24 @@ def rotate(path: Path, degrees: int) -> Path:
     return path
 
 
-def damage_sound(path: Path, places: Iterable[int], seed: int = 0) -> Path:
-    """Overwrite some packets of an MP4's sound with random bytes, but for the headers; its index stays.
+def damage_sound(path: Path, places: Iterable[int], seed: int | None = 0) -> Path:
+    """Overwrite some packets of sound.
 
     Args:
-        path: of the MP4; changed in place.
+        path: of an MP4 or Matroska file; changed in place.
         places: of the packets, from 0.
-        seed: of the bytes.
+        seed: of random bytes that leave the headers; now and then one decodes all the same. None writes zeros
+            everywhere, which no decoder takes.
     """
     with av.open(str(path)) as container:
-        packets = [(packet.pos, packet.size) for packet in container.demux(audio=0) if packet.size]
+        packets = [(packet.pos, bytes(packet)) for packet in container.demux(audio=0) if packet.size]
     data, random = bytearray(path.read_bytes()), np.random.default_rng(seed)
     for place in places:
-        position, size = packets[place]
-        kept = min(8, size // 4)
-        data[position + kept : position + size] = random.bytes(size - kept)
+        position, payload = packets[place]
+        begin = data.index(payload, position)
+        kept = min(8, len(payload) // 4)
+        new = bytes(len(payload)) if seed is None else payload[:kept] + random.bytes(len(payload) - kept)
+        data[begin : begin + len(payload)] = new
     path.write_bytes(data)
     return path
 

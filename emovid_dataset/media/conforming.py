@@ -29,7 +29,7 @@ def nonconforming(reader: Reader) -> str | None:
 def _reason(reader: Reader) -> str | None:
     if reader.file is None:
         return "animated WebP"
-    container, stream, audio = reader.file.container, reader.file.stream, reader.audio
+    container, stream = reader.file.container, reader.file.stream
     names = container.format.name.split(",")
     context = stream.codec_context
     if "mp4" not in names:
@@ -44,9 +44,10 @@ def _reason(reader: Reader) -> str | None:
         return f"odd size {stream.width}x{stream.height}"
     if reader.aspect != 1:
         return f"pixel aspect {reader.aspect}"
-    if audio is not None and audio.codec_context.name != "aac":
-        return f"sound codec {audio.codec_context.name}"
-    if len(container.streams) != 1 + (audio is not None):
+    for audio in container.streams.audio:
+        if audio.codec_context is None or audio.codec_context.name != "aac":
+            return f"sound codec {audio.name or 'unknown'}"
+    if len(container.streams) > 2 or len(container.streams) > 1 + len(container.streams.audio):
         return "more than one video and one sound stream"
     if not reader.has_exact_times:
         return "frames without times of their own"

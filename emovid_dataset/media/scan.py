@@ -12,6 +12,7 @@ import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.portable.video_file import VideoFile
+from emovid_dataset.media.sound_check import heard_stream
 
 _LARGEST_SIDE = 16384  # pixels; x264 encodes no larger ones
 
@@ -26,7 +27,7 @@ class VideoInfo:
         fps: mean frames per second.
         num_frames: frames.
         duration: seconds from the first frame to the end of the last.
-        has_audio: whether there is sound.
+        has_audio: whether there is sound that decodes.
         constant_rate: whether all frames stand within one tick of a constant rate.
     """
 
@@ -44,12 +45,20 @@ class SoundForm:
     """What the sound is in, as the container states it; decoders change their own with the packets.
 
     Attributes:
+        place: of the stream among the container's streams of sound.
         rate: samples per second; 0 where it is not known.
         channels: 1 for mono; 0 where it is not known.
     """
 
+    place: int
     rate: int
     channels: int
+
+    @classmethod
+    def of(cls, stream: av.AudioStream) -> SoundForm:
+        """What a stream states."""
+        place = stream.container.streams.audio.index(stream)
+        return cls(place, stream.codec_context.sample_rate, stream.codec_context.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class Scan:
 
     Attributes:
         info: what everybody wants to know.
-        sound: None where there is no stream of sound.
+        sound: None where nothing can be heard.
         times: seconds from the first frame to each, float64 [num_frames], ascending.
         start_time: seconds in the file's own time at which the first frame is shown.
         aspect: width of a pixel by its height.
@@ -69,11 +78,6 @@ class Scan:
     times: np.ndarray
     start_time: float
     aspect: Fraction
-
-
-def audio_stream(container: av.container.InputContainer) -> av.AudioStream | None:
-    """The first stream of sound that can be decoded."""
-    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
 def scan_file(video: VideoFile) -> Scan:
@@ -115,21 +119,17 @@ def scan_file(video: VideoFile) -> Scan:
     constant = bool(np.abs(times - np.arange(count) * step).max() <= tolerance)
     if constant and abs(float(rate) * last - count) < 0.5:
         last = count / float(rate)  # times in milliseconds, as in Matroska, only come near the rate
-    audio = audio_stream(video.container)
-    # an MP4 may name a sound track that holds nothing
-    silent = audio is None or ("mp4" in name and audio.frames == 0)
+    heard = heard_stream(video.source, video.container)
     info = VideoInfo(
         width=width,
         height=height,
         fps=count / last,
         num_frames=count,
         duration=last,
-        has_audio=not silent,
+        has_audio=heard is not None,
         constant_rate=constant,
     )
-    sound = (
-        None if audio is None else SoundForm(audio.codec_context.sample_rate, audio.codec_context.channels)
-    )
+    sound = None if heard is None else SoundForm.of(heard)
     return Scan(info, sound, times, start_time, aspect)
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import av
 
 from emovid_dataset.media.portable.errors import refusing
-from emovid_dataset.media.portable.streams import Source, open_container
-from emovid_dataset.media.scan import audio_stream
+from emovid_dataset.media.portable.streams import Source, open_container, sound_streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,37 @@ def sound_errors(source: Source) -> SoundCheck:
         OSError: the file is not there, or cannot be read.
     """
     decoder = SoundDecoder()
-    with refusing("cannot be read"), open_container(source, headers_only=True) as container:
-        stream = audio_stream(container)
-        if stream is not None:
-            for packet in container.demux(stream):
+    with refusing("cannot be read"), open_container(source) as container:
+        streams = sound_streams(container)
+        if streams:
+            heard = heard_stream(source, container) or streams[0]
+            for packet in container.demux(heard):
                 decoder.decode(packet)
     return decoder.found()
+
+
+def heard_stream(source: Source, container: av.container.InputContainer) -> av.AudioStream | None:
+    """The stream of sound that is heard: of those that hold anything that decodes the one to be played first.
+
+    The index of an MP4 counts the packets, and is believed where it counts any. That of a fragmented one
+    counts none, other containers have none, and a stream may hold nothing: then it is tried.
+
+    Args:
+        source: of the container.
+        container: open, at any position; it is not moved.
+
+    Raises:
+        av.FFmpegError, OSError: as for `open_container`.
+    """
+    has_index = "mp4" in container.format.name
+    for stream in sound_streams(container):
+        if (has_index and stream.frames > 0) or _is_heard(source, stream.index, has_index):
+            return stream
+    return None
+
+
+def _is_heard(source: Source, index: int, is_mp4: bool) -> bool:
+    """Whether any packet of a stream decodes."""
+    decoder = SoundDecoder()
+    with open_container(source, headers_only=is_mp4) as container:
+        return any(decoder.decode(packet) for packet in container.demux(container.streams[index]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.streams import Source, open_container
-from emovid_dataset.media.scan import audio_stream
+from emovid_dataset.media.sound_check import heard_stream
 
 SILENCE = -60.0
 """dBFS below which a window is silent: the root mean square of its samples over all channels."""
@@ -64,7 +64,7 @@ def sound_levels(source: Source, speech: Speech | None = None) -> SoundLevels:
     Source: EBU R 128 and ITU-R BS.1770 by FFmpeg's filter ebur128.
     """
     with refusing("has sound that cannot be decoded"), open_container(source) as container:
-        stream = audio_stream(container)
+        stream = heard_stream(source, container)
         if stream is None:
             raise VideoError("has no sound")
         layout = "mono" if stream.codec_context.channels == 1 else "stereo"

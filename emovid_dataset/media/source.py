@@ -15,7 +15,7 @@ from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.pictures import all_pictures, open_picture
 from emovid_dataset.media.portable.streams import Source, first_bytes, is_mp4, is_webp, open_bytes
 from emovid_dataset.media.portable.video_file import VideoFile, whole
-from emovid_dataset.media.scan import VideoInfo, audio_stream, scan_file, scan_pictures
+from emovid_dataset.media.scan import VideoInfo, scan_file, scan_pictures
 
 __all__ = ["SUFFIXES", "Reader", "Source", "VideoError", "VideoInfo", "probe"]
 
@@ -39,7 +39,7 @@ class Reader:
         file: the open file; None for animated WebP.
         pictures: every frame of an animated WebP, uint8 [height, width, 4]; None for a file.
         info: what everybody wants to know.
-        sound: what the stream of sound is in; None where there is none.
+        sound: what the stream of sound is in; None where nothing can be heard.
         times: seconds from the first frame to each, float64 [num_frames].
         start_time: seconds in the file's own time at which the first frame is shown.
         aspect: width of a pixel by its height.
@@ -73,8 +73,10 @@ class Reader:
 
     @property
     def audio(self) -> av.AudioStream | None:
-        """The first stream of sound that can be decoded, of the container that is open now."""
-        return None if self.file is None else audio_stream(self.file.container)
+        """The stream of sound that is heard, of the container that is open now; None where there is none."""
+        if self.file is None or self.sound is None:
+            return None
+        return self.file.container.streams.audio[self.sound.place]
 
     @property
     def has_exact_times(self) -> bool:

@@ -7,10 +7,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import av
 import pytest
 from video_files import SOUND_RATE, damage_sound, noise, numbered_frames, remux, sticker, write_video
 
+from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.sound_check import SoundCheck, sound_errors
+from emovid_dataset.media.source import Reader
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
 
@@ -79,6 +82,42 @@ def test_sound_has_a_beginning_and_an_end(tmp_path: Path) -> None:
     sound = sound_errors(path)
     assert (sound.start, sound.end, sound.seconds) == pytest.approx((0, 1.5, 1.5), abs=0.002)
     assert sound_errors(path.read_bytes()) == sound
+
+
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+HEARD: dict[str, tuple[str, dict[str, str], int, bool, bool]] = {
+    # suffix, options of the muxer, seconds of sound, whether all of it is damaged, whether any is heard
+    "MP4": (".mp4", {}, 1, False, True),
+    "fragmented": (".mp4", FRAGMENTED, 1, False, True),
+    "DASH": (".mp4", {"movflags": "dash+frag_keyframe+delay_moov"}, 1, False, True),
+    "fragmented, empty track": (".mp4", FRAGMENTED, 0, False, False),
+    "fragmented, damaged": (".mp4", FRAGMENTED, 1, True, False),
+    "Matroska": (".mkv", {}, 1, False, True),
+    "Matroska, empty track": (".mkv", {}, 0, False, False),
+    "Matroska, damaged": (".mkv", {}, 1, True, False),
+}
+
+
+@pytest.mark.parametrize("case", list(HEARD))
+def test_sound_is_there_if_it_decodes(case: str, tmp_path: Path) -> None:
+    """What the index says of it, or does not say, is not enough."""
+    suffix, options, seconds, is_damaged, is_heard = HEARD[case]
+    frames = numbered_frames(24)[:24]
+    path = write_video(
+        tmp_path / f"a{suffix}", frames, sound=noise(1)[: seconds * SOUND_RATE], container=options
+    )
+    if is_damaged:
+        damage_sound(path, range(sound_errors(path).packets), seed=None)
+    with av.open(str(path)) as container:
+        assert len(container.streams.audio) == 1
+    with Reader(path) as reader:
+        assert reader.info.has_audio == is_heard
+        transcode(reader, tmp_path / "out.mp4")
+        transcode(reader, tmp_path / "part.mp4", start=0.25, end=0.75)
+    for name, length in (("out.mp4", 1), ("part.mp4", 0.5)):
+        with av.open(str(tmp_path / name)) as container:
+            assert len(container.streams.audio) == is_heard
+        assert sound_errors(tmp_path / name).seconds == pytest.approx(length * is_heard, abs=0.03)
 
 
 def test_no_sound_is_no_damage() -> None:

@@ -18,6 +18,9 @@ _HEAD = 16  # bytes
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave out the transparency
 _LISTS = frozenset(("concat", "dash", "hls", "imf"))  # formats that name other files
 _TEXT = frozenset(("tty",))  # text, which FFmpeg would draw on a screen
+_PICTURE_CODECS = frozenset(("bmp", "gif", "jpegls", "mjpeg", "png", "tiff", "webp"))
+_NOT_MOVING = ("attached_pic", "timed_thumbnails", "still_image")  # dispositions of streams
+_ON_THE_SIDE = ("comment", "hearing_impaired", "visual_impaired", "dependent")
 
 
 def open_bytes(source: Source) -> BinaryIO:
@@ -90,17 +93,50 @@ def open_container(
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first stream of moving pictures; cover art does not count.
+    """The stream of moving pictures that is shown.
+
+    Cover art, thumbnails and still pictures do not count. Of several streams it is the one with the default
+    flag, which in MP4 is that of an enabled track; among equals one whose codec is not that of a picture,
+    then the one with the most pixels, then the first. The ffmpeg command too goes by flag, then by pixels.
 
     Raises:
         VideoError: there is none, or no decoder for it.
     """
-    for stream in container.streams.video:
-        if not stream.disposition & stream.disposition.attached_pic:
-            if stream.codec_context is None:
-                raise VideoError("has a video stream of an unknown codec")
-            return stream
-    raise VideoError("has no video stream")
+    moving = [stream for stream in container.streams.video if not _has_flag(stream, *_NOT_MOVING)]
+    if not moving:
+        raise VideoError("has no video stream")
+    known = [stream for stream in moving if stream.codec_context is not None]
+    if not known:
+        raise VideoError("has a video stream of an unknown codec")
+    return max(known, key=_rank_of_pictures)  # of equals the first
+
+
+def sound_streams(container: av.container.InputContainer) -> list[av.AudioStream]:
+    """The streams of sound that can be decoded, the one to be played first.
+
+    That is the one with the default flag, which in MP4 is that of an enabled track; among equals one that is
+    not a commentary nor made for the blind or the deaf, then the one with the most channels, then the first.
+    The ffmpeg command too goes by flag, then by channels.
+    """
+    known = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    return sorted(known, key=_rank_of_sound, reverse=True)  # stable: of equals the first
+
+
+def _has_flag(stream: av.VideoStream | av.AudioStream, *names: str) -> bool:
+    flags = stream.disposition
+    return any(flags & getattr(type(flags), name) for name in names)
+
+
+def _rank_of_pictures(stream: av.VideoStream) -> tuple[bool, bool, bool, int]:
+    pixels = stream.width * stream.height
+    is_picture = stream.codec_context.name in _PICTURE_CODECS
+    return pixels > 0, _has_flag(stream, "default"), not is_picture, pixels
+
+
+def _rank_of_sound(stream: av.AudioStream) -> tuple[bool, bool, bool, int]:
+    context = stream.codec_context
+    is_known = context.channels > 0 and context.sample_rate > 0
+    return is_known, _has_flag(stream, "default"), not _has_flag(stream, *_ON_THE_SIDE), context.channels
 
 
 def decoder_of(stream: av.VideoStream, *, threads: int = 1) -> av.VideoCodecContext:
