@@ -348,7 +348,7 @@ def _clip(label: Label, prepared: Prepared) -> Clip | ClipWithoutEmotion:
         raters=label.raters,
         votes=label.votes,
         agreement=label.agreement,
-        color=label.color,
+        color="; ".join(filter(None, (label.color, prepared.color))) or None,
         extra=label.extra,
     )
     return ClipWithoutEmotion.of(clip) if label.emotion is None else clip

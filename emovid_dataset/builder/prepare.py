@@ -115,6 +115,7 @@ class Prepared:
         sha256: of the MP4.
         width, height, fps, num_frames, duration, has_audio: as in `Clip`.
         brightness, colorfulness, hue, luma, colorfulness_m3, hue_chroma: as in `Clip`.
+        color: what was done to the colours; None where nothing was.
     """
 
     id: str
@@ -133,6 +134,7 @@ class Prepared:
     luma: float
     colorfulness_m3: float
     hue_chroma: float | None
+    color: str | None = None
 
     def staged_name(self) -> str:
         """Name in the build's store of a clip that is not verbatim."""
@@ -318,22 +320,28 @@ def _prepare_segment(
                 end = f"{reader.info.duration:.3f} s"
                 raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {end}")
         if whole and nonconforming(reader) is None:
-            visual, rotation = measure(reader, every)
-            if not rotation:
-                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, visual)
+            visual, is_upright = measure(reader, every)
+            if is_upright:
+                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, visual, None)
     # PyAV cannot move the index to the front of an open file
     staged = out.create_local(f"{STAGING_FOLDER}/{identity}.mp4")
     with staged as path, _refusing("cannot be encoded", writing=True):
-        transcode(reader, path, start=segment.start, end=segment.end)
+        colour = transcode(reader, path, start=segment.start, end=segment.end)
         with path.open("rb") as file:
             sha256 = _digest_of(file).hexdigest()
         with Reader(path) as made:
             visual, _ = measure(made, every)
-            return _prepared(identity, False, sha256, path.stat().st_size, made, visual)
+            return _prepared(identity, False, sha256, path.stat().st_size, made, visual, colour)
 
 
 def _prepared(
-    identity: str, verbatim: bool, sha256: str, size: int, reader: Reader, visual: Attributes
+    identity: str,
+    verbatim: bool,
+    sha256: str,
+    size: int,
+    reader: Reader,
+    visual: Attributes,
+    color: str | None,
 ) -> Prepared:
     info = reader.info
     return Prepared(
@@ -347,6 +355,7 @@ def _prepared(
         num_frames=info.num_frames,
         duration=round(info.duration, 6),
         has_audio=info.has_audio,
+        color=color,
         **asdict(visual),
     )
 

@@ -246,7 +246,7 @@ def _unit_vectors() -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
-def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, int]:
+def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, bool]:
     """The visual attributes of a video.
 
     Args:
@@ -254,18 +254,18 @@ def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, int]:
         every: frames 0, `every`, 2 x `every` ... are looked at.
 
     Returns:
-        `Attributes`, and the rotation of the frames in degrees.
+        `Attributes`, and whether the frames are shown as they are stored, neither turned nor mirrored.
 
     Raises:
         VideoError: the video is damaged.
     """
     hsv, reduced = HsvSum(), []
-    rotation = 0
+    is_upright = True
     for frame in sample_for_attributes(reader, every):
         hsv.add(*frame.planes)
         reduced.append(frame.reduced)
-        rotation = rotation or frame.rotation
-    return Attributes(*hsv.result(), *perceptual_attributes(np.stack(reduced))), rotation
+        is_upright &= frame.orientation.is_upright
+    return Attributes(*hsv.result(), *perceptual_attributes(np.stack(reduced))), is_upright
 
 
 def perceptual_attributes(frames: np.ndarray) -> tuple[float, float, float | None]:

@@ -6,12 +6,16 @@ from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.streams import open_bytes
 from emovid_dataset.media.source import Reader, Source
 
+_HDR_TRANSFERS = (16, 18)  # FFmpeg's numbers of PQ and HLG
+_BT2020 = 9
+
 
 def nonconforming(reader: Reader) -> str | None:
     """Why the file cannot go into a shard as it is, or None when it can.
 
     Conforming is: MP4 with its index in front, one H.264 stream in yuv420p of even size with square pixels,
-    at most one AAC stream, nothing else. Rotation shows only on a decoded frame: see `attributes.measure`.
+    neither HDR nor BT.2020, at most one AAC stream, nothing else. Whether it is turned or mirrored shows only
+    on a decoded frame: see `attributes.measure`.
 
     Args:
         reader: an open video, not opened with `quick`.
@@ -40,6 +44,8 @@ def _reason(reader: Reader) -> str | None:
         return f"codec {context.name}"
     if context.pix_fmt != "yuv420p":
         return f"pixel format {context.pix_fmt}"
+    if context.color_trc in _HDR_TRANSFERS or context.color_primaries == _BT2020:
+        return "colours beyond BT.709"
     if stream.width % 2 or stream.height % 2:
         return f"odd size {stream.width}x{stream.height}"
     if reader.aspect != 1:

@@ -12,13 +12,13 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 
-from emovid_dataset.media.frames import flatten
 from emovid_dataset.media.portable.errors import refusing
+from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.segment import segment
 from emovid_dataset.media.sound import SoundTrack
 from emovid_dataset.media.source import Reader, VideoError
+from emovid_dataset.media.stored_picture import StoredPictures
 
 X264_SAME_BYTES = {"threads": "1", "x264-params": "asm=avx2"}
 """Options by which libx264 gives the same bytes for the same frames.
@@ -38,7 +38,7 @@ _OF_THE_DISK = frozenset(
 
 def transcode(
     reader: Reader, out: Path, *, start: float | None = None, end: float | None = None, crf: int = 18
-) -> None:
+) -> str | None:
     """Encode a video, or a segment of it, as a conforming MP4, sound in step.
 
     One thread and no date or version in the file: the same input gives the same bytes.
@@ -49,6 +49,9 @@ def transcode(
         start: first second of the segment, None for a whole file.
         end: end of the segment in seconds (exclusive), None for a whole file.
         crf: x264's constant rate factor, 0..51.
+
+    Returns:
+        What was done to the colours, for example "hdr-hlg -> bt709"; None where nothing was.
 
     Raises:
         VideoError: nothing decodes, or the source is damaged.
@@ -84,6 +87,7 @@ def transcode(
         pictures.close(end)
         if sound is not None:
             sound.close()
+        return pictures.colours_done
 
 
 def _write_all(sound: SoundTrack, frames: list[av.AudioFrame], zero: float) -> None:
@@ -93,7 +97,7 @@ def _write_all(sound: SoundTrack, frames: list[av.AudioFrame], zero: float) -> N
 
 
 class _PictureTrack:
-    """Encodes decoded pictures as H.264, upright and on white, in even size."""
+    """Encodes decoded pictures as H.264, in even size."""
 
     def __init__(
         self, sink: av.container.OutputContainer, reader: Reader, first: av.VideoFrame, crf: int
@@ -105,9 +109,8 @@ class _PictureTrack:
         self._sink = sink
         self._base = 1 / rate if info.constant_rate else _VARIABLE_BASE
         self._count, self._last = 0, -1
-        self._reformatter = VideoReformatter()
         width, height = info.width + info.width % 2, info.height + info.height % 2
-        if int(first.rotation) % 180:
+        if orientation_of(first).transposed:
             width, height = height, width
         stream: Any = sink.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -117,19 +120,17 @@ class _PictureTrack:
             stream.options = {**stream.options, "bf": "0"}
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = self._base
-        if flatten(first) is first and first.colorspace in (1, 5, 6):
-            stream.codec_context.colorspace = first.colorspace
+        self._pictures = StoredPictures(first, width, height)
+        self._pictures.tag(stream.codec_context)
         self._stream = stream
 
+    @property
+    def colours_done(self) -> str | None:
+        """What is done to the colours; None where nothing is."""
+        return self._pictures.done
+
     def write(self, frame: av.VideoFrame) -> None:
-        ready = self._reformatter.reformat(
-            flatten(frame),
-            width=self._stream.width,
-            height=self._stream.height,
-            format="yuv420p",
-            dst_color_range="MPEG",
-            threads=1,
-        )
+        ready = self._pictures.make(frame)
         tick = self._count
         if not self._reader.info.constant_rate:
             tick = max(self._last + 1, round(((frame.time or 0.0) - self.zero) / self._base))

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
+from emovid_dataset.media.portable.colour import colour_of
 from emovid_dataset.media.portable.errors import refusing
-from emovid_dataset.media.portable.pixels import is_transparent, lay_on_white, quarter_turns
+from emovid_dataset.media.portable.pixels import Orientation, RgbConverter, orientation_of
 from emovid_dataset.media.source import Reader, Source
 
 _TRAINING_FRAMES = 16  # what `emovid_dataset.stream` takes of a clip unless told otherwise
 _REDUCED_SIDE = 128  # pixels
 _EPSILON = 1e-6  # seconds
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-_UNNAMED_MATRIX = 2  # what FFmpeg calls AVCOL_SPC_UNSPECIFIED
-_LINES_OF_HD = 720
 
 
 def uniform_indices(num_frames: int, count: int) -> list[int]:
@@ -65,7 +64,8 @@ def decode(
         threads: decoder threads.
 
     Returns:
-        uint8 [T, H, W, 3], 0..255, transparent pixels on white, upright. In memory it is [T, 3, H, W].
+        uint8 [T, H, W, 3], 0..255, as a player shows them: in BT.709's colours (`media.portable.colour`),
+        transparent pixels on white, upright. In memory it is [T, 3, H, W].
 
     Raises:
         VideoError: it is not a video, has no frames, or is damaged.
@@ -106,35 +106,36 @@ def _as_array(
     for place, index in enumerate(indices):
         places.setdefault(index, []).append(place)
     planes: np.ndarray | None = None
-    reformatter = VideoReformatter()
+    converter = RgbConverter()
     for index, frame in chosen:
-        upright = flatten(frame)
+        orientation = orientation_of(frame)
         if shape is None:
-            shape = upright.height, round(upright.width * reader.aspect)
-        height, width = shape
+            shape = shown_size(frame, orientation, reader.aspect)
         if planes is None:
-            planes = np.empty((len(indices), 3, height, width), np.uint8)
-        scaled = (height, width) != (upright.height, upright.width)
-        small = reformatter.reformat(
-            upright,
-            width=width,
-            height=height,
-            # the scaler is twice as fast, and nearer to exact arithmetic, when it writes planes
-            format="gbrp" if scaled else "rgb24",
-            interpolation=Interpolation.BILINEAR,
-            threads=1,
-        )
+            planes = np.empty((len(indices), 3, *shape), np.uint8)
         first, *others = places[index]
-        if scaled:
-            for channel, plane in zip((1, 2, 0), small.planes, strict=True):
-                rows = np.asarray(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-                planes[first, channel] = rows[:height, :width]
+        stored = orientation.stored(shape)
+        if stored == (frame.height, frame.width):
+            planes[first] = orientation.shown(converter.packed(frame)).transpose(2, 0, 1)
         else:
-            planes[first] = small.to_ndarray().transpose(2, 0, 1)
+            for channel, plane in enumerate(converter.planes(frame, stored)):
+                planes[first, channel] = orientation.shown(plane)
         for place in others:
             planes[place] = planes[first]
     assert planes is not None
     return planes.transpose(0, 2, 3, 1)
+
+
+def shown_size(frame: av.VideoFrame, orientation: Orientation, aspect: Fraction) -> tuple[int, int]:
+    """Height and width at which a frame is shown, upright and with square pixels.
+
+    Args:
+        frame: a decoded frame.
+        orientation: its own.
+        aspect: width of a stored pixel by its height.
+    """
+    height, width = frame.height, round(frame.width * aspect)
+    return (width, height) if orientation.transposed else (height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +146,19 @@ class SampledFrame:
         planes: red, green and blue, uint8 [H, W] each, in the video's size; transparent pixels on white. Not
             turned upright.
         reduced: uint8 [h, w, 3], the same with at most 128 pixels on the longer side.
-        rotation: degrees.
+        orientation: how it is turned to be shown.
     """
 
     planes: tuple[np.ndarray, np.ndarray, np.ndarray]
     reduced: np.ndarray
-    rotation: int
+    orientation: Orientation
 
 
 def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
     """Decode the frames that the visual attributes are computed on, each in full size and reduced.
 
-    Colours are those that a player shows: chroma is interpolated and nothing is rounded early, by the matrix
-    and the range that the video names. A video that names no matrix has that of BT.601 below 720 lines and of
-    BT.709 from 720 on.
+    Colours are those that a player shows (`media.portable.colour`): chroma is interpolated and nothing is
+    rounded early.
 
     For the reduced picture the scaler takes every n-th pixel (no averaging), so that the spread of the
     colours, which `colorfulness_m3` measures, stays what it is at full size. It reduces in YUV; the small
@@ -176,7 +176,7 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
     shape: tuple[int, int] | None = None
     if factor > 1:
         shape = (_even(info.height / factor), _even(info.width / factor))
-    reduce, convert, convert_whole = VideoReformatter(), VideoReformatter(), VideoReformatter()
+    reduce, whole, reduced = VideoReformatter(), RgbConverter(_EXACT), RgbConverter()
     with refusing():
         measured = range(0, info.num_frames, every)
         # The frames that a training run takes by default are decoded too: damage there is a refusal now.
@@ -190,57 +190,10 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
                 small = reduce.reformat(
                     frame, width=shape[1], height=shape[0], interpolation=Interpolation.POINT, threads=1
                 )
-            matrix = _matrix(frame)
-            whole = convert_whole.reformat(
-                _on_white(frame), format="gbrp", src_colorspace=matrix, interpolation=_EXACT, threads=1
-            )
-            green, blue, red = (_samples(plane) for plane in whole.planes)
-            tiny = convert.reformat(_on_white(small), format="rgb24", src_colorspace=matrix, threads=1)
-            yield SampledFrame((red, green, blue), tiny.to_ndarray(), int(frame.rotation))
-
-
-def _samples(plane: av.video.plane.VideoPlane) -> np.ndarray:
-    rows = np.asarray(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    return rows[: plane.height, : plane.width]
-
-
-def _matrix(frame: av.VideoFrame) -> Colorspace | None:
-    """The matrix to decode with where a frame names none; None leaves it to the frame, and to BT.601."""
-    unnamed = frame.colorspace == _UNNAMED_MATRIX and not frame.format.is_rgb
-    return Colorspace.ITU709 if unnamed and frame.height >= _LINES_OF_HD else None
+            red, green, blue = whole.planes(frame)
+            tiny = reduced.packed(small, colour=colour_of(frame))
+            yield SampledFrame((red, green, blue), tiny, orientation_of(frame))
 
 
 def _even(pixels: float) -> int:
     return max(2, round(pixels / 2) * 2)
-
-
-def flatten(frame: av.VideoFrame) -> av.VideoFrame:
-    """Put transparent pixels on white and turn the picture upright.
-
-    Args:
-        frame: a decoded frame.
-
-    Returns:
-        The same frame if it is opaque and upright, else a new one in rgb24.
-    """
-    opaque = _on_white(frame)
-    turns = quarter_turns(frame)
-    if not turns:
-        return opaque
-    rgb: np.ndarray[Any, np.dtype[np.uint8]] = opaque.to_ndarray(format="rgb24").astype(np.uint8)
-    turned = np.ascontiguousarray(np.rot90(rgb, turns))
-    return _like(av.VideoFrame.from_ndarray(turned, format="rgb24"), frame)
-
-
-def _on_white(frame: av.VideoFrame) -> av.VideoFrame:
-    if not is_transparent(frame):
-        return frame
-    rgb = lay_on_white(frame.to_ndarray(format="rgba"))
-    return _like(av.VideoFrame.from_ndarray(rgb, format="rgb24"), frame)
-
-
-def _like(new: av.VideoFrame, old: av.VideoFrame) -> av.VideoFrame:
-    new.pts = old.pts
-    if old.time_base is not None:
-        new.time_base = old.time_base
-    return new

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +29,8 @@ from emovid_dataset.engine import (
     run_stage,
 )
 from emovid_dataset.engine.base import one_line
-from emovid_dataset.media.frames import decode, flatten
+from emovid_dataset.media.frames import decode, shown_size
+from emovid_dataset.media.portable.pixels import orientation_of, rgb
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.store import Store
 from emovid_models.evaluation.measures.clip_score import clip_score
@@ -225,7 +226,7 @@ def measure(video: Measurable, clip: ClipModel | None, videomae: VideoMaeModel |
 
 
 def rgb_frames(source: str | bytes) -> Iterator[np.ndarray]:
-    """Every frame of a video, one after the other, upright, with transparent pixels on white.
+    """Every frame of a video as a player shows it, one after the other, with transparent pixels on white.
 
     Args:
         source: a path or bytes.
@@ -239,11 +240,9 @@ def rgb_frames(source: str | bytes) -> Iterator[np.ndarray]:
     shape: tuple[int, int] | None = None
     with Reader(source, quick=True) as reader:
         for _, frame in reader.frames(range(reader.info.num_frames)):
-            upright = flatten(frame)
             if shape is None:
-                shape = upright.height, round(upright.width * reader.aspect)
-            pixels: Any = upright.reformat(width=shape[1], height=shape[0], format="rgb24").to_ndarray()
-            yield pixels
+                shape = shown_size(frame, orientation_of(frame), reader.aspect)
+            yield rgb(frame, shape)
 
 
 def measure_videos(

@@ -1,11 +1,19 @@
-"""From decoded pictures to RGB as it is seen: transparent pixels on white, and upright."""
+"""From decoded frames to RGB as it is seen: in BT.709's colours, transparent pixels on white, upright."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from .colour import RGB, ColorSpace, colour_of, shown_in_bt709
+
+_ROUNDED = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 def is_transparent(frame: av.VideoFrame) -> bool:
@@ -36,22 +44,178 @@ def lay_on_white(rgba: np.ndarray) -> np.ndarray:
     return ((wide[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def quarter_turns(frame: av.VideoFrame) -> int:
-    """By how many quarter turns, counterclockwise, the picture becomes upright: 0..3."""
-    return int(frame.rotation) // 90 % 4
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a stored picture is turned to be shown: mirrored at its diagonal first, then along its sides.
+
+    Attributes:
+        transposed: rows become columns.
+        left_right: the result is mirrored left to right.
+        upside_down: the result is mirrored top to bottom.
+    """
+
+    transposed: bool = False
+    left_right: bool = False
+    upside_down: bool = False
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.transposed or self.left_right or self.upside_down)
+
+    def shown(self, picture: np.ndarray) -> np.ndarray:
+        """The picture as it is shown.
+
+        Args:
+            picture: [height, width, ...] as stored.
+
+        Returns:
+            A view of it, sides exchanged where it is transposed.
+
+        >>> Orientation(transposed=True, left_right=True).shown(np.array([[1, 2, 3]])).tolist()
+        [[1], [2], [3]]
+        """
+        turned = picture.swapaxes(0, 1) if self.transposed else picture
+        return turned[:: -1 if self.upside_down else 1, :: -1 if self.left_right else 1]
+
+    def stored(self, size: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Height and width of the stored picture that is shown with these."""
+        return size[::-1] if size and self.transposed else size
 
 
-def rgb(frame: av.VideoFrame) -> np.ndarray:
+def orientation_of(frame: av.VideoFrame) -> Orientation:
+    """How a decoded frame is turned by its display matrix, which may also mirror it.
+
+    Source: ISO/IEC 14496-12 section 6.2.2. By the matrix a b u, c d v, x y w the picture's point (p, q) is
+    shown at (a p + c q + x, b p + d q + y).
+    """
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # the frame carries something that this PyAV has no name for
+        return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
+    if matrix is None:
+        return _UPRIGHT
+    a, b, _, c, d = (int(number) for number in np.frombuffer(matrix, np.int32)[:5])
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Orientation(False, a < 0, d < 0)
+    return Orientation(True, c < 0, b < 0)
+
+
+_UPRIGHT = Orientation()
+_QUARTER_TURNS = (  # counterclockwise
+    _UPRIGHT,
+    Orientation(True, False, True),
+    Orientation(False, True, True),
+    Orientation(True, True, False),
+)
+
+
+class RgbConverter:
+    """Turns the frames of a video into RGB in BT.709's colours, transparent pixels on white; not upright.
+
+    It keeps its scalers from frame to frame. The picture of a wider space is reduced before its colours are
+    computed.
+
+    Args:
+        interpolation: of the scaler.
+    """
+
+    def __init__(self, interpolation: Interpolation = Interpolation.BILINEAR) -> None:
+        self._interpolation = interpolation
+        self._on_white, self._to_rgb = VideoReformatter(), VideoReformatter()
+
+    def packed(
+        self,
+        frame: av.VideoFrame,
+        size: tuple[int, int] | None = None,
+        *,
+        colour: ColorSpace | None = None,
+        levels: type = np.uint8,
+    ) -> np.ndarray:
+        """The frame as one array.
+
+        Args:
+            frame: a decoded frame, in any pixel format.
+            size: height and width that the picture is squeezed to; None keeps its own.
+            colour: what its numbers mean, where the frame is not as it was decoded; else `colour_of(frame)`.
+            levels: np.uint8, or np.uint16 where BT.709's colours are computed.
+
+        Returns:
+            [height, width, 3].
+        """
+        colour = colour or colour_of(frame)
+        if colour.shows_as_bt709:
+            return np.asarray(self._scaled(frame, colour, size, "rgb24", self._interpolation).to_ndarray())
+        return np.moveaxis(self._shown(frame, colour, size, levels), 0, 2)
+
+    def planes(
+        self, frame: av.VideoFrame, size: tuple[int, int] | None = None, *, colour: ColorSpace | None = None
+    ) -> Sequence[np.ndarray]:
+        """Red, green and blue of the frame; at another size than its own quicker than `packed`, and nearer to
+        exact arithmetic.
+
+        Args:
+            frame: a decoded frame, in any pixel format.
+            size, colour: as for `packed`.
+
+        Returns:
+            uint8 [height, width] each.
+        """
+        colour = colour or colour_of(frame)
+        if colour.shows_as_bt709:
+            return _planes(self._scaled(frame, colour, size, "gbrp", self._interpolation), np.uint8)
+        return list(self._shown(frame, colour, size, np.uint8))
+
+    def _shown(
+        self, frame: av.VideoFrame, colour: ColorSpace, size: tuple[int, int] | None, levels: type
+    ) -> np.ndarray:
+        deep = self._scaled(frame, colour, size, "gbrp16le", self._interpolation | _ROUNDED)
+        return shown_in_bt709(_planes(deep, np.dtype("<u2")), colour, levels)
+
+    def _scaled(
+        self,
+        frame: av.VideoFrame,
+        colour: ColorSpace,
+        size: tuple[int, int] | None,
+        pixels: str,
+        interpolation: Interpolation,
+    ) -> av.VideoFrame:
+        height, width = size or (frame.height, frame.width)
+        matrix = None if colour.matrix == RGB else colour.matrix
+        if is_transparent(frame):
+            rgba = self._on_white.reformat(frame, format="rgba", src_colorspace=matrix, threads=1)
+            frame = av.VideoFrame.from_ndarray(lay_on_white(rgba.to_ndarray()), format="rgb24")
+            matrix = None
+        return self._to_rgb.reformat(
+            frame,
+            width=width,
+            height=height,
+            format=pixels,
+            src_colorspace=matrix,
+            interpolation=interpolation,
+            threads=1,
+        )
+
+
+def _planes(frame: av.VideoFrame, number: Any) -> list[np.ndarray]:
+    """Red, green and blue of a planar RGB frame, without a copy."""
+    green, blue, red = (
+        np.asarray(memoryview(plane)).view(number).reshape(plane.height, -1)[:, : plane.width]
+        for plane in frame.planes
+    )
+    return [red, green, blue]
+
+
+def rgb(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
     """The picture as it is seen.
 
     Args:
         frame: a decoded frame, in any pixel format.
+        size: height and width that it is squeezed to; None keeps its own.
 
     Returns:
-        uint8 [height, width, 3], transparent pixels on white, upright.
+        uint8 [height, width, 3], in BT.709's colours, transparent pixels on white, upright.
     """
-    if is_transparent(frame):
-        picture = lay_on_white(frame.to_ndarray(format="rgba"))
-    else:
-        picture = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(picture, quarter_turns(frame)))
+    orientation = orientation_of(frame)
+    picture = RgbConverter().packed(frame, orientation.stored(size))
+    return np.ascontiguousarray(orientation.shown(picture))

@@ -11,7 +11,16 @@ import emovid_dataset.media.portable
 
 _HERE = Path(__file__).parent
 _PORTABLE = Path(emovid_dataset.media.portable.__file__).parent
-_PORTABLE_MODULES = ("errors", "groups", "pictures", "pixels", "streams", "truncation", "video_file")
+_PORTABLE_MODULES = (
+    "colour",
+    "errors",
+    "groups",
+    "pictures",
+    "pixels",
+    "streams",
+    "truncation",
+    "video_file",
+)
 __path__ = [*__path__, str(_PORTABLE)]
 
 MODEL_CODE: dict[str, Path] = {

@@ -32,7 +32,8 @@ import torch
 from PIL import Image
 from transformers import Pipeline
 
-# Two are not used here: from a folder transformers copies only the files that this one itself imports.
+# Three are not used here: from a folder transformers copies only the files that this one itself imports.
+from .colour import colour_of  # noqa: F401
 from .errors import VideoError, refusing
 from .groups import decode_groups  # noqa: F401
 from .pictures import chosen_pictures, open_picture

@@ -1,0 +1,103 @@
+"""The picture as a clip stores it: yuv420p in limited range, upright, on white, in SDR colours.
+
+A clip is shown by readers of all kinds, of which many look at the matrix alone and some at nothing, so that
+numbers and tags are chosen to come out alike everywhere:
+
+- Pictures in BT.601's or BT.709's matrix and BT.709's primaries keep their numbers, and the name of the
+  matrix if they had one. One that is not named stays so while the size alone says it: BT.709 from 720 lines
+  on.
+- RGB, transparent and turned pictures take the matrix that players expect at their size, which is written
+  into the file from 720 lines on.
+- HDR, BT.2020 and every other space become BT.709, with matrix, primaries, transfer and range written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from emovid_dataset.media.portable.colour import BT601, BT709, RGB, ColorSpace, colour_of
+from emovid_dataset.media.portable.pixels import RgbConverter, is_transparent, orientation_of
+
+_LINES_OF_HD = 720
+_TAGS = {BT709: 1, BT601: 6}
+
+
+class StoredPictures:
+    """Makes the pictures of a clip from decoded frames.
+
+    Args:
+        first: the first frame; it decides how the clip's colours are stored.
+        width, height: of the clip, even.
+
+    Attributes:
+        done: what is done to the colours, as the clip's JSON says it; None where nothing is.
+    """
+
+    def __init__(self, first: av.VideoFrame, width: int, height: int) -> None:
+        self._width, self._height = width, height
+        colour = colour_of(first)
+        usual = BT709 if height >= _LINES_OF_HD else BT601
+        self._tags: dict[str, int] = {}
+        if not _is_plain(colour):
+            self._matrix, is_said = BT709, True
+        elif colour.matrix == RGB or is_transparent(first) or not orientation_of(first).is_upright:
+            self._matrix, is_said = usual, usual == BT709
+        else:
+            self._matrix, is_said = colour.matrix, not colour.named and colour.matrix != usual
+            if colour.named:
+                self._tags = {"colorspace": first.colorspace}
+        if is_said:
+            self._tags = {
+                "colorspace": _TAGS[self._matrix],
+                "color_primaries": 1,
+                "color_trc": 1,
+                "color_range": 1,
+            }
+        self.done = _done(colour)
+        self._scaler, self._converter = VideoReformatter(), RgbConverter()
+
+    def tag(self, context: Any) -> None:
+        """Write into the encoder's context what the file says of its colours."""
+        for name, number in self._tags.items():
+            setattr(context, name, number)
+
+    def make(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame as it is encoded, without time."""
+        colour, orientation = colour_of(frame), orientation_of(frame)
+        ready, source = frame, colour.matrix
+        if is_transparent(frame) or not (orientation.is_upright and colour.shows_as_bt709):
+            # sixteen bits where colours are computed, so that they are rounded once
+            picture = orientation.shown(self._converter.packed(frame, levels=np.uint16))
+            pixels = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
+            ready, source = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels), RGB
+        matrices: dict[str, int] = {}
+        if source == RGB:
+            matrices = {"dst_colorspace": self._matrix}
+        elif source != self._matrix:
+            matrices = {"src_colorspace": source, "dst_colorspace": self._matrix}
+        return self._scaler.reformat(
+            ready,
+            width=self._width,
+            height=self._height,
+            format="yuv420p",
+            dst_color_range="MPEG",
+            threads=1,
+            **matrices,
+        )
+
+
+def _is_plain(colour: ColorSpace) -> bool:
+    """Whether every player shows it right when told the matrix alone."""
+    return colour.shows_as_bt709 and colour.matrix in (RGB, BT601, BT709)
+
+
+def _done(colour: ColorSpace) -> str | None:
+    if not _is_plain(colour):
+        return f"{colour.name} -> bt709"
+    if colour.full and colour.matrix != RGB:
+        return f"{colour.name} -> limited"
+    return None
