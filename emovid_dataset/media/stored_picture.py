@@ -17,13 +17,14 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from emovid_dataset.media.portable.colour import BT601, BT709, RGB, ColorSpace, colour_of
 from emovid_dataset.media.portable.pixels import RgbConverter, is_transparent, orientation_of
 
 _LINES_OF_HD = 720
 _TAGS = {BT709: 1, BT601: 6}
+_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
 class StoredPictures:
@@ -69,10 +70,11 @@ class StoredPictures:
         """The frame as it is encoded, without time."""
         colour, orientation = colour_of(frame), orientation_of(frame)
         ready, source = frame, colour.matrix
-        if is_transparent(frame) or not (orientation.is_upright and colour.shows_as_bt709):
+        exact = not _is_plain(colour)
+        if exact or is_transparent(frame) or not orientation.is_upright:
             # sixteen bits where colours are computed, so that they are rounded once
-            picture = orientation.shown(self._converter.packed(frame, levels=np.uint16))
-            pixels = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
+            levels, pixels = (np.uint16, "rgb48le") if exact else (np.uint8, "rgb24")
+            picture = orientation.shown(self._converter.packed(frame, levels=levels))
             ready, source = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels), RGB
         matrices: dict[str, int] = {}
         if source == RGB:
@@ -84,6 +86,7 @@ class StoredPictures:
             width=self._width,
             height=self._height,
             format="yuv420p",
+            interpolation=_EXACT if exact else None,
             dst_color_range="MPEG",
             threads=1,
             **matrices,

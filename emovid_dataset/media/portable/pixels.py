@@ -138,13 +138,13 @@ class RgbConverter:
             frame: a decoded frame, in any pixel format.
             size: height and width that the picture is squeezed to; None keeps its own.
             colour: what its numbers mean, where the frame is not as it was decoded; else `colour_of(frame)`.
-            levels: np.uint8, or np.uint16 where BT.709's colours are computed.
+            levels: np.uint8 or np.uint16, of the result.
 
         Returns:
             [height, width, 3].
         """
         colour = colour or colour_of(frame)
-        if colour.shows_as_bt709:
+        if colour.shows_as_bt709 and levels is np.uint8:
             return np.asarray(self._scaled(frame, colour, size, "rgb24", self._interpolation).to_ndarray())
         return np.moveaxis(self._shown(frame, colour, size, levels), 0, 2)
 

@@ -1,0 +1,280 @@
+"""Colours as every reader sees them, against ffmpeg's zscale and the arithmetic of BT.2100.
+
+A file holds eight flat patches, written as numbers that this test computes itself: colours of BT.709 in the
+matrix, range, primaries and transfer of the case. Readers are compared in the middle of each patch.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from video_files import write_video
+
+from emovid_dataset.media.conforming import nonconforming
+from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.frames import decode, sample_for_attributes
+from emovid_dataset.media.portable.pixels import rgb
+from emovid_dataset.media.source import Reader
+
+FFMPEG = shutil.which("ffmpeg")
+COLOURS = np.array(
+    [
+        (40, 180, 60),
+        (200, 60, 50),
+        (60, 80, 200),
+        (128, 128, 128),
+        (220, 200, 90),
+        (30, 30, 30),
+        (190, 90, 170),
+        (235, 235, 235),
+    ],
+    float,
+)
+ROWS, COLUMNS = 2, 4
+
+WEIGHTS = {  # of red and blue in luma, by zscale's name of the matrix
+    "709": (0.2126, 0.0722),
+    "170m": (0.299, 0.114),
+    "470bg": (0.299, 0.114),
+    "7": (0.212, 0.087),
+    "2020_ncl": (0.2627, 0.0593),
+}
+XY = {  # of red, green and blue, by zscale's name of the primaries; white is D65
+    "709": ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+    "170m": ((0.63, 0.34), (0.31, 0.595), (0.155, 0.07)),
+    "470bg": ((0.64, 0.33), (0.29, 0.60), (0.15, 0.06)),
+    "2020": ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+    "432": ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+}
+MATRICES = {"709": 1, "470bg": 5, "170m": 6, "7": 7, "2020_ncl": 9}
+PRIMARIES = {"709": 1, "470bg": 5, "170m": 6, "2020": 9, "432": 12}
+TRANSFERS = {"709": 1, "470bg": 5, "601": 6, "2020_10": 14, "2084": 16, "b67": 18}
+ZSCALE = {"b67": "arib-std-b67", "2084": "smpte2084", "432": "smpte432", "470bg": "bt470bg"}
+
+
+@dataclass(frozen=True)
+class Space:
+    """How the patches are written, and which of it the file says."""
+
+    matrix: str = "709"
+    primaries: str = "709"
+    transfer: str = "709"
+    full: bool = False
+    pixels: str = "yuv420p"
+    tagged: bool = True
+    lines: int = 48
+    codec: str = "ffv1"
+    bits: int = 8
+
+
+SDR = {
+    "bt709": Space(),
+    "bt709 full": Space(full=True),
+    "bt709 yuvj": Space(full=True, pixels="yuvj420p", codec="libx264"),
+    "bt601-525": Space("170m", "170m", "601"),
+    "bt601-625": Space("470bg", "470bg", "601"),
+    "bt601-625 gamma 2.8": Space("470bg", "470bg", "470bg"),
+    "bt601 full": Space("170m", "709", "601", full=True, pixels="yuv444p"),
+    "bt2020": Space("2020_ncl", "2020", "2020_10", pixels="yuv420p10le", bits=10),
+    "bt2020 in 8 bits": Space("2020_ncl", "2020", "2020_10", codec="libx264"),
+    "display-p3": Space("709", "432", "709", codec="libx264"),
+    "smpte240m": Space("7", "709", "709"),
+    "untagged": Space("170m", tagged=False, codec="libx264"),
+    "untagged full": Space("170m", tagged=False, full=True, pixels="yuvj422p", codec="mjpeg"),
+    "untagged of 720 lines": Space("709", tagged=False, lines=720, codec="libx264"),
+    "tagged BT.601 of 720 lines": Space("170m", "709", "601", lines=720, codec="libx264"),
+}
+HDR = {
+    "hlg": Space("2020_ncl", "2020", "b67", pixels="yuv420p10le", bits=10),
+    "hlg in 8 bits": Space("2020_ncl", "2020", "b67", codec="libx264"),
+    "pq": Space("2020_ncl", "2020", "2084", pixels="yuv420p10le", bits=10),
+    "pq full": Space("2020_ncl", "2020", "2084", full=True, pixels="yuv444p10le", bits=10),
+    "pq of 720 lines": Space("2020_ncl", "2020", "2084", pixels="yuv420p10le", bits=10, lines=720),
+}
+
+
+def to_xyz(primaries: str) -> np.ndarray:
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in XY[primaries]]).T
+    white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+    return np.asarray(columns * np.linalg.solve(columns, white))
+
+
+def encoded(colours: np.ndarray, space: Space, peak: float = 203.0) -> np.ndarray:
+    """BT.709's colours, 0..255, as the space codes red, green and blue, 0..1; its white has `peak` cd/m2."""
+    light = (colours / 255) ** 2.4 @ (np.linalg.inv(to_xyz(space.primaries)) @ to_xyz("709")).T
+    if space.transfer == "2084":
+        power = np.clip(light * peak / 10000, 0, 1) ** (2610 / 16384)
+        return np.asarray(((3424 + 2413 * 32 * power) / (4096 + 2392 * 32 * power)) ** (2523 / 32))
+    if space.transfer == "b67":
+        nits = np.clip(light * peak, 0, None)
+        luminance = nits @ np.array([0.2627, 0.6780, 0.0593])
+        # F_D = L_W * Y_S^(gamma - 1) * E, so that Y_D = L_W * Y_S^gamma
+        scene = nits / 1000 * (np.maximum(luminance, 1e-9) / 1000)[..., None] ** ((1 - 1.2) / 1.2)
+        upper = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+        return np.asarray(np.where(scene <= 1 / 12, np.sqrt(3 * scene), upper))
+    return np.asarray(np.clip(light, 0, 1) ** (1 / (2.8 if space.transfer == "470bg" else 2.4)))
+
+
+def patches(coded: np.ndarray, space: Space) -> av.VideoFrame:
+    """Eight flat patches as a frame, from coded red, green and blue, by the space's matrix and range."""
+    red_weight, blue_weight = WEIGHTS[space.matrix]
+    luma = coded @ np.array([red_weight, 1 - red_weight - blue_weight, blue_weight])
+    blue = (coded[:, 2] - luma) / (2 - 2 * blue_weight)
+    red = (coded[:, 0] - luma) / (2 - 2 * red_weight)
+    unit = 1 << (space.bits - 8)
+    if space.full:
+        top = (1 << space.bits) - 1
+        levels = [luma * top, blue * top + 128 * unit, red * top + 128 * unit]
+    else:
+        levels = [(16 + 219 * luma) * unit, (128 + 224 * blue) * unit, (128 + 224 * red) * unit]
+    frame = av.VideoFrame(space.lines * 4 // 3, space.lines, space.pixels)
+    for plane, numbers in zip(frame.planes, levels, strict=True):
+        kind = np.uint8 if space.bits == 8 else np.dtype("<u2")
+        picture = np.asarray(memoryview(plane)).view(kind).reshape(plane.height, -1)
+        grid = np.rint(numbers).astype(kind).reshape(ROWS, COLUMNS)
+        tall, wide = plane.height // ROWS, plane.width // COLUMNS
+        picture[:, : plane.width] = np.repeat(np.repeat(grid, tall, 0), wide, 1)
+    return frame
+
+
+def write(path: Path, space: Space, coded: np.ndarray, frames: int = 2) -> Path:
+    """A file of these patches; of lossless codecs, or at their best."""
+    with av.open(str(path), "w", options={"movflags": "+faststart"} if path.suffix == ".mp4" else {}) as sink:
+        stream: Any = sink.add_stream(space.codec, rate=24)
+        stream.width, stream.height, stream.pix_fmt = space.lines * 4 // 3, space.lines, space.pixels
+        if space.codec == "libx264":
+            stream.options = {"crf": "2", "preset": "veryfast", "threads": "1"}
+        context = stream.codec_context
+        context.thread_count = 1
+        context.color_range = 2 if space.full else 1
+        if space.tagged:
+            context.colorspace = MATRICES[space.matrix]
+            context.color_primaries = PRIMARIES[space.primaries]
+            context.color_trc = TRANSFERS[space.transfer]
+        for index in range(frames):
+            frame = patches(coded, space)
+            frame.pts = index
+            sink.mux(stream.encode(frame))
+        sink.mux(stream.encode(None))
+    return path
+
+
+def middles(picture: np.ndarray) -> np.ndarray:
+    """The patches' colours, float [8, 3], of a picture [height, width, 3]."""
+    tall, wide = picture.shape[0] // ROWS, picture.shape[1] // COLUMNS
+    return np.asarray(picture[tall // 2 :: tall, wide // 2 :: wide].reshape(-1, 3), float)
+
+
+def by_zscale(path: Path, space: Space) -> np.ndarray:
+    """The patches as ffmpeg's zscale shows them in BT.709."""
+    if FFMPEG is None:
+        pytest.skip("ffmpeg is not installed")
+    source = (
+        f"min={ZSCALE.get(space.matrix, space.matrix)}:pin={ZSCALE.get(space.primaries, space.primaries)}"
+        f":tin={ZSCALE.get(space.transfer, space.transfer)}:rin={'full' if space.full else 'limited'}"
+    )
+    chain = f"zscale={source}:m=gbr:p=709:t=709:r=full,format=gbrp"
+    command = [FFMPEG, "-v", "error", "-i", str(path), "-frames:v", "1", "-vf", chain]
+    made = subprocess.run(
+        [*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True, timeout=60
+    )
+    return middles(np.frombuffer(made.stdout, np.uint8).reshape(space.lines, -1, 3))
+
+
+def whole(path: Path) -> np.ndarray:
+    return middles(decode(path)[0])
+
+
+def small(path: Path) -> np.ndarray:
+    return middles(decode(path, size=(24, 32))[0])
+
+
+def by_the_annotator(path: Path) -> np.ndarray:
+    with av.open(str(path)) as film:
+        return middles(rgb(next(film.decode(video=0))))
+
+
+def for_attributes(path: Path) -> np.ndarray:
+    with Reader(path) as reader:
+        frame = next(iter(sample_for_attributes(reader, 1)))
+    assert np.abs(middles(frame.reduced) - middles(np.stack(frame.planes, -1))).max() <= 3
+    return middles(np.stack(frame.planes, axis=-1))
+
+
+def stored(path: Path) -> np.ndarray:
+    """The clip that a build makes, as a plain reader that knows no colours but the file's matrix sees it."""
+    made = path.with_suffix(".made.mp4")
+    with Reader(path) as reader:
+        transcode(reader, made, crf=1)
+    with Reader(made) as clip:
+        assert nonconforming(clip) is None
+    with av.open(str(made)) as film:
+        frame = next(film.decode(video=0))
+        matrix = None
+        if frame.colorspace == 2:
+            matrix = "ITU709" if frame.height >= 720 else "ITU601"
+        plain = middles(frame.to_ndarray(format="rgb24", src_colorspace=matrix))
+    assert np.abs(plain - whole(made)).max() <= 2
+    return plain
+
+
+READERS: dict[str, Callable[[Path], np.ndarray]] = {
+    "decode": whole,
+    "decode, small": small,
+    "annotator": by_the_annotator,
+    "attributes": for_attributes,
+    "build": stored,
+}
+EXACT = {"decode": 2, "decode, small": 2, "annotator": 2, "attributes": 2, "build": 3}
+"""Levels; what a build stores is rounded and encoded once more."""
+
+
+@pytest.fixture(scope="module", params=[*SDR, *HDR])
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Space]:
+    space = {**SDR, **HDR}[request.param]
+    path = tmp_path_factory.mktemp("colours") / "in.mkv"
+    return request.param, write(path, space, encoded(COLOURS, space)), space
+
+
+@pytest.mark.parametrize("reader", list(READERS))
+def test_every_reader_sees_the_colours_that_were_meant(case: tuple[str, Path, Space], reader: str) -> None:
+    name, path, space = case
+    found = READERS[reader](path)
+    if name in SDR:
+        assert np.abs(found - by_zscale(path, space)).max() <= EXACT[reader], found
+    else:
+        assert np.abs(found - COLOURS).max() <= 6, found
+
+
+RGB_FILES: dict[str, tuple[str, str]] = {
+    "qtrle": ("in.mov", "rgb24"),
+    "ffv1": ("in.mkv", "bgr0"),
+    "libx264rgb": ("in.mkv", "rgb24"),
+    "png": ("in.mov", "rgb24"),
+}
+
+
+@pytest.mark.parametrize("lines", [48, 720])
+@pytest.mark.parametrize("kind", [*RGB_FILES, "gif", "webp", "apng"])
+def test_rgb_stays_what_it_is(kind: str, lines: int, tmp_path: Path) -> None:
+    grid = COLOURS.astype(np.uint8).reshape(ROWS, COLUMNS, 3)
+    picture = np.repeat(np.repeat(grid, lines // ROWS, 0), lines // 3, 1)
+    if kind in RGB_FILES:
+        name, pixels = RGB_FILES[kind]
+        path = write_video(tmp_path / name, [picture] * 2, codec=kind, pixels=pixels)
+    else:
+        path = tmp_path / f"in.{kind}"
+        pictures = [Image.fromarray(picture), Image.fromarray(np.roll(picture, 1, axis=0))]
+        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, lossless=True)
+    for name, reader in READERS.items():
+        if name != "annotator" or kind != "webp":
+            assert np.abs(reader(path) - COLOURS).max() <= EXACT[name], (name, reader(path))
