@@ -33,7 +33,7 @@ from emovid_dataset.builder.plan import Laid, Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, PrepareStage, plan_units
 from emovid_dataset.builder.shards import WriteStage
 from emovid_dataset.builder.sheet import Label, Rejection, printable, read_sheet, unlabelled
-from emovid_dataset.builder.splits import DEFAULT_RATIOS
+from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
 from emovid_dataset.schema.clip import SPLITS, Clip
@@ -76,6 +76,11 @@ class BuildReport:
     counts: Counter[tuple[str, str, str]]
     reused: bool
     seconds: float
+
+    @property
+    def unmet(self) -> list[str]:
+        """What of the asked-for shares the splits do not meet, one line each."""
+        return shortfalls(self.counts, self.manifest.split_ratios)
 
 
 def build(

@@ -23,7 +23,7 @@ from typing import Any
 
 from emovid_dataset.builder.set_aside import LEFT_OUT, set_aside
 from emovid_dataset.builder.sheet import Label, Rejection
-from emovid_dataset.builder.splits import Placement
+from emovid_dataset.builder.sides import take_sides
 from emovid_dataset.schema.benchmark import Benchmark, LeftOut, qualifies
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
@@ -346,28 +346,8 @@ class Plan:
             ratios: shares of train, validation and test.
             seed: draws the order of groups of the same size.
         """
-        strata = self._base.execute("SELECT content_type, emotion, count(*) FROM unplaced GROUP BY 1, 2")
-        placement = Placement({(kind, emotion): count for kind, emotion, count in strata}, ratios)
-        self._base.create_function("rank", 1, lambda family: Placement.rank(family, seed), deterministic=True)
         with self.writing():
-            self._base.execute(
-                "INSERT INTO families (family, size, rank, row) "
-                "SELECT family, count(*), rank(family), min(row) FROM unplaced GROUP BY family"
-            )
-            found = self._base.execute(
-                "SELECT family, content_type, emotion, count(*) FROM families JOIN unplaced USING (family) "
-                "GROUP BY families.size, families.rank, families.row, family, content_type, emotion "
-                "ORDER BY families.size DESC, families.rank, families.row, min(unplaced.row)"
-            )
-            chosen = self._base.cursor()
-            for family, rows in groupby(found, key=lambda row: row[0]):
-                members = Counter({(kind, emotion): count for _, kind, emotion, count in rows})
-                split = placement.place(members)
-                chosen.execute("INSERT INTO sides VALUES (?, ?)", (family, split))
-            self._base.execute(
-                "UPDATE clips SET split = (SELECT split FROM sides WHERE sides.family = clips.family) "
-                "WHERE emotion IS NOT NULL AND split IS NULL"
-            )
+            take_sides(self._base, ratios, seed)
 
     # shards
 

@@ -139,6 +139,7 @@ def build(
             "out": str(out),
             **totals,
             "counts": rows,
+            "unmet": report.unmet,
             "rejected": [asdict(rejection) for rejection in report.rejections],
             "without_emotion": [asdict(row) for row in report.without_emotion],
             "benchmark": None if aside is None else aside.to_json(),
@@ -151,6 +152,8 @@ def build(
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         print_counts(report.counts, report.manifest)
+        for line in report.unmet:
+            typer.echo(f"split {split}: {line}")
         if aside is not None:
             print_benchmark(aside)
         if report.without_emotion:

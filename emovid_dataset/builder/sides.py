@@ -1,0 +1,52 @@
+"""Give the groups of a plan their sides: which of train, validation and test each is in."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+
+from emovid_dataset.builder.splits import Placement
+
+
+def take_sides(base: sqlite3.Connection, ratios: tuple[float, float, float], seed: int) -> None:
+    """Give every clip that shows an emotion and is not set aside a split, as `splits.split_groups` does.
+
+    Args:
+        base: a plan's, in a transaction.
+        ratios: shares of train, validation and test.
+        seed: draws the order of groups of the same size.
+    """
+    strata = base.execute("SELECT content_type, emotion, count(*) FROM unplaced GROUP BY 1, 2")
+    placement = Placement({(kind, emotion): count for kind, emotion, count in strata}, ratios)
+    base.create_function("rank", 1, lambda family: Placement.rank(family, seed), deterministic=True)
+    base.execute(
+        "INSERT INTO families (family, size, rank, row) "
+        "SELECT family, count(*), rank(family), min(row) FROM unplaced GROUP BY family"
+    )
+    chosen = base.cursor()
+    for family, members, _ in _families(base):
+        chosen.execute("INSERT INTO sides VALUES (?, ?)", (family, placement.place(members)))
+    if placement.settle():
+        for family, members, side in _families(base):
+            settled = placement.settled(members, side)
+            if settled != side:
+                chosen.execute("UPDATE sides SET split = ? WHERE family = ?", (settled, family))
+    base.execute(
+        "UPDATE clips SET split = (SELECT split FROM sides WHERE sides.family = clips.family) "
+        "WHERE emotion IS NOT NULL AND split IS NULL"
+    )
+
+
+def _families(base: sqlite3.Connection) -> Iterator[tuple[str, Counter[tuple[str, str]], str]]:
+    """Every group, its clips by content type and emotion, and its side so far: the largest first."""
+    found = base.execute(
+        "SELECT family, content_type, emotion, count(*), sides.split "
+        "FROM families JOIN unplaced USING (family) LEFT JOIN sides USING (family) "
+        "GROUP BY families.size, families.rank, families.row, family, content_type, emotion "
+        "ORDER BY families.size DESC, families.rank, families.row, min(unplaced.row)"
+    )
+    for family, rows in groupby(found, key=lambda row: row[0]):
+        held = list(rows)
+        yield family, Counter({(kind, emotion): count for _, kind, emotion, count, _ in held}), held[0][4]
