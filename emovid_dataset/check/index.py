@@ -1,41 +1,19 @@
-"""`verify`: check a build as a stranger would, by what stands in its files.
-
-Every shard is read once, by any number of workers. What was found of it, and its sound clips, are records;
-then they are held against the metadata, the splits, `_info.json`, the card and what else lies there.
-"""
+"""Check what stands beside the shards of a build: metadata, splits, benchmark, `_info.json`, card, lists."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import sqlite3
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any
 
-from emovid_dataset.engine import (
-    Executor,
-    Failure,
-    FailureKind,
-    Part,
-    Record,
-    Stage,
-    executor,
-    records,
-    run_stage,
-)
-from emovid_dataset.media.source import Reader, VideoError
-from emovid_dataset.read.manifest import read_manifest
-from emovid_dataset.read.shard import read_samples
+from emovid_dataset.check.shards import VerifyStage
+from emovid_dataset.engine import Record, records
 from emovid_dataset.report.card import front_matter, info_json
 from emovid_dataset.schema.benchmark import BENCHMARK, LEAST_RATERS, qualifies
-from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.features import PLACE_COLUMNS, metadata_schema
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
@@ -50,196 +28,11 @@ from emovid_dataset.schema.manifest import (
     ShardRecord,
     metadata_path,
 )
-from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion
+from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.store import Store
 
 
-def verify(
-    folder: str | os.PathLike[str],
-    *,
-    decode: bool = False,
-    engine: str | Executor = "processes",
-    workers: int | None = None,
-    progress: bool = False,
-) -> list[str]:
-    """Check a build: manifest, hashes, members, JSON types, offsets, counts, splits, benchmark, card.
-
-    Args:
-        folder: a build.
-        decode: decode every clip too and compare frames, size and sound with what it claims.
-        engine: "processes", "serial" (all in this process), or an `Executor`.
-        workers: processes, None for one per core.
-        progress: show progress on stderr.
-
-    Returns:
-        Violations, one line each; empty when all is well.
-
-    Raises:
-        ValueError: `workers` is out of range.
-    """
-    runner = executor(engine, workers) if isinstance(engine, str) else engine
-    try:
-        text = os.fspath(folder)
-        build = Store.find(text) if "://" in text else Store.at(text)
-        manifest = read_manifest(build)
-    except (ValueError, OSError) as error:
-        return [" ".join(str(error).split())]
-    # the build itself may be read-only, and what was found today says nothing of tomorrow
-    with tempfile.TemporaryDirectory(prefix="emovid-verify-") as scratch:
-        stage, ledger = VerifyStage(build, manifest, manifest.all_shards, decode), Store.at(scratch)
-        run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.all_shards))
-        found = [line for record in records(stage, ledger) for line in record.get("found", ())]
-        return found + _check_index(build, manifest, stage, ledger, Path(scratch, "seen.sqlite"))
-
-
-@dataclass(frozen=True, slots=True)
-class ShardPart(Part):
-    """A shard to be checked."""
-
-    shard: ShardRecord
-
-    @classmethod
-    def of(cls, shard: ShardRecord) -> ShardPart:
-        """The part of a shard."""
-        return cls(hashlib.sha256(shard.path.encode()).hexdigest()[:32], 1, float(shard.size), shard)
-
-
-class VerifyStage(Stage[ShardPart, None]):
-    """Checks every shard against the manifest.
-
-    Its records are lines as `found`, and every sound clip's fields as `clip` with `offset` and `size`; each
-    names its `shard`.
-
-    Args:
-        build: what is checked.
-        manifest: of the build.
-        shards: those of the manifest that are checked.
-        decode: decode every clip and compare with what it claims.
-    """
-
-    name, unit, ledger = "verify", "shards", "found"
-
-    def __init__(
-        self, build: Store, manifest: Manifest, shards: tuple[ShardRecord, ...], decode: bool
-    ) -> None:
-        self.build, self.manifest, self.shards, self.decode = build, manifest, shards, decode
-
-    def parts(self, store: Store) -> Iterator[ShardPart]:
-        """The shards, in the manifest's order; each path once."""
-        yield from (ShardPart.of(shard) for shard in {shard.path: shard for shard in self.shards}.values())
-
-    def run(self, state: None, part: ShardPart, store: Store) -> Iterator[Record]:
-        """Check one."""
-        yield from check_shard(part.shard, self.build, self.manifest, decode=self.decode)
-
-    def refuse(self, part: ShardPart, failure: Failure) -> list[Record]:
-        """A shard whose check fails for itself is a violation; the others are checked."""
-        crashed = failure.kind is FailureKind.CRASHED
-        reason = "makes the decoder crash" if crashed else f"{failure.type}: {failure.reason}"
-        return [{"shard": part.shard.path, "found": [f"{part.shard.path}: {reason}"]}]
-
-
-def check_shard(
-    shard: ShardRecord, build: Store, manifest: Manifest, *, decode: bool = False
-) -> Iterator[Record]:
-    """Check one shard against the manifest's record.
-
-    Args:
-        shard: of the manifest.
-        build: the build.
-        manifest: of the build.
-        decode: decode every clip and compare with what it claims.
-
-    Yields:
-        Records of `VerifyStage`.
-    """
-    path = shard.path
-
-    def found(line: str) -> Record:
-        return {"shard": path, "found": [f"{path}: {line}"]}
-
-    try:
-        if not build.exists(path):
-            yield found("is missing")
-            return
-        size, digest = 0, hashlib.sha256()
-        with build.open(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-        if size != shard.size:
-            yield found(f"has {size} bytes, the manifest says {shard.size}")
-        if digest.hexdigest() != shard.sha256:
-            yield found(f"sha256 is {digest.hexdigest()}, the manifest says {shard.sha256}")
-        count = 0
-        try:
-            with build.open(path) as file:
-                for key, members, offset in read_samples(file):
-                    count += 1
-                    try:
-                        clip, values = _check_sample(key, members, shard, manifest)
-                        if decode:
-                            _check_video(clip, members["mp4"])
-                    except ValueError as error:
-                        yield found(f"{key}: {error}")
-                        continue
-                    place = {"offset": offset, "size": len(members["mp4"])}
-                    yield {"shard": path, "clip": values, **place}
-        except ValueError as error:
-            yield found(str(error))
-        if count != shard.samples:
-            yield found(f"has {count} samples, the manifest says {shard.samples}")
-    except OSError as error:
-        yield found(f"cannot be read: {error.strerror or error}")
-
-
-def _check_sample(
-    key: str, members: dict[str, bytes], shard: ShardRecord, manifest: Manifest
-) -> tuple[Clip | ClipWithoutEmotion, dict[str, Any]]:
-    try:
-        values = json.loads(members["json"])
-    except ValueError as error:
-        raise ValueError(f"json is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError("json is not an object")
-    clip: Clip | ClipWithoutEmotion
-    if shard.split == NONE:
-        clip = ClipWithoutEmotion.from_mapping(values, features=manifest.features, taxonomy=manifest.taxonomy)
-    else:
-        clip = manifest.clip(values)
-    if clip.id != key:
-        raise ValueError(f"json has the id {clip.id}")
-    if clip.content_type != shard.content_type:
-        raise ValueError(f"is a {clip.content_type} in a shard of {shard.content_type}")
-    if members["txt"] != clip.caption.encode():
-        raise ValueError("txt is not the caption")
-    if members["cls"] != str(clip.label).encode():
-        raise ValueError(f"cls is {members['cls']!r}, the emotion's index is {clip.label}")
-    if hashlib.sha256(members["mp4"]).hexdigest() != clip.sha256:
-        raise ValueError("the MP4's sha256 is not the one in the json")
-    return clip, values
-
-
-def _check_video(clip: Clip | ClipWithoutEmotion, data: bytes) -> None:
-    try:
-        with Reader(data) as reader:
-            info = reader.info
-            decoded = reader.count_frames()
-    except VideoError as error:
-        raise ValueError(f"the MP4 {error}") from error
-    for name, value in (("width", info.width), ("height", info.height), ("has_audio", info.has_audio)):
-        if value != getattr(clip, name):
-            raise ValueError(f"{name} is {value}, the json says {getattr(clip, name)}")
-    if decoded != clip.num_frames:
-        raise ValueError(f"decodes to {decoded} frames, the json says {clip.num_frames}")
-
-
-# what stands beside the shards
-
-
-def _check_index(
-    build: Store, manifest: Manifest, stage: VerifyStage, ledger: Store, seen: Path
-) -> list[str]:
+def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: Store, seen: Path) -> list[str]:
     """Check metadata, splits, `_info.json`, card, stray files.
 
     Args:

@@ -1,0 +1,159 @@
+"""Check the shards of a build: hashes, members, JSON types, and on demand whether the clips decode."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
+from emovid_dataset.media.source import Reader, VideoError
+from emovid_dataset.read.shard import read_samples
+from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.manifest import Manifest, ShardRecord
+from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion
+from emovid_dataset.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPart(Part):
+    """A shard to be checked."""
+
+    shard: ShardRecord
+
+    @classmethod
+    def of(cls, shard: ShardRecord) -> ShardPart:
+        """The part of a shard."""
+        return cls(hashlib.sha256(shard.path.encode()).hexdigest()[:32], 1, float(shard.size), shard)
+
+
+class VerifyStage(Stage[ShardPart, None]):
+    """Checks every shard against the manifest.
+
+    Its records are lines as `found`, and every sound clip's fields as `clip` with `offset` and `size`; each
+    names its `shard`.
+
+    Args:
+        build: what is checked.
+        manifest: of the build.
+        shards: those of the manifest that are checked.
+        decode: decode every clip and compare with what it claims.
+    """
+
+    name, unit, ledger = "verify", "shards", "found"
+
+    def __init__(
+        self, build: Store, manifest: Manifest, shards: tuple[ShardRecord, ...], decode: bool
+    ) -> None:
+        self.build, self.manifest, self.shards, self.decode = build, manifest, shards, decode
+
+    def parts(self, store: Store) -> Iterator[ShardPart]:
+        """The shards, in the manifest's order; each path once."""
+        yield from (ShardPart.of(shard) for shard in {shard.path: shard for shard in self.shards}.values())
+
+    def run(self, state: None, part: ShardPart, store: Store) -> Iterator[Record]:
+        """Check one."""
+        yield from check_shard(part.shard, self.build, self.manifest, decode=self.decode)
+
+    def refuse(self, part: ShardPart, failure: Failure) -> list[Record]:
+        """A shard whose check fails for itself is a violation; the others are checked."""
+        crashed = failure.kind is FailureKind.CRASHED
+        reason = "makes the decoder crash" if crashed else f"{failure.type}: {failure.reason}"
+        return [{"shard": part.shard.path, "found": [f"{part.shard.path}: {reason}"]}]
+
+
+def check_shard(
+    shard: ShardRecord, build: Store, manifest: Manifest, *, decode: bool = False
+) -> Iterator[Record]:
+    """Check one shard against the manifest's record.
+
+    Args:
+        shard: of the manifest.
+        build: the build.
+        manifest: of the build.
+        decode: decode every clip and compare with what it claims.
+
+    Yields:
+        Records of `VerifyStage`.
+    """
+    path = shard.path
+
+    def found(line: str) -> Record:
+        return {"shard": path, "found": [f"{path}: {line}"]}
+
+    try:
+        if not build.exists(path):
+            yield found("is missing")
+            return
+        size, digest = 0, hashlib.sha256()
+        with build.open(path) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+                size += len(block)
+        if size != shard.size:
+            yield found(f"has {size} bytes, the manifest says {shard.size}")
+        if digest.hexdigest() != shard.sha256:
+            yield found(f"sha256 is {digest.hexdigest()}, the manifest says {shard.sha256}")
+        count = 0
+        try:
+            with build.open(path) as file:
+                for key, members, offset in read_samples(file):
+                    count += 1
+                    try:
+                        clip, values = _check_sample(key, members, shard, manifest)
+                        if decode:
+                            _check_video(clip, members["mp4"])
+                    except ValueError as error:
+                        yield found(f"{key}: {error}")
+                        continue
+                    place = {"offset": offset, "size": len(members["mp4"])}
+                    yield {"shard": path, "clip": values, **place}
+        except ValueError as error:
+            yield found(str(error))
+        if count != shard.samples:
+            yield found(f"has {count} samples, the manifest says {shard.samples}")
+    except OSError as error:
+        yield found(f"cannot be read: {error.strerror or error}")
+
+
+def _check_sample(
+    key: str, members: dict[str, bytes], shard: ShardRecord, manifest: Manifest
+) -> tuple[Clip | ClipWithoutEmotion, dict[str, Any]]:
+    try:
+        values = json.loads(members["json"])
+    except ValueError as error:
+        raise ValueError(f"json is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError("json is not an object")
+    clip: Clip | ClipWithoutEmotion
+    if shard.split == NONE:
+        clip = ClipWithoutEmotion.from_mapping(values, features=manifest.features, taxonomy=manifest.taxonomy)
+    else:
+        clip = manifest.clip(values)
+    if clip.id != key:
+        raise ValueError(f"json has the id {clip.id}")
+    if clip.content_type != shard.content_type:
+        raise ValueError(f"is a {clip.content_type} in a shard of {shard.content_type}")
+    if members["txt"] != clip.caption.encode():
+        raise ValueError("txt is not the caption")
+    if members["cls"] != str(clip.label).encode():
+        raise ValueError(f"cls is {members['cls']!r}, the emotion's index is {clip.label}")
+    if hashlib.sha256(members["mp4"]).hexdigest() != clip.sha256:
+        raise ValueError("the MP4's sha256 is not the one in the json")
+    return clip, values
+
+
+def _check_video(clip: Clip | ClipWithoutEmotion, data: bytes) -> None:
+    try:
+        with Reader(data) as reader:
+            info = reader.info
+            decoded = reader.count_frames()
+    except VideoError as error:
+        raise ValueError(f"the MP4 {error}") from error
+    for name, value in (("width", info.width), ("height", info.height), ("has_audio", info.has_audio)):
+        if value != getattr(clip, name):
+            raise ValueError(f"{name} is {value}, the json says {getattr(clip, name)}")
+    if decoded != clip.num_frames:
+        raise ValueError(f"decodes to {decoded} frames, the json says {clip.num_frames}")
