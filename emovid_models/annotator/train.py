@@ -31,6 +31,12 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
+from emovid_models.annotator.checkpoints import (
+    best_checkpoint,
+    evaluations_since_best,
+    find_checkpoint,
+    is_finished,
+)
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.run_card import readme, run_card
@@ -163,24 +169,11 @@ class _EarlyStopping(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.best_global_step is not None:
-            state.best_model_checkpoint = str(_best_checkpoint(Path(args.output_dir), state))
+            state.best_model_checkpoint = str(best_checkpoint(Path(args.output_dir), state))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if _evaluations_since_best(state) >= self.patience:
+        if evaluations_since_best(state) >= self.patience:
             control.should_training_stop = True
-
-
-def _evaluations_since_best(state: TrainerState) -> int:
-    recalls = [entry["eval_macro_recall"] for entry in state.log_history if "eval_macro_recall" in entry]
-    return len(recalls) - 1 - recalls.index(max(recalls)) if recalls else 0
-
-
-def _best_checkpoint(folder: Path, state: TrainerState) -> Path:
-    """Where the best weights lie, also after the folder was moved."""
-    path = folder / f"checkpoint-{state.best_global_step}"
-    if not path.is_dir():
-        raise FileNotFoundError(f"{path} is missing; it held the best weights, so train --anew")
-    return path
 
 
 def train_annotator(
@@ -277,14 +270,14 @@ def train_annotator(
     identity = model_identity(base, annotator) if trainer.is_world_process_zero() else ""
     checkpoint = None
     if resume:
-        checkpoint, incomplete = _find_checkpoint(checkpoints)
+        checkpoint, incomplete = find_checkpoint(checkpoints)
         if trainer.is_world_process_zero():
             for path in incomplete:
                 shutil.rmtree(path)
-    if checkpoint is not None and _is_finished(checkpoint, config):
+    if checkpoint is not None and is_finished(checkpoint, config):
         # The Trainer would do at least one step more.
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-        trainer.state.best_model_checkpoint = str(_best_checkpoint(checkpoints, trainer.state))
+        trainer.state.best_model_checkpoint = str(best_checkpoint(checkpoints, trainer.state))
         trainer._load_best_model()
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -321,32 +314,6 @@ def train_annotator(
         assemble_repo(out, model=model, processor=processor, card=readme(run), dtype=dtype)
         (out / RUN_CARD).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
     return result
-
-
-def _find_checkpoint(folder: Path) -> tuple[Path | None, list[Path]]:
-    """The newest checkpoint that was saved to its end, and all that were cut off.
-
-    The `Trainer` writes the state last, so that a checkpoint without one lacks other files too.
-    """
-    complete: dict[int, Path] = {}
-    incomplete = []
-    for path in folder.glob("checkpoint-*"):
-        step = path.name.removeprefix("checkpoint-")
-        if not step.isdecimal():
-            continue
-        try:
-            json.loads((path / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            incomplete.append(path)
-        else:
-            complete[int(step)] = path
-    return (complete[max(complete)] if complete else None), incomplete
-
-
-def _is_finished(checkpoint: Path, config: TrainingConfig) -> bool:
-    """Whether the run that saved this has done all its epochs, or used up its patience."""
-    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
-    return (state.epoch or 0) >= config.epochs or _evaluations_since_best(state) >= config.patience
 
 
 def with_lora(model: Any, rank: int) -> Any:

@@ -21,9 +21,10 @@ from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.annotator.annotate import model_identity
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
+from emovid_models.annotator.checkpoints import find_checkpoint
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import load_annotator
-from emovid_models.annotator.train import TrainingConfig, _find_checkpoint, train_annotator
+from emovid_models.annotator.train import TrainingConfig, train_annotator
 from emovid_models.records import RUN_CARD
 
 
@@ -292,12 +293,12 @@ def test_defaults_can_stop_early() -> None:
 def test_checkpoint_that_was_cut_off_is_passed_over(state: str | None, tmp_path: Path) -> None:
     for name in ("checkpoint-6", "checkpoint-12", "checkpoint-999", "checkpoint-mine"):
         (tmp_path / name).mkdir()
-    assert _find_checkpoint(tmp_path / "absent") == (None, [])
+    assert find_checkpoint(tmp_path / "absent") == (None, [])
     if state is not None:
         (tmp_path / "checkpoint-999" / "trainer_state.json").write_text(state)
     for name in ("checkpoint-6", "checkpoint-12"):
         (tmp_path / name / "trainer_state.json").write_text("{}")
-    assert _find_checkpoint(tmp_path) == (tmp_path / "checkpoint-12", [tmp_path / "checkpoint-999"])
+    assert find_checkpoint(tmp_path) == (tmp_path / "checkpoint-12", [tmp_path / "checkpoint-999"])
 
 
 def test_all_weights_learn(sticker_build: Path, repo: Path, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""Where a training run goes on: its checkpoints, the best of them, and whether it has ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from transformers import TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from emovid_models.annotator.training_config import TrainingConfig
+
+
+def find_checkpoint(folder: Path) -> tuple[Path | None, list[Path]]:
+    """The newest checkpoint that was saved to its end, and all that were cut off.
+
+    The `Trainer` writes the state last, so that a checkpoint without one lacks other files too.
+    """
+    complete: dict[int, Path] = {}
+    incomplete = []
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        if not step.isdecimal():
+            continue
+        try:
+            json.loads((path / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            incomplete.append(path)
+        else:
+            complete[int(step)] = path
+    return (complete[max(complete)] if complete else None), incomplete
+
+
+def is_finished(checkpoint: Path, config: TrainingConfig) -> bool:
+    """Whether the run that saved this has done all its epochs, or used up its patience."""
+    state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+    return (state.epoch or 0) >= config.epochs or evaluations_since_best(state) >= config.patience
+
+
+def evaluations_since_best(state: TrainerState) -> int:
+    recalls = [entry["eval_macro_recall"] for entry in state.log_history if "eval_macro_recall" in entry]
+    return len(recalls) - 1 - recalls.index(max(recalls)) if recalls else 0
+
+
+def best_checkpoint(folder: Path, state: TrainerState) -> Path:
+    """Where the best weights lie, also after the folder was moved."""
+    path = folder / f"checkpoint-{state.best_global_step}"
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is missing; it held the best weights, so train --anew")
+    return path
