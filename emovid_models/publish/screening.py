@@ -44,7 +44,8 @@ def check_tree(tree: RepoTree, *, secret: str | None = None) -> list[str]:
 
     Returns:
         Violations, one line each: a path that leads out of the repo, a link, a temporary file, weights that
-        are not safetensors or are cut short, or a file that holds a Hub token.
+        are not safetensors, are cut short or hold values that are not finite, or a file that holds a Hub
+        token.
 
     >>> check_tree(RepoTree("model", {"../README.md": b"", "model.bin": b""}))
     ["'../README.md': is no path within a repo", 'model.bin: weights are published as safetensors only']
@@ -95,7 +96,8 @@ def _unsafe(path: str, content: Path | bytes, secret: str | None) -> str | None:
     if whole is not None and whole != size:
         return f"is cut short or damaged: {size} bytes, {whole} by its header"
     if whole is not None:
-        return _token_in(first_bytes(content, 8 + int.from_bytes(first_bytes(content, 8), "little")), secret)
+        header = first_bytes(content, 8 + int.from_bytes(first_bytes(content, 8), "little"))
+        return _token_in(header, secret) or _not_finite(content)
     # What pickle and torch.save write, whatever the file is called.
     if re.match(rb"\x80[\x02-\x05]|PK\x03\x04", first_bytes(content, 8)):
         return "is a pickle or a zip archive"
@@ -117,6 +119,28 @@ def _token_in(content: Path | bytes, secret: str | None) -> str | None:
             return "holds the token in use" if found[0] == known else "holds what looks like a Hub token"
         before = block[-max(64, len(known)) :]
     return None
+
+
+def _not_finite(weights: Path | bytes) -> str | None:
+    """The first tensor that holds a value which is not a number or infinite; one is read at a time."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load
+
+    def bad(tensor: torch.Tensor) -> bool:
+        if not tensor.is_floating_point():
+            return False
+        return not bool(torch.isfinite(tensor.float() if tensor.element_size() < 2 else tensor).all())
+
+    try:
+        if isinstance(weights, bytes):
+            found = next((name for name, tensor in load(weights).items() if bad(tensor)), None)
+        else:
+            with safe_open(weights, framework="pt") as file:
+                found = next((name for name in sorted(file.keys()) if bad(file.get_tensor(name))), None)
+    except (SafetensorError, ValueError, TypeError, RuntimeError) as error:
+        return f"cannot be read as safetensors: {error}"
+    return None if found is None else f"{found} holds values that are not finite"
 
 
 def _safetensors_size(content: Path | bytes, size: int) -> int | None:

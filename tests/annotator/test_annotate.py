@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import fsspec
 import pyarrow.parquet
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -286,11 +288,22 @@ def test_a_model_is_named_by_what_it_answers_with(
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(MINI_ANNOTATOR, folder)
-    before = work.model_identity(folder, annotator)
+    before = work.model_identity(folder)
     assert before.startswith("model@")
     with (folder / name).open("ab") as file:
         file.write(b" ")
-    assert (work.model_identity(folder, annotator) != before) == another
+    assert (work.model_identity(folder) != before) == another
+
+
+def test_scores_that_are_not_finite_are_errors(stickers: list[Path], repo: Path, tmp_path: Path) -> None:
+    """Of every video, alone and in a table; a label would be the first of the eight."""
+    broken = load_annotator(repo, device="cpu")
+    with torch.no_grad():
+        next(p for name, p in broken.model.named_parameters() if "language_model" in name).fill_(math.nan)
+    items = [item for path in stickers[:2] for item in find_items(path)]
+    report = work.annotate(items, broken, tmp_path / "labels.parquet", identity="broken")
+    assert [item.emotion for item in report.annotations] == [None, None]
+    assert all("not finite" in str(item.error) for item in report.failed) and len(report.failed) == 2
 
 
 def test_lists(stickers: list[Path], tmp_path: Path) -> None:

@@ -598,6 +598,19 @@ class TestRefusals:
             assert check_tree(RepoTree("model", {file.name: cut})) == [line]
         assert check_tree(RepoTree("model", {file.name: data[:100]})) != []
 
+    @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e4m3fn"])
+    def test_weights_that_are_not_finite_are_not_published(self, tmp_path: Path, dtype: str) -> None:
+        import torch
+        from safetensors.torch import save, save_file
+
+        good = {"a": torch.ones(3, dtype=getattr(torch, dtype)), "steps": torch.tensor([7])}
+        bad = {**good, "b": torch.tensor([1, float("nan"), 1]).to(getattr(torch, dtype))}
+        file = tmp_path / "model.safetensors"
+        for weights, found in ((good, []), (bad, ["model.safetensors: b holds values that are not finite"])):
+            save_file(weights, file)
+            assert check_tree(RepoTree("model", {file.name: file})) == found
+            assert check_tree(RepoTree("model", {file.name: save(weights)})) == found
+
     def test_links_are_refused_be_it_the_file_or_its_folder(self, tmp_path: Path) -> None:
         (tmp_path / "secret").mkdir()
         (tmp_path / "secret" / "a.txt").write_text("secret")

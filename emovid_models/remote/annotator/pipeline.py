@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import numbers
 import os
 import shutil
@@ -270,6 +271,8 @@ class VideoEmotionPipeline(Pipeline):
         if "error" in model_outputs:
             return {"error": model_outputs["error"]}
         scores = model_outputs["probabilities"].tolist()
+        if not all(map(math.isfinite, scores)):
+            return {"error": "the model's scores are not finite: its weights are damaged, or overflow"}
         order = sorted(range(len(EMOTIONS)), key=lambda label: -scores[label])[:top_k]
         emotions = [{"label": EMOTIONS[label], "score": scores[label]} for label in order]
         more = {name: model_outputs[name] for name in ("caption", "features") if name in model_outputs}
