@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 RUN_CARD = "training.json"
 """File of a trained folder that says how it was trained."""
@@ -40,6 +41,36 @@ def folder_identity(folder: Path, files: Iterable[Path]) -> str:
         digest.update(path.relative_to(folder).as_posix().encode())
         _update(digest, path)
     return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
+
+
+def hub_commit(repo: str, revision: str | None = None, *, file: str = "config.json") -> str:
+    """The commit of a Hub repo that a revision stands for now; offline the one that the cache holds.
+
+    Whatever is loaded afterwards is loaded at this commit, so that a push in between changes nothing.
+
+    Args:
+        repo: "owner/name".
+        revision: branch, tag or commit; None is the main branch.
+        file: one that the repo has; it is fetched.
+
+    Returns:
+        40 hexadecimal digits.
+
+    Raises:
+        OSError: there is no such repo, revision or file, it cannot be reached, or the commit is not known.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        path = Path(hf_hub_download(repo, file, revision=revision))
+    except HFValidationError as error:
+        raise OSError(f"{repo!r} is neither a folder nor the name of a Hub repo") from error
+    # In the cache a file lies in snapshots/COMMIT/.
+    commit = path.parents[len(PurePosixPath(file).parts) - 1].name
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        raise OSError(f"the commit of {repo} is not known: {file} lies in {path.parent}")
+    return commit
 
 
 def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:

@@ -38,7 +38,7 @@ from emovid_models.annotator.annotations import (
 )
 from emovid_models.annotator.features import FeaturesFile, packed
 from emovid_models.annotator.items import Item
-from emovid_models.records import folder_identity
+from emovid_models.records import folder_identity, hub_commit
 
 if TYPE_CHECKING:
     from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
@@ -74,22 +74,19 @@ class AnnotationReport:
         return tuple(item for item in self.annotations if item.error is not None)
 
 
-def model_identity(model: str | os.PathLike[str], annotator: VideoEmotionPipeline | None) -> str:
+def model_identity(model: str | os.PathLike[str], commit: str | None = None) -> str:
     """Names a model, to tell its results from another's: its commit, or a digest of what it answers with.
 
     Args:
         model: a folder or a Hub repo.
-        annotator: what was loaded from it; None reads its settings anew, where they are needed.
+        commit: at which a Hub repo is loaded; None asks for it.
+
+    Raises:
+        OSError: there is no such repo, or its commit is not known.
     """
     folder = Path(model)
     if not folder.is_dir():
-        if annotator is None:
-            from emovid_models.nvila import NVILALiteConfig
-
-            config = NVILALiteConfig.from_pretrained(str(model))
-        else:
-            config = annotator.model.config
-        return f"{model}@{getattr(config, '_commit_hash', None)}"
+        return f"{model}@{commit or hub_commit(str(model))}"
     files = [path for kind in ("*.json", "*.jinja", "*.safetensors") for path in folder.glob(kind)]
     return folder_identity(folder, files)
 
@@ -127,16 +124,33 @@ class LoadedByName:
     Attributes:
         model: a folder or a Hub repo.
         device: None for a cuda device if there is one, else cpu.
+        commit: at which a Hub repo is loaded; None is what its main branch is at when it is loaded.
     """
 
     model: str
     device: str | None = None
+    commit: str | None = None
 
-    def load(self, worker: int) -> VideoEmotionPipeline:
+    @classmethod
+    def pinned(cls, model: str | os.PathLike[str], device: str | None = None) -> LoadedByName:
+        """A model as it is now: of a Hub repo the commit is looked up once, for all workers.
+
+        Raises:
+            OSError: there is no such repo, or its commit is not known.
+        """
+        name = os.fspath(model)
+        return cls(name, device, None if Path(name).is_dir() else hub_commit(name))
+
+    def identity(self) -> str:
+        """See `model_identity`."""
+        return model_identity(self.model, self.commit)
+
+    def load(self, worker: int | None = None, *, progress: bool = False) -> VideoEmotionPipeline:
         """Load it.
 
         Args:
-            worker: its number chooses the device.
+            worker: its number chooses the device; None is the only one.
+            progress: show the libraries' progress; the bars of several workers would overwrite each other.
         """
         import torch
 
@@ -144,10 +158,10 @@ class LoadedByName:
         from emovid_models.library_bars import library_bars
 
         device = self.device
-        if device in (None, "cuda") and torch.cuda.is_available():
+        if worker is not None and device in (None, "cuda") and torch.cuda.is_available():
             device = f"cuda:{worker % torch.cuda.device_count()}"
-        with library_bars("transformers", shown=False):  # the bars of several workers overwrite each other
-            return load_annotator(self.model, device=device)
+        with library_bars("transformers", shown=progress):
+            return load_annotator(self.model, revision=self.commit or "main", device=device)
 
 
 class AnnotateStage(Stage[AnnotatePart, Any]):

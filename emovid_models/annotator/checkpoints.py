@@ -3,12 +3,53 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from emovid_models.annotator.training_config import TrainingConfig
+
+RUN_FILE = "run.json"
+"""File of a checkpoint that says of which run it is."""
+
+_WITHOUT_EFFECT = frozenset({"gradient_checkpointing"})  # on what is learnt
+
+
+def write_run(checkpoint: Path, run: Mapping[str, Any]) -> None:
+    """Write beside a checkpoint's weights what the run trains on and how.
+
+    Args:
+        checkpoint: its folder, which may not be there yet.
+        run: JSON values by name.
+    """
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    (checkpoint / RUN_FILE).write_text(json.dumps(run, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def refuse_another_run(checkpoint: Path, run: Mapping[str, Any]) -> None:
+    """Refuse to go on with another run's checkpoint.
+
+    Args:
+        checkpoint: its folder.
+        run: what would be trained on now and how.
+
+    Raises:
+        ValueError: something differs, or the checkpoint does not say of which run it is.
+    """
+    out = checkpoint.parent.parent
+    remedy = "choose another output folder, or train --anew"
+    try:
+        stored = json.loads((checkpoint / RUN_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{checkpoint} does not say what it was trained on; {remedy}") from None
+    for name, value in run.items():
+        if name not in _WITHOUT_EFFECT and stored.get(name) != value:
+            raise ValueError(
+                f"{out} holds a run with {name} {stored.get(name)!r}, now it is {value!r}; {remedy}"
+            )
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[Path]]:
@@ -38,12 +79,17 @@ def is_finished(checkpoint: Path, config: TrainingConfig) -> bool:
 
 
 def evaluations_since_best(state: TrainerState) -> int:
+    """Evaluations after the one with the best macro recall."""
     recalls = [entry["eval_macro_recall"] for entry in state.log_history if "eval_macro_recall" in entry]
     return len(recalls) - 1 - recalls.index(max(recalls)) if recalls else 0
 
 
 def best_checkpoint(folder: Path, state: TrainerState) -> Path:
-    """Where the best weights lie, also after the folder was moved."""
+    """Where the best weights lie, also after the folder was moved.
+
+    Raises:
+        FileNotFoundError: they are gone.
+    """
     path = folder / f"checkpoint-{state.best_global_step}"
     if not path.is_dir():
         raise FileNotFoundError(f"{path} is missing; it held the best weights, so train --anew")

@@ -6,10 +6,12 @@ best epoch is kept, and the temperature is fitted to it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,18 +31,21 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.store import Store, without_credentials
-from emovid_models.annotator.annotate import model_identity
+from emovid_models.annotator.annotate import LoadedByName
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
 from emovid_models.annotator.checkpoints import (
     best_checkpoint,
     evaluations_since_best,
     find_checkpoint,
     is_finished,
+    refuse_another_run,
+    write_run,
 )
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.run_card import readme, run_card
 from emovid_models.annotator.training_config import TrainingConfig
+from emovid_models.finite import check_loss, check_weights
 from emovid_models.library_bars import library_bars
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import RUN_CARD
@@ -74,9 +79,11 @@ class TrainingResult:
 class AnnotatorTrainer(Trainer):
     """`Trainer` with a loss per conversation, weighted, and an evaluation by scored labels."""
 
-    def __init__(self, *args: Any, processor: NVILALiteProcessor, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, processor: NVILALiteProcessor, run: Mapping[str, Any], **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs, data_collator=Collator(processor))  # type: ignore[misc]
-        self._processor = processor
+        self._processor, self._run = processor, run
         self.model_accepts_loss_kwargs = False
 
     def compute_loss(  # type: ignore[override]
@@ -93,6 +100,19 @@ class AnnotatorTrainer(Trainer):
         counted = (labels[:, 1:] != -100).sum(-1).clamp(min=1)
         loss = (tokens.sum(-1) / counted * weights).mean()
         return (loss, outputs) if return_outputs else loss
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        check_loss(loss.item(), self.state.global_step + 1)
+        return loss
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        step = self.state.global_step
+        trained = self.accelerator.unwrap_model(model).named_parameters()
+        check_weights({name: weight for name, weight in trained if weight.requires_grad}, step)
+        if self.is_world_process_zero():
+            write_run(Path(str(self.args.output_dir)) / f"checkpoint-{step}", self._run)
+        super()._save_checkpoint(model, trial)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
@@ -202,7 +222,8 @@ def train_annotator(
         `TrainingResult`; its folder is loaded like any annotator.
 
     Raises:
-        ValueError: an option is out of range, or a split has no clip.
+        ValueError: an option is out of range, a split has no clip, or `out` holds another run.
+        NotFiniteError: the loss or a weight is no longer finite; the last checkpoint is the one before.
         OSError: data or base cannot be read, `out` cannot be written, or the best checkpoint is gone.
     """
     config = config or TrainingConfig()
@@ -215,8 +236,20 @@ def train_annotator(
         if not len(splits[split]):
             raise ValueError(f"--data {data} has no clip in the split {split!r}")
     set_seed(config.seed)
+    named = LoadedByName.pinned(base)
+    run = {
+        "data": hashlib.sha256(manifest.to_json().encode()).hexdigest(),
+        "content_type": content_type,
+        "base": named.identity().rpartition("@")[2],  # whatever its folder is called now
+        **asdict(config),
+        "learning_rate": config.peak,
+    }
+    checkpoints = out / "checkpoints"
+    checkpoint, incomplete = find_checkpoint(checkpoints) if resume else (None, [])
+    if checkpoint is not None:
+        refuse_another_run(checkpoint, run)
     with library_bars("transformers", shown=progress):
-        annotator = load_annotator(base, device="cpu", dtype=torch.float32)
+        annotator = load_annotator(base, revision=named.commit or "main", device="cpu", dtype=torch.float32)
     model, processor = annotator.model, annotator.processor
     model.config.use_cache = False
     model.model.vision_tower.requires_grad_(config.train_tower)
@@ -226,7 +259,6 @@ def train_annotator(
         network = with_lora(model, config.rank)
     train = Conversations(splits["train"], processor, caption=config.caption, augment=True, seed=config.seed)
     validation = Conversations(splits["validation"], processor, caption=False, augment=False, seed=0)
-    checkpoints = out / "checkpoints"
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=config.epochs,
@@ -262,18 +294,18 @@ def train_annotator(
         train_dataset=train,
         eval_dataset=validation,
         processor=processor,
+        run=run,
         callbacks=[_Epoch(train), _EarlyStopping(config.patience)],
     )
     trainer.remove_callback(PrinterCallback)  # it prints where --json does
     if progress:
         trainer.add_callback(_Report())
-    identity = model_identity(base, annotator) if trainer.is_world_process_zero() else ""
-    checkpoint = None
-    if resume:
-        checkpoint, incomplete = find_checkpoint(checkpoints)
-        if trainer.is_world_process_zero():
-            for path in incomplete:
-                shutil.rmtree(path)
+    if trainer.is_world_process_zero():
+        for path in incomplete:
+            shutil.rmtree(path)
+        if not resume and checkpoints.is_dir():
+            shutil.rmtree(checkpoints)
+    trainer.accelerator.wait_for_everyone()
     if checkpoint is not None and is_finished(checkpoint, config):
         # The Trainer would do at least one step more.
         trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
@@ -304,15 +336,15 @@ def train_annotator(
             "data_digest": manifest.source_digest,
             "data_version": manifest.version,
             "base": str(base),
-            "base_identity": identity,
+            "base_identity": named.identity(),
         }
         clips = {split: len(chosen) for split, chosen in splits.items()}
         measured = asdict(result)
         del measured["out"]
-        run = run_card(sources, clips, asdict(config), measured, trainer.state.log_history)
+        card = run_card(sources, clips, asdict(config), measured, trainer.state.log_history)
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float16
-        assemble_repo(out, model=model, processor=processor, card=readme(run), dtype=dtype)
-        (out / RUN_CARD).write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+        assemble_repo(out, model=model, processor=processor, card=readme(card), dtype=dtype)
+        (out / RUN_CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -79,7 +79,6 @@ def annotate(
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
     from emovid_models.annotator.items import find_items
-    from emovid_models.library_bars import library_bars
 
     if keep_human and build is None:
         raise ValueError("--keep-human needs --build FOLDER")
@@ -93,17 +92,12 @@ def annotate(
     need("models", "transformers", "safetensors")
     check_device(device)
     check_annotator("--model", model)
-    from emovid_models.annotator.loading import load_annotator
-
-    annotator: Any = work.LoadedByName(model, device)
-    if workers == 1:
-        with library_bars("transformers", shown=not as_json):
-            annotator = load_annotator(model, device=device)
+    named = work.LoadedByName.pinned(model, device)
     report = work.annotate(
         items,
-        annotator,
+        named.load(progress=not as_json) if workers == 1 else named,
         out,
-        identity=work.model_identity(model, annotator if workers == 1 else None),
+        identity=named.identity(),
         batch_size=batch_size,
         num_frames=frames,
         caption=caption,

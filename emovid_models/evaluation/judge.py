@@ -11,7 +11,7 @@ from typing import Any
 
 import emovid_models
 from emovid_dataset.engine import Executor
-from emovid_models.annotator.annotate import LoadedByName, annotate, model_identity
+from emovid_models.annotator.annotate import LoadedByName, annotate
 from emovid_models.annotator.annotations import Annotation
 from emovid_models.annotator.items import Item, clip_item, find_items
 from emovid_models.evaluation.intended import Intended, read_intended
@@ -91,13 +91,8 @@ def load_judge(
     Raises:
         OSError: it cannot be loaded.
     """
-    from emovid_models.annotator.loading import load_annotator
-
-    model = emovid_models.MINI_ANNOTATOR if model is None else model
-    if by_workers:
-        return Judge(model_identity(model, None), LoadedByName(os.fspath(model), device))
-    pipeline = load_annotator(model, device=device)
-    return Judge(model_identity(model, pipeline), pipeline)
+    named = LoadedByName.pinned(emovid_models.MINI_ANNOTATOR if model is None else model, device)
+    return Judge(named.identity(), named if by_workers else named.load())
 
 
 def judge_videos(

@@ -31,6 +31,7 @@ from emovid_models.wan.recipes import RECIPES
 CHECKPOINTS = "checkpoints"
 SETTINGS_KEY = "settings"
 NUMBERS_KEY = "numbers"
+BASE_KEY = "base"
 
 
 def find_checkpoint(out: Path, settings: LoraSettings) -> tuple[int, Path | None]:
@@ -63,10 +64,40 @@ def find_checkpoint(out: Path, settings: LoraSettings) -> tuple[int, Path | None
     return int(found[-1].name.removeprefix("step-")), found[-1]
 
 
+def refuse_other_origin(checkpoint: Path, base: str, dataset_revision: str) -> None:
+    """Refuse to go on with a run on other data or another base, whatever they are called.
+
+    Args:
+        checkpoint: its folder.
+        base: identity of the base, see `BaseOutline.identity`.
+        dataset_revision: of the data, see `LoraFacts`.
+
+    Raises:
+        ValueError: one of them was another.
+    """
+    facts = read_facts(checkpoint / WEIGHT_NAME)
+    # Runs of older versions do not say what their base held.
+    stored = read_header(checkpoint / "optimizer.safetensors").get(BASE_KEY, base)
+    differs = [
+        name
+        for name, before, now in (
+            ("the data", None if facts is None else facts.dataset_revision, dataset_revision),
+            ("the base", stored, base),
+        )
+        if before != now
+    ]
+    if differs:
+        raise ValueError(
+            f"{checkpoint.parent.parent} holds a run from before {' and '.join(differs)} changed; "
+            "choose another output folder, or delete that one"
+        )
+
+
 def save_checkpoint(
     out: Path,
     step: int,
     settings: LoraSettings,
+    base: str,
     transformer: torch.nn.Module,
     optimizer: Any,
     facts: LoraFacts,
@@ -77,6 +108,7 @@ def save_checkpoint(
         out: the output folder.
         step: steps done.
         settings: stored beside, so that a run with others is refused.
+        base: identity of the base, stored for the same reason.
         transformer: carries the adapter.
         optimizer: of its parameters.
         facts: for the LoRA's header.
@@ -92,7 +124,7 @@ def save_checkpoint(
     }
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     numbers = {name: value for name, value in state.items() if name not in tensors}
-    header = {SETTINGS_KEY: json.dumps(asdict(settings)), NUMBERS_KEY: json.dumps(numbers)}
+    header = {SETTINGS_KEY: json.dumps(asdict(settings)), NUMBERS_KEY: json.dumps(numbers), BASE_KEY: base}
     write_safetensors(part / "optimizer.safetensors", tensors, header)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
@@ -161,7 +193,7 @@ class StepLog:
     def write(self, **values: float) -> None:
         """Add a line."""
         if self.enabled:
-            self._file.write(json.dumps(values) + "\n")
+            self._file.write(json.dumps(values, allow_nan=False) + "\n")
             self._file.flush()
 
     def __enter__(self) -> StepLog:

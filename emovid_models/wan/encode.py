@@ -7,6 +7,7 @@ what generation feeds to the transformer. Cached and uncached training both come
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from packaging import version
 from PIL import Image
 from transformers import AutoTokenizer, CLIPVisionConfig
 
+from emovid_models.records import hub_commit
 from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, conditioning_text
 from emovid_models.remote.wan.inputs import check_vae
 
@@ -228,13 +230,29 @@ class BaseOutline:
         frames = (bucket.frames - 1) // self.vae.config.scale_factor_temporal + 1
         return self.vae.config.z_dim, frames, bucket.height // spatial, bucket.width // spatial
 
-    def fingerprint(self) -> str:
-        """16 hex digits that change with the task or with the files of the encoders.
+    def identity(self) -> str:
+        """Names the base by its content: a Hub repo's commit, or 16 hex digits that change with the files.
 
-        Of every file only the size and the ends are read: enough to tell two models apart, and quick for
-        the 11 GB of the text encoder.
+        Raises:
+            OSError: it is not there, or the commit is not known.
         """
-        parts = ["vae", "text_encoder", "tokenizer", *(["image_encoder"] if self.image_tokens else [])]
+        if not Path(self.name).is_dir():
+            return hub_commit(self.name, self.revision, file="model_index.json")
+        return self._digest([*self._encoders, "transformer", "scheduler"])
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with the task or with the files of the encoders."""
+        return self._digest(self._encoders)
+
+    @property
+    def _encoders(self) -> list[str]:
+        return ["vae", "text_encoder", "tokenizer", *(["image_encoder"] if self.image_tokens else [])]
+
+    def _digest(self, parts: Sequence[str]) -> str:
+        """Of every file only the size and the ends are read.
+
+        That is enough to tell two models apart, and quick for the 11 GB of the text encoder.
+        """
         folder = Path(self.name)
         if not folder.is_dir():
             patterns = [f"{part}/*" for part in parts]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from emovid_models.library_bars import library_bars
-from emovid_models.records import folder_identity
+from emovid_models.records import folder_identity, hub_commit
 from emovid_models.remote.wan.conditioning import DEFAULT_WORDING
 from emovid_models.wan.loras import (
     Loras,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
 
     Pipeline = EmoVidWanPipeline | EmoVidWanImageToVideoPipeline
+
+
+_INDEX = "model_index.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +121,18 @@ class PipelineSource:
             if folder.is_dir():
                 name = folder_identity(folder, _files(folder))
             else:
-                name = f"{self.model}@{_commit(self.model, self.revision)}"
+                name = f"{self.model}@{hub_commit(self.model, self.revision, file=_INDEX)}"
             return "+".join([name, *map(content_name, loras_of(self.lora))])
 
     def version(self) -> str:
-        """Changes when one of the files changes, and needs no reading of weights."""
+        """Changes when a file or the commit of a Hub repo does, and needs no reading of weights.
+
+        Raises:
+            OSError: a Hub repo cannot be reached.
+        """
         # What is asked of a base without a LoRA changes with the package.
+        from emovid_models.remote.wan.adapters import lora_file
+
         loras = loras_of(self.lora)
         named = (self.model, self.revision, list(map(str, loras)), self.emotion_lora, self.image_to_video)
         stamps = [repr((*named, DEFAULT_WORDING))]
@@ -132,6 +141,11 @@ class PipelineSource:
                 for path in sorted(_files(Path(source))):
                     found = path.stat()
                     stamps.append(f"{path} {found.st_size} {found.st_mtime_ns}")
+        if not Path(self.model).exists():
+            stamps.append(hub_commit(self.model, self.revision, file=_INDEX))
+        for lora in loras:
+            if not Path(lora.source).exists() and (file := lora_file(lora.source)) is not None:
+                stamps.append(Path(file).parent.name)  # the commit, in the Hub's cache
         return hashlib.sha256("\n".join(stamps).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -238,17 +252,3 @@ def load_pipeline(
 def _files(source: Path) -> list[Path]:
     """Settings and weights."""
     return [source] if source.is_file() else [*source.rglob("*.json"), *source.rglob("*.safetensors")]
-
-
-def _commit(repo: str, revision: str | None) -> str:
-    """The commit of a Hub repo that is loaded, also offline."""
-    from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
-
-    found = WanTransformer3DModel.load_config(
-        repo,
-        subfolder="transformer",
-        revision=revision,
-        return_unused_kwargs=True,
-        return_commit_hash=True,
-    )
-    return str(found[2])

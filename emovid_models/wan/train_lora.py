@@ -30,9 +30,10 @@ from emovid_dataset.read.select import Selection, select
 from emovid_dataset.schema.benchmark import refuse_training_on
 from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
+from emovid_models.finite import check_loss, check_weights
 from emovid_models.library_bars import library_bars
 from emovid_models.remote.wan.inputs import is_out_of_memory
-from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, export_comfyui, write_lora
+from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, adapter_tensors, export_comfyui, write_lora
 from emovid_models.remote.wan.modules import TARGETS
 from emovid_models.wan.batches import Batches, Draw, steps_of
 from emovid_models.wan.cache import EncodedOnTheFly, LatentCache, Sample, SampleSource
@@ -41,6 +42,7 @@ from emovid_models.wan.checkpoints import (
     find_checkpoint,
     interruption,
     load_checkpoint,
+    refuse_other_origin,
     save_checkpoint,
 )
 from emovid_models.wan.encode import BaseOutline, Encoders, dtype_option, transformer_input
@@ -80,6 +82,7 @@ def train_lora(
     Raises:
         ValueError: settings, data or base do not work, or the output folder holds another run.
         OSError: a clip cannot be encoded, or the cache cannot be written.
+        NotFiniteError: the loss or a weight is no longer finite; the last checkpoint is from before.
         torch.OutOfMemoryError: the message says which settings to lower.
         KeyboardInterrupt: a signal came; the step was finished and a checkpoint written.
     """
@@ -102,6 +105,9 @@ def train_lora(
 
     # The plan and the cache. Afterwards the encoders are gone, unless there is no cache.
     base = BaseOutline.read(settings.base, settings.task, settings.base_revision)
+    base_identity, revision = base.identity(), dataset_revision(settings.data)
+    if checkpoint is not None:
+        refuse_other_origin(checkpoint, base_identity, revision)
     selection = select(settings.data, split=settings.split, content_type=settings.content_type)
     plan = plan_training(settings, base, selection)
     if main:
@@ -173,7 +179,7 @@ def train_lora(
         # A folder by its name alone: where it lies is nobody's business when the LoRA is published.
         base=Path(settings.base).resolve().name if Path(settings.base).is_dir() else settings.base,
         base_revision=settings.base_revision,
-        dataset_revision=dataset_revision(settings.data),
+        dataset_revision=revision,
         recipe=settings.recipe,
         changes=differences(settings),
         version=__version__,
@@ -213,12 +219,15 @@ def train_lora(
                     raise
                 losses.append(loss.detach())
             mean = accelerator.reduce(torch.stack(losses).mean(), reduction="mean").item()
+            check_loss(mean, step + 1)
             log.write(step=step, loss=mean, lr=group["lr"], seconds=time.perf_counter() - began)
             bar.update()
 
             done = step + 1
-            if main and (done % settings.checkpoint_every == 0 or interrupted() or done == steps):
-                save_checkpoint(out, done, settings, transformer, optimizer, facts)
+            if done % settings.checkpoint_every == 0 or interrupted() or done == steps:
+                check_weights(adapter_tensors(transformer), done)
+                if main:
+                    save_checkpoint(out, done, settings, base_identity, transformer, optimizer, facts)
             if main and preview is not None and done % settings.validate_every == 0:
                 preview.write(out / "validation", done, transformer)
             if interrupted():

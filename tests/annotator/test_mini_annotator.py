@@ -55,7 +55,7 @@ def test_size_and_kind_of_the_weights() -> None:
 
 def test_it_is_the_model_that_all_records_name() -> None:
     """Its name is in the results of the miniature generators, and in whatever users have annotated."""
-    identity = model_identity(MINI_ANNOTATOR, load_annotator(MINI_ANNOTATOR, device="cpu"))
+    identity = model_identity(MINI_ANNOTATOR)
     assert identity == "annotator@e3b5505604338125"
     assert json.loads((MINIATURES / "reproduction.json").read_text())["judge"]["identity"] == identity
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 from emovid_dataset.read.manifest import read_manifest
@@ -25,6 +26,7 @@ from emovid_models.annotator.checkpoints import find_checkpoint
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import load_annotator
 from emovid_models.annotator.train import TrainingConfig, train_annotator
+from emovid_models.finite import NotFiniteError
 from emovid_models.records import RUN_CARD
 
 
@@ -119,7 +121,7 @@ def test_run_card_says_how(lora: Path, sticker_build: Path, repo: Path) -> None:
     assert run["data_digest"] == read_manifest(sticker_build).source_digest
     assert run["data_location"] == sticker_build.name
     assert run["base"] == str(repo)
-    assert run["base_identity"] == model_identity(repo, load_annotator(repo, device="cpu"))
+    assert run["base_identity"] == model_identity(repo)
     assert run["base_identity"].startswith(f"{repo.name}@")
     assert run["config"]["seed"] == 0
     assert run["config"]["rank"] == 4
@@ -214,6 +216,52 @@ def test_resumed_run_ends_where_the_undisturbed_one_does(
     assert not all(torch.equal(expected[name], before[name]) for name in expected)
     ours, theirs = (torch.load(folder / last / "optimizer.pt", weights_only=True) for folder in (lora, out))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_another_run_in_the_same_folder_is_refused(
+    lora: Path, sticker_build: Path, repo: Path, tmp_path: Path
+) -> None:
+    """By what differs, before anything is loaded; how much memory it takes is no difference."""
+    before = {path: path.stat().st_mtime_ns for path in lora.rglob("*")}
+    config = TrainingConfig(epochs=2, batch_size=8, learning_rate=3e-3, rank=4)
+    data = tmp_path / "data"
+    shutil.copytree(sticker_build, data)
+    manifest = json.loads((data / "manifest.json").read_text())
+    (data / "manifest.json").write_text(json.dumps({**manifest, "source_digest": "0" * 64}))
+    base = tmp_path / repo.name
+    shutil.copytree(repo, base)
+    tensors = load_file(base / "model.safetensors")
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, base / "model.safetensors")
+    for changed, (its_data, its_base, its_config, options) in {
+        "data": (data, repo, config, {}),
+        "base": (sticker_build, base, config, {}),
+        "content_type": (sticker_build, repo, config, {"content_type": "sticker"}),
+        "rank": (sticker_build, repo, replace(config, rank=8), {}),
+        "method": (sticker_build, repo, replace(config, method="full"), {}),
+        "learning_rate": (sticker_build, repo, replace(config, learning_rate=1e-3), {}),
+        "epochs": (sticker_build, repo, replace(config, epochs=3), {}),
+    }.items():
+        with pytest.raises(ValueError, match=f"holds a run with {changed} .*, now it is .*; choose another"):
+            train_annotator(its_data, its_base, lora, its_config, **options)
+    assert {path: path.stat().st_mtime_ns for path in lora.rglob("*")} == before
+
+    out = tmp_path / "out"
+    (out / "checkpoints" / "checkpoint-999").mkdir(parents=True)
+    (out / "checkpoints" / "checkpoint-999" / "trainer_state.json").write_text("{}")
+    with pytest.raises(ValueError, match="checkpoint-999 does not say what it was trained on"):
+        train_annotator(sticker_build, repo, out, config)
+    train_annotator(sticker_build, repo, out, TrainingConfig(epochs=0.1, batch_size=8, rank=2), resume=False)
+    assert "checkpoint-999" not in {path.name for path in (out / "checkpoints").iterdir()}
+
+
+def test_a_run_whose_numbers_overflow_stops_without_a_checkpoint(
+    sticker_build: Path, repo: Path, tmp_path: Path
+) -> None:
+    config = TrainingConfig(epochs=1, batch_size=8, learning_rate=1e30, rank=2)
+    with pytest.raises(NotFiniteError, match=r"^(the loss of|after) step \d+ "):
+        train_annotator(sticker_build, repo, tmp_path, config)
+    assert find_checkpoint(tmp_path / "checkpoints") == (None, [])
+    assert not (tmp_path / RUN_CARD).exists()
 
 
 # early stopping

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +19,12 @@ import pytest
 import torch
 from diffusers import WanImageToVideoPipeline, WanPipeline
 from peft import LoraConfig
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from wan_tiny import i2v_components, t2v_components
 
 from emovid_dataset.media.source import probe
 from emovid_dataset.read.select import Selection, select
+from emovid_models.finite import NotFiniteError
 from emovid_models.remote.wan.lora import WEIGHT_NAME, read_facts, read_header, write_safetensors
 from emovid_models.remote.wan.modules import TARGETS, target_names
 from emovid_models.wan.batches import Draw
@@ -324,6 +327,41 @@ def test_a_run_with_other_settings_is_refused(settings: LoraSettings, tmp_path: 
     train_lora(own)
     with pytest.raises(ValueError, match=r"holds a run with learning_rate 0\.01, now it is 0\.02;"):
         train_lora(replace(own, learning_rate=0.02))
+
+
+def test_a_run_on_other_data_or_another_base_is_refused(
+    settings: LoraSettings, mini_build: Path, t2v_base: Path, tmp_path: Path
+) -> None:
+    """Under the same paths: what counts is what stands there."""
+    data, base = tmp_path / "data", tmp_path / "base"
+    shutil.copytree(mini_build, data)
+    shutil.copytree(t2v_base, base)
+    own = replace(settings, out=str(tmp_path / "out"), steps=1, data=str(data), base=str(base))
+    train_lora(own)
+    place = base / "transformer" / "diffusion_pytorch_model.safetensors"
+    was = place.read_bytes()
+    save_file({name: tensor + 1 for name, tensor in load_file(place).items()}, place)
+    with pytest.raises(ValueError, match="holds a run from before the base changed;"):
+        train_lora(own)
+    place.write_bytes(was)
+    manifest = json.loads((data / "manifest.json").read_text())
+    (data / "manifest.json").write_text(json.dumps({**manifest, "source_digest": "0" * 64}))
+    with pytest.raises(ValueError, match="holds a run from before the data changed;"):
+        train_lora(own)
+    (data / "manifest.json").write_bytes((mini_build / "manifest.json").read_bytes())
+    train_lora(own)
+
+
+def test_a_run_whose_numbers_overflow_keeps_the_last_good_checkpoint(
+    settings: LoraSettings, tmp_path: Path
+) -> None:
+    own = replace(settings, out=str(tmp_path), warmup=0, learning_rate=1e30, checkpoint_every=1, steps=6)
+    with pytest.raises(NotFiniteError, match=r"^(the loss of|after) step \d+ "):
+        train_lora(own)
+    assert not (tmp_path / WEIGHT_NAME).exists()
+    for path in (tmp_path / CHECKPOINTS).glob("step-*"):
+        assert all(torch.isfinite(tensor).all() for tensor in weights(path).values())
+    assert all(math.isfinite(line["loss"]) for line in log(tmp_path))
 
 
 def child(settings: LoraSettings, *prefix: str) -> subprocess.Popen[str]:

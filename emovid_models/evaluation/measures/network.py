@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emovid_models.library_bars import library_bars
-from emovid_models.records import folder_identity
+from emovid_models.records import folder_identity, hub_commit
 
 _SETTINGS = "preprocessor_config.json"
 
@@ -17,16 +17,16 @@ def network_identity(model: str) -> str:
     """Names a network by its weights and settings: a digest of a folder's, the commit of a Hub repo.
 
     Args:
-        model: a folder, or a Hub repo of which something has been fetched.
+        model: a folder or a Hub repo.
+
+    Raises:
+        OSError: there is no such repo, or its commit is not known.
     """
     folder = Path(model)
     if folder.is_dir():
         files = [path for kind in ("*.json", "*.txt", "*.safetensors") for path in folder.glob(kind)]
         return folder_identity(folder, files)
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(model, "config.json")
-    return f"{model}@{Path(found).parent.name if isinstance(found, str) else None}"
+    return f"{model}@{hub_commit(model)}"
 
 
 def load_network(kind: Any, model: str, device: str) -> Any:
