@@ -53,9 +53,9 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
     for shard in manifest.all_shards:
         parts[shard.content_type, shard.split].append(shard)
     for part, its_shards in sorted(parts.items(), key=lambda item: item[0]):
-        some = VerifyStage(build, manifest, tuple(its_shards), stage.decode)
+        some = VerifyStage(build, manifest, tuple(its_shards), stage.share)
         found += _check_metadata(build, manifest, metadata_path(*part), records(some, ledger))
-    in_benchmark = VerifyStage(build, manifest, manifest.select(split=BENCHMARK), stage.decode)
+    in_benchmark = VerifyStage(build, manifest, manifest.select(split=BENCHMARK), stage.share)
     found += _check_benchmark(manifest, records(in_benchmark, ledger))
     if not build.exists(INFO_NAME) or build.read(INFO_NAME) != info_json(manifest).encode():
         found.append(f"{INFO_NAME}: is missing or does not agree with the manifest")

@@ -61,6 +61,10 @@ def number(least: float, *, open_end: bool = False) -> Check:
     return check_by(refusal)
 
 
+def _share(value: float) -> str | None:
+    return None if 0 < value <= 1 else f" is {value}; it must be a number above 0 and at most 1"
+
+
 def one_of(allowed: Iterable[str]) -> Check:
     """One of some words."""
     words = tuple(allowed)
@@ -124,6 +128,9 @@ def new_place(value: str | os.PathLike[str]) -> str | None:
         return f" {value} is a file, not a folder"
     return _writable(value, Path(value))
 
+
+share: Check = check_by(_share)
+"""A part of a whole: above 0, at most 1."""
 
 existing_file: Check = check_by(_existing_file)
 """The path or URL of a file."""

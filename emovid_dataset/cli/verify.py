@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import whole
+from emovid_dataset.cli.arguments import share, whole
 from emovid_dataset.cli.errors import FOUND_WRONG
+
+if TYPE_CHECKING:
+    from emovid_dataset.check import CheckReport
 
 
 def register(app: typer.Typer) -> None:
@@ -17,31 +20,61 @@ def register(app: typer.Typer) -> None:
     Args:
         app: gets ``verify``.
     """
-    app.command("verify", epilog="Example: emovid verify emovid/ --decode")(verify)
+    app.command("verify", epilog="Example: emovid verify emovid/ --decode --sample 0.01")(verify)
 
 
 def verify(
     folder: Annotated[str, typer.Argument(help="A build: its folder or URL.")],
-    decode: Annotated[bool, typer.Option(help="Decode every clip too.")] = False,
+    decode: Annotated[
+        bool, typer.Option(help="Decode every clip too: all its frames and all its sound.")
+    ] = False,
+    sample: Annotated[
+        float | None,
+        typer.Option(
+            help="Decode this share of the clips only, such as 0.01: the same ones each time.",
+            callback=share,
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check hashes, members, types, offsets, counts, splits and card; one line per violation, then exit 1."""
-    from emovid_dataset.check import verify as verify_dataset
-    from emovid_dataset.read.manifest import read_manifest
+    if sample is not None and not decode:
+        raise ValueError(f"--sample {sample} is a share of the clips that are decoded; it needs --decode")
+    from emovid_dataset.check import check_build
 
-    found = verify_dataset(folder, decode=decode, workers=workers, progress=not as_json)
+    report = check_build(
+        folder, decode=decode, sample=1.0 if sample is None else sample, workers=workers, progress=not as_json
+    )
     if as_json:
-        typer.echo(json.dumps({"folder": folder, "decoded": decode, "violations": found}))
+        body = {
+            "folder": folder,
+            "decoded": decode,
+            "clips": report.clips,
+            "clips_decoded": report.decoded,
+            "violations": list(report.violations),
+            "notes": list(report.notes),
+        }
+        typer.echo(json.dumps(body))
     else:
-        for line in found:
+        for line in report.violations:
             typer.echo(line)
-        if not found:
-            manifest = read_manifest(folder)
-            clips = sum(shard.samples for shard in manifest.shards)
-            how = "every clip decoded" if decode else "not decoded"
-            typer.echo(f"{folder}: {clips} clips in {len(manifest.shards)} shards are sound, {how}")
-    if found:
+        for line in report.notes:
+            typer.echo(f"note: {line}")
+        if report.shards:
+            # violations stand alone on stdout
+            typer.echo(_closing(folder, report, decode, sample), err=bool(report.violations))
+    if report.violations:
         raise typer.Exit(FOUND_WRONG)
+
+
+def _closing(folder: str, report: CheckReport, decode: bool, sample: float | None) -> str:
+    how = "not decoded"
+    if decode:
+        how = "every clip decoded" if sample is None else f"{report.decoded} of them decoded"
+    what = f"{folder}: {report.clips} clips in {report.shards} shards"
+    if report.violations:
+        return f"{what}, {how}; {len(report.violations)} violations"
+    return f"{what} are sound, {how}"

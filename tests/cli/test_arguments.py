@@ -56,6 +56,7 @@ RIGHT = {
 FROM_1 = "it must be at least 1"
 SEED = "it must be 0..4294967295"
 ABOVE_0 = "it must be a number above 0"
+SHARE = "it must be a number above 0 and at most 1"
 FROM_0 = "it must be a number from 0 up"
 TYPES = "allowed: cartoon, movie, sticker"
 REPO = "is not a folder, and not a repo of the form owner/name"
@@ -84,7 +85,13 @@ WRONG = {
         ("--note none.txt", "--note none.txt is not a file"),
         ("--note latin1", "--note latin1 is not UTF-8 text"),
     ],
-    "verify": [("--workers -1", f"--workers is -1; {FROM_1}")],
+    "verify": [
+        ("--workers -1", f"--workers is -1; {FROM_1}"),
+        ("--sample 0", f"--sample is 0.0; {SHARE}"),
+        ("--sample 1.5", f"--sample is 1.5; {SHARE}"),
+        ("--sample nan", f"--sample is nan; {SHARE}"),
+        ("--sample 0.5", "--sample 0.5 is a share of the clips that are decoded; it needs --decode"),
+    ],
     "stats": [
         ("--html made", "--html made is a folder; name a file"),
         ("--seed x", "'--seed'", "given 'x'"),
