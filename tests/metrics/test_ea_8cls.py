@@ -1,5 +1,6 @@
 """What EA-8cls returns, and what it refuses."""
 
+import io
 import json
 import math
 
@@ -58,6 +59,41 @@ def test_tensors_and_columns_of_tables_are_read():
     assert score(torch.tensor([1, 3]), torch.tensor([1, 2]))["ea_8cls"] == 0.5
     assert score(torch.eye(8)[[1, 2]], column)["ea_8cls"] == 1.0
     assert score(table["prediction"], table["reference"])["unscored"] == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_tensors_of_any_precision_and_with_gradients_are_read(dtype):
+    torch = pytest.importorskip("torch")
+    logits = torch.randn(500, 8, generator=torch.Generator().manual_seed(0))
+    rows = logits.softmax(-1).to(getattr(torch, dtype)).requires_grad_()
+    truth = rows.detach().float().argmax(-1)
+    for given in (rows, list(rows), rows.tolist()):
+        result = score(given, truth, ties="first")
+        assert (result["ea_8cls"], result["scores"]) == (1.0, "probabilities")
+    assert score(list(truth), list(truth))["ea_8cls"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "dtype", [None, object, "str", "string", "string[pyarrow]", "category"], ids=lambda dtype: str(dtype)
+)
+def test_nulls_of_pandas_are_unscored(dtype, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series(["awe", None, "fear"], dtype=dtype)
+    read_back = pandas.read_csv(io.StringIO("label\nawe\n\nfear\n"), skip_blank_lines=False)["label"]
+    for given in (column, column.tolist(), column.to_numpy(), read_back, read_back.tolist()):
+        result = score(given, ["awe", "awe", "fear"])
+        assert (result["ea_8cls"], result["unscored"]) == (pytest.approx(2 / 3), 1)
+    with pytest.raises(ValueError, match=r"^references\[1\] is None;"):
+        score(["awe", "awe", "fear"], column)
+
+
+@pytest.mark.parametrize("dtype", [None, "Int64", "Int8", "float32", object])
+def test_indices_with_nulls_of_pandas_stay_whole(dtype):
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series([1, None, 6], dtype=dtype)
+    assert score(column, [1, 1, 6])["unscored"] == 1
+    with pytest.raises(ValueError, match=r"^predictions\[0\] is 1\.5;"):
+        score(pandas.Series([1.5, None]), [1, 1])
 
 
 def test_an_unscored_video_is_wrong_counted_and_in_no_column():

@@ -34,8 +34,8 @@ SCORES: tuple[str, ...] = ("auto", "probabilities", "logits")
 TIES: tuple[str, ...] = ("error", "first")
 """The values of `ties`."""
 
-SUM_TOLERANCE = 1e-3
-"""How far the sum of eight probabilities may be from one; half precision needs about this much."""
+SUM_TOLERANCE = 2.0**-8
+"""How far the sum of eight probabilities may be from one: what rounding them to bfloat16 can make of it."""
 
 UNSCORED = -1
 """The label of a prediction that is missing."""
@@ -152,22 +152,62 @@ def _check_probabilities(
 
 
 def as_column(values: Any, argument: str) -> np.ndarray | list[Any]:
-    """A numpy array as it is, anything else that can be listed as a list."""
+    """A numpy array as it is, anything else that can be listed as a list; nulls of pandas become None."""
     if isinstance(values, np.ma.MaskedArray):
         return values.tolist()
     if values is None:
         raise ValueError(f"{argument} is missing")
+    if hasattr(values, "isna") and hasattr(values, "to_numpy"):
+        if values.isna().any():
+            return _with_nulls(values)
+    elif hasattr(values, "detach"):
+        values = _tensor_as_array(values)
     if hasattr(values, "__array__"):
         array = np.asarray(values)
         if array.dtype.kind == "O":
             return array.tolist()
         if array.ndim:
-            return array if len(array) else array.reshape(0)
+            return _in_numpys_own_type(array) if len(array) else array.reshape(0)
     elif isinstance(values, (list, tuple)):
+        if any(hasattr(kind, "detach") for kind in set(map(type, values))):
+            return [_item(value) for value in values]
         return list(values) if isinstance(values, tuple) else values
     elif hasattr(values, "__iter__") and not isinstance(values, (str, bytes, Mapping, Set)):
         return list(values)
     raise ValueError(f"{argument} is {show(values)}; allowed: a list or an array of one value per row")
+
+
+def _with_nulls(series: Any) -> list[Any]:
+    """A pandas Series as a list; whole numbers that pandas made floats to hold a null are whole again."""
+    is_null = series.isna()
+    listed = series.to_numpy(dtype=object).tolist()
+    whole = series.dtype.kind == "f"
+    return [
+        None if null else int(value) if whole and float(value).is_integer() else value
+        for value, null in zip(listed, is_null, strict=True)
+    ]
+
+
+def _tensor_as_array(tensor: Any) -> np.ndarray:
+    """A torch tensor of any device, with or without a gradient; types that numpy lacks become float32."""
+    tensor = tensor.detach().cpu()
+    try:
+        return np.asarray(tensor)
+    except TypeError:
+        return np.asarray(tensor.float())
+
+
+def _in_numpys_own_type(array: np.ndarray) -> np.ndarray:
+    """JAX's half precision is a type that others add to numpy."""
+    return array.astype(np.float32) if array.dtype.kind == "V" and array.dtype.names is None else array
+
+
+def _item(value: Any) -> Any:
+    """A list's member: a tensor as a number or an array, anything else as it is."""
+    if not hasattr(value, "detach"):
+        return value
+    array = _tensor_as_array(value)
+    return array if array.ndim else array.item()
 
 
 def check_length(argument: str, length: int, other: str, expected: int) -> None:
@@ -193,8 +233,11 @@ def _read_labels(values: np.ndarray | list[Any], argument: str, first: int, *, o
                 return _read_labels(np.array(values, np.int64), argument, first, optional=optional)
             except OverflowError:
                 return _read_each_label(values, argument, first, optional)
-        elif kinds <= {str, type(None)}:
-            return _read_names(values, argument, first, optional)
+        elif str in kinds:
+            names = [None if _is_null(value) else value for value in values]
+            if set(map(type, names)) <= {str, type(None)}:
+                return _read_names(names, argument, first, optional)
+            return _read_each_label(names, argument, first, optional)
         else:
             return _read_each_label(values, argument, first, optional)
     if values.ndim > 1:
@@ -272,6 +315,13 @@ def _read_label(value: Any, argument: str, position: int, optional: bool) -> int
             return index
     none = ", or None" if optional else ""
     raise ValueError(f"{argument}[{position}] is {show(value)}; {_ALLOWED_LABEL}{none}")
+
+
+def _is_null(value: Any) -> bool:
+    """Whether it is what pandas puts where a name is missing: NaN, NaT or NA."""
+    if isinstance(value, float):
+        return value != value
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _is_row(kind: type) -> bool:
