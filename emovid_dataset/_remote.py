@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from emovid_dataset._address import BUCKETS, scheme_of
-from emovid_dataset._credentials import clean_cause, first_line
+from emovid_dataset._address import BUCKETS, HTTP, HUB, scheme_of
+from emovid_dataset._credentials import clean_cause
 from emovid_dataset._lease import BusyError
+from emovid_dataset._retry import HttpFile, UnreadableError, in_words
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+_BLOCK = 8 << 20
 _NEED_A_FILE = ("read", "deleted", "listed")
 
 
@@ -31,6 +33,24 @@ def files_at(root: str, token: str | bool | None) -> tuple[AbstractFileSystem, s
         options["token"] = token
     files, place = url_to_fs(root, **options)
     return files, place.rstrip("/")
+
+
+def opened_to_read(files: AbstractFileSystem, place: str, root: str, shown: str) -> IO[bytes]:
+    """Open a remote file to be read once, from its start to its end.
+
+    Args:
+        files: the file system.
+        place: what it calls the file.
+        root: URL of the store.
+        shown: the file as it may be shown.
+    """
+    if scheme_of(root) in HTTP:
+        return cast(IO[bytes], HttpFile(files, place, shown))
+    if scheme_of(root) == "memory":  # all who open one of its files share one place in it
+        return io.BytesIO(files.cat_file(place))
+    if root.startswith(HUB):
+        return cast(IO[bytes], files.open(place, "rb", block_size=0))
+    return cast(IO[bytes], files.open(place, "rb", block_size=_BLOCK, cache_type="readahead"))
 
 
 def remote_entries(files: AbstractFileSystem, folder: str) -> set[str]:
@@ -56,13 +76,13 @@ def one_line_errors(shown: str, done: str, token: str | bool | None) -> Iterator
     """
     try:
         yield
-    except BusyError:
+    except (BusyError, UnreadableError):
         raise
     except Exception as error:  # aiohttp, httpx and botocore have exceptions with no common base
         cause = clean_cause(error, token)
         if isinstance(error, FileNotFoundError) and _is_missing(error) and done in _NEED_A_FILE:
             raise FileNotFoundError(f"{shown} does not exist") from cause
-        why = first_line(error, token)
+        why = in_words(error, token)
         if type(error).__name__ == "GatedRepoError":
             why = "the repo is gated; ask for it on its page, and use your token (`hf auth login`)"
         raise OSError(f"{shown} cannot be {done}: {why}") from cause

@@ -12,9 +12,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,14 +24,14 @@ from emovid_dataset._address import BUCKETS, HTTP, HUB, root_to_read, root_to_wr
 from emovid_dataset._credentials import without_credentials
 from emovid_dataset._disk import disk_entries, is_being_written, is_temporary, placed_whole, written_whole
 from emovid_dataset._lease import BusyError, Lease, hold_object, hold_on_disk
-from emovid_dataset._remote import OneLineReader, files_at, one_line_errors, remote_entries
+from emovid_dataset._remote import OneLineReader, files_at, one_line_errors, opened_to_read, remote_entries
+from emovid_dataset._retry import retried
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 __all__ = ["BusyError", "Lease", "Store", "is_temporary", "store_of", "without_credentials", "write_file"]
 
-_BLOCK = 8 << 20
 # What no listing in XML can hold, what is no UTF-8, and what s3fs would cut off.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]|\?versionId=")
 
@@ -100,7 +101,7 @@ class Store:
         root = root_to_read(source, revision, token)
         found = cls(root, token if root.startswith(HUB) else None)
         if found.folder is None:
-            with found._one_line_errors(found.name, "reached"):
+            with one_line_errors(found.name, "reached", token):
                 found._files()
         return found
 
@@ -155,23 +156,19 @@ class Store:
         # Without this a block of megabytes is read ahead for every range of a repo.
         options = {"cache_type": "none"} if self.root.startswith(HUB) else {}
         with self._remote(name, "read") as (files, remote):
-            return bytes(files.cat_file(remote, start=start, end=end, **options))
+            request = partial(files.cat_file, remote, start=start, end=end, **options)
+            return bytes(self._asked(request, known=start is not None))
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """Open a file to be read once, from its start to its end."""
+        """Open a file to be read once, start to end; over http it is taken up again where it breaks off."""
         path = self._on_disk(name)
         if path is not None:
             with path.open("rb") as file:
                 yield file
             return
-        if scheme_of(self.root) == "memory":  # all who open one of its files share one place in it
-            yield io.BytesIO(self.read(name))
-            return
-        streamed = self.root.startswith(HUB) or scheme_of(self.root) in HTTP
-        options = {"block_size": 0} if streamed else {"block_size": _BLOCK, "cache_type": "readahead"}
         with self._remote(name, "read") as (files, remote):
-            opened = files.open(remote, "rb", **options)
+            opened = opened_to_read(files, remote, self.root, self.shown(name))
         with (
             opened,
             io.BufferedReader(OneLineReader(opened, self.shown(name), self.token), 1 << 20) as reader,
@@ -193,8 +190,12 @@ class Store:
             return
         with tempfile.TemporaryDirectory(prefix="emovid-") as folder:
             copy = Path(folder, "copy" + PurePosixPath(name).suffix)
-            with self._remote(name, "read") as (files, remote):
-                files.get_file(remote, str(copy))
+            if scheme_of(self.root) in HTTP:
+                with self.open(name) as source, copy.open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+            else:
+                with self._remote(name, "read") as (files, remote):
+                    files.get_file(remote, str(copy))
             yield copy
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -348,7 +349,7 @@ class Store:
             lambda: self._place(name),
             self.shown(name),
             take_over=take_over,
-            errors=lambda: self._one_line_errors(self.shown(name), "leased"),
+            errors=lambda: one_line_errors(self.shown(name), "leased", self.token),
         )
 
     # names and places
@@ -387,7 +388,7 @@ class Store:
     def _remote(self, name: str, done: str) -> Iterator[tuple[AbstractFileSystem, str]]:
         """The file system and what it calls a file, for a block in which something is done to it."""
         self._check(name, write=done in ("written", "deleted"), new=done == "written")
-        with self._one_line_errors(self.shown(name), done):
+        with one_line_errors(self.shown(name), done, self.token):
             yield self._place(name)
 
     def _place(self, name: str) -> tuple[AbstractFileSystem, str]:
@@ -399,7 +400,11 @@ class Store:
 
     def _info(self, name: str) -> dict[str, Any]:
         with self._remote(name, "read") as (files, remote):
-            return dict(files.info(remote))
+            return dict(self._asked(partial(files.info, remote), known=False))
+
+    def _asked(self, request: Callable[[], Any], *, known: bool) -> Any:
+        """What a request gives; over http it is made again after a passing failure, see `retried`."""
+        return retried(request, known=known) if scheme_of(self.root) in HTTP else request()
 
     def _walk(self, prefix: str, *, follow: bool = True, above: tuple[str, ...] = ()) -> Iterator[str]:
         """Names below a folder, temporary ones too, sorted; no folder is entered from within itself."""
@@ -420,12 +425,9 @@ class Store:
         if scheme_of(self.root) in HTTP:
             raise OSError(f"{self.name} cannot be listed: http has no listings")
         shown = self.shown(prefix) if prefix else self.name
-        with suppress(FileNotFoundError), self._one_line_errors(shown, "listed"):
+        with suppress(FileNotFoundError), one_line_errors(shown, "listed", self.token):
             return remote_entries(*(self._place(prefix) if prefix else self._files()))
         return set()
-
-    def _one_line_errors(self, shown: str, done: str) -> AbstractContextManager[None]:
-        return one_line_errors(shown, done, self.token)
 
 
 def store_of(place: str | os.PathLike[str], *, to_read: bool = False) -> tuple[Store, str]:

@@ -19,7 +19,7 @@ from hub_server import Account, Fault, HubServer, Repo
 from typer.testing import CliRunner
 
 import emovid_dataset
-from emovid_dataset import select
+from emovid_dataset import _retry, select
 from emovid_dataset.builder.build import build
 from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
@@ -186,7 +186,10 @@ class TestAccess:
 
 
 class TestAddresses:
-    def test_no_error_shows_the_password_of_an_address(self, empty_hub: HubServer, small_build: Path) -> None:
+    def test_no_error_shows_the_password_of_an_address(
+        self, empty_hub: HubServer, small_build: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(_retry, "FIRST_WAIT", 0.0)
         empty_hub.publish("datasets", REPO, small_build)
         host = empty_hub.url.removeprefix("http://")
         user = "me:p%40ss@"

@@ -12,6 +12,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from emovid_dataset import _retry
 from emovid_dataset._credentials import first_line, without_credentials
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.store import Store
@@ -135,7 +136,8 @@ class TestCredentials:
             assert "s3://" in shown and secret not in shown, shown
         assert secret not in caplog.text + repr(s3)
 
-    def test_of_http(self) -> None:
+    def test_of_http(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_retry, "FIRST_WAIT", 0.0)
         store = Store.find("http://me:p%40ss@127.0.0.1:9/x?X-Amz-Signature=0f3e")
         for use in uses(store):
             shown = failure(use)

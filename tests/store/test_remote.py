@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from emovid_dataset import _retry
 from emovid_dataset.store import Store
 
 FILES = {
@@ -94,6 +95,12 @@ def test_a_server_without_ranges(http: Store) -> None:
         http.range("all", 2, 5)
 
 
+@pytest.fixture
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_retry, "FIRST_WAIT", 0.0)
+
+
+@pytest.mark.usefixtures("no_waits")
 def test_out_of_reach_is_not_absent(http: Store) -> None:
     for ask in (http.exists, http.size, http.version, http.read):
         with pytest.raises(OSError, match="/x/busy cannot be read: ") as caught:
@@ -101,6 +108,7 @@ def test_out_of_reach_is_not_absent(http: Store) -> None:
         assert not isinstance(caught.value, FileNotFoundError) and "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("no_waits")
 def test_a_file_that_breaks_off_is_an_error_of_one_line(http: Store) -> None:
     with pytest.raises(OSError, match="/x/torn cannot be read: ") as caught, http.open("torn") as file:
         while file.read(100_000):
