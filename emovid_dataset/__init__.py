@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emovid_dataset.check import verify
     from emovid_dataset.media.source import VideoError
     from emovid_dataset.read.clip_stream import ClipStream
+    from emovid_dataset.read.collate import collate
     from emovid_dataset.read.load import load
     from emovid_dataset.read.manifest import read_manifest
     from emovid_dataset.read.select import SelectedClip, Selection, select
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "analyse_build",
     "build",
+    "collate",
     "load",
     "read_manifest",
     "select",
@@ -75,6 +77,7 @@ _PLACES = {
     "Store": "store",
     "analyse_build": "analyse.analyses",
     "build": "builder.build",
+    "collate": "read.collate",
     "load": "read.load",
     "read_manifest": "read.manifest",
     "select": "read.select",

@@ -1,8 +1,8 @@
 """Reading again where a server failed in passing: a wait for a training run, not its end.
 
 A failure is passing when another try may go well: the connection was lost or too slow, or refused by a server
-that had answered before, or the server answered with one of `STATUSES`. This is for plain http; the clients of
-the Hub and of buckets try again by themselves.
+that had answered before, or the server answered with one of `STATUSES`. This is for plain http; the clients
+of the Hub and of buckets try again by themselves.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
 import av
 import numpy as np
@@ -21,6 +22,9 @@ from emovid_dataset.media.portable.colour import colour_of
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import Orientation, RgbConverter, orientation_of
 from emovid_dataset.media.source import Reader, Source
+
+Fit = Literal["squeeze", "crop", "pad"]
+"""How a picture is brought to other proportions: squeezed, filled and cut, or shown whole with black bars."""
 
 _TRAINING_FRAMES = 16  # what `emovid_dataset.stream` takes of a clip unless told otherwise
 _REDUCED_SIDE = 128  # pixels
@@ -79,15 +83,38 @@ def decode(
         elif callable(frames):
             indices = [int(index) for index in frames(count)]
         else:
-            indices = _indices_in_time(reader, frames)
+            indices = indices_in_time(reader, frames)
         if not indices:
             raise ValueError("no frames are asked for; at least one is needed")
-        chosen = reader.frames(indices)
-        with refusing():
-            return _as_array(chosen, indices, reader, (size, size) if isinstance(size, int) else size)
+        return read_frames(reader, indices, size)
 
 
-def _indices_in_time(reader: Reader, count: int) -> list[int]:
+def read_frames(
+    reader: Reader, indices: Sequence[int], size: int | tuple[int, int] | None, *, fit: Fit = "squeeze"
+) -> np.ndarray:
+    """Decode chosen frames of an open video as RGB.
+
+    Args:
+        reader: an open video.
+        indices: 0..num_frames - 1, in any order and also repeated, at least one.
+        size: a side for a square, or (height, width); None keeps the video's own size.
+        fit: how a picture of other proportions is brought to that size: "squeeze" changes them, "crop" fills
+            the size and cuts off equally at both ends, "pad" shows all of it with equal black bars.
+
+    Returns:
+        As `decode`.
+
+    Raises:
+        VideoError: a frame is damaged or missing.
+    """
+    shape = (size, size) if isinstance(size, int) else size
+    chosen = reader.frames(indices)
+    with refusing():
+        return _as_array(chosen, indices, reader, shape, fit)
+
+
+def indices_in_time(reader: Reader, count: int) -> list[int]:
+    """Choose frames uniformly in time: those on display in the middles of `count` equal parts."""
     info = reader.info
     if info.constant_rate:
         return uniform_indices(info.num_frames, count)
@@ -100,6 +127,7 @@ def _as_array(
     indices: Sequence[int],
     reader: Reader,
     shape: tuple[int, int] | None,
+    fit: Fit,
 ) -> np.ndarray:
     """Put the chosen frames where `indices` names them; without a shape the first one's is everybody's."""
     places: dict[int, list[int]] = {}
@@ -112,14 +140,20 @@ def _as_array(
         if shape is None:
             shape = shown_size(frame, orientation, reader.aspect)
         if planes is None:
-            planes = np.empty((len(indices), 3, *shape), np.uint8)
+            planes = np.zeros((len(indices), 3, *shape), np.uint8)
+        fitted = shape
+        if fit != "squeeze":
+            fitted = _fitted(shown_size(frame, orientation, reader.aspect), shape, fit)
+        (from_rows, into_rows), (from_columns, into_columns) = map(_middles, fitted, shape)
         first, *others = places[index]
-        stored = orientation.stored(shape)
+        stored = orientation.stored(fitted)
         if stored == (frame.height, frame.width):
-            planes[first] = orientation.shown(converter.packed(frame)).transpose(2, 0, 1)
+            picture = orientation.shown(converter.packed(frame)).transpose(2, 0, 1)
+            planes[first, :, into_rows, into_columns] = picture[:, from_rows, from_columns]
         else:
             for channel, plane in enumerate(converter.planes(frame, stored)):
-                planes[first, channel] = orientation.shown(plane)
+                shown = orientation.shown(plane)
+                planes[first, channel, into_rows, into_columns] = shown[from_rows, from_columns]
         for place in others:
             planes[place] = planes[first]
     assert planes is not None
@@ -136,6 +170,33 @@ def shown_size(frame: av.VideoFrame, orientation: Orientation, aspect: Fraction)
     """
     height, width = frame.height, round(frame.width * aspect)
     return (width, height) if orientation.transposed else (height, width)
+
+
+def _fitted(shown: tuple[int, int], shape: tuple[int, int], fit: Fit) -> tuple[int, int]:
+    """The height and width to scale a picture to before its middle is laid on the middle of `shape`.
+
+    Args:
+        shown: height and width of the picture, with square pixels.
+        shape: height and width that are wanted.
+        fit: "crop" or "pad", see `read_frames`.
+    """
+    factors = [want / have for want, have in zip(shape, shown, strict=True)]
+    factor = max(factors) if fit == "crop" else min(factors)
+    height, width = (round(side * factor) for side in shown)
+    if fit == "crop":
+        return max(shape[0], height), max(shape[1], width)
+    return min(max(1, height), shape[0]), min(max(1, width), shape[1])
+
+
+def _middles(have: int, want: int) -> tuple[slice, slice]:
+    """Where the common middle of two lengths lies in each.
+
+    >>> _middles(10, 4), _middles(4, 10)
+    ((slice(3, 7, None), slice(0, 4, None)), (slice(0, 4, None), slice(3, 7, None)))
+    """
+    both = min(have, want)
+    ours, theirs = (have - both) // 2, (want - both) // 2
+    return slice(ours, ours + both), slice(theirs, theirs + both)
 
 
 @dataclass(frozen=True, slots=True)
