@@ -265,7 +265,7 @@ class TestStream:
         assert (len(shards) < readers) == few
         seen = Counter()
         for rank in range(2):
-            clips = small(folder, rank=rank, world_size=2, seed=3)
+            clips = small(folder, rank=rank, world_size=2, seed=3, even="none")
             loader = DataLoader(clips, batch_size=4, num_workers=workers)
             got = [key for batch in loader for key in batch["id"]]
             assert got
@@ -277,7 +277,7 @@ class TestStream:
         seen: list[str] = []
         for rank in range(3):
             monkeypatch.setenv("RANK", str(rank))
-            seen += ids(small(mini_build))
+            seen += ids(small(mini_build, even="none"))
         assert sorted(seen) == sorted(samples(mini_build, "sticker", "train"))
 
     def test_seed_and_epoch_decide_the_order(self, mini_build: Path) -> None:
@@ -306,8 +306,8 @@ class TestStream:
         before = ids(islice(stopped, 7))
         state = json.loads(json.dumps(stopped.state_dict()))
         decoded = []
-        decode = streaming.decode
-        monkeypatch.setattr(streaming, "decode", lambda *a, **k: decoded.append(1) or decode(*a, **k))
+        read = streaming.read_windows
+        monkeypatch.setattr(streaming, "read_windows", lambda *a, **k: decoded.append(1) or read(*a, **k))
         resumed = small(mini_build, shuffle=shuffle)
         resumed.load_state_dict(state)
         assert before + ids(resumed) == whole
@@ -390,6 +390,14 @@ class TestStream:
             ({"emotions": []}, "emotions is empty"),
             ({"split": "dev"}, "split is 'dev'; sticker has: train, validation, test"),
             ({"config": "anime"}, "config is 'anime'; .* has: all, cartoon, movie, sticker$"),
+            ({"fit": "stretch"}, "fit is 'stretch'; allowed: squeeze, crop, pad$"),
+            ({"to": "half"}, "to is 'half'; allowed: uint8, float$"),
+            ({"windows": 0}, "windows is 0; it must be 1 or more"),
+            ({"audio": 0}, "audio is 0; it must be 1 or more"),
+            ({"frame_rate": 0}, "frame_rate is 0; it must be more than 0 frames per second"),
+            ({"frame_rate": math.nan}, "frame_rate is nan"),
+            ({"shard_by": "shard"}, "shard_by is 'shard'; allowed: auto, rank, worker, none$"),
+            ({"even": True}, "even is True; allowed: pad, drop, none$"),
             ({"rank": 2, "world_size": 2}, r"rank is 2; it must be 0\.\.1"),
             ({"rank": 0}, "rank is 0 but world_size is None"),
         ],

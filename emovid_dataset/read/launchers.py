@@ -1,0 +1,43 @@
+"""Who divides a stream's clips among the ranks: the stream itself, or accelerate around it.
+
+`Accelerator.prepare(DataLoader(stream))`, and so transformers' Trainer, puts one of two things around it:
+
+- with `dispatch_batches`, the default, rank 0 iterates the stream and sends the others their parts of each
+  batch; only tensors can be sent
+- without it every rank iterates the whole stream and keeps its own part
+
+Either says in accelerate's `GradientState` that it is being iterated before it asks the stream for anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import IntEnum
+from typing import Any
+
+
+class Division(IntEnum):
+    """Who divides the clips among the ranks."""
+
+    BY_STREAM = 0
+    BY_EACH_RANK = 1
+    BY_RANK_0 = 2
+
+
+def division_of(stream: object) -> Division:
+    """Who divides a stream that is about to be iterated by a DataLoader of this process."""
+    # Whoever prepared a loader has imported accelerate; nobody else should have to.
+    state, loaders = (sys.modules.get(f"accelerate.{name}") for name in ("state", "data_loader"))
+    if state is None or loaders is None:
+        return Division.BY_STREAM
+    loader = state.GradientState().active_dataloader
+    dataset: Any = getattr(loader, "dataset", None)
+    shard = dataset if isinstance(dataset, loaders.IterableDatasetShard) else None
+    while dataset is not None and dataset is not stream:
+        dataset = getattr(dataset, "dataset", None)
+    if dataset is None:
+        return Division.BY_STREAM
+    if shard is not None:
+        return Division.BY_EACH_RANK
+    dispatched = isinstance(loader, loaders.DataLoaderDispatcher) and loader.state.num_processes > 1
+    return Division.BY_RANK_0 if dispatched else Division.BY_STREAM
