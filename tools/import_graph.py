@@ -25,6 +25,7 @@ PARTS = {
     "_disk": "store",
     "_lease": "store",
     "_remote": "store",
+    "_retry": "store",
 }
 """Private modules, and the room that they are part of."""
 

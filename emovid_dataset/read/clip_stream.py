@@ -31,7 +31,7 @@ from emovid_dataset.media.source import VideoError
 from emovid_dataset.media.windows import read_windows
 from emovid_dataset.read.choice import chosen_clips
 from emovid_dataset.read.launchers import Division, division_of
-from emovid_dataset.read.share import Even, Reader, Take, even_parts, whole_shards
+from emovid_dataset.read.share import Even, StreamReader, Take, even_parts, whole_shards
 from emovid_dataset.schema.clip import KEYS, Clip
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
 from emovid_dataset.store import Store
@@ -213,7 +213,7 @@ class ClipStream(IterableDataset):
             )
         self._division.fill_(int(division))
 
-    def _reader(self) -> Reader:
+    def _reader(self) -> StreamReader:
         rank, world_size, worker, workers = pytorch_worker_info()
         if self._ranks is not None and get_worker_info() is not None:
             rank, world_size = self._ranks
@@ -227,12 +227,12 @@ class ClipStream(IterableDataset):
                 "which would lose clips; leave the argument out, or the DataLoader out of prepare()"
             )
         if self.shard_by == "none":
-            return Reader()
+            return StreamReader()
         if self.shard_by == "worker" or not by_stream:
-            return Reader(worker=worker, workers=workers)
-        return Reader(rank, world_size, worker, workers)
+            return StreamReader(worker=worker, workers=workers)
+        return StreamReader(rank, world_size, worker, workers)
 
-    def _takes(self, reader: Reader) -> list[Take]:
+    def _takes(self, reader: StreamReader) -> list[Take]:
         """What a reader reads, in order; one of several ranks only chosen clips."""
         order = list(range(len(self.shards)))
         rng = random.Random(f"{self.seed}/{self.epoch}")

@@ -19,7 +19,7 @@ EVEN: tuple[str, ...] = get_args(Even)
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class StreamReader:
     """One of those that share a split.
 
     Attributes:
@@ -60,7 +60,7 @@ class Take:
     padding: bool = False
 
 
-def whole_shards(counts: Sequence[int], order: Sequence[int], reader: Reader) -> list[Take]:
+def whole_shards(counts: Sequence[int], order: Sequence[int], reader: StreamReader) -> list[Take]:
     """Divide shards among the workers of one rank, or single clips where there are fewer shards.
 
     Args:
@@ -79,7 +79,7 @@ def whole_shards(counts: Sequence[int], order: Sequence[int], reader: Reader) ->
 
 
 def even_parts(
-    chosen: Sequence[Sequence[int]], order: Sequence[int], reader: Reader, even: Even, turn: int = 0
+    chosen: Sequence[Sequence[int]], order: Sequence[int], reader: StreamReader, even: Even, turn: int = 0
 ) -> list[Take]:
     """Divide the chosen clips among all readers: each has a run of the clips in the order of the shards.
 

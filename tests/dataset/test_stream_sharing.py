@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from uneven_build import COUNTS, write_uneven_build
 
 from emovid_dataset import select, stream
-from emovid_dataset.read.share import Reader, even_parts
+from emovid_dataset.read.share import StreamReader, even_parts
 from emovid_dataset.schema.clip import Clip
 
 CLIPS = sum(COUNTS)
@@ -78,7 +78,7 @@ class TestPlan:
             for rank in range(ranks):
                 sizes.append([])
                 for worker in range(workers):
-                    takes = even_parts(chosen, order, Reader(rank, ranks, worker, workers), even, turn)
+                    takes = even_parts(chosen, order, StreamReader(rank, ranks, worker, workers), even, turn)
                     for take in takes:
                         assert set(take.ordinals) <= set(chosen[take.shard]) and take.ordinals
                         again += take.padding * len(take.ordinals)

@@ -291,9 +291,9 @@ def sounding(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, count, first in (("short", 25, 0), ("long", 50, 0), ("mute", 24, 10)):
         sound = None if name == "mute" else noise(count / RATE, seed=count)
         write_video(folder / f"{name}.mp4", frames[first : first + count], rate=RATE, sound=sound)
-    rows = [f"{name}.mp4,awe,movie,train\n" for name in ("short", "long", "mute")]
-    (folder / "labels.csv").write_text("path,emotion,content_type,split\n" + "".join(rows))
-    build(folder, folder / "labels.csv", folder / "out")
+    rows = [f"{name}.mp4,awe,movie\n" for name in ("short", "long", "mute")]
+    (folder / "labels.csv").write_text("path,emotion,content_type\n" + "".join(rows))
+    build(folder, folder / "labels.csv", folder / "out", ratios=(1.0, 0.0, 0.0))
     return folder / "out"
 
 
