@@ -53,7 +53,7 @@ class Claims:
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Claims:
         """Those of a JSON member whose types are right."""
-        is_measured = fields.get("brightness") is not None
+        is_measured = all(name in fields for name in _LEVELS)
         return cls(
             levels={name: fields[name] for name in _LEVELS} if is_measured else {},
             **{name: fields[name] for name in cls.__slots__ if name != "levels"},
