@@ -7,7 +7,9 @@ codecs, so that a test can read which frame it was given.
 from __future__ import annotations
 
 import csv
+import json
 import struct
+import tarfile
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import lru_cache
@@ -229,6 +231,20 @@ def write_sheet(folder: Path, rows: Iterable[dict[str, Any]], name: str = "label
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def stored_clips(build: Path) -> dict[str, tuple[dict[str, Any], bytes]]:
+    """Every clip of a build by its source: the JSON's fields and the MP4, by the standard library alone."""
+    found: dict[str, tuple[dict[str, Any], bytes]] = {}
+    for path in sorted(build.glob("data/*/*.tar")):
+        with tarfile.open(path) as shard:
+            members = {member.name: shard.extractfile(member) for member in shard}
+            data = {name: file.read() for name, file in members.items() if file is not None}
+        for name in data:
+            if name.endswith(".json"):
+                fields = json.loads(data[name])
+                found[fields["source"]] = fields, data[name.removesuffix("json") + "mp4"]
+    return found
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

@@ -244,15 +244,22 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
         for index, frame in reader.frames([*measured, *uniform_indices(info.num_frames, _TRAINING_FRAMES)]):
             if index not in measured:
                 continue
-            small = frame
+            small, colour = frame, colour_of(frame)
             if shape is None:
                 shape = frame.height, frame.width
             if factor > 1 or shape != (frame.height, frame.width):
                 small = reduce.reformat(
-                    frame, width=shape[1], height=shape[0], interpolation=Interpolation.POINT, threads=1
+                    frame,
+                    width=shape[1],
+                    height=shape[0],
+                    # the scaler refuses some matrices, though it does not need them here
+                    src_colorspace=colour.matrix or None,
+                    dst_colorspace=colour.matrix or None,
+                    interpolation=Interpolation.POINT,
+                    threads=1,
                 )
-            red, green, blue = whole.planes(frame)
-            tiny = reduced.packed(small, colour=colour_of(frame))
+            red, green, blue = whole.planes(frame, colour=colour)
+            tiny = reduced.packed(small, colour=colour)
             yield SampledFrame((red, green, blue), tiny, orientation_of(frame))
 
 

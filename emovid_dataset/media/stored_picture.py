@@ -23,6 +23,7 @@ from emovid_dataset.media.portable.colour import BT601, BT709, RGB, ColorSpace, 
 from emovid_dataset.media.portable.pixels import RgbConverter, is_transparent, orientation_of
 
 _LINES_OF_HD = 720
+_SCALED = (0, 1, 2, 4, 5, 6, 7, 9)  # matrices whose names FFmpeg's scaler takes
 _TAGS = {BT709: 1, BT601: 6}
 _EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
@@ -79,7 +80,7 @@ class StoredPictures:
         matrices: dict[str, int] = {}
         if source == RGB:
             matrices = {"dst_colorspace": self._matrix}
-        elif source != self._matrix:
+        elif source != self._matrix or frame.colorspace not in _SCALED:
             matrices = {"src_colorspace": source, "dst_colorspace": self._matrix}
         return self._scaler.reformat(
             ready,

@@ -6,10 +6,13 @@ matrix, range, primaries and transfer of the case. Readers are compared in the m
 
 from __future__ import annotations
 
+import colorsys
+import io
 import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,9 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import write_video
+from video_files import stored_clips, write_sheet, write_video
 
+from emovid_dataset import build, stream
 from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode, sample_for_attributes
@@ -146,13 +150,20 @@ def patches(coded: np.ndarray, space: Space) -> av.VideoFrame:
     return frame
 
 
-def write(path: Path, space: Space, coded: np.ndarray, frames: int = 2) -> Path:
+def write(path: Path, space: Space, coded: np.ndarray) -> Path:
     """A file of these patches; of lossless codecs, or at their best."""
     with av.open(str(path), "w", options={"movflags": "+faststart"} if path.suffix == ".mp4" else {}) as sink:
         stream: Any = sink.add_stream(space.codec, rate=24)
         stream.width, stream.height, stream.pix_fmt = space.lines * 4 // 3, space.lines, space.pixels
         if space.codec == "libx264":
             stream.options = {"crf": "2", "preset": "veryfast", "threads": "1"}
+        if space.codec == "libx265":
+            stream.options = {
+                "crf": "2",
+                "preset": "veryfast",
+                "threads": "1",
+                "x265-params": "log-level=none",
+            }
         context = stream.codec_context
         context.thread_count = 1
         context.color_range = 2 if space.full else 1
@@ -160,9 +171,9 @@ def write(path: Path, space: Space, coded: np.ndarray, frames: int = 2) -> Path:
             context.colorspace = MATRICES[space.matrix]
             context.color_primaries = PRIMARIES[space.primaries]
             context.color_trc = TRANSFERS[space.transfer]
-        for index in range(frames):
+        for index in range(8 if space.codec == "libx265" else 2):  # it has no times for fewer
             frame = patches(coded, space)
-            frame.pts = index
+            frame.pts, frame.time_base = index, Fraction(1, 24)
             sink.mux(stream.encode(frame))
         sink.mux(stream.encode(None))
     return path
@@ -278,3 +289,76 @@ def test_rgb_stays_what_it_is(kind: str, lines: int, tmp_path: Path) -> None:
     for name, reader in READERS.items():
         if name != "annotator" or kind != "webp":
             assert np.abs(reader(path) - COLOURS).max() <= EXACT[name], (name, reader(path))
+
+
+def test_highlights_roll_off_and_keep_their_hue(tmp_path: Path) -> None:
+    """Whites of 100 to 1,000 cd/m2, and orange up to that."""
+    white = np.array([[255.0, 255, 255]])
+    orange = np.array([[255.0, 128, 40]])
+    for transfer in ("b67", "2084"):
+        space = Space("2020_ncl", "2020", transfer, pixels="yuv444p10le", bits=10)
+        coded = np.concatenate(
+            [encoded(white, space, peak) for peak in (100, 203, 400, 950)]
+            + [encoded(orange, space, peak) for peak in (203, 400, 600, 900)]
+        )
+        found = whole(write(tmp_path / f"{transfer}.mkv", space, coded))
+        assert np.ptp(found[:4], axis=1).max() <= 1  # grey is grey
+        below, paper, bright, brightest = found[:4, 1]
+        assert abs(below - 255 * (100 / 203) ** (1 / 2.4)) <= 2
+        assert 249 <= paper < bright < brightest <= 255
+        hues = [colorsys.rgb_to_hsv(*(colour / 255))[0] * 360 for colour in found[4:]]
+        assert np.ptp(hues) <= 2 and abs(hues[0] - 25) <= 2, hues
+        assert (np.diff(found[4:, 0]) >= 0).all() and found[-1, 2] < 60
+
+
+def test_white_and_black_of_sdr_are_not_touched(tmp_path: Path) -> None:
+    for primaries, matrix in (("2020", "2020_ncl"), ("170m", "170m")):
+        space = Space(matrix, primaries, "709", pixels="yuv444p")
+        coded = np.repeat([[0.0] * 3, [1.0] * 3], 4, axis=0)
+        found = whole(write(tmp_path / f"{primaries}.mkv", space, coded))
+        assert found[:4].max() == 0 and found[4:].min() == 255
+
+
+def test_a_build_stores_colours_that_every_reader_shows_and_says_what_was_done(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    phone = Space("2020_ncl", "2020", "b67", pixels="yuv420p10le", bits=10, codec="libx265")
+    done = {
+        "phone.mp4": (phone, "hdr-hlg -> bt709"),
+        "hlg8.mp4": (replace(phone, pixels="yuv420p", bits=8, codec="libx264"), "hdr-hlg -> bt709"),
+        "pq.mkv": (replace(phone, transfer="2084", codec="ffv1"), "hdr-pq -> bt709"),
+        "wide.mp4": (Space("2020_ncl", "2020", "2020_10", codec="libx264"), "bt2020 -> bt709"),
+        "tape.mkv": (Space("170m", "170m", "601"), "bt601-525 -> bt709"),
+        "full.mp4": (Space(full=True, pixels="yuvj420p", codec="libx264"), "bt709 full -> limited"),
+        "plain.mp4": (Space(codec="libx264"), None),
+        "plain.mkv": (Space("170m", tagged=False), None),
+        "noted.mkv": (replace(phone, transfer="2084", codec="ffv1"), "graded by hand; hdr-pq -> bt709"),
+    }
+    rows = []
+    for name, (space, _) in done.items():
+        write(raw / name, space, encoded(COLOURS if name != "noted.mkv" else COLOURS[::-1], space))
+        note = "graded by hand" if name == "noted.mkv" else ""
+        row = {"path": name, "emotion": "awe", "content_type": "movie", "group": "one", "color": note}
+        rows.append(row)
+    report = build(raw, write_sheet(tmp_path, rows), tmp_path / "out", engine="serial")
+    assert not report.rejections
+    clips = stored_clips(tmp_path / "out")
+    assert {source: fields["color"] for source, (fields, _) in clips.items()} == {
+        name: said for name, (_, said) in done.items()
+    }
+    streamed = {clip["id"]: clip for clip in stream(tmp_path / "out", frames=1, size=(24, 32))}
+    brightness = float(COLOURS.max(axis=1).mean() / 255)
+    for source, (fields, data) in clips.items():
+        wanted = COLOURS if source != "noted.mkv" else COLOURS[::-1]
+        with av.open(io.BytesIO(data)) as film:
+            frame = next(film.decode(video=0))
+        tags = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
+        said = fields["color"] or ""
+        if said.endswith("-> bt709"):
+            assert tags == (1, 1, 1, 1)
+        plain = middles(frame.to_ndarray(format="rgb24"))
+        assert np.abs(plain - wanted).max() <= (14 if source == "tape.mkv" else 8), (source, plain)
+        video = streamed[fields["id"]]["video"]
+        shown = middles(video[0].movedim(0, -1).numpy())
+        assert np.abs(shown - plain).max() <= 3, source
+        assert fields["brightness"] == pytest.approx(brightness, abs=0.02)

@@ -160,12 +160,15 @@ def _colour(
     )
 
 
-def shown_in_bt709(planes: Sequence[np.ndarray], colour: ColorSpace, levels: type = np.uint8) -> np.ndarray:
+def shown_in_bt709(
+    planes: Sequence[np.ndarray], colour: ColorSpace, *, white: int = 65535, levels: type = np.uint8
+) -> np.ndarray:
     """Red, green and blue as BT.709 shows them.
 
     Args:
-        planes: red, green and blue as they are coded, uint16 [height, width] each, 0..65535.
+        planes: red, green and blue as they are coded, uint16 [height, width] each.
         colour: what the numbers mean; its matrix and range play no part any more.
+        white: the greatest code, of the most that the signal can be; black is 0.
         levels: np.uint8 or np.uint16, of the result.
 
     Returns:
@@ -176,7 +179,7 @@ def shown_in_bt709(planes: Sequence[np.ndarray], colour: ColorSpace, levels: typ
     >>> shown_in_bt709(white, hlg).ravel().tolist()
     [251, 251, 251]
     """
-    to_light, to_code = _light(colour.transfer), _codes(levels)
+    to_light, to_code = _light(colour.transfer, white), _codes(levels)
     matrix = _primaries_to_bt709(colour.primaries).astype(np.float32)
     height, width = planes[0].shape
     shown: np.ndarray = np.empty((3, height, width), levels)
@@ -221,9 +224,9 @@ def _hlg_gain() -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _light(transfer: str) -> np.ndarray:
+def _light(transfer: str, white: int) -> np.ndarray:
     """Linear light of every code, float32 [65536]: of the scene for HLG, else of the display; white is 1."""
-    code = np.linspace(0, 1, 65536)
+    code = np.minimum(np.arange(65536) / white, 1)
     if transfer == "pq":
         power = code ** (32 / 2523)
         share = np.maximum(power - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * power)

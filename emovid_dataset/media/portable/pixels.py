@@ -170,7 +170,8 @@ class RgbConverter:
         self, frame: av.VideoFrame, colour: ColorSpace, size: tuple[int, int] | None, levels: type
     ) -> np.ndarray:
         deep = self._scaled(frame, colour, size, "gbrp16le", self._interpolation | _ROUNDED)
-        return shown_in_bt709(_planes(deep, np.dtype("<u2")), colour, levels)
+        white = _white("rgb24" if is_transparent(frame) else frame.format.name, colour.full)
+        return shown_in_bt709(_planes(deep, np.dtype("<u2")), colour, white=white, levels=levels)
 
     def _scaled(
         self,
@@ -195,6 +196,13 @@ class RgbConverter:
             interpolation=interpolation,
             threads=1,
         )
+
+
+@lru_cache
+def _white(pixel_format: str, full: bool) -> int:
+    """The code in sixteen bits that FFmpeg's scaler makes of the greatest number of a format."""
+    bits = max(component.bits for component in av.VideoFormat(pixel_format).components) if full else 8
+    return (1 << 16) - (1 << (16 - bits))
 
 
 def _planes(frame: av.VideoFrame, number: Any) -> list[np.ndarray]:
