@@ -1,0 +1,274 @@
+"""One worker process: it is started, given parts, watched, and said why it died.
+
+Each worker is a process with a pipe of its own, on one part at a time, so that a death costs exactly the part
+that it was on, and its exit code tells a crash from a kill.
+
+::
+
+    this process                      a worker
+        <------------- UP --------------     it has started
+        ----- stage and store, once ----->
+        ------------- part ------------->    looked for in the ledger; set up, the first time
+        <----------- RUNNING ------------    its time begins
+        <------------ result ------------    its ledger file is written
+        ------------- None ------------->    close, exit
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from emovid_dataset.engine.base import Failure, FailureKind
+from emovid_dataset.engine.policy import Attempt
+from emovid_dataset.engine.worker import Broken, Result, Worker
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+# What a program does to itself. Every other signal comes from outside.
+_FAULTS = frozenset(
+    getattr(signal, f"SIG{name}") for name in ("SEGV", "BUS", "ABRT", "ILL", "FPE", "TRAP", "SYS")
+)
+_LOOK = 1.0  # seconds between looks at processes whose pipe an orphan of theirs keeps open
+_EXIT = 10.0  # seconds that a worker has for exiting after its last word
+
+
+def wait_for_any(busy: Sequence[WorkerProcess]) -> None:
+    """Wait until one of these workers says something, dies or runs out of time, or for a second."""
+    until = min((worker.deadline for worker in busy if worker.deadline is not None), default=float("inf"))
+    seconds = min(_LOOK, max(until - time.monotonic(), 0.0))
+    wait([thing for worker in busy for thing in worker.signs_of_life()], seconds)
+
+
+class _Sign(Enum):
+    """What a worker tells beside results."""
+
+    UP = "up"
+    RUNNING = "running"
+    CLOSED = "closed"
+
+
+class WorkerProcess:
+    """A place for one worker process; another one takes the place of one that died.
+
+    Attributes:
+        attempt: what the worker is on, None when it is idle.
+        deadline: when its time is up, None while no clock runs.
+    """
+
+    def __init__(self, index: int, payload: bytes, timeout: float | None) -> None:
+        self.index = index
+        self.attempt: Attempt | None = None
+        self.deadline: float | None = None
+        self._payload = payload
+        self._timeout = timeout
+        self._process: SpawnProcess | None = None
+        self._connection: Connection | None = None
+        self._is_up = self._is_running = self._has_answered = False
+
+    def give(self, attempt: Attempt) -> None:
+        """Start an attempt, in a new process where there is none."""
+        if self._process is not None and self._process.exitcode is not None:
+            self.discard()  # it died while it was idle
+        self.attempt, self.deadline, self._is_running = attempt, None, False
+        if self._process is None:
+            self._start()
+        else:
+            self._send_attempt()
+
+    def release(self) -> Attempt:
+        """Be idle again."""
+        assert self.attempt is not None
+        attempt, self.attempt, self.deadline = self.attempt, None, None
+        return attempt
+
+    def signs_of_life(self) -> list[Any]:
+        """What `wait` takes: becomes ready when the worker says something or dies."""
+        assert self._connection is not None and self._process is not None
+        return [self._connection, self._process.sentinel]
+
+    def poll(self) -> Result | None:
+        """What came of the attempt, None as long as it goes on.
+
+        Raises:
+            RuntimeError: processes cannot start.
+        """
+        assert self._process is not None
+        # Asked before the pipe is read: what a process says before it dies is in the pipe by then.
+        is_dead = self._process.exitcode is not None
+        message, has_ended = self._receive()
+        if message is not None:
+            self._has_answered = True
+            return message
+        if is_dead or has_ended:
+            if self._has_answered and not self._is_running:
+                # It died of what it did before: this attempt has not begun. A new process that dies before it
+                # answers does not come back here.
+                self.discard()
+                self._start()
+                return None
+            return self._death()
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.discard()
+            return Failure(FailureKind.TIMED_OUT, f"took longer than {self._timeout:g} s", "TimeoutError")
+        return None
+
+    def dismiss(self) -> None:
+        """Ask an idle worker to close and exit."""
+        if self._process is not None and self._connection is not None:
+            try:
+                self._connection.send(None)
+            except OSError:  # it is dead
+                self.discard()
+
+    def leave(self) -> Broken | None:
+        """Wait until a dismissed worker has gone; why its closing failed, if it did."""
+        if self._process is None or self._connection is None:
+            return None
+        last = None
+        with suppress(EOFError, OSError):  # it died while it was idle: all its parts are done
+            while not self._connection.poll(_LOOK) and self._process.exitcode is None:
+                pass
+            if self._connection.poll():
+                last = self._connection.recv()
+        self._process.join(_EXIT)
+        self.discard()
+        return last if isinstance(last, Broken) else None
+
+    def kill(self) -> None:
+        """Kill the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+
+    def discard(self) -> None:
+        """Kill the process, if there is one, and wait until it is gone."""
+        if self._process is not None and self._connection is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = self._connection = None
+
+    def _start(self) -> None:
+        # Started before SIGINT is blocked, for starting it unblocks SIGINT.
+        resource_tracker.ensure_running()
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self.index), name=f"worker {self.index}")
+        with without_ctrl_c():
+            process.start()
+            self._process, self._connection = process, ours
+            self._is_up = self._has_answered = False
+        theirs.close()
+
+    def _send_attempt(self) -> None:
+        assert self._connection is not None and self.attempt is not None
+        with suppress(OSError):  # it is dead, which the next look at it shows
+            self._connection.send((self.attempt.part, self.attempt.written))
+
+    def _receive(self) -> tuple[Result | None, bool]:
+        """The attempt's result, if it has come, and whether the pipe has ended."""
+        assert self._connection is not None
+        try:
+            while self._connection.poll():
+                message = self._connection.recv()
+                if message is _Sign.UP:
+                    self._is_up = True
+                    self._connection.send_bytes(self._payload)
+                    self._send_attempt()
+                elif message is _Sign.RUNNING:
+                    self._is_running = True
+                    if self._timeout is not None:
+                        self.deadline = time.monotonic() + self._timeout
+                else:
+                    return message, False
+        except (EOFError, OSError):
+            return None, True
+        return None, False
+
+    def _death(self) -> Result:
+        """Why the process died."""
+        assert self._process is not None
+        process = self._process
+        process.join(_EXIT)  # the pipe ends a moment before the process
+        self.discard()
+        code = process.exitcode
+        assert code is not None
+        if code < 0:
+            kind = FailureKind.CRASHED if -code in _FAULTS else FailureKind.KILLED
+            name = _signal_name(-code)
+            failure = Failure(kind, f"the worker process died of {name}", name)
+        else:
+            failure = Failure(FailureKind.CRASHED, f"the worker process exited with code {code}", "exit")
+        if failure.kind is FailureKind.KILLED or self._is_running:
+            return failure
+        if not self._is_up and code > 0:
+            raise RuntimeError(
+                'processes do not start; a script must call this under `if __name__ == "__main__":`'
+            )
+        return Broken(Failure(failure.kind, f"{failure.reason} while it was set up", failure.type))
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """Processes started in here never see Ctrl-C, not even while they import; this one sees it after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# in the worker
+
+
+def _serve(connection: Connection, index: int) -> None:
+    """Do the parts that come through the pipe, until None comes or the pipe ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    connection.send(_Sign.UP)
+    try:
+        stage, store = pickle.loads(connection.recv_bytes())
+    except EOFError:
+        return
+    except Exception as error:
+        connection.send(Broken(Failure.of(error)))
+        return
+    worker = Worker(stage, store, index)
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        except Exception as error:  # a part that cannot be unpickled here
+            connection.send(Broken(Failure.of(error)))
+            return
+        if task is None:
+            break
+        part, written = task
+        result = worker.perform(part, written=written, on_start=lambda: connection.send(_Sign.RUNNING))
+        connection.send(result)
+    connection.send(worker.close() or _Sign.CLOSED)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
