@@ -111,7 +111,7 @@ def build(
         raw: the source files: a folder, or a URL that fsspec reads.
         labels: label sheet, see `sheet.read_sheet`.
         out: folder or bucket to write; new, empty, or an unfinished build of the same input.
-        engine: "processes", "serial" (all in this process), or an `Executor`.
+        engine: "processes", "serial" (all in this process), "ray", or an `Executor`.
         workers: processes, None for one per core.
         shard_size: bytes aimed at for a shard.
         ratios: shares of train, validation and test.

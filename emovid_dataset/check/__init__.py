@@ -57,7 +57,7 @@ def verify(
         decode: decode clips too, every frame and all sound of them, and compare number, size and times of the
             frames, brightness, colorfulness and luma, and the length of the sound with what they claim.
         sample: share of the clips that are decoded, above 0 and up to 1: the same clips each time.
-        engine: "processes", "serial" (all in this process), or an `Executor`.
+        engine: "processes", "serial" (all in this process), "ray", or an `Executor`.
         workers: processes, None for one per core.
         progress: show progress on stderr.
 

@@ -44,6 +44,7 @@ class VerifyStage(Stage[ShardPart, None]):
     """
 
     name, unit, ledger = "verify", "shards", "found"
+    leaves_only_records = True
 
     def __init__(
         self, build: Store, manifest: Manifest, shards: tuple[ShardRecord, ...], share: float

@@ -1,7 +1,8 @@
 """The one way in which a long job shares out its work and goes on after an interruption.
 
 A job is a `Stage`; an `Executor` does its parts; `run_stage` runs it and shows how far it is; `records` reads
-what it learnt. Executors differ only in who does a part: `Serial` in this process, `Processes` in others.
+what it learnt. Executors differ only in who does a part: `Serial` in this process, `Processes` in others, and
+`Ray` on the nodes of a cluster.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ __all__ = [
     "usable_cores",
 ]
 
-ENGINES = ("processes", "serial")
+ENGINES = ("processes", "serial", "ray")
 """The names that `executor` knows."""
 
 
@@ -71,21 +72,34 @@ class RowCounts:
     reused: int
 
 
-def executor(engine: str = "processes", workers: int | None = None) -> Executor:
+def executor(
+    engine: str | None = "processes", workers: int | None = None, ray_address: str | None = None
+) -> Executor:
     """The executor of a name.
 
     Args:
-        engine: one of `ENGINES`.
-        workers: processes, at least 1; None is one per usable core, and a single one for a stage on a GPU.
+        engine: one of `ENGINES`; None is "serial" for one worker and else "processes".
+        workers: processes, or actors on a Ray cluster, at least 1; None leaves the number to the engine.
             "serial" has none, whatever is asked for.
+        ray_address: of the Ray cluster, see `emovid_dataset.engine.ray.Ray`; for "ray" only.
 
     Raises:
-        ValueError: there is no such engine, or `workers` is out of range.
+        ValueError: there is no such engine, it lacks its package, or another argument is out of range.
+        OSError: nothing answers at `ray_address`.
     """
+    if engine is None:
+        engine = "serial" if workers == 1 else "processes"
     if engine not in ENGINES:
         raise ValueError(f"engine is {engine!r}; it must be one of {', '.join(ENGINES)}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}; it must be at least 1")
+    if engine == "ray":
+        # only here: importing Ray takes a second
+        from emovid_dataset.engine.ray import Ray
+
+        return Ray(workers, ray_address)
+    if ray_address is not None:
+        raise ValueError(f"the Ray address {ray_address} is for the engine ray, and the engine is {engine}")
     return Serial() if engine == "serial" else Processes(workers)
 
 

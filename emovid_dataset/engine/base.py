@@ -73,6 +73,7 @@ class FailureKind(str, Enum):
     KILLED = "killed"  # its process was killed from outside: by the OOM killer or a person
     OUT_OF_MEMORY = "out of memory"
     TIMED_OUT = "timed out"
+    LOST = "lost"  # its worker is out of reach, with its node or the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +178,15 @@ class Stage(ABC, Generic[P, S]):
         unit: plural name of what rows are, such as "clips".
         ledger: folder of its ledger files in the store.
         resources: what it needs.
+        leaves_only_records: its parts write nothing but their records, so that workers on other machines
+            need not see its store.
     """
 
     name: str
     unit: str
     ledger: str
     resources: Resources = Resources()
+    leaves_only_records: bool = False
 
     @abstractmethod
     def parts(self, store: Store) -> Iterator[P]:
@@ -232,7 +236,15 @@ class Stage(ABC, Generic[P, S]):
 
 
 class Executor(ABC):
-    """Who does the parts of a stage. All executors have the same results and treat failures alike."""
+    """Who does the parts of a stage. All executors have the same results and treat failures alike.
+
+    Attributes:
+        is_this_process: whether parts are done in this process, with what is loaded here.
+        threads: CPU threads that one worker may compute on; None leaves it to the libraries.
+    """
+
+    is_this_process: bool = False
+    threads: int | None = None
 
     @abstractmethod
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:

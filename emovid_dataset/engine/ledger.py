@@ -72,6 +72,18 @@ class Ledger:
                 raise ValueError(f"{name}, line {number}: not a JSON object")
             yield record
 
+    def entry(self, key: str) -> bytes:
+        """The ledger file of a part that is done, as it is, to be carried into another ledger.
+
+        Raises:
+            FileNotFoundError: the part is not done.
+        """
+        return self.store.read(self._name(key, _RECORDS))
+
+    def enter(self, key: str, entry: bytes) -> None:
+        """Take over what `entry` gave of another ledger."""
+        self.store.put(self._name(key, _RECORDS), entry)
+
     def has(self, key: str) -> bool:
         """Whether a part is done."""
         return self.store.exists(self._name(key, _RECORDS))

@@ -5,6 +5,7 @@
     raised an OSError            the environment's fault: stop
     raised anything else,        the part's fault: divide it; what stands alone is refused
     or crashed
+    lost with its node           nobody's fault: again
     killed, out of memory,       perhaps the machine's fault: again, alone; then divide it;
     or timed out                 what stands alone and fails twice stops the run and is never refused
 """
@@ -17,6 +18,7 @@ from enum import Enum
 from emovid_dataset.engine.base import Failure, FailureKind, Part, StageError, WorkerTraceback
 
 _PERHAPS_THE_MACHINE = frozenset((FailureKind.KILLED, FailureKind.OUT_OF_MEMORY, FailureKind.TIMED_OUT))
+_LOSSES = 4  # that a part survives; whoever loses its worker more often takes it down
 _STARVED = ": most likely out of memory; try fewer workers or a larger machine"  # SIGKILL is the OOM killer's
 
 
@@ -29,17 +31,20 @@ class Attempt:
         written: whether it has a ledger file already, so that only its outputs are to be looked for.
         alone: whether no other part may run meanwhile.
         failed: how often it has been killed, starved of memory or timed out before.
+        lost: how often its worker has been lost before.
     """
 
     part: Part
     written: bool = False
     alone: bool = False
     failed: int = 0
+    lost: int = 0
 
 
 class Action(Enum):
     """What to do about a failed attempt."""
 
+    AGAIN = "again"
     AGAIN_ALONE = "again, alone"
     DIVIDE = "divide"
     REFUSE = "refuse"
@@ -59,6 +64,8 @@ def decide(attempt: Attempt, failure: Failure, *, divisible: bool) -> Action:
         failure: how.
         divisible: whether the part can be divided.
     """
+    if failure.kind is FailureKind.LOST:
+        return Action.AGAIN if attempt.lost < _LOSSES else Action.STOP
     if is_perhaps_the_machine(failure):
         if attempt.alone and divisible:
             return Action.DIVIDE
@@ -78,6 +85,7 @@ def stop_error(stage: str, part: Part, failure: Failure) -> Exception:
         FailureKind.CRASHED: failure.reason,
         FailureKind.KILLED: f"{failure.reason} {twice}" + (_STARVED if failure.type == "SIGKILL" else ""),
         FailureKind.OUT_OF_MEMORY: f"out of memory {twice} ({failure.summary}); it takes a larger machine",
+        FailureKind.LOST: f"its worker was lost {_LOSSES + 1} times, the last time: {failure.reason}",
         FailureKind.TIMED_OUT: f"{failure.reason} {twice}",
     }[failure.kind]
     return _chained(StageError(stage, part.key, reason), failure)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from emovid_dataset.engine.base import Executor, OnDone, P, S, Stage
-from emovid_dataset.engine.policy import broken_error
+from emovid_dataset.engine.policy import Attempt, broken_error
 from emovid_dataset.engine.schedule import Schedule
-from emovid_dataset.engine.worker_process import WorkerProcess, wait_for_any, without_ctrl_c
+from emovid_dataset.engine.worker_process import WorkerProcess, task_of, wait_for_any, without_ctrl_c
 
 if TYPE_CHECKING:
     from emovid_dataset.store import Store
@@ -30,22 +30,23 @@ class Processes(Executor):
         if workers is not None and workers < 1:
             raise ValueError(f"workers is {workers}; it must be at least 1")
         self.workers = workers
+        self.threads = None if workers is None else max(1, usable_cores() // workers)
 
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
-        payload = pickle.dumps((stage, store))
-        timeout = stage.resources.timeout
-        slots = [WorkerProcess(index, payload, timeout) for index in range(self.workers_for(stage))]
+        pickled, timeout = pickle.dumps(stage), stage.resources.timeout
+        workers = [WorkerProcess(n, pickled, store, timeout) for n in range(self.workers_for(stage))]
+        busy: dict[WorkerProcess, Attempt] = {}
         schedule = Schedule(stage, store, on_done)
         try:
-            while busy := _hand_out(schedule, slots, stage.name):
+            while _hand_out(schedule, workers, busy, stage.name):
                 wait_for_any(busy)
-                for slot in busy:
-                    if (result := slot.poll()) is not None:
-                        schedule.settle(slot.release(), result)
-            _retire(slots, stage.name)
+                for worker in list(busy):
+                    if (result := worker.poll()) is not None:
+                        schedule.settle(busy.pop(worker), result)
+            _retire(workers, busy, stage.name)
         finally:
             schedule.close()
-            _kill(slots)
+            _kill(workers)
 
     def workers_for(self, stage: Stage[P, S]) -> int:
         """The most processes that a stage gets."""
@@ -59,33 +60,35 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _hand_out(schedule: Schedule, slots: Sequence[WorkerProcess], stage: str) -> list[WorkerProcess]:
-    """Give the idle workers what there is to do; all workers that are busy then."""
-    busy = [slot for slot in slots if slot.attempt is not None]
-    for slot in slots:
-        if slot.attempt is None:
+def _hand_out(
+    schedule: Schedule, workers: Sequence[WorkerProcess], busy: dict[WorkerProcess, Attempt], stage: str
+) -> bool:
+    """Give the idle workers what there is to do; whether any is busy then."""
+    for worker in workers:
+        if worker not in busy:
             attempt = schedule.take(len(busy))
             if attempt is None:
                 break
             if attempt.alone:
-                _retire(slots, stage)  # idle workers hold memory too
-            slot.give(attempt)
-            busy.append(slot)
-    return busy
+                _retire(workers, busy, stage)  # idle workers hold memory too
+            worker.give(task_of(attempt))
+            busy[worker] = attempt
+    return bool(busy)
 
 
-def _retire(slots: Sequence[WorkerProcess], stage: str) -> None:
+def _retire(workers: Sequence[WorkerProcess], busy: Collection[WorkerProcess], stage: str) -> None:
     """Let idle workers close what they set up, and end."""
-    for slot in slots:
-        slot.dismiss()
-    for slot in slots:
-        if broken := slot.leave():
+    idle = [worker for worker in workers if worker not in busy]
+    for worker in idle:
+        worker.dismiss()
+    for worker in idle:
+        if broken := worker.leave():
             raise broken_error(stage, broken.failure)
 
 
-def _kill(slots: Sequence[WorkerProcess]) -> None:
+def _kill(workers: Sequence[WorkerProcess]) -> None:
     with without_ctrl_c():  # a second Ctrl-C leaves no process behind
-        for slot in slots:
-            slot.kill()
-    for slot in slots:
-        slot.discard()
+        for worker in workers:
+            worker.kill()
+    for worker in workers:
+        worker.discard()

@@ -39,7 +39,7 @@ class Schedule:
         self._entries = self._ledger.entries()
         self._checks_outputs = type(stage).is_whole is not Stage.is_whole
         self._fresh = (attempt for part in stage.parts(store) for attempt in self._attempts(part))
-        self._halves: deque[Attempt] = deque()
+        self._soon: deque[Attempt] = deque()
         self._alone: deque[Attempt] = deque()
         self._is_one_alone = False
 
@@ -58,8 +58,8 @@ class Schedule:
         if self._alone:
             self._is_one_alone = True
             return self._alone.popleft()
-        if self._halves:
-            return self._halves.popleft()
+        if self._soon:
+            return self._soon.popleft()
         return next(self._fresh, None)
 
     def settle(self, attempt: Attempt, result: Result) -> None:
@@ -85,7 +85,10 @@ class Schedule:
         part = attempt.part
         halves = part.halves()
         action = decide(attempt, failure, divisible=bool(halves))
-        if action is Action.AGAIN_ALONE:
+        if action is Action.AGAIN:
+            again = self._alone if attempt.alone else self._soon
+            again.appendleft(replace(attempt, lost=attempt.lost + 1))
+        elif action is Action.AGAIN_ALONE:
             self._alone.append(replace(attempt, written=False, alone=True, failed=attempt.failed + 1))
         elif action is Action.DIVIDE:
             self._divide(part, halves, alone=is_perhaps_the_machine(failure))
@@ -104,7 +107,7 @@ class Schedule:
         if alone:
             self._alone.extendleft(replace(attempt, alone=True) for attempt in reversed(attempts))
         else:
-            self._halves.extendleft(reversed(attempts))
+            self._soon.extendleft(reversed(attempts))
 
     def _attempts(self, part: Part) -> Iterator[Attempt]:
         """What is to be done about a part: nothing where it is done, its halves where it was divided."""

@@ -19,6 +19,8 @@ class Serial(Executor):
     A part that crashes takes the process along, and no part can time out.
     """
 
+    is_this_process = True
+
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
         schedule = Schedule(stage, store, on_done)
         worker = Worker(stage, store, 0)

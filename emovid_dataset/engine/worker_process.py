@@ -22,7 +22,7 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from multiprocessing import resource_tracker
@@ -30,21 +30,29 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.engine.base import Failure, FailureKind
-from emovid_dataset.engine.policy import Attempt
 from emovid_dataset.engine.worker import Broken, Result, Worker
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
+    from emovid_dataset.engine.policy import Attempt
+    from emovid_dataset.store import Store
+
 # What a program does to itself. Every other signal comes from outside.
 _FAULTS = frozenset(
     getattr(signal, f"SIG{name}") for name in ("SEGV", "BUS", "ABRT", "ILL", "FPE", "TRAP", "SYS")
 )
+_CLOSE = pickle.dumps(None)
 _LOOK = 1.0  # seconds between looks at processes whose pipe an orphan of theirs keeps open
 _EXIT = 10.0  # seconds that a worker has for exiting after its last word
 
 
-def wait_for_any(busy: Sequence[WorkerProcess]) -> None:
+def task_of(attempt: Attempt) -> bytes:
+    """What a worker needs to know of an attempt."""
+    return pickle.dumps((attempt.part, attempt.written))
+
+
+def wait_for_any(busy: Collection[WorkerProcess]) -> None:
     """Wait until one of these workers says something, dies or runs out of time, or for a second."""
     until = min((worker.deadline for worker in busy if worker.deadline is not None), default=float("inf"))
     seconds = min(_LOOK, max(until - time.monotonic(), 0.0))
@@ -62,36 +70,38 @@ class _Sign(Enum):
 class WorkerProcess:
     """A place for one worker process; another one takes the place of one that died.
 
+    Args:
+        index: which worker of the stage this is.
+        stage: pickled; only the worker loads it.
+        store: where its outputs and its ledger go.
+        timeout: seconds that one part may take, None for as long as it likes.
+
     Attributes:
-        attempt: what the worker is on, None when it is idle.
         deadline: when its time is up, None while no clock runs.
     """
 
-    def __init__(self, index: int, payload: bytes, timeout: float | None) -> None:
+    def __init__(self, index: int, stage: bytes, store: Store, timeout: float | None) -> None:
         self.index = index
-        self.attempt: Attempt | None = None
         self.deadline: float | None = None
-        self._payload = payload
-        self._timeout = timeout
+        self._stage, self._store, self._timeout = stage, store, timeout
+        self._task = b""
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
         self._is_up = self._is_running = self._has_answered = False
 
-    def give(self, attempt: Attempt) -> None:
-        """Start an attempt, in a new process where there is none."""
+    def give(self, task: bytes) -> None:
+        """Start an attempt, in a new process where there is none.
+
+        Args:
+            task: from `task_of`.
+        """
         if self._process is not None and self._process.exitcode is not None:
             self.discard()  # it died while it was idle
-        self.attempt, self.deadline, self._is_running = attempt, None, False
+        self._task, self.deadline, self._is_running = task, None, False
         if self._process is None:
             self._start()
         else:
-            self._send_attempt()
-
-    def release(self) -> Attempt:
-        """Be idle again."""
-        assert self.attempt is not None
-        attempt, self.attempt, self.deadline = self.attempt, None, None
-        return attempt
+            self._send_task()
 
     def signs_of_life(self) -> list[Any]:
         """What `wait` takes: becomes ready when the worker says something or dies."""
@@ -99,7 +109,7 @@ class WorkerProcess:
         return [self._connection, self._process.sentinel]
 
     def poll(self) -> Result | None:
-        """What came of the attempt, None as long as it goes on.
+        """What came of the attempt that it was given, None as long as that goes on.
 
         Raises:
             RuntimeError: processes cannot start.
@@ -110,6 +120,7 @@ class WorkerProcess:
         message, has_ended = self._receive()
         if message is not None:
             self._has_answered = True
+            self.deadline = None
             return message
         if is_dead or has_ended:
             if self._has_answered and not self._is_running:
@@ -128,7 +139,7 @@ class WorkerProcess:
         """Ask an idle worker to close and exit."""
         if self._process is not None and self._connection is not None:
             try:
-                self._connection.send(None)
+                self._connection.send_bytes(_CLOSE)
             except OSError:  # it is dead
                 self.discard()
 
@@ -171,10 +182,10 @@ class WorkerProcess:
             self._is_up = self._has_answered = False
         theirs.close()
 
-    def _send_attempt(self) -> None:
-        assert self._connection is not None and self.attempt is not None
+    def _send_task(self) -> None:
+        assert self._connection is not None
         with suppress(OSError):  # it is dead, which the next look at it shows
-            self._connection.send((self.attempt.part, self.attempt.written))
+            self._connection.send_bytes(self._task)
 
     def _receive(self) -> tuple[Result | None, bool]:
         """The attempt's result, if it has come, and whether the pipe has ended."""
@@ -184,8 +195,9 @@ class WorkerProcess:
                 message = self._connection.recv()
                 if message is _Sign.UP:
                     self._is_up = True
-                    self._connection.send_bytes(self._payload)
-                    self._send_attempt()
+                    self._connection.send_bytes(self._stage)
+                    self._connection.send(self._store)
+                    self._send_task()
                 elif message is _Sign.RUNNING:
                     self._is_running = True
                     if self._timeout is not None:
@@ -244,7 +256,7 @@ def _serve(connection: Connection, index: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     connection.send(_Sign.UP)
     try:
-        stage, store = pickle.loads(connection.recv_bytes())
+        stage, store = pickle.loads(connection.recv_bytes()), connection.recv()
     except EOFError:
         return
     except Exception as error:
@@ -253,7 +265,7 @@ def _serve(connection: Connection, index: int) -> None:
     worker = Worker(stage, store, index)
     while True:
         try:
-            task = connection.recv()
+            task = pickle.loads(connection.recv_bytes())
         except EOFError:
             return
         except Exception as error:  # a part that cannot be unpickled here

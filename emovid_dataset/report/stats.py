@@ -136,7 +136,7 @@ def measure(
         source: a build: its folder, a Hub repo (``owner/name``), or an http(s) address.
         revision: branch, tag or commit of a Hub repo.
         token: for a private Hub repo.
-        engine: "serial" (all in this process), "processes", or an `Executor`.
+        engine: "serial" (all in this process), "processes", "ray", or an `Executor`.
         workers: processes, None for one per core.
         progress: show progress on stderr.
 
@@ -201,6 +201,7 @@ class StatsStage(Stage[TablePart, None]):
     """
 
     name, unit, ledger = "stats", "clips", "tables"
+    leaves_only_records = True
 
     def __init__(self, build: Store, manifest: Manifest) -> None:
         self.build, self.manifest = build, manifest

@@ -179,6 +179,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
     """
 
     name, unit, resources = "Annotating", "videos", Resources(gpu=True)
+    leaves_only_records = True
 
     def __init__(
         self,

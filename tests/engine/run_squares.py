@@ -1,4 +1,4 @@
-"""A script that runs the stage of squares in processes: run_squares.py STORE LOG WORKERS STAGE-AS-JSON."""
+"""A script that runs the stage of squares: run_squares.py STORE LOG WORKERS STAGE-AS-JSON [RAY-ADDRESS]."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if __name__ == "__mp_main__" and (Path(sys.argv[2]) / "importing").exists():
 def main() -> int:
     from squares import Squares
 
-    from emovid_dataset.engine import Processes
+    from emovid_dataset.engine import executor
     from emovid_dataset.store import Store
 
-    store, log, workers, fields = sys.argv[1:]
+    store, log, workers, fields, *address = sys.argv[1:]
+    engine = executor("ray" if address else "processes", int(workers), *address)
     values = json.loads(fields)
     values["does"] = {int(number): mischief for number, mischief in values.get("does", {}).items()}
     try:
-        Processes(int(workers)).run(Squares(Path(log), **values), Store.at(store), on_done=lambda done: None)
+        engine.run(Squares(Path(log), **values), Store.at(store), on_done=lambda done: None)
     except KeyboardInterrupt:
         return 130
     return 0

@@ -422,9 +422,11 @@ def test_parts_are_drawn_as_they_are_done_and_not_kept(engine: Executor, store: 
 def test_executors_by_name() -> None:
     assert isinstance(executor("serial"), Serial)
     assert isinstance(executor(), Processes)
+    assert isinstance(executor(None, 1), Serial) and isinstance(executor(None, 2), Processes)
+    assert (executor("processes", 1).threads, Serial().threads) == (usable_cores(), None)
     three = executor("processes", 3)
     assert isinstance(three, Processes) and three.workers == 3
-    with pytest.raises(ValueError, match=r"^engine is 'slurm'; it must be one of processes, serial$"):
+    with pytest.raises(ValueError, match=r"^engine is 'slurm'; it must be one of processes, serial, ray$"):
         executor("slurm")
     for name in ("serial", "processes"):
         with pytest.raises(ValueError, match=r"^workers is 0; it must be at least 1$"):

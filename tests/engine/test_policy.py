@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ DISK_FULL = Failure.of(OSError(errno.ENOSPC, "No space left on device"))
 CRASHED = Failure(FailureKind.CRASHED, "the worker process died of SIGSEGV", "SIGSEGV")
 KILLED = Failure(FailureKind.KILLED, "the worker process died of SIGKILL", "SIGKILL")
 STARVED = Failure.of(MemoryError())
+LOST = Failure(FailureKind.LOST, "its node has died", "ActorDiedError")
 LATE = Failure(FailureKind.TIMED_OUT, "took longer than 5 s", "TimeoutError")
 
 
@@ -108,6 +110,24 @@ def test_a_stage_error_survives_the_way_between_processes() -> None:
 
 
 # the order of attempts
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_was_lost_is_tried_again_beside_others_and_not_for_ever(
+    alone: bool, store: Store, log: Path
+) -> None:
+    plan = schedule(Squares(log, count=4, size=2), store, [])
+    attempt = replace(take(plan, 0), alone=alone)
+    for lost in range(1, 5):
+        plan.settle(attempt, LOST)
+        attempt = take(plan, 0)
+        assert (attempt.part.key, attempt.alone, attempt.failed, attempt.lost) == ("0-1", alone, 0, lost)
+    assert (plan.take(1) is None) == alone
+    with pytest.raises(
+        StageError, match=r"^square: part 0-1: its worker was lost 5 times, the last time: its "
+    ):
+        plan.settle(attempt, LOST)
+    assert list(store.list()) == [], "neither divided nor refused"
 
 
 def schedule(stage: Squares, store: Store, told: list[Done]) -> Schedule:
