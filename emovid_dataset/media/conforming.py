@@ -55,10 +55,10 @@ def _reason(reader: Reader) -> str | None:
             return f"sound codec {audio.name or 'unknown'}"
     if len(container.streams) > 2 or len(container.streams) > 1 + len(container.streams.audio):
         return "more than one video and one sound stream"
-    if not reader.has_exact_times:
-        return "frames without times of their own"
     if reader.file.has_hidden_frames:
         return "frames that its edit list leaves out"
+    if reader.file.is_mended:  # another reader would count or time its frames otherwise
+        return str(reader.file.packets.doubt)
     if not _has_faststart(reader.source):
         return "index behind the frames"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import orientation_of
-from emovid_dataset.media.segment import segment
+from emovid_dataset.media.segment import HELD, Stretch, segment, stretch_of
 from emovid_dataset.media.sound import SoundTrack
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.media.stored_picture import StoredPictures
@@ -63,28 +63,29 @@ def transcode(
         _blaming_the_disk(out),
         av.open(os.fspath(out), "w", format="mp4", options=options) as sink,
     ):
+        stretch = stretch_of(reader, start, end)
         pictures: _PictureTrack | None = None
         sound: SoundTrack | None = None
         if reader.sound is not None:
             until = reader.info.duration if end is None else end
             sound = SoundTrack(sink, reader.sound, until - (start or 0))
         early: list[av.AudioFrame] = []  # sound from before the first picture: both streams stand first
-        for frame in segment(reader, start, end):
+        for frame in segment(reader, stretch):
             if isinstance(frame, av.AudioFrame):
                 early.append(frame)
                 if pictures is not None and sound is not None:
                     _write_all(sound, early, pictures.zero)
                 continue
             if pictures is None:
-                pictures = _PictureTrack(sink, reader, frame, crf)
+                pictures = _PictureTrack(sink, reader, stretch, frame, crf)
                 if sound is not None and end is not None:
                     sound.limit(reader.start_time + end - pictures.zero)
             pictures.write(frame)
         if pictures is None:
-            raise VideoError("has no frames that decode" if start is None else "has no frame in the segment")
+            raise VideoError("has no frames that decode")
         if sound is not None:
             _write_all(sound, early, pictures.zero)
-        pictures.close(end)
+        pictures.close()
         if sound is not None:
             sound.close()
         return pictures.colours_done
@@ -100,14 +101,22 @@ class _PictureTrack:
     """Encodes decoded pictures as H.264, in even size."""
 
     def __init__(
-        self, sink: av.container.OutputContainer, reader: Reader, first: av.VideoFrame, crf: int
+        self,
+        sink: av.container.OutputContainer,
+        reader: Reader,
+        stretch: Stretch,
+        first: av.VideoFrame,
+        crf: int,
     ) -> None:
         info = reader.info
         rate = _frame_rate(info.fps)
-        self.zero = first.time or 0.0
-        self._reader = reader
+        self.zero = stretch.zero
+        self._reader, self._stretch = reader, stretch
+        # a picture that stands long is cut with the segment, to the tick
+        is_whole = stretch.first == 0 and math.isinf(stretch.end)
+        self._is_constant = info.constant_rate and (is_whole or 1 / info.fps <= HELD + 1e-6)
         self._sink = sink
-        self._base = 1 / rate if info.constant_rate else _VARIABLE_BASE
+        self._base = 1 / rate if self._is_constant else _VARIABLE_BASE
         self._count, self._last = 0, -1
         width, height = info.width + info.width % 2, info.height + info.height % 2
         if orientation_of(first).transposed:
@@ -115,7 +124,7 @@ class _PictureTrack:
         stream: Any = sink.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": str(crf), "preset": "veryfast", **X264_SAME_BYTES}
-        if not info.constant_rate:
+        if not self._is_constant:
             # MP4 holds durations in the order of decoding; only without reordering are they exact
             stream.options = {**stream.options, "bf": "0"}
         stream.codec_context.thread_count = 1
@@ -132,7 +141,7 @@ class _PictureTrack:
     def write(self, frame: av.VideoFrame) -> None:
         ready = self._pictures.make(frame)
         tick = self._count
-        if not self._reader.info.constant_rate:
+        if not self._is_constant:
             tick = max(self._last + 1, round(((frame.time or 0.0) - self.zero) / self._base))
         ready.pts, ready.time_base = tick, self._base
         ready.pict_type = 0
@@ -140,12 +149,18 @@ class _PictureTrack:
         self._count += 1
         self._sink.mux(self._stream.encode(ready))
 
-    def close(self, end: float | None) -> None:
+    def close(self) -> None:
         rest = self._stream.encode(None)
-        if rest and not self._reader.info.constant_rate:
-            time = self.zero + self._last * self._base - self._reader.start_time
-            rest[-1].duration = round(_shown(self._reader, time, end) / self._base)
+        if rest and not self._is_constant:
+            rest[-1].duration = round(self._last_stands() / self._base)
         self._sink.mux(rest)
+
+    def _last_stands(self) -> float:
+        """Seconds for which the last frame is shown."""
+        times, stop = self._reader.times, self._stretch.stop
+        after = float(times[stop]) if stop < len(times) else self._reader.info.duration
+        until = min(self._reader.start_time + after, self._stretch.end)
+        return max(until - (self.zero + self._last * float(self._base)), 0.0)
 
 
 def _frame_rate(fps: float) -> Fraction:
@@ -153,13 +168,6 @@ def _frame_rate(fps: float) -> Fraction:
     rate = Fraction(fps).limit_denominator(1 if whole else _SMALL_DENOMINATOR)
     # a slideshow's pictures may stand for hours
     return rate or 1 / Fraction(1 / fps).limit_denominator(_SMALL_DENOMINATOR)
-
-
-def _shown(reader: Reader, time: float, end: float | None) -> float:
-    """Seconds for which the frame at this time is shown, within a segment that ends at `end`."""
-    after = int(np.searchsorted(reader.times, time + 1e-3))  # the time is rounded to the clip's ticks
-    until = float(reader.times[after]) if after < len(reader.times) else reader.info.duration
-    return max((until if end is None else min(until, end)) - time, 0.0)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
-"""What a video's packets tell without decoding: size, rate, and when each frame is shown."""
+"""What is known of a video: its size, its rate, and when each frame is shown."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,7 +19,7 @@ _LARGEST_SIDE = 16384  # pixels; x264 encodes no larger ones
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a scan of the packets tells, without decoding.
+    """What everybody wants to know of a video.
 
     Attributes:
         width: pixels, as displayed (after pixel aspect, before rotation).
@@ -98,7 +98,7 @@ def scan_file(video: VideoFile) -> Scan:
         raise VideoError(
             f"has pictures of {width}x{height}; at most {_LARGEST_SIDE} pixels on a side are read"
         )
-    base = stream.time_base or Fraction(1, 90000)
+    base = video.base
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     count = video.num_frames
     if video.times is not None:
@@ -133,27 +133,29 @@ def scan_file(video: VideoFile) -> Scan:
     return Scan(info, sound, times, start_time, aspect)
 
 
-def scan_pictures(size: tuple[int, int], delays: Iterable[int]) -> Scan:
+def scan_pictures(size: tuple[int, int], delays: Sequence[int], count: int) -> Scan:
     """Sum up an animated picture.
 
     Args:
         size: width and height in pixels.
         delays: for each frame the milliseconds for which it is shown, at least 1.
+        count: frames that the decoder knows of.
 
     Raises:
-        VideoError: it has no frames.
+        VideoError: it has no frames, or the two do not agree.
     """
-    shown = list(delays)
-    if not shown:
+    if not count:
         raise VideoError("has no frames")
-    ends = np.cumsum(shown) / 1000.0
+    if len(delays) != count:
+        raise VideoError(f"is damaged: {len(delays)} frames are there, its decoder finds {count}")
+    ends = np.cumsum(delays) / 1000.0
     info = VideoInfo(
         width=size[0],
         height=size[1],
-        fps=len(shown) / float(ends[-1]),
-        num_frames=len(shown),
+        fps=count / float(ends[-1]),
+        num_frames=count,
         duration=float(ends[-1]),
         has_audio=False,
-        constant_rate=len(set(shown)) == 1,
+        constant_rate=len(set(delays)) == 1,
     )
     return Scan(info, None, np.concatenate([[0.0], ends[:-1]]), 0.0, Fraction(1))

@@ -1,121 +1,237 @@
-"""A stretch of a film: its pictures and its sound, from a seek to the key frame before it."""
+"""A stretch of a film: its pictures and its sound, from a seek to the key frame before it.
+
+The first picture of a segment is the first one whose time is not before the start. Where pictures stand long
+it is another: where the next one comes more than a tenth of a second after the start, or not before the
+segment's end, the segment begins with the picture that is on display at its start::
+
+    film at 25 fps        |75   |76   |77   |78        slides  |  A                |  B                |
+    segment                  [--------------...                          [--------------...
+    its pictures                |76   |77   |78                          |  A      |  B
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 
-from emovid_dataset.media.portable.errors import refusing
+from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
 from emovid_dataset.media.portable.video_file import VideoFile, whole
 from emovid_dataset.media.source import Reader
 
+HELD = 0.1
+"""Seconds; a picture that stays on display longer than this after a segment's start opens the segment."""
+
 _EPSILON = 1e-6  # seconds
+_ROOMS = (0.5, 5.0, 30.0)
+"""Seconds before the first picture to which a file is sought; where one is not enough, the next. Even the
+first leaves room, so that the sound's packets before the first picture are read too."""
 
 
-def segment(
-    reader: Reader, start: float | None, end: float | None
-) -> Iterator[av.VideoFrame | av.AudioFrame]:
-    """Decode a stretch of picture and sound, from a seek to the key frame before it.
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which part of a film a segment is. Times are seconds in the file's own time.
+
+    Attributes:
+        first: place of the first picture.
+        stop: place behind the last picture.
+        start: as asked for.
+        end: as asked for; infinite for the end of the file.
+        zero: when the clip begins: with its first picture, or at `start` if that picture stood before.
+    """
+
+    first: int
+    stop: int
+    start: float
+    end: float
+    zero: float
+
+
+def stretch_of(reader: Reader, start: float | None, end: float | None) -> Stretch:
+    """Which pictures a segment shows, and from when.
 
     Args:
         reader: an open video.
-        start: seconds; the first picture is the first one with time >= start. None is the beginning.
-        end: seconds; the last picture is the last one with time < end. None is the end.
-
-    Yields:
-        Pictures whose time lies in the stretch and sound frames that overlap it, as they come. Their
-        `time` is the file's own; subtract `start_time`.
+        start: seconds from the first picture; None is the beginning.
+        end: seconds, exclusive; None is the end.
 
     Raises:
-        VideoError: a picture is damaged.
+        VideoError: the segment has no picture.
+    """
+    times, duration = reader.times, reader.info.duration
+    begin = start or 0.0
+    first = int(np.searchsorted(times, begin - _EPSILON))
+    stop = len(times) if end is None else int(np.searchsorted(times, end - _EPSILON))
+    after = float(times[first]) if first < len(times) else duration
+    stands = first > 0 and after > begin + _EPSILON
+    held = stands and (after - begin > HELD + _EPSILON or first >= stop)
+    first -= held
+    if first >= stop:
+        raise VideoError("has no frame in the segment")
+    return Stretch(
+        first,
+        stop,
+        reader.start_time + begin,
+        math.inf if end is None else reader.start_time + end,
+        reader.start_time + begin if held else _file_time(reader, first),
+    )
+
+
+def segment(reader: Reader, stretch: Stretch) -> Iterator[av.VideoFrame | av.AudioFrame]:
+    """Decode a stretch of picture and sound.
+
+    Args:
+        reader: an open video.
+        stretch: of it.
+
+    Yields:
+        The pictures of the stretch and sound frames that overlap it, as they come. Their `time` is the
+        file's own; subtract the stretch's `zero`.
+
+    Raises:
+        VideoError: a picture is damaged or missing.
         OSError: the file cannot be read.
     """
-    with refusing():
-        if reader.file is None:
-            yield from _pictures_between(reader, start or 0, math.inf if end is None else end)
-            return
-        low = reader.start_time + (start or 0) - _EPSILON
-        high = math.inf if end is None else reader.start_time + end - _EPSILON
-        # a half second of room, so that the sound's packets before the first picture are read too
-        # (frames without times of their own are counted from the beginning)
-        for room in (0.5, 5.0, 30.0, math.inf) if start and reader.has_exact_times else (math.inf,):
-            in_time = yield from _decode_between(reader, reader.file, low, high, low - room)
-            if in_time:
-                return
-
-
-def _pictures_between(reader: Reader, start: float, end: float) -> Iterator[av.VideoFrame]:
-    assert reader.pictures is not None
-    for picture, time in zip(reader.pictures, reader.times, strict=True):
-        if start - _EPSILON <= time < end - _EPSILON:
-            frame = av.VideoFrame.from_ndarray(picture, format="rgba")
-            frame.pts, frame.time_base = round(time * 1000), Fraction(1, 1000)
+    file = reader.file
+    if file is None:
+        for _, frame in reader.frames(range(stretch.first, stretch.stop)):
             yield frame
+        return
+    with refusing():
+        rooms = _ROOMS if stretch.first and file.can_seek else ()
+        places = range(stretch.first, stretch.stop)
+        for attempt in (
+            *(_Attempt(file, room) for room in rooms),
+            _Attempt(file, begin=file.needed_from(places)),
+        ):
+            if (yield from _decode(reader, file, stretch, attempt)):
+                return
+        yield from _decode(reader, file, stretch, _Attempt(file, is_last=True))
 
 
-def _decode_between(
-    reader: Reader, file: VideoFile, low: float, high: float, seek_to: float
-) -> Generator[av.VideoFrame | av.AudioFrame, None, bool]:  # False: the seek landed too late
+class _Attempt:
+    """Where decoding begins, and which packet of the file's scan each packet is.
+
+    Args:
+        file: to be decoded.
+        room: seconds before the first picture to which it is sought; None reads it from its beginning.
+        begin: number of the first packet that is given to the decoder.
+        is_last: whether what is missing now is missing for good.
+    """
+
+    def __init__(
+        self, file: VideoFile, room: float | None = None, *, begin: int = 0, is_last: bool = False
+    ) -> None:
+        self._file = file
+        self._begin = begin
+        self.room, self.is_last = room, is_last
+        self._next: int | None = 0 if room is None else None
+        self._given = 0
+
+    def number(self, packet: av.Packet) -> int | None:
+        """The number of the next packet of pictures; None if it is not to be decoded."""
+        if self._next is None:
+            found = self._file.number_of(packet)
+            if found is None or not self._file.packets.keys[found]:
+                return None
+            self._next = found
+        number = self._next
+        self._next += 1
+        return number if number >= self._begin else None
+
+    def place(self, frame: av.VideoFrame) -> int | None:
+        """The place of the next frame that comes out; None if it is not shown."""
+        if self._file.order is not None:
+            return self._file.place(frame)
+        self._given += 1
+        return self._given - 1
+
+
+def _decode(
+    reader: Reader, file: VideoFile, stretch: Stretch, attempt: _Attempt
+) -> Generator[av.VideoFrame | av.AudioFrame, None, bool]:
+    """Give what belongs to the stretch; or nothing, and False, where decoding began too late."""
     # fresh decoders: that of AAC keeps a state when flushed, and no cut may depend on the one before
     file.reopen()
-    stream, audio, decoder = file.stream, reader.audio, file.decoder
-    base = stream.time_base or Fraction(1, 90000)
-    if seek_to > reader.start_time:
-        file.container.seek(int(seek_to / base), stream=stream, backward=True)
+    stream, audio = file.stream, reader.audio
+    first_time = _file_time(reader, stretch.first)
+    heard_from, high = stretch.start - _EPSILON, stretch.end - _EPSILON
+    skips_sound = attempt.room is None and (file.packets.is_guessed or file.breaks > 0)
+    target = min(first_time, stretch.start) - _EPSILON - (attempt.room or 0)
+    if attempt.room is not None and target > reader.start_time:
+        file.container.seek(int(target / file.base), stream=stream, backward=True)
     streams = [stream, audio] if audio is not None else [stream]
     open_ended = {each.index for each in streams}
-    step = 1 / reader.info.fps
-    first: float | None = None
-    early: list[av.AudioFrame] = []  # held back until it is clear that the seek did not land too late
-    count = 0
-    for packet in file.container.demux(streams):
+    early: list[av.AudioFrame] = []  # held back until it is clear that decoding did not begin too late
+    due = stretch.first
+    for packet in file.demux(*streams):
         index = packet.stream.index  # the packet's own stream_index is 0 in those that end a stream
         if index not in open_ended and packet.size:
             continue
         if index == stream.index:
-            before = (
-                reader.has_exact_times and packet.pts is not None and float(packet.pts * base) < low - step
-            )
-            skip_unreferenced(decoder, before)
-            frames: Sequence[Any] = decoder.decode(packet)
+            frames: Sequence[Any] = _pictures_of(packet, file, attempt, stretch.first)
+        elif skips_sound and _ends_before(packet, heard_from - _ROOMS[0]):
+            continue
         else:
             frames = _sound_of(packet)
         for frame in frames:
             if isinstance(frame, av.VideoFrame):
-                time = _frame_time(reader, frame, count)
-                count += 1
-                if first is None:
-                    first = time
-                    if seek_to > reader.start_time and first > low + step:
-                        return False
-                    yield from early
-                if time >= high:
+                place = attempt.place(frame)
+                if place is None or place < stretch.first:
+                    continue
+                if place > stretch.first == due and not attempt.is_last:
+                    return False
+                if place >= stretch.stop:
                     open_ended.discard(stream.index)
                     break
-                if time >= low:
-                    if not reader.has_exact_times:
-                        frame.pts, frame.time_base = round(time * 90000), Fraction(1, 90000)
-                    yield whole(frame)
+                yield _in_its_time(reader, file, whole(frame), place)
+                due += 1
+                yield from early
+                early.clear()
             elif isinstance(frame, av.AudioFrame):
                 if frame.time is None:
                     continue
                 if frame.time >= high:
                     open_ended.discard(index)
                     break
-                if frame.time + frame.samples / frame.sample_rate > low:
-                    if first is None:
-                        early.append(frame)
-                    else:
-                        yield frame
+                if frame.time + frame.samples / frame.sample_rate > heard_from:
+                    early.append(frame)
+                    if due > stretch.first:
+                        yield from early
+                        early.clear()
         if not open_ended:
             break
-    # a seek may also land behind the last key frame, and nothing decodes
-    return first is not None or seek_to <= reader.start_time
+    if due == stretch.first and not attempt.is_last:
+        return False  # a seek may also land behind the last key frame, and nothing decodes
+    if due < stretch.stop:
+        missing = f"{stretch.stop - due} of {stretch.stop - stretch.first}"
+        raise VideoError(f"is damaged: {missing} frames do not decode")
+    return True
+
+
+def _pictures_of(packet: av.Packet, file: VideoFile, attempt: _Attempt, first: int) -> Sequence[Any]:
+    if not packet.size:
+        return file.decoder.decode(packet)
+    number = attempt.number(packet)
+    if number is None:
+        return []
+    if file.packets.doubt is None and file.order is not None:
+        place = file.order[number][0]
+        skip_unreferenced(file.decoder, place is not None and place < first)
+    packet.pts = number
+    return file.decoder.decode(packet)
+
+
+def _ends_before(packet: av.Packet, time: float) -> bool:
+    if packet.pts is None or not packet.time_base:
+        return False
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base) < time
 
 
 def _sound_of(packet: av.Packet) -> Sequence[Any]:
@@ -128,7 +244,16 @@ def _sound_of(packet: av.Packet) -> Sequence[Any]:
         return []
 
 
-def _frame_time(reader: Reader, frame: av.VideoFrame, count: int) -> float:
-    if not reader.has_exact_times or frame.time is None:
-        return reader.start_time + float(reader.times[min(count, len(reader.times) - 1)])
-    return float(frame.time)
+def _in_its_time(reader: Reader, file: VideoFile, frame: av.VideoFrame, place: int) -> av.VideoFrame:
+    if file.times is not None:
+        frame.pts, frame.time_base = file.times[place], file.base
+    else:
+        frame.pts, frame.time_base = round(_file_time(reader, place) * 90000), Fraction(1, 90000)
+    return frame
+
+
+def _file_time(reader: Reader, place: int) -> float:
+    """Seconds in the file's own time at which a frame is shown."""
+    if reader.file is not None and reader.file.times is not None:
+        return float(reader.file.times[place] * reader.file.base)
+    return reader.start_time + float(reader.times[place])

@@ -7,12 +7,12 @@ without a chosen frame are not even given to the decoder. The frames that come o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import av
-import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.pictures import all_pictures, open_picture
+from emovid_dataset.media.portable.pictures import open_picture, pictures_at, webp_delays
 from emovid_dataset.media.portable.streams import Source, first_bytes, is_mp4, is_webp, open_bytes
 from emovid_dataset.media.portable.video_file import VideoFile, whole
 from emovid_dataset.media.scan import VideoInfo, scan_file, scan_pictures
@@ -37,7 +37,6 @@ class Reader:
     Attributes:
         source, quick: as given.
         file: the open file; None for animated WebP.
-        pictures: every frame of an animated WebP, uint8 [height, width, 4]; None for a file.
         info: what everybody wants to know.
         sound: what the stream of sound is in; None where nothing can be heard.
         times: seconds from the first frame to each, float64 [num_frames].
@@ -53,14 +52,11 @@ class Reader:
         self.source = source
         self.quick = quick
         self.file: VideoFile | None = None
-        self.pictures: list[np.ndarray] | None = None
         with refusing():
             head = first_bytes(source)
             if is_webp(head):
                 with open_bytes(source) as stored, open_picture(stored) as image:
-                    frames = list(all_pictures(image))
-                    scan = scan_pictures(image.size, [delay for _, delay in frames])
-                self.pictures = [picture for picture, _ in frames]
+                    scan = scan_pictures(image.size, webp_delays(stored), getattr(image, "n_frames", 1))
             else:
                 self.file = VideoFile(source, threads=threads, headers_only=quick and is_mp4(head))
                 try:
@@ -77,11 +73,6 @@ class Reader:
         if self.file is None or self.sound is None:
             return None
         return self.file.container.streams.audio[self.sound.place]
-
-    @property
-    def has_exact_times(self) -> bool:
-        """Whether each frame has a time of its own that the file itself states."""
-        return self.file is None or self.file.times is not None
 
     def frames(self, indices: Iterable[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Decode chosen frames.
@@ -103,21 +94,17 @@ class Reader:
 
     def _frames(self, wanted: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         with refusing():
-            if self.pictures is not None:
-                for index in wanted:
-                    yield index, av.VideoFrame.from_ndarray(self.pictures[index], format="rgba")
+            if self.file is None:
+                with open_bytes(self.source) as stored, open_picture(stored) as image:
+                    for index, picture in pictures_at(image, wanted):
+                        frame = av.VideoFrame.from_ndarray(picture, format="rgba")
+                        frame.pts, frame.time_base = round(self.times[index] * 1000), Fraction(1, 1000)
+                        yield index, frame
                 return
-            assert self.file is not None
             found = 0
-            if self.file.times is not None:
-                index_of = {self.file.times[index]: index for index in wanted}
-                for time, frame in self.file.frames_at(index_of):
-                    found += 1
-                    yield index_of[time], frame
-            else:
-                for index, frame in self.file.frames_in_order(frozenset(wanted)):
-                    found += 1
-                    yield index, frame
+            for index, frame in self.file.frames(wanted):
+                found += 1
+                yield index, frame
             if found < len(wanted):
                 missing = f"{len(wanted) - found} of {len(wanted)}"
                 raise VideoError(f"is damaged: {missing} chosen frames do not decode")

@@ -6,6 +6,9 @@ decoder, and of group 3 only what comes out in time::
     group     0           1           2           3
     packet    K B B P B P K B P B B P K B P B P P K P B P B P
     wanted        ^                                     ^
+
+Which packet a frame comes from is told by the packet's number, which travels through the decoder in the place
+of its timestamp: timestamps may be missing or doubled.
 """
 
 from __future__ import annotations
@@ -15,7 +18,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import av
 
 Order = Sequence[tuple[int | None, bool]]
-"""A stream's packets in their order: the time of each in ticks, and whether it is a key frame."""
+"""A stream's packets in their order: the place in time of each one's frame, counted from 0, None where it
+shows none; and whether it is a key frame."""
+
+_SKIPS_UNREFERENCED = frozenset(("h264", "mpeg1video", "mpeg2video"))
+"""Codecs whose decoders leave out unreferenced frames packet by packet, with all other frames the same.
+
+dav1d takes the setting only when it is opened. In HEVC "unreferenced" holds within a temporal layer only, VP9
+ignores it, and what VP8 learns from a frame may be used by the next one.
+"""
 
 
 def needed_groups(order: Order, wanted: Collection[int]) -> list[bool]:
@@ -23,27 +34,32 @@ def needed_groups(order: Order, wanted: Collection[int]) -> list[bool]:
 
     Args:
         order: all packets.
-        wanted: times of the frames that are wanted.
+        wanted: places of the frames that are wanted.
 
     Returns:
         For each group whether it holds one, or one of the next group's that may refer to it.
     """
     needed: list[bool] = []
     key: int | None = None
-    for time, is_key in order:
+    for place, is_key in order:
         if is_key or not needed:
             needed.append(False)
-            key = time
-        if time in wanted:
+            key = place
+        if place in wanted:
             needed[-1] = True
             # a picture shown before its own key frame may refer to the group before
-            if len(needed) > 1 and (key is None or time is None or time < key):
+            if len(needed) > 1 and (key is None or place is None or place < key):
                 needed[-2] = True
     return needed
 
 
 def decode_groups(
-    packets: Iterable[av.Packet], decoder: av.VideoCodecContext, order: Order, wanted: Collection[int]
+    packets: Iterable[av.Packet],
+    decoder: av.VideoCodecContext,
+    order: Order,
+    wanted: Collection[int],
+    *,
+    skip: bool,
 ) -> Iterator[av.VideoFrame]:
     """Decode what is needed for the wanted frames.
 
@@ -54,16 +70,19 @@ def decode_groups(
     Args:
         packets: all packets of the stream, in their order.
         decoder: fresh.
-        order: the same packets' times.
-        wanted: times of the frames that are wanted.
+        order: of the same packets.
+        wanted: places of the frames that are wanted.
+        skip: whether each packet is a frame, so that those to which no other refers can be left out.
 
     Yields:
-        The wanted frames, and some others, in the order in which they are shown.
+        The wanted frames, and some others, in the order in which they are shown; each one's `pts` is the
+        number of its packet.
     """
     begun: int | None = None
-    for anew, frame in _decode(packets, decoder, needed_groups(order, wanted), wanted):
-        if anew is not None and anew != begun and frame.pts is not None and frame.pts >= anew:
-            if frame.pts != anew:
+    for anew, frame in _decode(packets, decoder, order, wanted, skip):
+        place = _place(order, frame.pts)
+        if anew is not None and anew != begun and place is not None and place >= anew:
+            if place != anew:
                 return
             begun = anew
         if frame.is_corrupt:
@@ -73,37 +92,44 @@ def decode_groups(
 
 def skip_unreferenced(decoder: av.VideoCodecContext, skip: bool) -> None:
     """Whether the decoder leaves out frames to which no other frame refers, from the next packet on."""
-    # dav1d takes this only when it is opened, and could not be told otherwise afterwards
-    if decoder.codec.canonical_name != "av1":
+    if decoder.codec.canonical_name in _SKIPS_UNREFERENCED:
         decoder.skip_frame = "NONREF" if skip else "DEFAULT"
+
+
+def _place(order: Order, number: int | None) -> int | None:
+    return order[number][0] if number is not None and 0 <= number < len(order) else None
 
 
 def _decode(
     packets: Iterable[av.Packet],
     decoder: av.VideoCodecContext,
-    needed: Sequence[bool],
+    order: Order,
     wanted: Collection[int],
+    skip: bool,
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
-    """Frames of the needed groups, each with the time of the key frame at which the decoder began anew."""
-    length_size = _nal_length_size(decoder)
+    """Frames of the needed groups, each with the place of the key frame at which the decoder began anew."""
+    needed = needed_groups(order, wanted)
+    length_size = _nal_length_size(decoder) if skip else 0
     group, fed = -1, False
     anew: int | None = None
-    for packet in packets:
-        if packet.is_keyframe or group < 0:
+    for number, (packet, (place, is_key)) in enumerate(zip(packets, order, strict=False)):
+        if is_key or group < 0:
             group += 1
             if fed and not needed[group]:
                 for frame in decoder.decode(None):
                     yield anew, frame
                 decoder.flush_buffers()
             elif needed[group] and not fed and group:
-                anew = packet.pts
+                anew = place
             fed = needed[group]
         if not fed:
             continue
-        is_wanted = packet.pts in wanted
+        is_wanted = place in wanted
         if not is_wanted and length_size and _is_unreferenced(packet, length_size):
             continue  # the decoder would unpack it before it drops it
-        skip_unreferenced(decoder, not is_wanted)
+        if skip:
+            skip_unreferenced(decoder, not is_wanted)
+        packet.pts = number
         for frame in decoder.decode(packet):
             yield anew, frame
     if fed:

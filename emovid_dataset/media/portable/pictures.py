@@ -12,7 +12,13 @@ from PIL import Image
 from .errors import VideoError
 from .pixels import lay_on_white
 
-_USUAL_DELAY = 100  # milliseconds, where a picture states none
+USUAL_DELAY = 100
+"""Milliseconds for which a frame is shown that states none, or `TOO_SHORT` or less: browsers do the same."""
+
+TOO_SHORT = 10
+"""Milliseconds."""
+
+_FRAME = b"ANMF"
 
 
 @contextmanager
@@ -50,14 +56,42 @@ def chosen_pictures(image: Image.Image, indices: Sequence[int]) -> list[np.ndarr
     return [frames[index] for index in indices]
 
 
-def all_pictures(image: Image.Image) -> Iterator[tuple[np.ndarray, int]]:
-    """Decode every frame.
+def webp_delays(file: BinaryIO) -> list[int]:
+    """For how long an animated WebP shows its frames, without decoding them.
+
+    Args:
+        file: open for reading, at any position; the position is changed.
+
+    Returns:
+        Milliseconds for each frame as a browser shows it, at least `TOO_SHORT` + 1; those of a still picture
+        are one `USUAL_DELAY`.
+
+    Source: RFC 9649, section 2.7.1.1 (the ANMF chunk).
+    """
+    delays: list[int] = []
+    at = 12
+    file.seek(at)
+    while len(head := file.read(24)) >= 8:
+        if head[:4] == _FRAME and len(head) >= 23:
+            delay = int.from_bytes(head[20:23], "little")
+            delays.append(delay if delay > TOO_SHORT else USUAL_DELAY)
+        size = int.from_bytes(head[4:8], "little")
+        at += 8 + size + size % 2
+        file.seek(at)
+    return delays or [USUAL_DELAY]
+
+
+def pictures_at(image: Image.Image, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode chosen frames one after the other.
+
+    Args:
+        image: an open picture.
+        indices: of its `n_frames`, ascending.
 
     Yields:
-        uint8 [height, width, 4], RGBA, and the milliseconds for which it is shown, at least 1.
+        Index, and uint8 [height, width, 4], RGBA. Only one is held.
     """
-    for index in range(getattr(image, "n_frames", 1)):
+    for index in indices:
         image.seek(index)
         image.load()
-        delay = max(int(image.info.get("duration", 0) or 0), 0) or _USUAL_DELAY
-        yield np.asarray(image.convert("RGBA")), delay
+        yield index, np.asarray(image.convert("RGBA"))

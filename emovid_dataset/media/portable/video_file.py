@@ -1,20 +1,28 @@
-"""A video file: its packets are scanned once without decoding, then the frames that are asked for decoded."""
+"""A video file: its packets are scanned once, then the frames that are asked for decoded.
+
+Where packets may not tell which frames there are and when each is shown (`packets` says when), everything is
+decoded once at the beginning, and the frames tell.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from fractions import Fraction
+from functools import cached_property
 
 import av
 
 from .errors import VideoError
-from .groups import decode_groups
+from .groups import Order, decode_groups, needed_groups
+from .packets import PacketScan
 from .streams import Source, decoder_of, open_container, video_stream
+from .timestamps import EndToEnd, mended
 
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
 
 
 class VideoFile:
-    """An open video and what a scan of its packets tells.
+    """An open video and which frames it shows.
 
     Args:
         source: bytes or a path.
@@ -25,12 +33,17 @@ class VideoFile:
 
     Attributes:
         container, stream, decoder: PyAV's; others after each `reopen`.
-        order: time and key of every packet, also of those that an edit list hides, to which others may refer.
-        num_frames: packets that are shown.
-        times: when frames are shown, ascending, in ticks of the stream's time base; None where frames have no
-            times of their own, or FFmpeg only guesses them.
-        end: when the last frame ends, in ticks, where the packets say it.
+        packets: what the scan found; also of packets that an edit list hides, to which others may refer.
+        num_frames: frames that are shown.
+        order: for each packet the place of its frame among those shown, and whether it is a key frame; None
+            where frames do not tell which packet they come from.
+        times: when each frame is shown, ascending, in ticks of the stream's time base; None where frames have
+            no times of their own, or FFmpeg only guesses them. Single ones that are missing, doubled or out
+            of place are made up from those beside them.
+        end: when the last frame ends, in ticks, where that is known.
         has_hidden_frames: whether an edit list leaves out frames.
+        is_mended: whether its packets tell other frames or other times than there are.
+        breaks: how often its clock begins anew.
 
     Raises:
         VideoError: there is no video stream, it has no frames, or some are missing.
@@ -49,7 +62,7 @@ class VideoFile:
         self._threads = threads
         self._headers_only = headers_only
         self._strict = strict
-        self._packets: list[av.Packet] | None = None
+        self._kept: list[av.Packet] | None = None
         self._open()
         try:
             self._scan()
@@ -66,40 +79,89 @@ class VideoFile:
             self.container.close()
             raise
 
+    @property
+    def base(self) -> Fraction:
+        """Seconds in a tick of `times`."""
+        return self.stream.time_base or Fraction(1, 90000)
+
+    def demux(self, *streams: av.VideoStream | av.AudioStream) -> Iterator[av.Packet]:
+        """Packets of some streams from where the container stands; from its beginning on one line of time."""
+        self._joints = EndToEnd(self.container, self.stream)
+        if not self._joints.may_break:
+            yield from self.container.demux(*streams)
+            return
+        # where a clock breaks off, it does for sound and pictures alike, and either may come first
+        heard = [self.stream, *self.container.streams.audio]
+        for packet in self._joints.lay(self.container.demux(heard)):
+            if packet.stream in streams:
+                yield packet
+
     def _scan(self) -> None:
-        packets: list[av.Packet] | None = []
-        self.order: list[tuple[int | None, bool]] = []
-        shown: list[int | None] = []
-        self.end: int | None = None
-        kept = 0
-        for packet in self.container.demux(self.stream):
+        kept: list[av.Packet] | None = []
+        scan = PacketScan(self.container, self.stream)
+        size = 0
+        for packet in self.demux(self.stream):
             if packet.size == 0:
                 continue
-            self.order.append((packet.pts, packet.is_keyframe))
-            if not packet.is_discard:
-                shown.append(packet.pts)
-                if packet.pts is not None and packet.duration:
-                    self.end = max(self.end or 0, packet.pts + packet.duration)
-            if packets is not None:
-                packets.append(packet)
-                kept += packet.size
-                if kept > _KEPT_BYTES:
-                    packets = None
-        if not shown:
+            scan.add(packet)
+            if kept is not None:
+                kept.append(packet)
+                size += packet.size
+                if size > _KEPT_BYTES:
+                    kept = None
+        self.breaks = self._joints.breaks
+        self.packets = scan.packets
+        if all(self.packets.hidden):
             raise VideoError("has no frames")
+        scan.finish()
         self._refuse_missing_packets()
-        self._packets = packets
-        self.num_frames = len(shown)
-        self.has_hidden_frames = len(shown) < max(len(self.order), self.stream.frames)
-        times = sorted({time for time in shown if time is not None})
+        self._kept = kept
+        shown = [number for number, hidden in enumerate(self.packets.hidden) if not hidden]
+        self.has_hidden_frames = len(shown) < max(len(self.packets.hidden), self.stream.frames)
+        self.end = self.packets.end
         # AVI holds no times of presentation: those of reordered frames are FFmpeg's guess
         guessed = self.container.format.name == "avi" and self.stream.codec_context.has_b_frames
-        self.times = times if len(times) == len(shown) and not guessed else None
+        if self.packets.doubt is None and not guessed:
+            self._number(sorted(shown, key=lambda number: self.packets.times[number] or 0))
+            self.is_mended = False
+        else:
+            self._ask(guessed)
+
+    def _number(self, shown: list[int]) -> None:
+        """Take the packets whose frames are shown, in their order."""
+        places: list[int | None] = [None] * len(self.packets.keys)
+        for place, number in enumerate(shown):
+            places[number] = place
+        self.num_frames = len(shown)
+        self.order: Order | None = list(zip(places, self.packets.keys, strict=True))
+        self.times: list[int] | None = [self.packets.times[number] or 0 for number in shown]
+
+    def _ask(self, guessed: bool) -> None:
+        """Decode everything, and learn from the frames what the packets do not tell."""
+        packets = self.packets
+        shown = [frame.pts for frame in self._decode_all()]
+        if not shown:
+            raise VideoError("has no frames that decode")
+        numbers = [number for number in shown if number is not None]
+        told = sorted(
+            (number for number, hidden in enumerate(packets.hidden) if not hidden),
+            key=lambda number: packets.times[number] or 0,
+        )
+        if len(set(numbers)) == len(shown):
+            self._number(numbers)
+        else:
+            self.num_frames, self.order = len(shown), None
+        stated = [None if number is None else packets.times[number] for number in shown]
+        self.times = None if guessed else mended(stated)
+        self.is_mended = guessed or told != shown or self.times != stated
+        if self.times is not None and (self.end is None or self.times != stated):
+            step = (self.times[-1] - self.times[0]) / max(self.num_frames - 1, 1)
+            self.end = self.times[-1] + round(step) if step else None
 
     def _refuse_missing_packets(self) -> None:
         """An MP4's index knows how many frames there are, where its boxes do not."""
         claimed = self.stream.frames
-        if "mp4" not in self.container.format.name or not claimed or len(self.order) >= claimed:
+        if "mp4" not in self.container.format.name or not claimed or len(self.packets.keys) >= claimed:
             return
         with open_container(self.source, with_hidden_packets=True) as container:
             there = sum(packet.size > 0 for packet in container.demux(container.streams[self.stream.index]))
@@ -108,75 +170,146 @@ class VideoFile:
 
     def reopen(self) -> None:
         """Begin anew at the beginning of the file, with a fresh container, stream and decoder."""
-        self._packets = None
+        self._kept = None
         self.container.close()
         self._open()
 
     def _restart(self) -> Iterable[av.Packet]:
         """All packets, for a fresh decoder; those kept from the scan the first time."""
-        if self._packets is not None:
-            packets, self._packets = self._packets, None
-            return packets
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            return kept
         self.reopen()
-        return (packet for packet in self.container.demux(self.stream) if packet.size)
+        return (packet for packet in self.demux(self.stream) if packet.size)
 
-    def frames_at(self, times: Collection[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode the frames of some times; only groups of pictures that are needed go through the decoder.
+    def frames(self, places: Collection[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode the frames at some places; only groups of pictures that are needed go through the decoder.
 
         Args:
-            times: of `self.times`, which is not None.
+            places: 0..num_frames - 1, in the order in which frames are shown.
 
         Yields:
-            Time and frame, in order of time but for frames that a first attempt misses. A frame that does not
-            decode is not given.
+            Place and frame, in order but for frames that a first attempt misses. A frame that does not decode
+            is not given.
 
         Raises:
             VideoError: a frame is damaged.
         """
-        left = set(times)
-        packets = self._restart()
-        for frame in decode_groups(packets, self.decoder, self.order, frozenset(left)):
-            if frame.pts in left:
-                left.remove(frame.pts)
-                yield frame.pts, frame
-                if not left:
-                    return
-        for frame, is_broken in _marked(self.all_frames()):
-            if is_broken and (self._strict or frame.pts in left):
+        left = set(places)
+        if self.order is not None:
+            skip = self.packets.doubt is None
+            for frame in decode_groups(self._restart(), self.decoder, self.order, frozenset(left), skip=skip):
+                place = self.place(frame)
+                if place in left:
+                    left.remove(place)
+                    yield place, self._timed(frame, place)
+                    if not left:
+                        return
+        for place, frame, is_broken in self._marked():
+            if is_broken and (self._strict or place in left):
                 raise _damaged(frame)
-            if frame.pts in left:
-                left.remove(frame.pts)
-                yield frame.pts, frame
+            if place in left:
+                left.remove(place)
+                yield place, frame
                 if not left:
                     return
 
     def frames_in_order(self, places: Collection[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Decode from the beginning, and give the frames at some places.
+        """Decode from the beginning, and give the frames at some places among those that come out.
 
         Args:
-            places: counted from 0 in the order in which frames come out.
+            places: counted from 0.
 
         Yields:
-            Place and frame, in order. A frame that does not come out is not given.
+            Place and frame, in order.
 
         Raises:
             VideoError: a frame is damaged.
         """
         last = max(places, default=-1)
-        for place, (frame, is_broken) in enumerate(_marked(self.all_frames())):
-            if place > last:
+        for count, (_, frame, is_broken) in enumerate(self._marked()):
+            if count > last:
                 return
-            if is_broken and (self._strict or place in places):
+            if is_broken and (self._strict or count in places):
                 raise _damaged(frame)
-            if place in places:
-                yield place, frame
+            if count in places:
+                yield count, frame
 
     def all_frames(self) -> Iterator[av.VideoFrame]:
-        """Decode everything that is shown, damaged frames too."""
-        packets = self._restart()
-        for packet in packets:
-            yield from self.decoder.decode(packet)
-        yield from self.decoder.decode(None)
+        """Decode everything that is shown, damaged frames too, in one go from the beginning."""
+        for count, frame in enumerate(self._decode_all()):
+            yield self._timed(frame, count if self.order is None else self.place(frame))
+
+    @property
+    def can_seek(self) -> bool:
+        """Whether a packet's own timestamp tells after a seek which one of the scan it is."""
+        return (
+            self.order is not None
+            and self.times is not None
+            and not self.breaks
+            and not self.packets.is_guessed
+            and len(self._numbers) == len(self.packets.times)
+        )
+
+    @cached_property
+    def _numbers(self) -> dict[int | None, int]:
+        return {time: number for number, time in enumerate(self.packets.times)}
+
+    def number_of(self, packet: av.Packet) -> int | None:
+        """Which packet of the scan this one is, by its timestamp and its size; None if that is not clear."""
+        number = self._numbers.get(packet.pts)
+        return number if number is not None and self.packets.sizes[number] == packet.size else None
+
+    def needed_from(self, places: range) -> int:
+        """The number of the packet from which on everything is decoded to get some frames in a row."""
+        if self.order is None:
+            return 0
+        needed = needed_groups(self.order, places)
+        group = needed.index(True) if True in needed else 0
+        begins = [number for number, (_, is_key) in enumerate(self.order) if is_key or not number]
+        return begins[group]
+
+    def place(self, frame: av.VideoFrame) -> int | None:
+        """The place of a frame whose `pts` is the number of its packet; None if there is none."""
+        if self.order is None or frame.pts is None or not 0 <= frame.pts < len(self.order):
+            return None
+        return self.order[frame.pts][0]
+
+    def _timed(self, frame: av.VideoFrame, place: int | None) -> av.VideoFrame:
+        """The frame with its own time in the place of its packet's number."""
+        known = place is not None and self.times is not None and place < len(self.times)
+        frame.pts = self.times[place] if known and self.times is not None and place is not None else None
+        frame.time_base = self.base
+        return frame
+
+    def _decode_all(self) -> Iterator[av.VideoFrame]:
+        """All frames that are shown; the `pts` of each is the number of its packet."""
+        begun = False
+        for number, packet in enumerate(self._restart()):
+            packet.pts = number
+            try:
+                frames = self.decoder.decode(packet)
+            except av.error.InvalidDataError:
+                if begun or self.packets.doubt is None:
+                    raise
+                continue  # a recording that begins in the middle begins with what cannot be decoded
+            begun = begun or bool(frames)
+            yield from (frame for frame in frames if not self._hides(frame))
+        yield from (frame for frame in self.decoder.decode(None) if not self._hides(frame))
+
+    def _hides(self, frame: av.VideoFrame) -> bool:
+        """Whether an edit list leaves the frame out; not every decoder heeds that."""
+        hidden = self.packets.hidden
+        return frame.pts is not None and 0 <= frame.pts < len(hidden) and hidden[frame.pts]
+
+    def _marked(self) -> Iterator[tuple[int, av.VideoFrame, bool]]:
+        """Frames, and whether they are damaged or come between a damaged one and the next key frame."""
+        broken = False
+        for count, frame in enumerate(self._decode_all()):
+            place = count if self.order is None else self.place(frame)
+            broken = frame.is_corrupt or (broken and not frame.key_frame)
+            if place is not None:
+                yield place, self._timed(frame, place), broken
 
     def close(self) -> None:
         """Close the file."""
@@ -200,13 +333,6 @@ def whole(frame: av.VideoFrame) -> av.VideoFrame:
     return frame
 
 
-def _marked(frames: Iterable[av.VideoFrame]) -> Iterator[tuple[av.VideoFrame, bool]]:
-    """Frames, and whether they are damaged or come between a damaged one and the next key frame."""
-    broken = False
-    for frame in frames:
-        broken = frame.is_corrupt or (broken and not frame.key_frame)
-        yield frame, broken
-
-
 def _damaged(frame: av.VideoFrame) -> VideoError:
-    return VideoError(f"is damaged: the frame at {frame.time} s does not decode whole")
+    which = "a frame" if frame.time is None else f"the frame at {frame.time} s"
+    return VideoError(f"is damaged: {which} does not decode whole")

@@ -33,14 +33,17 @@ import torch
 from PIL import Image
 from transformers import Pipeline
 
-# Three are not used here: from a folder transformers copies only the files that this one itself imports.
+# Some are not used here: from a folder transformers copies only the files that this one itself imports.
 from .colour import colour_of  # noqa: F401
 from .errors import VideoError, refusing
 from .groups import decode_groups  # noqa: F401
+from .h264 import H264Headers  # noqa: F401
+from .packets import Packets  # noqa: F401
 from .pictures import chosen_pictures, open_picture
 from .pixels import rgb
 from .prompts import CAPTION_QUESTION, EMOTION_QUESTION, EMOTIONS, END_OF_TURN
 from .streams import first_bytes, is_webp, open_bytes
+from .timestamps import mended  # noqa: F401
 from .truncation import is_truncated  # noqa: F401
 from .video_file import VideoFile
 
@@ -403,12 +406,11 @@ def _read_file(source: Path | bytes, choose: Indices) -> list[np.ndarray]:
 
 def _chosen_frames(video: VideoFile, choose: Indices) -> list[np.ndarray]:
     """Decode what is needed of a video, and keep only the wanted frames."""
-    if video.times is not None:
-        times = [video.times[index] for index in choose(len(video.times))]
-        at_times = {time: rgb(frame) for time, frame in video.frames_at(set(times))}
-        if all(time in at_times for time in times):
-            return [at_times[time] for time in times]
-    # Times are missing, or not those of the frames: count the frames themselves.
+    indices = choose(video.num_frames)
+    found = {index: rgb(frame) for index, frame in video.frames(set(indices))}
+    if len(found) == len(set(indices)):
+        return [found[index] for index in indices]
+    # some do not come out: count those that do
     total = sum(1 for _ in video.all_frames())
     if total == 0:
         raise VideoError("has no frames")

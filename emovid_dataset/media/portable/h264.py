@@ -1,0 +1,194 @@
+"""What H.264's own headers say: whether a packet holds a whole picture, and where decoding may begin.
+
+A picture of an interlaced stream may stand in two packets, one for each field; only the slices tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+
+_SLICE, _IDR_SLICE, _SPS, _PPS = 1, 5, 7, 8  # kinds of NAL units
+_HIGH_PROFILES = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
+_HEADER = 64  # bytes of a slice that hold what is read of its header
+_IN_FRONT = 512  # bytes of a packet in which parameter sets are looked for
+
+
+class H264Headers:
+    """Follows a stream's parameter sets.
+
+    Args:
+        extradata: of the stream, in the form of MP4 (avcC) or of a byte stream.
+
+    Source: ITU-T H.264, sections 7.3.2.1 (sequence parameter set), 7.3.2.2 and 7.3.3 (slice header);
+    ISO/IEC 14496-15, section 5.3.3 (avcC).
+    """
+
+    def __init__(self, extradata: bytes | None) -> None:
+        self._sequences: dict[int, _Sequence] = {}
+        self._sequence_of: dict[int, int] = {}  # by picture parameter set
+        self.length_size = 0
+        """Bytes of the length before every NAL unit; 0 for a byte stream with start codes."""
+        if extradata and len(extradata) > 6 and extradata[0] == 1:
+            self.length_size = (extradata[4] & 3) + 1
+            for unit in _units_of_avcc(extradata):
+                self._learn(unit)
+        elif extradata:
+            for unit in _units_of_stream(memoryview(extradata)):
+                self._learn(unit)
+
+    def is_field(self, packet: av.Packet) -> bool:
+        """Whether the packet holds one field only; parameter sets in it count from here on."""
+        return self._first_slice(packet)[0]
+
+    def is_refresh(self, packet: av.Packet) -> bool:
+        """Whether decoding may begin here without anything before (an IDR picture)."""
+        return self._first_slice(packet)[1]
+
+    @property
+    def may_hold_fields(self) -> bool:
+        """Whether the parameter sets so far allow packets of one field, or are not known."""
+        return not self._sequences or any(each.may_hold_fields for each in self._sequences.values())
+
+    def _first_slice(self, packet: av.Packet) -> tuple[bool, bool]:
+        data = memoryview(packet)
+        units = _units_of_lengths(data, self.length_size) if self.length_size else _units_of_stream(data)
+        for unit in units:
+            kind = unit[0] & 31
+            if kind in (_SLICE, _IDR_SLICE):
+                return self._holds_field(unit), kind == _IDR_SLICE
+            self._learn(unit)
+        return False, False
+
+    def _learn(self, unit: memoryview) -> None:
+        kind = unit[0] & 31
+        try:
+            if kind == _SPS:
+                number, sequence = _read_sequence(_Bits(unit[1:_IN_FRONT]))
+                self._sequences[number] = sequence
+            elif kind == _PPS:
+                bits = _Bits(unit[1:_HEADER])
+                self._sequence_of[bits.golomb()] = bits.golomb()
+        except ValueError:
+            pass  # a damaged set: the decoder will say so
+
+    def _holds_field(self, unit: memoryview) -> bool:
+        if not self.may_hold_fields:
+            return False
+        bits = _Bits(unit[1:_HEADER])
+        try:
+            bits.golomb()  # first macroblock
+            bits.golomb()  # slice type
+            sequence = self._sequences.get(self._sequence_of.get(bits.golomb(), 0))
+            if sequence is None or not sequence.may_hold_fields:
+                return False
+            bits.take(sequence.bits_before_field)
+            return bits.take(1) == 1
+        except ValueError:
+            return False
+
+
+class _Sequence:
+    """What is needed of a sequence parameter set."""
+
+    def __init__(self, may_hold_fields: bool, bits_before_field: int) -> None:
+        self.may_hold_fields = may_hold_fields
+        self.bits_before_field = bits_before_field
+        """Bits of a slice's header between its parameter set's number and its field flag."""
+
+
+class _Bits:
+    """Reads bits, most significant first, of a NAL unit."""
+
+    def __init__(self, unit: memoryview) -> None:
+        data = bytes(unit).replace(b"\0\0\3", b"\0\0")
+        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        """The next bits, as a number."""
+        self._left -= count
+        if self._left < 0:
+            raise ValueError("the header ends too early")
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def golomb(self) -> int:
+        """The next unsigned Exp-Golomb number."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+            if zeros > 32:
+                raise ValueError("not an Exp-Golomb number")
+        return (1 << zeros) - 1 + self.take(zeros)
+
+    def signed_golomb(self) -> int:
+        """The next signed Exp-Golomb number."""
+        number = self.golomb()
+        return (number + 1) // 2 if number % 2 else -(number // 2)
+
+
+def _read_sequence(bits: _Bits) -> tuple[int, _Sequence]:
+    profile = bits.take(8)
+    bits.take(16)  # constraints and level
+    number = bits.golomb()
+    separate_planes = 0
+    if profile in _HIGH_PROFILES:
+        chroma = bits.golomb()
+        if chroma == 3:
+            separate_planes = bits.take(1)
+        bits.golomb(), bits.golomb(), bits.take(1)  # bit depths, lossless
+        if bits.take(1):
+            for index in range(8 if chroma != 3 else 12):
+                if bits.take(1):
+                    _skip_scaling_list(bits, 16 if index < 6 else 64)
+    frame_number_bits = bits.golomb() + 4
+    order = bits.golomb()
+    if order == 0:
+        bits.golomb()
+    elif order == 1:
+        bits.take(1), bits.signed_golomb(), bits.signed_golomb()
+        for _ in range(min(bits.golomb(), 255)):
+            bits.signed_golomb()
+    bits.golomb(), bits.take(1)  # reference frames, gaps
+    bits.golomb(), bits.golomb()  # width and height
+    only_frames = bits.take(1)
+    return number, _Sequence(not only_frames, 2 * separate_planes + frame_number_bits)
+
+
+def _skip_scaling_list(bits: _Bits, size: int) -> None:
+    last = scale = 8
+    for _ in range(size):
+        if scale:
+            scale = (last + bits.signed_golomb()) % 256
+        last = scale or last
+
+
+def _units_of_avcc(data: bytes) -> Iterator[memoryview]:
+    view, at = memoryview(data), 5
+    for mask in (31, 255):  # sequence sets, then picture sets
+        if at >= len(view):
+            return
+        count, at = view[at] & mask, at + 1
+        for _ in range(count):
+            length = int.from_bytes(view[at : at + 2], "big")
+            if length and at + 2 + length <= len(view):
+                yield view[at + 2 : at + 2 + length]
+            at += 2 + length
+
+
+def _units_of_lengths(data: memoryview, size: int) -> Iterator[memoryview]:
+    at = 0
+    while at + size < len(data):
+        length = int.from_bytes(data[at : at + size], "big")
+        yield data[at + size : at + size + max(length, 1)]
+        at += size + length
+
+
+def _units_of_stream(data: memoryview) -> Iterator[memoryview]:
+    """NAL units behind start codes; the ends of long ones are not looked for."""
+    head = bytes(data[: 1 << 16])
+    at = head.find(b"\0\0\1")
+    while at >= 0 and at + 3 < len(head):
+        end = head.find(b"\0\0\1", at + 3)
+        yield data[at + 3 : end if end >= 0 else len(data)]
+        at = end

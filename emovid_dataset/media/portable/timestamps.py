@@ -1,0 +1,152 @@
+"""Timestamps that break off, stand still or run backwards, made into one line of time.
+
+Two files joined end to end begin anew in the middle::
+
+    packets   0  1  2  3  0  1  2  3
+    laid      0  1  2  3  4  5  6  7
+
+A single timestamp that is doubled, missing or out of its place costs only its own frame its time::
+
+    frames    0  1  2  2  4  9  6        (None where there is none)
+    mended    0  1  2  3  4  5  6
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+
+_TS_DISCONT = 0x0200  # FFmpeg's AVFMT_TS_DISCONT
+_BACK = Fraction(1, 10)  # seconds that a stream may step back before it is taken to begin anew
+_AHEAD = Fraction(10)  # seconds that it may leap ahead
+
+
+class EndToEnd:
+    """Shifts the timestamps of packets so that the parts of a joined file follow each other.
+
+    Only formats whose clock may break off (MPEG's program and transport streams, Ogg) are touched. What
+    counts as a break is what counts for the ffmpeg command: a step back of more than 0.1 s, or ahead of more
+    than 10 s, from where the stream's next packet was due.
+
+    Where a part's sound is a little longer than its pictures, the pictures follow each other all the same.
+
+    Args:
+        container: its packets are passed through from the beginning.
+        pictures: the stream of pictures.
+
+    Attributes:
+        may_break: whether the format is one of those; if not, no packet is changed.
+        breaks: how many were found so far.
+    """
+
+    def __init__(self, container: av.container.InputContainer, pictures: av.VideoStream) -> None:
+        self.may_break = bool(container.format.flags & _TS_DISCONT)
+        self._pictures = pictures.index
+        self._shift = Fraction(0)
+        self._last: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: time of decoding, and the next one
+        self._by_sound = False  # whether sound set the shift, and the pictures have not followed yet
+        self.breaks = 0
+
+    def lay(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
+        """The packets, in their order, with timestamps on one line.
+
+        Args:
+            packets: of all streams whose times matter to each other.
+        """
+        for packet in packets:
+            if self.may_break:
+                self._follow(packet)
+            if self._shift:
+                ticks = round(self._shift / packet.time_base)
+                if packet.pts is not None:
+                    packet.pts += ticks
+                if packet.dts is not None:
+                    packet.dts += ticks
+            yield packet
+
+    def _follow(self, packet: av.Packet) -> None:
+        base = packet.time_base
+        if packet.dts is None or not base:
+            return
+        index = packet.stream.index
+        time = packet.dts * base + self._shift
+        if index in self._last:
+            last, due = self._last[index]
+            is_break = time < last - _BACK or abs(time - due) > _AHEAD
+            if is_break or (self._by_sound and index == self._pictures):
+                self._shift += due - time
+                self.breaks += is_break
+                self._by_sound = index != self._pictures
+                time = due
+        self._last[index] = time, time + (packet.duration or 0) * base
+
+
+def mended(times: Sequence[int | None]) -> list[int] | None:
+    """Times of frames, ascending, with those made up that are missing or cannot be true.
+
+    Most frames are right: as many as can be are kept, and the others are spread evenly between them.
+
+    Args:
+        times: ticks, in the order in which the frames are shown.
+
+    Returns:
+        A time for each frame, strictly ascending; None where fewer than half have one that can be kept.
+
+    >>> mended([0, 10, 20, 20, 40, 90, 60]), mended([None, 10, 20]), mended([None, None, 7])
+    ([0, 10, 20, 30, 40, 50, 60], [0, 10, 20], None)
+    """
+    if all(a is not None and b is not None and a < b for a, b in pairwise(times)):
+        return [time for time in times if time is not None] or None
+    kept = _ascending(times)
+    if len(kept) < 2 or 2 * len(kept) < len(times):
+        return None
+    first, last = kept[0], kept[-1]
+    step = max((_at(times, last) - _at(times, first)) / (last - first), 1.0)
+    found: list[float] = [_at(times, first) - step * (first - place) for place in range(first)]
+    for place, after in pairwise(kept):
+        begin, end = _at(times, place), _at(times, after)
+        found += [begin + (end - begin) * i / (after - place) for i in range(after - place)]
+    found += [_at(times, last) + step * i for i in range(len(times) - last)]
+    laid: list[int] = []
+    for time in found:
+        laid.append(max(round(time), laid[-1] + 1) if laid else round(time))
+    return laid
+
+
+def _at(times: Sequence[int | None], place: int) -> int:
+    time = times[place]
+    assert time is not None
+    return time
+
+
+def _ascending(times: Sequence[int | None]) -> list[int]:
+    """Places of the longest ascending row of times; of neighbours with the same time neither is in it."""
+    doubled = {
+        place
+        for place in range(1, len(times))
+        if times[place] == times[place - 1]
+        for place in (place - 1, place)
+    }
+    ends: list[int] = []  # for each length the place that ends such a row with the earliest time
+    values: list[int] = []
+    before: dict[int, int | None] = {}
+    for place, time in enumerate(times):
+        if time is None or place in doubled:
+            continue
+        at = bisect_left(values, time)
+        before[place] = ends[at - 1] if at else None
+        if at == len(values):
+            values.append(time)
+            ends.append(place)
+        else:
+            values[at], ends[at] = time, place
+    row: list[int] = []
+    place_or_none = ends[-1] if ends else None
+    while place_or_none is not None:
+        row.append(place_or_none)
+        place_or_none = before[place_or_none]
+    return row[::-1]
