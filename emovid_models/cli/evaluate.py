@@ -25,12 +25,19 @@ from emovid_models.cli.arguments import (
     device_name,
     frame_count,
     frame_size,
-    lora_source,
     noise_seed,
+    parse_loras,
     videomae_source,
+    weighted_lora_source,
 )
-from emovid_models.cli.evaluated import annotator_folder, asked_wording, generate_models, hashes
-from emovid_models.cli.options import Wording, Workers
+from emovid_models.cli.evaluated import (
+    ComparedLoras,
+    annotator_folder,
+    asked_wording,
+    generate_models,
+    hashes,
+)
+from emovid_models.cli.options import EmotionLora, Wording, Workers
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
@@ -80,9 +87,14 @@ def evaluate(
         typer.Option(help="Generate with this base: a folder or a Hub repo.", callback=base_source),
     ] = None,
     lora: Annotated[
-        str | None,
-        typer.Option(help="With --base: a LoRA to compare with the base.", callback=lora_source),
+        list[str] | None,
+        typer.Option(
+            help="With --base: a LoRA to compare with the base, perhaps with a weight: style:0.8; may be "
+            "repeated. Of several, the emotion's is compared; the others are on both.",
+            callback=weighted_lora_source,
+        ),
     ] = None,
+    emotion_lora: EmotionLora = None,
     wording: Wording = None,
     protocol: Annotated[
         str,
@@ -202,6 +214,7 @@ def evaluate(
     from emovid_models import evaluation
     from emovid_models.wan.generate import check_orders
 
+    loras = ComparedLoras(parse_loras(lora, emotion_lora), emotion_lora)
     prompts_alone = protocol == "paper" and out is not None and videos is None and base is None
     if (videos is None) == (base is None) and not prompts_alone:
         raise ValueError("give either --videos FOLDER or --base REPO")
@@ -214,7 +227,7 @@ def evaluate(
             raise ValueError("--protocol paper needs --data BUILD, whose benchmark says what is asked for")
         if wording is not None and base is None:
             raise ValueError(f"--wording {wording} needs --base")
-        if (lora is not None and base is None) or (against is not None and videos is None):
+        if (lora and base is None) or (against is not None and videos is None):
             raise ValueError("--lora needs --base, and --against needs --videos")
         from emovid_models.cli.evaluate_paper import PaperOptions, evaluate_paper
 
@@ -223,7 +236,7 @@ def evaluate(
                 data=data,
                 task="i2v" if task == "i2v" else "t2v",
                 base=base,
-                lora=lora,
+                loras=loras,
                 wording=wording,
                 videos=videos,
                 against=against,
@@ -255,7 +268,7 @@ def evaluate(
     wanted: list[Prompt] = []
     if base is None:
         for name, given in (
-            ("lora", lora),
+            ("lora", " --lora ".join(lora) if lora else None),
             ("wording", wording),
             ("prompts", prompts),
             ("per-emotion", per_emotion),
@@ -299,7 +312,7 @@ def evaluate(
     else:
         tables = generate_models(
             base,
-            lora,
+            loras,
             wanted,
             out,
             wording=wording,
@@ -317,13 +330,11 @@ def evaluate(
         )
         folders = {name: table.parent for name, table in tables.items()}
         tasks = ["t2v" if wanted[0].image is None else "i2v"]
-        from emovid_models.remote.wan.lora import WEIGHT_NAME
-
         generated = {
             "task": tasks[0],
             "weights": {
                 "base": hashes(base, "**/*.safetensors"),
-                "lora": None if lora is None else hashes(lora, WEIGHT_NAME),
+                "lora": loras.hashes(),
             },
             "settings": {
                 "size": size,
@@ -333,7 +344,8 @@ def evaluate(
                 "emotion_guidance_scale": guidance if emotion_guidance is None else emotion_guidance,
                 "negative_prompt": negative,
                 "intensity": intensity,
-                "wording": asked_wording(base, lora, wording),
+                "wording": asked_wording(base, loras, wording),
+                **loras.settings(),
                 "seed": seed,
                 "content_types": sorted({prompt.content_type for prompt in wanted}),
                 "own_prompts": prompts is not None,

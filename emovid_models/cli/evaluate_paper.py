@@ -15,7 +15,13 @@ from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import check_annotator, check_build, check_device, check_model_kind
-from emovid_models.cli.evaluated import annotator_folder, asked_wording, generate_models, hashes
+from emovid_models.cli.evaluated import (
+    ComparedLoras,
+    annotator_folder,
+    asked_wording,
+    generate_models,
+    hashes,
+)
 from emovid_models.records import EVALUATION
 from emovid_models.remote.wan.conditioning import DEFAULT_WORDING
 
@@ -42,7 +48,7 @@ class PaperOptions:
     data: str
     task: Task
     base: str | None
-    lora: str | None
+    loras: ComparedLoras
     wording: str | None
     videos: Path | None
     against: Path | None
@@ -140,7 +146,6 @@ def _videos(
 ) -> tuple[dict[str, Path], dict[str, Any] | None]:
     """The folder of every model's videos, and for generated ones how they were made."""
     from emovid_models import evaluation
-    from emovid_models.remote.wan.lora import WEIGHT_NAME
     from emovid_models.wan.generate import check_orders
 
     if options.base is None:
@@ -152,7 +157,7 @@ def _videos(
     check_orders(orders, *parse_frame_size(options.size))
     tables = generate_models(
         options.base,
-        options.lora,
+        options.loras,
         prompts,
         out,
         wording=options.wording,
@@ -173,7 +178,7 @@ def _videos(
         "task": options.task,
         "weights": {
             "base": hashes(options.base, "**/*.safetensors"),
-            "lora": None if options.lora is None else hashes(options.lora, WEIGHT_NAME),
+            "lora": options.loras.hashes(),
         },
         "settings": {
             "protocol": "paper",
@@ -184,7 +189,8 @@ def _videos(
             "emotion_guidance_scale": guidance,
             "negative_prompt": options.negative,
             "intensity": options.intensity,
-            "wording": asked_wording(options.base, options.lora, options.wording),
+            "wording": asked_wording(options.base, options.loras, options.wording),
+            **options.loras.settings(),
             "seed": options.seed,
             "content_types": sorted({prompt.content_type for prompt in prompts}),
             "own_prompts": False,

@@ -1,7 +1,8 @@
-"""What `emovid evaluate` judges: the videos of a base and of a LoRA on it, and which weights these are."""
+"""What `emovid evaluate` judges: the videos of a base and of LoRAs on it, and which weights these are."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,66 @@ from emovid_dataset.cli.sizes import parse_frame_size
 
 if TYPE_CHECKING:
     from emovid_models.evaluation import Prompt
+    from emovid_models.wan.loras import WeightedLora
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedLoras:
+    """The LoRAs of an evaluation: the emotion's is compared with the base, the others are on both.
+
+    Attributes:
+        loras: all of them, as `parse_loras` reads them.
+        emotion_lora: source of the emotion's; None for the one that has our header. If none has, all of
+            them are compared with the bare base.
+    """
+
+    loras: tuple[WeightedLora, ...] = ()
+    emotion_lora: str | None = None
+
+    def on_both(self) -> tuple[WeightedLora, ...]:
+        """Those that the base carries too.
+
+        Raises:
+            OSError: one is not there.
+            ValueError: two are an emotion's and none is named.
+        """
+        from emovid_models.wan.loras import emotion_place
+
+        place = emotion_place(self.loras, self.emotion_lora)
+        return () if place is None else self.loras[:place] + self.loras[place + 1 :]
+
+    def compared(self) -> tuple[WeightedLora, ...]:
+        """Those that the base does not carry: the emotion's, or all."""
+        on_both = self.on_both()
+        return tuple(lora for lora in self.loras if lora not in on_both)
+
+    def hashes(self) -> dict[str, str] | None:
+        """The `hashes` of the one that is compared; None for none, for several, and for a Hub repo's."""
+        from emovid_models.remote.wan.lora import WEIGHT_NAME
+
+        compared = self.compared()
+        return hashes(compared[0].source, WEIGHT_NAME) if len(compared) == 1 else None
+
+    def settings(self) -> dict[str, list[str]]:
+        """What a record says of them; nothing for a single LoRA as it was trained."""
+        compared, on_both = self.compared(), self.on_both()
+        plain = not on_both and len(compared) < 2 and all(lora.weight == 1 for lora in compared)
+        groups = {} if plain else {"loras_compared": compared, "loras_on_both": on_both}
+        return {name: [_shown(lora) for lora in group] for name, group in groups.items()}
+
+
+def _shown(lora: WeightedLora) -> str:
+    """A LoRA without the path of its folder, which says nothing to anybody else."""
+    from emovid_models.remote.wan.lora import WEIGHT_NAME
+
+    path = Path(lora.source)
+    name = lora.source if not path.exists() else path.parent.name if path.name == WEIGHT_NAME else path.name
+    return str(replace(lora, source=name))
 
 
 def generate_models(
     base: str,
-    lora: str | None,
+    loras: ComparedLoras,
     wanted: list[Prompt],
     out: Path,
     *,
@@ -27,13 +83,13 @@ def generate_models(
     progress: bool,
     **options: Any,
 ) -> dict[str, Path]:
-    """Generate the videos of the base, and of the LoRA on it; one model is in memory at a time.
+    """Generate the videos of the base, and of the LoRAs on it; one model is in memory at a time.
 
     Both are asked in the same words.
 
     Args:
         base: a folder or a Hub repo.
-        lora: a file, a folder or a Hub repo; None for the base alone.
+        loras: what is compared with the base, and what is on both.
         wanted: prompts, with an image for all or for none.
         out: gets a folder for each model.
         wording: see `asked_wording`.
@@ -56,20 +112,26 @@ def generate_models(
     from emovid_models.wan.loading import PipelineSource, check_model
 
     need("models", "diffusers", "transformers", "peft", "ftfy")
-    # The LoRA too, before the base alone takes hours.
-    check_model(base, image_to_video=wanted[0].image is not None, lora=lora)
+    i2v = wanted[0].image is not None
+    # The LoRAs too, before the base alone takes hours.
+    check_model(base, image_to_video=i2v, lora=loras.loras, emotion_lora=loras.emotion_lora)
     height, width = parse_frame_size(size)
-    asked = asked_wording(base, lora, wording)
+    asked = asked_wording(base, loras, wording)
+    carried = {"base": loras.on_both(), **({"lora": loras.loras} if loras.loras else {})}
     tables = {}
-    for name, adapter in {"base": None, **({} if lora is None else {"lora": lora})}.items():
+    for name, its in carried.items():
         source = PipelineSource(
             base,
-            image_to_video=wanted[0].image is not None,
-            lora=adapter,
+            image_to_video=i2v,
+            lora=its,
+            emotion_lora=loras.emotion_lora if name == "lora" else None,
             offload=offload,
             show_loading=progress,
             threads=None if workers == 1 else max(1, usable_cores() // workers),
         )
+        # The intensity moves nothing of what is on both, though it be an emotion's.
+        adapter: str | tuple[str, ...] | None = () if name == "base" and its else source.emotion_adapter
+        moved = {} if adapter is None else {"emotion_adapter": adapter}
         tables[name] = evaluation.generate_videos(
             source,
             wanted,
@@ -82,25 +144,27 @@ def generate_models(
             progress=progress,
             height=height,
             width=width,
+            **moved,
             **options,
         )
     return tables
 
 
-def asked_wording(base: str, lora: str | None, wording: str | None) -> str:
-    """The words in which both the base and the LoRA on it are asked for an emotion.
+def asked_wording(base: str, loras: ComparedLoras, wording: str | None) -> str:
+    """The words in which both the base and the LoRAs on it are asked for an emotion.
 
     Args:
         base: a folder or a Hub repo.
-        lora: a file, a folder or a Hub repo, or None.
-        wording: the one that the user named; None for that of the LoRA, and "paper" without one.
+        loras: of the evaluation.
+        wording: the one that the user named; None for that of the LoRAs, and "paper" without one.
 
     Raises:
-        OSError, ValueError: the LoRA is not there, or its wording is unknown.
+        OSError: a LoRA is not there.
+        ValueError: the wording is unknown, or the LoRAs do not agree on one.
     """
     from emovid_models.wan.loading import PipelineSource
 
-    return PipelineSource(base, image_to_video=False, lora=lora).wording_of(wording)
+    return PipelineSource(base, image_to_video=False, lora=loras.loras).wording_of(wording)
 
 
 def hashes(source: str, pattern: str) -> dict[str, str] | None:

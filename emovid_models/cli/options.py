@@ -33,7 +33,9 @@ Loras = Annotated[
 ]
 EmotionLora = Annotated[
     str | None,
-    typer.Option(help="Of several: the LoRA that --intensity moves; the one trained here if not given."),
+    typer.Option(
+        help="Of several: the emotion's, which --intensity moves; the one trained here if not given."
+    ),
 ]
 Frames = Annotated[
     int | None,

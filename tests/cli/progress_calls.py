@@ -47,7 +47,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_models.annotator.loading import assemble_repo, load_annotator
     from emovid_models.annotator.relabel import relabel_build
     from emovid_models.annotator.train import TrainingConfig, train_annotator
-    from emovid_models.cli.evaluated import generate_models
+    from emovid_models.cli.evaluated import ComparedLoras, generate_models
     from emovid_models.evaluation import (
         generate_videos,
         judge_clips,
@@ -132,7 +132,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         judge_clips: lambda on: judge_clips(made, judge, split="train", out=folder / "real", progress=on),
         generate_models: lambda on: generate_models(
             str(base),
-            None,
+            ComparedLoras(),
             prompts,
             folder / "models",
             size="48x32",

@@ -11,17 +11,22 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
 from typer.testing import CliRunner, Result
 
 from emovid_dataset.cli import program
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, evaluation
+from emovid_models.cli.arguments import parse_loras
+from emovid_models.cli.evaluated import ComparedLoras, generate_models
 from emovid_models.evaluation import GENERATION_NAME, INTENDED_NAME
 from emovid_models.records import folder_identity
+from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, write_lora
+from emovid_models.remote.wan.modules import TARGET_MODULES
 from emovid_models.wan.loading import PipelineSource
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "wan"))
-from wan_tiny import i2v_components, t2v_components
+from wan_tiny import i2v_components, t2v_components, tiny_transformer
 
 SMALL = ("--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu")
 
@@ -52,7 +57,6 @@ def lora(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LoRA on that base that changes what it makes."""
     from diffusers import WanPipeline
     from diffusers.utils import convert_state_dict_to_diffusers
-    from peft import LoraConfig
     from peft.utils import get_peft_model_state_dict
 
     folder = tmp_path_factory.mktemp("lora")
@@ -204,6 +208,72 @@ def test_generated_videos_get_the_record_that_their_folder_gets(
     assert f"without {GENERATION_NAME}" in refusal(*arguments)
 
 
+def emotion_lora(folder: Path, seed: int) -> Path:
+    """A LoRA with our header on the tiny base."""
+    transformer = tiny_transformer()
+    torch.manual_seed(seed)
+    transformer.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES, init_lora_weights=False))
+    write_lora(folder / WEIGHT_NAME, transformer, LoraFacts(wording="paper", task="t2v", base="base"))
+    return folder
+
+
+def test_other_loras_are_on_the_base_too(base: Path, lora: Path, prompts: Path, tmp_path: Path) -> None:
+    (asked,) = evaluation.read_prompts(prompts)[:1]
+
+    def videos(name: str, *loras: str, named: Path | None = None, intensity: float = 1) -> dict[str, bytes]:
+        emotion = None if named is None else str(named)
+        tables = generate_models(
+            str(base),
+            ComparedLoras(parse_loras(loras, emotion), emotion),
+            [asked],
+            tmp_path / name,
+            size="32x32",
+            seed=0,
+            intensity=intensity,
+            offload=False,
+            workers=1,
+            progress=False,
+            num_frames=5,
+            num_inference_steps=1,
+        )
+        return {model: (table.parent / f"{asked.id}.mp4").read_bytes() for model, table in tables.items()}
+
+    first, second = emotion_lora(tmp_path / "first", 1), emotion_lora(tmp_path / "second", 2)
+    style = videos("style", f"{lora}:0.5")
+    both = videos("both", f"{lora}:0.5", str(first))
+    assert both["base"] == style["lora"] != style["base"]
+    assert both["lora"] != both["base"]
+
+    # Of two emotion LoRAs one has to be named; the intensity moves that one, and nothing on the base.
+    two = (str(first), str(second))
+    with pytest.raises(ValueError, match="name one by --emotion-lora"):
+        videos("two", *two)
+    assert not (tmp_path / "two").exists()
+    none = videos("none", *two, named=first, intensity=0)
+    assert none["base"] == none["lora"] != videos("bare", intensity=0)["base"]
+    found = videos("named", *two, named=first)
+    assert found["base"] == videos("second", str(second))["lora"] != found["lora"]
+
+
+def test_a_record_says_which_loras_are_compared_and_which_are_on_both(
+    base: Path, lora: Path, prompts: Path, tmp_path: Path
+) -> None:
+    emotion = emotion_lora(tmp_path / "emotion", 1)
+    ask = ("--base", base, "--lora", f"{lora}:0.5", "--lora", emotion, "--prompts", prompts, *SMALL)
+    done = emovid(*ask, "--per-emotion", "1", "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["generated"]
+    assert found["settings"]["loras_on_both"] == [f"{lora.name}:0.5"]
+    assert found["settings"]["loras_compared"] == ["emotion"]
+    weights = hashlib.sha256((emotion / WEIGHT_NAME).read_bytes()).hexdigest()
+    assert found["weights"]["lora"] == {WEIGHT_NAME: weights}
+    alone = ComparedLoras(parse_loras([str(emotion)], None))
+    assert alone.settings() == {} and alone.hashes() == {WEIGHT_NAME: weights}
+    weaker = ComparedLoras(parse_loras([f"{emotion / WEIGHT_NAME}:0.8"], None))
+    assert weaker.settings() == {"loras_compared": ["emotion:0.8"], "loras_on_both": []}
+    assert ComparedLoras(parse_loras([str(lora), f"{lora}/."], None)).hashes() is None, "of several"
+
+
 def test_a_model_that_cannot_be_loaded_takes_no_folder(base: Path, prompts: Path, tmp_path: Path) -> None:
     from diffusers import WanImageToVideoPipeline
 
@@ -217,12 +287,6 @@ def test_a_model_that_cannot_be_loaded_takes_no_folder(base: Path, prompts: Path
 def test_a_lora_for_another_base_is_refused_before_the_base_makes_a_video(
     base: Path, prompts: Path, tmp_path: Path
 ) -> None:
-    from peft import LoraConfig
-    from wan_tiny import tiny_transformer
-
-    from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, write_lora
-    from emovid_models.remote.wan.modules import TARGET_MODULES
-
     larger = tiny_transformer(num_layers=3)
     larger.add_adapter(LoraConfig(r=2, target_modules=TARGET_MODULES))
     write_lora(tmp_path / WEIGHT_NAME, larger, LoraFacts(wording="paper", task="t2v", base="a larger one"))
