@@ -447,8 +447,13 @@ def _colophon(settings: Settings, library: Library, annotator: Annotator) -> str
 
 def _made_by(source: GeneratorSettings, name: Callable[[str, str], str]) -> str:
     """What a generator consists of, or "" for none."""
-    parts = [name(shown_name(part), "") for part in (source.base, source.lora) if part and source.base]
-    return " with ".join(parts)
+    if not source.base:
+        return ""
+    loras = [
+        name(shown_name(lora.source), "") + ("" if lora.weight == 1 else f" ({lora.weight:g})")
+        for lora in source.loras
+    ]
+    return " with ".join([name(shown_name(source.base), ""), *filter(None, [" and ".join(loras)])])
 
 
 def main() -> None:

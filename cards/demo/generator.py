@@ -132,6 +132,10 @@ class Generator:
         options: dict[str, Any] = {} if image is None else {"image": image}
         with self._lock:
             pipe = self._loaded(task)
+            # Of several emotions' LoRAs the intensity moves the first.
+            own = list(getattr(pipe, "emotion_adapters", ()))
+            if len(own) > 1:
+                options["emotion_adapter"] = own[0]
             on_step(0, wish.steps)
 
             def stepped(_: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -210,8 +214,11 @@ def _load(source: GeneratorSettings) -> Any:
         use_safetensors=True,
         **{kind: torch.bfloat16 if cuda else torch.float32},
     )
-    if source.lora:
-        pipe.load_lora_weights(source.lora)
+    names = [f"lora_{place}" for place in range(len(source.loras))]
+    for name, lora in zip(names, source.loras, strict=True):
+        pipe.load_lora_weights(lora.source, adapter_name=name)
+    if names:
+        pipe.set_adapters(names, [lora.weight for lora in source.loras])
     pipe.set_progress_bar_config(disable=True)
     if cuda:
         pipe.enable_model_cpu_offload()

@@ -11,18 +11,31 @@ from pathlib import Path
 from emotions import CONTENT_TYPES
 
 
+@dataclass(frozen=True, slots=True)
+class WeightedLora:
+    """A LoRA and how strong it is.
+
+    Attributes:
+        source: a repo or a folder.
+        weight: 1 is as trained. The intensity multiplies that of the emotion's.
+    """
+
+    source: str
+    weight: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSettings:
     """Where a generator comes from.
 
     Attributes:
         base: Wan2.1 in the layout of diffusers, or "" for no generator.
-        lora: the emotion LoRA, or "" for the base alone.
+        loras: the emotion's, and perhaps others of styles and characters; none for the base alone.
         code: what `custom_pipeline` is given: a repo or an ``.py`` file.
     """
 
     base: str
-    lora: str
+    loras: tuple[WeightedLora, ...]
     code: str
 
 
@@ -71,8 +84,8 @@ class Settings:
         ValueError: EMOVID_SIZE is 'big', not of the form WIDTHxHEIGHT, such as 832x480
         """
         get = environment.get
-        lora_t2v = get("EMOVID_LORA_T2V", "emovid/wan2.1-t2v-1.3b-lora")
-        lora_i2v = get("EMOVID_LORA_I2V", "emovid/wan2.1-i2v-14b-lora")
+        loras_t2v = _loras(environment, "EMOVID_LORA_T2V", "emovid/wan2.1-t2v-1.3b-lora")
+        loras_i2v = _loras(environment, "EMOVID_LORA_I2V", "emovid/wan2.1-i2v-14b-lora")
         size = get("EMOVID_SIZE", "832x480")
         width, _, height = size.partition("x")
         if not (width.isdecimal() and height.isdecimal()):
@@ -85,13 +98,13 @@ class Settings:
             annotator=get("EMOVID_ANNOTATOR", "emovid/annotator"),
             t2v=GeneratorSettings(
                 base=get("EMOVID_BASE_T2V", "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"),
-                lora=lora_t2v,
-                code=get("EMOVID_PIPELINE_T2V", lora_t2v),
+                loras=loras_t2v,
+                code=get("EMOVID_PIPELINE_T2V", loras_t2v[0].source if loras_t2v else ""),
             ),
             i2v=GeneratorSettings(
                 base=get("EMOVID_BASE_I2V", "Wan-AI/Wan2.1-I2V-14B-480P-Diffusers"),
-                lora=lora_i2v,
-                code=get("EMOVID_PIPELINE_I2V", lora_i2v),
+                loras=loras_i2v,
+                code=get("EMOVID_PIPELINE_I2V", loras_i2v[0].source if loras_i2v else ""),
             ),
             height=int(height),
             width=int(width),
@@ -101,6 +114,26 @@ class Settings:
             emotion_guidance=_guidance(environment, "EMOVID_EMOTION_GUIDANCE", get("EMOVID_GUIDANCE", "5")),
             style=style,
         )
+
+
+def _loras(environment: Mapping[str, str], name: str, default: str) -> tuple[WeightedLora, ...]:
+    """Read ``emotion,style:0.8``; a path that is there is taken as it is."""
+    text = environment.get(name, default)
+    parts = [text] if Path(text).exists() else text.split(",")
+    loras = []
+    for part in filter(None, map(str.strip, parts)):
+        source, colon, tail = part.rpartition(":")
+        if not colon or not source or Path(part).exists():
+            loras.append(WeightedLora(part))
+            continue
+        try:
+            weight = float(tail)
+        except ValueError:
+            weight = math.nan
+        if not math.isfinite(weight):
+            raise ValueError(f"{name} has a LoRA {part!r}, not of the form SOURCE or SOURCE:WEIGHT")
+        loras.append(WeightedLora(source, weight))
+    return tuple(loras)
 
 
 def shown_name(model: str) -> str:

@@ -122,11 +122,8 @@ videomae_source: Check = check_by(_network("videomae"))
 base_source: Check = check_by(base_problem)
 """A folder in the layout of diffusers, or a Hub repo."""
 
-lora_source: Check = check_by(_lora)
-"""A LoRA's file, folder or Hub repo."""
-
 weighted_lora_source: Check = check_by(_weighted_lora)
-"""The same, with or without a weight after a colon."""
+"""A LoRA's file, folder or Hub repo, with or without a weight after a colon."""
 
 device_name: Check = check_by(
     lambda value: None if _DEVICE.fullmatch(value) else f" is {value!r}; allowed: cpu, cuda, cuda:N, mps, xpu"
@@ -149,12 +146,15 @@ frame_count: Check = check_by(_frame_count)
 """4k+1 frames."""
 
 
-def parse_loras(given: Sequence[str] | None, emotion: str | None) -> tuple[WeightedLora, ...]:
-    """Read the LoRAs that `--lora` names.
+def parse_loras(
+    given: Sequence[str] | None, emotion: str | None, *, option: str = "--lora"
+) -> tuple[WeightedLora, ...]:
+    """Read the LoRAs that an option names.
 
     Args:
-        given: the values of `--lora`.
+        given: the values of the option.
         emotion: the value of `--emotion-lora`.
+        option: its name.
 
     Raises:
         ValueError: one is given twice, or the emotion's is none of them.
@@ -163,10 +163,10 @@ def parse_loras(given: Sequence[str] | None, emotion: str | None) -> tuple[Weigh
     sources = [lora.source for lora in loras]
     for source in sources:
         if sources.count(source) > 1:
-            raise ValueError(f"--lora {source} is given twice")
+            raise ValueError(f"{option} {source} is given twice")
     if emotion is not None and emotion not in sources:
         there = ", ".join(sources) or "none"
-        raise ValueError(f"--emotion-lora {emotion} is not given by --lora; given: {there}")
+        raise ValueError(f"--emotion-lora {emotion} is not given by {option}; given: {there}")
     return loras
 
 

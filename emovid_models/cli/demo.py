@@ -18,9 +18,12 @@ from emovid_models.cli.arguments import (
     base_source,
     frame_count,
     frame_size,
-    lora_source,
     model_source,
+    parse_loras,
+    weighted_lora_source,
 )
+
+LORAS_HELP = "Its LoRA, folder or Hub repo, perhaps with a weight: style:0.8; may be repeated."
 
 GENERATED = {
     "EMOVID_SIZE": "64x64",
@@ -60,13 +63,13 @@ def demo(
         str | None, typer.Option(help="Text-to-video base, folder or Hub repo.", callback=base_source)
     ] = None,
     lora_t2v: Annotated[
-        str | None, typer.Option(help="Its LoRA, folder or Hub repo.", callback=lora_source)
+        list[str] | None, typer.Option(help=LORAS_HELP, callback=weighted_lora_source)
     ] = None,
     base_i2v: Annotated[
         str | None, typer.Option(help="Image-to-video base, folder or Hub repo.", callback=base_source)
     ] = None,
     lora_i2v: Annotated[
-        str | None, typer.Option(help="Its LoRA, folder or Hub repo.", callback=lora_source)
+        list[str] | None, typer.Option(help=LORAS_HELP, callback=weighted_lora_source)
     ] = None,
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT of a generated video.", callback=frame_size)
@@ -91,9 +94,11 @@ def demo(
     Without --serve it only prints what the page would load. The miniature dataset is built into the cache
     when it is first needed.
     """
-    for task, base, lora in (("t2v", base_t2v, lora_t2v), ("i2v", base_i2v, lora_i2v)):
-        if lora is not None and base is None:
-            raise ValueError(f"--lora-{task} {lora} needs --base-{task}")
+    loras = {}
+    for task, base, given_loras in (("t2v", base_t2v, lora_t2v), ("i2v", base_i2v, lora_i2v)):
+        loras[task] = _listed(f"--lora-{task}", given_loras)
+        if given_loras and base is None:
+            raise ValueError(f"--lora-{task} {loras[task]} needs --base-{task}")
     # Small modules of the extra only: transformers and diffusers take seconds, and the page loads them later.
     need("models", "safetensors", "ftfy")
     need("demo", "gradio")
@@ -104,9 +109,9 @@ def demo(
         "EMOVID_DATASET": dataset,
         "EMOVID_ANNOTATOR": annotator,
         "EMOVID_BASE_T2V": base_t2v,
-        "EMOVID_LORA_T2V": lora_t2v,
+        "EMOVID_LORA_T2V": loras["t2v"],
         "EMOVID_BASE_I2V": base_i2v,
-        "EMOVID_LORA_I2V": lora_i2v,
+        "EMOVID_LORA_I2V": loras["i2v"],
         "EMOVID_SIZE": size,
         "EMOVID_FRAMES": frames,
         "EMOVID_STEPS": steps,
@@ -136,6 +141,21 @@ def demo(
     # As on a Space, where the page's folder is the first place that its modules are searched in.
     sys.path.insert(0, str(app.parent))
     runpy.run_path(str(app), run_name="__main__")
+
+
+def _listed(option: str, given: list[str] | None) -> str | None:
+    """LoRAs as the page's variable lists them, with commas between.
+
+    Raises:
+        ValueError: one is given twice, or cannot stand in a list.
+    """
+    loras = parse_loras(given, None, option=option)
+    if len(loras) == 1 and loras[0].weight == 1:
+        return loras[0].source
+    for lora in loras:
+        if "," in lora.source:
+            raise ValueError(f"{option} {lora.source} has a comma, which separates LoRAs; rename it")
+    return ",".join(map(str, loras)) or None
 
 
 def page_variables(given: dict[str, str]) -> dict[str, str]:

@@ -253,6 +253,8 @@ WRONG = {
         ("--base-t2v made", "--base-t2v made has no model_index.json"),
         ("--base-i2v made", "--base-i2v made has no model_index.json"),
         ("--lora-t2v file", "--lora-t2v file is not a safetensors file"),
+        ("--lora-t2v me/style:nan", "--lora-t2v: weight nan of me/style is not a finite number"),
+        ("--lora-t2v me/a --lora-t2v me/a:0.5", "--lora-t2v me/a is given twice"),
         ("--lora-i2v me/lora", "--lora-i2v me/lora needs --base-i2v"),
         ("--size big", "--size: size 'big' is not of the form WIDTHxHEIGHT"),
         ("--frames 2", "--frames: num_frames 2 is not 4k+1"),

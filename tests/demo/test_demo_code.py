@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import settings
+import torch
 from annotator import check_video
 from demo_space import DEMO
 from PIL import Image
@@ -35,6 +36,7 @@ from emovid_dataset.media.frames import decode
 from emovid_dataset.report.page import PALETTE
 from emovid_dataset.schema import clip
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
+from emovid_models import MINI_LORA_T2V
 from emovid_models.cli.demo import page_variables
 from emovid_models.remote import sticker
 from emovid_models.remote.wan.conditioning import MOODS, STYLES
@@ -486,6 +488,77 @@ def test_a_base_of_ones_own_goes_without_the_lora_that_ships() -> None:
     variables = page_variables({"EMOVID_BASE_T2V": "me/wan"})
     assert variables["EMOVID_LORA_T2V"] == ""
     assert settings.Settings.read(variables).width == 832
+
+
+def test_several_loras_go_from_the_command_to_the_page(mini_build: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("emotion", "a,b", "odd:2")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "pytorch_lora_weights.safetensors").touch()
+
+    def read(*loras: str | Path) -> tuple[tuple[str, float], ...]:
+        named = [word for lora in loras for word in ("--lora-t2v", str(lora))]
+        ask = ["demo", "--dataset", str(mini_build), "--base-t2v", "me/wan", *named, "--json"]
+        result = CliRunner().invoke(program(), ask)
+        if isinstance(result.exception, ValueError):
+            raise result.exception
+        found = settings.Settings.read(json.loads(result.output)).t2v.loras
+        return tuple((lora.source, lora.weight) for lora in found)
+
+    emotion, comma, colon = map(str, folders)
+    assert read() == ()
+    assert read(emotion, "me/style:0.8") == ((emotion, 1), ("me/style", 0.8))
+    assert read(colon) == ((colon, 1),) and read(f"{colon}:0.5") == ((colon, 0.5),)
+    assert read(comma) == ((comma, 1),)
+    with pytest.raises(ValueError, match=f"--lora-t2v {comma} has a comma, which separates LoRAs"):
+        read(f"{comma}:0.5")
+
+
+def test_the_pages_variable_of_loras() -> None:
+    def loras(text: str) -> settings.GeneratorSettings:
+        return settings.Settings.read({"EMOVID_LORA_I2V": text}).i2v
+
+    both = loras("me/emotion , me/style:-0.5")
+    assert both.loras == (settings.WeightedLora("me/emotion"), settings.WeightedLora("me/style", -0.5))
+    assert both.code == "me/emotion" and loras("").loras == ()
+    for wrong in ("me/style:heavy", "me/style:nan", "me/emotion,me/style:"):
+        with pytest.raises(ValueError, match=r"EMOVID_LORA_I2V has a LoRA 'me/style:.*', not of the form"):
+            loras(wrong)
+
+
+def test_several_loras_are_on_the_generator_and_the_intensity_moves_the_first(tmp_path: Path) -> None:
+    style = shutil.copytree(MINI_LORA_T2V, tmp_path / "style")
+    named = page_variables({}) | {
+        "EMOVID_LORA_T2V": f"{MINI_LORA_T2V},{style}:0.5",
+        "EMOVID_FRAMES": "5",
+        "EMOVID_SIZE": "32x32",
+    }
+    made = generator.Generator(settings.Settings.read(named))
+    pipe = made.load("t2v")
+    assert pipe.get_active_adapters() == ["lora_0", "lora_1"]
+    scalings = [layer.scaling for layer in pipe.transformer.modules() if hasattr(layer, "lora_A")]
+    assert scalings and all(found["lora_1"] == 0.5 * found["lora_0"] for found in scalings)
+    wish = generator.Wish(
+        prompt="a face", emotion="awe", intensity=0.4, content_type=None, image=None, steps=1, seed=0
+    )
+    found = made.pictures(wish, None, (32, 32), lambda step, steps: None)
+
+    def stock(adapter: str) -> Any:
+        return pipe(
+            prompt="a face",
+            emotion="awe",
+            intensity=0.4,
+            height=32,
+            width=32,
+            num_frames=5,
+            num_inference_steps=1,
+            guidance_scale=3.0,
+            emotion_guidance_scale=6.0,
+            emotion_adapter=adapter,
+            generator=torch.Generator().manual_seed(0),
+        ).frames[0]
+
+    assert np.array_equal(found, stock("lora_0")) and not np.array_equal(found, stock("lora_1"))
 
 
 def test_guidance_goes_from_the_command_to_the_pipeline(
