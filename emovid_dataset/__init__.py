@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emovid_dataset.analyse.analyses import Analyses, analyse_build
+    from emovid_dataset.analyse.outcomes import NotComputed
     from emovid_dataset.builder.build import BuildReport, build
     from emovid_dataset.builder.sheet import Rejection
     from emovid_dataset.check import verify
+    from emovid_dataset.engine import Executor, Processes, Serial
+    from emovid_dataset.media.attributes import as_in_paper
     from emovid_dataset.media.source import VideoError
     from emovid_dataset.read.clip_stream import ClipStream
     from emovid_dataset.read.collate import collate
@@ -22,9 +25,12 @@ if TYPE_CHECKING:
     from emovid_dataset.read.stream import stream
     from emovid_dataset.report.stats import Statistics
     from emovid_dataset.report.stats import measure as stats
+    from emovid_dataset.schema.benchmark import Benchmark, LeftOut
     from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
     from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
     from emovid_dataset.schema.manifest import Manifest, ShardRecord
+    from emovid_dataset.schema.no_emotion import NoEmotion
+    from emovid_dataset.schema.taxonomy import Taxonomy
     from emovid_dataset.store import Store
 
 __version__ = "0.1.0"
@@ -35,19 +41,28 @@ __all__ = [
     "SPLITS",
     "VALENCES",
     "Analyses",
+    "Benchmark",
     "BuildReport",
     "Clip",
     "ClipStream",
+    "Executor",
+    "LeftOut",
     "Manifest",
+    "NoEmotion",
+    "NotComputed",
+    "Processes",
     "Rejection",
     "SelectedClip",
     "Selection",
+    "Serial",
     "ShardRecord",
     "Statistics",
     "Store",
+    "Taxonomy",
     "VideoError",
     "__version__",
     "analyse_build",
+    "as_in_paper",
     "build",
     "collate",
     "load",
@@ -64,18 +79,27 @@ _PLACES = {
     "SPLITS": "schema.clip",
     "VALENCES": "schema.emotions",
     "Analyses": "analyse.analyses",
+    "Benchmark": "schema.benchmark",
     "BuildReport": "builder.build",
     "Clip": "schema.clip",
     "ClipStream": "read.clip_stream",
+    "Executor": "engine",
+    "LeftOut": "schema.benchmark",
     "Manifest": "schema.manifest",
+    "NoEmotion": "schema.no_emotion",
+    "NotComputed": "analyse.outcomes",
+    "Processes": "engine",
     "Rejection": "builder.sheet",
     "SelectedClip": "read.select",
     "Selection": "read.select",
+    "Serial": "engine",
     "ShardRecord": "schema.manifest",
     "Statistics": "report.stats",
+    "Taxonomy": "schema.taxonomy",
     "VideoError": "media.source",
     "Store": "store",
     "analyse_build": "analyse.analyses",
+    "as_in_paper": "media.attributes",
     "build": "builder.build",
     "collate": "read.collate",
     "load": "read.load",

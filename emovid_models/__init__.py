@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from emovid_models.evaluation import (
         Comparison,
         Figures,
+        Judge,
         Judged,
         Judgement,
+        Prompt,
+        Share,
         compare,
         judge_clips,
         judge_videos,
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from emovid_models.remote.wan.conditioning import conditioning_text
     from emovid_models.remote.wan.pipeline_i2v import EmoVidWanImageToVideoPipeline
     from emovid_models.remote.wan.pipeline_t2v import EmoVidWanPipeline
+    from emovid_models.wan.loras import WeightedLora
     from emovid_models.wan.sticker import Sticker, StickerSet, make_stickers
 
 MINI_ANNOTATOR: Path
@@ -64,11 +68,15 @@ __all__ = [
     "EmoVidWanPipeline",
     "Figures",
     "Item",
+    "Judge",
     "Judged",
     "Judgement",
+    "Prompt",
+    "Share",
     "Sticker",
     "StickerSet",
     "VideoEmotionPipeline",
+    "WeightedLora",
     "annotate",
     "compare",
     "conditioning_text",
@@ -92,11 +100,15 @@ _PLACES = {
     "EmoVidWanPipeline": "remote.wan.pipeline_t2v",
     "Figures": "evaluation",
     "Item": "annotator.items",
+    "Judge": "evaluation",
     "Judged": "evaluation",
     "Judgement": "evaluation",
+    "Prompt": "evaluation",
+    "Share": "evaluation",
     "Sticker": "wan.sticker",
     "StickerSet": "wan.sticker",
     "VideoEmotionPipeline": "remote.annotator.pipeline",
+    "WeightedLora": "wan.loras",
     "annotate": "annotator.annotate",
     "compare": "evaluation",
     "conditioning_text": "remote.wan.conditioning",
