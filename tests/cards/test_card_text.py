@@ -486,3 +486,31 @@ def test_the_miniatures_that_ship_have_cards_of_their_own_results(name: str) -> 
         assert measured["lora" if kind == "lora" else "base"]["ea_8cls"]["value"] in told
     else:
         assert told == [] and "What was measured" not in text
+
+
+@pytest.mark.parametrize("settings", [{"wording": "paper", "protocol": "paper"}, {"wording": "mood"}])
+def test_what_is_the_papers_stands_beside_the_papers_figure_as_in_the_docs(
+    sources: dict[str, Path], tmp_path: Path, settings: dict[str, str]
+) -> None:
+    source = sources["emovid/mini-lora-t2v"]
+    folder = shutil.copytree(source.parent, tmp_path / "models") / source.name
+    record = evaluated(folder, "lora")
+    record["generated"]["settings"] |= settings | {
+        "loras_on_both": ["style:0.5"],
+        "loras_compared": ["a:0.8"],
+    }
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    text = text_of(assemble("lora", folder, repo_id="me/lora"))
+    assert "Both carried other LoRAs too: style:0.5." in text and '"lora" below is a:0.8' in text
+    page = (Path(__file__).parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
+    known = {thing: (place, whose.replace("ours", "the software's")) for thing, place, _, whose in rows(page)}
+    shown = rows(text.partition("The paper reports")[2].partition("\n## ")[0])
+    assert len(shown) == (9 if "protocol" in settings else 6)
+    for thing, place, whose in shown[1:]:
+        assert known[thing] == (place, whose), thing
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of the tables in a Markdown text, without the lines below their heads."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and set(line) - set("|-: ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
