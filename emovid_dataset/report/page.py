@@ -164,9 +164,9 @@ def render_report(
         return 0 if profile is None else profile.clips
 
     def spreads(content_type: str, name: str) -> list[tuple[str, Distribution | None, str]]:
-        """Rows of a ridge plot: an emotion, its distribution, its colour."""
+        """Rows of a ridge plot: an emotion, its distribution, the variable of its colour."""
         return [
-            (emotion, getattr(profiles.get((content_type, emotion)), name, None), emotion)
+            (emotion, getattr(profiles.get((content_type, emotion)), name, None), f"emotion-{emotion}")
             for emotion in emotions
         ]
 

@@ -20,7 +20,7 @@ class Taxonomy:
 
     Attributes:
         name: of the taxonomy, such as "mikels".
-        names: of the emotions, lower case, in order.
+        names: of the emotions, lower case, in order; "all" is none, since tables call their sum so.
         valences: of each emotion, 0 positive, 1 negative.
 
     >>> Taxonomy("two", ("joy", "grief"), (0, 1)).parse(" Grief ")
@@ -36,6 +36,8 @@ class Taxonomy:
             raise ValueError(f"taxonomy {self.name!r} must name each emotion once, not {self.names!r}")
         if not all(_NAME.fullmatch(name) for name in self.names):
             raise ValueError(f"taxonomy {self.name!r}: a name is of a-z, 0-9, - and _, not {self.names!r}")
+        if "all" in self.names:
+            raise ValueError(f"taxonomy {self.name!r}: 'all' stands for all emotions and is none of them")
         if len(self.valences) != len(self.names) or not set(self.valences) <= {0, 1}:
             raise ValueError(
                 f"taxonomy {self.name!r}: valences is {self.valences!r}, not 0 or 1 for each emotion"

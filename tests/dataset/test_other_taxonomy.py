@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from collections import Counter
 from dataclasses import replace
@@ -28,6 +29,7 @@ from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
 MOODS = Taxonomy("moods", ("joy", "calm", "grief"), (0, 0, 1))
+AS_ON_THE_PAGE = Taxonomy("words of the page's own", ("neutral", "ink", "type-0"), (0, 0, 1))
 PARTS = (("game", "train", 3), ("game", "benchmark", 3), ("sticker", "train", 3))
 
 
@@ -134,6 +136,38 @@ def test_stream_and_select_know_its_emotions(build: Path) -> None:
         select(build, split="test")
 
 
+def test_an_emotion_may_be_called_as_a_colour_of_the_page(build: Path, tmp_path: Path) -> None:
+    for path in build.rglob("*"):
+        if path.is_file():
+            (tmp_path / path.relative_to(build)).parent.mkdir(parents=True, exist_ok=True)
+            text = path.read_bytes()
+            if path.name == MANIFEST_NAME or path.suffix == ".md":
+                for old, new in zip(MOODS.names, AS_ON_THE_PAGE.names, strict=True):
+                    text = text.replace(f'"{old}"'.encode(), f'"{new}"'.encode())
+            elif path.suffix == ".parquet":
+                text = renamed(text)
+            (tmp_path / path.relative_to(build)).write_bytes(text)
+    page = write_report(tmp_path, tmp_path / "page.html", clips=0).path.read_text()
+    light = page.partition(":root {")[2].partition("}")[0]
+    variables = re.findall(r"^ +--([a-z0-9-]+):", light, flags=re.MULTILINE)
+    assert len(set(variables)) == len(variables) > 10, "no variable is set twice"
+    for name in AS_ON_THE_PAGE.names:
+        assert f"--emotion-{name}: #" in page and f"var(--emotion-{name})" in page
+
+
+def renamed(table: bytes) -> bytes:
+    """A metadata table with the emotions' other names."""
+    import pyarrow
+    from pyarrow import parquet
+
+    found = parquet.read_table(io.BytesIO(table))
+    names = dict(zip(MOODS.names, AS_ON_THE_PAGE.names, strict=True))
+    column = pyarrow.array([names[name] for name in found["emotion"].to_pylist()])
+    file = io.BytesIO()
+    parquet.write_table(found.set_column(found.column_names.index("emotion"), "emotion", column), file)
+    return file.getvalue()
+
+
 def test_statistics_page_and_card_are_of_its_emotions(build: Path, tmp_path: Path) -> None:
     statistics = measure(build)
     assert statistics.counts["game", "grief", "benchmark"] == 1
@@ -155,6 +189,7 @@ def damaged(build: Path, change: dict[str, Any]) -> str:
         ({"format": 3}, "has format 3; this version reads 1 and 2"),
         ({"taxonomy": {"name": "x", "labels": []}}, "must name each emotion once"),
         ({"taxonomy": {"name": "x", "labels": [{"name": "Joy!", "valence": 0}]}}, "a name is of a-z"),
+        ({"taxonomy": {"name": "x", "labels": [{"name": "all", "valence": 0}]}}, "'all' stands for all"),
         ({"taxonomy": {"name": "x", "labels": [{"name": "joy", "valence": 2}]}}, "valences is (2,)"),
         ({"taxonomy": {"name": "x"}}, "not a name and labels"),
         ({"content_types": ["game"]}, "has the content type 'sticker'"),

@@ -531,19 +531,20 @@ def test_one_content_type_is_looked_at_at_a_time(browser: Any, report: Path) -> 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_words_and_marks_stand_out_from_the_page(browser: Any, report: Path, mode: str) -> None:
     tab, _ = opened(browser, report, mode=mode)
-    names = ["page", "panel", "ink", "soft", "link", "neutral", *EMOTIONS]
+    emotions = [f"emotion-{emotion}" for emotion in EMOTIONS]
+    names = ["page", "panel", "ink", "soft", "link", "neutral", *emotions]
     colours = tab.evaluate(
         """names => Object.fromEntries(names.map(name =>
              [name, getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim()]))""",
         names,
     )
-    assert {emotion: colours[emotion] for emotion in EMOTIONS} == {
+    assert {emotion: colours[f"emotion-{emotion}"] for emotion in EMOTIONS} == {
         emotion: pair[mode == "dark"] for emotion, pair in PALETTE.items()
     }
     for ground in ("page", "panel"):
         for name in ("ink", "soft", "link"):
             assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
-        for name in ("neutral", *EMOTIONS):
+        for name in ("neutral", *emotions):
             assert contrast(colours[name], colours[ground]) >= 3, (name, ground)
     tab.close()
 
