@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shutil
 import sys
@@ -20,6 +21,7 @@ from emovid_dataset.cli import program
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import select
 from emovid_dataset.schema.benchmark import BENCHMARK
+from emovid_dataset.schema.clip import clip_id
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
 from emovid_models.evaluation import Judged, Judgement
@@ -43,24 +45,6 @@ MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 SMALL = ("--size", "32x32", "--frames", "5", "--steps", "1", "--device", "cpu")
 
 
-def as_benchmark(folder: Path) -> Path:
-    """Let the train split of a build be its benchmark: names of files and entries, not a byte of a clip."""
-    import pyarrow
-    from pyarrow import parquet
-
-    for path in sorted(folder.rglob("train*"), reverse=True):
-        path.rename(path.with_name(path.name.replace("train", BENCHMARK)))
-    for path in folder.rglob(f"{BENCHMARK}*.parquet"):
-        table = parquet.read_table(path, partitioning=None)
-        shards = [name.replace("train", BENCHMARK) for name in table.column("shard").to_pylist()]
-        place = table.column_names.index("shard")
-        parquet.write_table(table.set_column(place, "shard", pyarrow.array(shards)), path)
-    for name in ("manifest.json", "_info.json"):
-        text = (folder / name).read_text()
-        (folder / name).write_text(text.replace("train", BENCHMARK))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def benchmark_build(tmp_path_factory: pytest.TempPathFactory, stickers: list[dict[str, str]]) -> Path:
     """A build that is all benchmark: two stickers of each emotion."""
@@ -70,8 +54,9 @@ def benchmark_build(tmp_path_factory: pytest.TempPathFactory, stickers: list[dic
         writer = csv.DictWriter(file, list(kept[0]))
         writer.writeheader()
         writer.writerows(kept)
-    build(MINI, folder / "labels.csv", folder / "EmoVid", engine="serial", ratios=(1, 0, 0))
-    return as_benchmark(folder / "EmoVid")
+    ids = [clip_id("sticker", hashlib.sha256((MINI / row["path"]).read_bytes())) for row in kept]
+    build(MINI, folder / "labels.csv", folder / "EmoVid", engine="serial", benchmark_ids=ids)
+    return folder / "EmoVid"
 
 
 @pytest.fixture(scope="module")

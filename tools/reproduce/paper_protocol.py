@@ -2,14 +2,13 @@
 
 ::
 
+    MINI=emovid_dataset/mini
+    emovid build $MINI --labels $MINI/labels.csv --benchmark-ids $MINI/benchmark.txt --out BUILD
     python -m tools.reproduce.paper_protocol BUILD
 
-BUILD is made from `emovid_dataset/mini`; its split `benchmark` has the clips that `benchmark.txt` there
-names.
-
-The models ship as they are; nothing is trained. The judge has learnt from the stickers among the clips,
-and the networks behind CLIP score and FVD are not here, so that what comes out shows that the code runs, and
-nothing else.
+The models ship as they are; nothing is trained. Judge, bases and LoRAs have learnt from stickers among the
+clips, and the networks behind CLIP score and FVD are not here, so that what comes out shows that the code
+runs, and nothing else.
 """
 
 from __future__ import annotations

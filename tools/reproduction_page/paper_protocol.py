@@ -24,6 +24,13 @@ _HEAD = [
 ]
 
 
+_COMMANDS = """```bash
+MINI=emovid_dataset/mini
+emovid build $MINI --labels $MINI/labels.csv --benchmark-ids $MINI/benchmark.txt --out BUILD
+python -m tools.reproduce.paper_protocol BUILD
+```"""
+
+
 def paper_protocol_text(found: Mapping[str, Any]) -> str:
     """The section's words and tables.
 
@@ -34,14 +41,15 @@ def paper_protocol_text(found: Mapping[str, Any]) -> str:
     parts = [
         "This section shows that the code of `emovid evaluate --protocol paper` runs, and nothing else. The "
         f"benchmark is the miniature's own: {of['protocol']['n']} clips, half of them of a content type "
-        "that the models have never seen. The judge has learnt from the stickers among them. No conclusion "
-        "follows from any number here, and the paper's values do not stand beside them."
+        "that the models have never seen. Judge, bases and LoRAs have learnt from stickers among them. No "
+        "conclusion follows from any number here, and the paper's values do not stand beside them."
     ]
     wording = of["protocol"].get("wording", "paper")
     if wording != "paper":
         parts[0] += (
             f" Base and LoRA were asked in the LoRA's wording, `{wording}`, not with the paper's sentence."
         )
+    parts += ["These two commands made the numbers:", _COMMANDS]
     for task, title in TASKS.items():
         if task in found:
             parts.append(_table(title, found[task]))
