@@ -9,6 +9,7 @@ from pathlib import Path
 
 from emovid_dataset.cli.arguments import Check, check_by, parsed_by, whole
 from emovid_dataset.cli.sizes import parse_frame_size
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.remote.wan.inputs import check_frames, check_size
 from emovid_models.wan.loras import WeightedLora, parse_lora
 
@@ -190,7 +191,7 @@ def check_device(name: str | None) -> None:
 
 
 def check_build(option: str, source: str, splits: Iterable[str], content_type: str | None = None) -> None:
-    """Refuse what is not a build, or a build without clips in some splits.
+    """Refuse what is not a build, a build of other emotions, or one without clips in some splits.
 
     Args:
         option: by which it was given.
@@ -199,12 +200,16 @@ def check_build(option: str, source: str, splits: Iterable[str], content_type: s
         content_type: only clips of this type count; None counts all.
 
     Raises:
-        ValueError: a split has no such clip.
+        ValueError: a split has no such clip, or the models here know none of the build's emotions.
         OSError: it is not a build, or cannot be read.
     """
     from emovid_dataset.read.manifest import read_manifest
 
-    held = read_manifest(source).splits(content_type or "all")
+    manifest = read_manifest(source)
+    if manifest.taxonomy.names != EMOTIONS:
+        theirs = f"{manifest.taxonomy.name!r} ({', '.join(manifest.taxonomy.names)})"
+        raise ValueError(f"{option} {source} has the emotions of {theirs}; models know {', '.join(EMOTIONS)}")
+    held = manifest.splits(content_type or "all")
     for split in splits:
         if split not in held:
             kind = "" if content_type is None else f" of content type {content_type!r}"

@@ -62,6 +62,7 @@ TYPES = "allowed: cartoon, movie, sticker"
 REPO = "is not a folder, and not a repo of the form owner/name"
 WORDINGS = "allowed: paper, mood"
 SPLITS = "allowed: train, validation, test"
+OTHERS = "has the emotions of 'mikels' (amusement, joy, "
 
 WRONG = {
     "build": [
@@ -224,6 +225,8 @@ WRONG = {
         ("--annotator other", "--annotator other cannot be loaded: it is of type 'gpt2'"),
         ("--held-out nowhere", f"--held-out 'nowhere' {REPO}"),
         ("--held-out other", "other is not an EmoVid build: it has no manifest.json"),
+        ("--held-out moods", f"--held-out moods {OTHERS}"),
+        ("--protocol paper --data moods", f"--data moods {OTHERS}"),
         ("--held-out made --split test", "--held-out made has no clip in the split 'test'; it has: train"),
         ("--split dev", f"--split is 'dev'; {SPLITS}"),
         ("--size 8x8", "--size: height 8 is not a multiple of 16"),
@@ -264,6 +267,7 @@ WRONG = {
     ],
     "train annotator": [
         ("--data nowhere", f"--data 'nowhere' {REPO}"),
+        ("--data moods", f"--data moods {OTHERS}"),
         ("--data other", "other is not an EmoVid build: it has no manifest.json"),
         (
             "--content-type sticker",
@@ -285,6 +289,7 @@ WRONG = {
     "train lora": [
         ("--task v2v", "--task is 'v2v'; allowed: t2v, i2v"),
         ("--data nowhere", f"--data 'nowhere' {REPO}"),
+        ("--data moods", f"--data moods {OTHERS}"),
         ("--split test", "--data made has no clip in the split 'test'; it has: train"),
         ("--base made", "--base made has no model_index.json"),
         ("--out file", "--out file is a file, not a folder"),
@@ -383,6 +388,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "picture.jsonl").write_text(json.dumps(entry), encoding="utf-8")
     (folder / "labels.csv").write_text("path,emotion\nsticker/1f602.mp4,amusement\n", encoding="utf-8")
     build(MINI, folder / "labels.csv", folder / "made", engine="serial", ratios=(1, 0, 0))
+    (folder / "moods").mkdir()
+    manifest = (folder / "made" / "manifest.json").read_text(encoding="utf-8")
+    (folder / "moods" / "manifest.json").write_text(manifest.replace('"awe"', '"joy"'), encoding="utf-8")
     (folder / "bare").mkdir()
     (folder / "bare" / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")
     (folder / "other").mkdir()
