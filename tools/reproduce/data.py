@@ -1,4 +1,8 @@
-"""The clips: the build of the labelled stickers, the emoji for VAE and bases, and what is held out."""
+"""The clips: the build of the labelled stickers, the emoji for VAE and bases, and what is held out.
+
+Nothing is trained on the stickers of validation, test and benchmark, nor on what shares a code point with
+them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import select
 from emovid_models.wan.encode import fit, frame_indices
 from tools.mini_corpus import MINI
+from tools.mini_corpus.benchmark import NAME as BENCHMARK_NAME
 from tools.mini_corpus.fetch import emoji_folder, training_emoji
 from tools.mini_corpus.labels import read_stickers, reserved_assets
 from tools.mini_wan.captions import caption_of, subject_of
@@ -21,9 +26,16 @@ from tools.mini_wan.clips import FRAMES, SIZE, EmojiClips, read_emoji
 from tools.reproduce.run import Run
 
 
+def benchmark_stickers() -> list[str]:
+    """The ids of the stickers in the miniature's benchmark."""
+    ids = (MINI / BENCHMARK_NAME).read_text(encoding="utf-8").split()
+    return [key for key in ids if key.startswith("sticker-")]
+
+
 def held_out_code_points(run: Run) -> frozenset[str]:
-    """First code points that no training may see: those of held-out stickers and of reserved emoji."""
-    held = {item.group for item in select(run.build, split=("validation", "test")).clips if item.group}
+    """First code points that no training may see: of every sticker not in train, and of reserved emoji."""
+    train = {item.group for item in select(run.build, split="train").clips}
+    held = {sticker.group for sticker in read_stickers()} - train
     reserved = {Path(asset).stem.partition("-")[0] for asset in reserved_assets()}
     return frozenset(held | reserved)
 
@@ -60,7 +72,14 @@ def data(run: Run) -> list[Path]:
     """Build the labelled stickers with their own split; decode the emoji for VAE and bases."""
     emoji_folder()
     write_labels(run.out / "labels.csv")
-    build(MINI, run.out / "labels.csv", run.build, ratios=run.settings.ratios, overwrite=True)
+    build(
+        MINI,
+        run.out / "labels.csv",
+        run.build,
+        ratios=run.settings.ratios,
+        benchmark_ids=benchmark_stickers(),
+        overwrite=True,
+    )
     paths = training_paths(run)
     with ProcessPoolExecutor(run.settings.threads) as pool:
         pixels = list(pool.map(read_emoji, paths, chunksize=16))
