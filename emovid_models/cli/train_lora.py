@@ -338,7 +338,8 @@ def print_plan(plan: CachePlan, base: BaseOutline, *, settings: LoraSettings) ->
     print(f"recipe {settings.recipe}{f', but {changed}' if changed else ''}; {steps} steps on one device")
     more = f", {plan.left_out} left out for balance" if plan.left_out else ""
     print(
-        f"{len(plan.clips)} clips, {len(plan.dropped)} dropped as too short{more}, {plan.enlarged} enlarged; "
+        f"{len(plan.clips)} clips, {len(plan.dropped)} dropped as too short{more}, {plan.enlarged} enlarged"
+        f"{f', {plan.shortened} captions cut to fit the text encoder' if plan.shortened else ''}; "
         f"the cache takes about {estimate_disk(plan, base) / 2**20:.1f} MiB"
     )
 

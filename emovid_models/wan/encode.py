@@ -7,7 +7,7 @@ what generation feeds to the transformer. Cached and uncached training both come
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,14 @@ from diffusers import (
     WanPipeline,
     WanTransformer3DModel,
 )
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from huggingface_hub import snapshot_download
 from packaging import version
 from PIL import Image
 from transformers import AutoTokenizer, CLIPVisionConfig
 
 from emovid_models.records import hub_commit
-from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, conditioning_text
+from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, conditioning_text, fit_caption
 from emovid_models.remote.wan.inputs import check_vae
 
 TEXT_LENGTH = 512
@@ -223,6 +224,17 @@ class BaseOutline:
         """What both sides of a frame must be multiples of."""
         patch: int = max(self.transformer.config.patch_size[1:])
         return max(16, self.vae.config.scale_factor_spatial * patch)
+
+    def fitted(self, caption: str, texts_of: Callable[[str], Iterable[str]]) -> str:
+        """Shorten a caption until the texts made of it fit into the text encoder, see `fit_caption`."""
+
+        def tokens_of(text: str) -> int:
+            # No tokenizer makes more tokens than bytes, but for the one that ends a text.
+            if len(text.encode()) < TEXT_LENGTH:
+                return 0
+            return len(self.tokenizer(prompt_clean(text), verbose=False).input_ids)
+
+        return fit_caption(caption, texts_of, tokens_of, TEXT_LENGTH)
 
     def latent_shape(self, bucket: Bucket) -> tuple[int, int, int, int]:
         """Shape [C, T', H', W'] of a bucket's latents."""

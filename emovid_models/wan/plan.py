@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 
@@ -31,6 +31,10 @@ FRAMES = (1, 5, 9, 13, 17, 25, 33, 49, 65, 81)
 
 ASPECT_RATIOS = (4 / 3, 1.0, 3 / 4)
 """Shapes of the buckets beside the given size and its upright form."""
+
+
+FittedCaption = Callable[[str, Callable[[str], Iterable[str]]], str]
+"""From a caption, and what makes texts of a caption, to a caption whose texts the encoder takes whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,10 @@ class BucketedClip:
         texts = text_variants(self.clip.caption, self.clip.emotion, self.clip.content_type, self.wording)
         return {variant: texts[variant] for variant in self.variants}
 
+    def texts_of(self, caption: str) -> list[str]:
+        """The texts that the clip would be trained with under another caption."""
+        return list(replace(self, clip=replace(self.clip, caption=caption)).texts().values())
+
 
 @dataclass(frozen=True, slots=True)
 class CachePlan:
@@ -74,12 +82,14 @@ class CachePlan:
         dropped: those that are too short for the least length asked for.
         enlarged: number of clips that are smaller than their bucket.
         left_out: number of clips beyond the most of their content type.
+        shortened: number of clips whose caption is cut at its end, so that the emotion's sentence is read.
     """
 
     clips: tuple[BucketedClip, ...]
     dropped: tuple[Clip, ...]
     enlarged: int
     left_out: int = 0
+    shortened: int = 0
 
     def buckets(self) -> dict[Bucket, int]:
         """Clips per bucket, the largest shape first."""
@@ -121,6 +131,7 @@ def plan_cache(
     framing: str = "buckets",
     max_per_type: Mapping[str, int] = MappingProxyType({}),
     seed: int = 0,
+    fitted: FittedCaption | None = None,
 ) -> CachePlan:
     """Assign every clip to a bucket, from its fields alone.
 
@@ -138,6 +149,8 @@ def plan_cache(
             4n+1 frames in one shape.
         max_per_type: at most so many clips of a content type, see `balanced`; of those that are not dropped.
         seed: of that choice.
+        fitted: shortens a caption until the texts made of it fit into the text encoder, see
+            `BaseOutline.fitted`; None leaves captions as they are.
 
     Raises:
         ValueError: a number that is not allowed, or no clip is left.
@@ -163,10 +176,18 @@ def plan_cache(
     if not planned:
         raise ValueError(f"no clip to train on: {len(clips)} selected, {len(dropped)} dropped as too short")
     chosen = [planned[place] for place in balanced([item.clip for item in planned], max_per_type, seed)]
+    shortened = 0
+    if fitted is not None:
+        captions = [fitted(item.clip.caption, item.texts_of) for item in chosen]
+        shortened = sum(caption != item.clip.caption for caption, item in zip(captions, chosen, strict=True))
+        chosen = [
+            replace(item, clip=replace(item.clip, caption=caption))
+            for caption, item in zip(captions, chosen, strict=True)
+        ]
     enlarged = sum(
         item.clip.height < item.bucket.height or item.clip.width < item.bucket.width for item in chosen
     )
-    return CachePlan(tuple(chosen), tuple(dropped), enlarged, len(planned) - len(chosen))
+    return CachePlan(tuple(chosen), tuple(dropped), enlarged, len(planned) - len(chosen), shortened)
 
 
 def estimate_disk(plan: CachePlan, base: BaseOutline) -> int:

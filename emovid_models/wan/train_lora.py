@@ -337,4 +337,5 @@ def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selectio
         framing=settings.framing,
         max_per_type=settings.max_per_type,
         seed=settings.seed,
+        fitted=base.fitted,
     )

@@ -12,7 +12,7 @@ from PIL import Image
 from emovid_dataset.read.select import Selection
 from emovid_models.remote.wan.conditioning import MOODS, conditioning_text
 from emovid_models.wan.cache import clip_pixels, padded
-from emovid_models.wan.encode import Bucket, Encoders
+from emovid_models.wan.encode import BaseOutline, Bucket, Encoders
 from emovid_models.wan.frames import write_video
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.plan import CachePlan
@@ -42,7 +42,7 @@ class ValidationVideos:
         self.negative = padded(encoders.encode_text(""))[None]
         self.embeds = {}
         for index, (emotion, prompt) in enumerate(texts):
-            text = conditioning_text(prompt, emotion, wording=settings.wording)
+            text = _text(settings, emotion, prompt, encoders.outline)
             self.embeds[f"{index:02d}-{emotion}"] = padded(encoders.encode_text(text))[None]
         parts = dict(encoders.pipeline.components)
         self.pipeline: Any = type(encoders.pipeline)(**{**parts, "text_encoder": None, "transformer": None})
@@ -78,3 +78,10 @@ class ValidationVideos:
             ).frames[0]
             write_video(folder / f"step-{step:08d}-{name}.mp4", frames)
         transformer.train()
+
+
+def _text(settings: LoraSettings, emotion: str, prompt: str, base: BaseOutline) -> str:
+    def say(shown: str) -> str:
+        return conditioning_text(shown, emotion, wording=settings.wording)
+
+    return say(base.fitted(prompt, lambda shown: [say(shown)]))

@@ -370,3 +370,21 @@ def test_another_bucket_or_another_video_has_another_name(plan: CachePlan) -> No
         replace(item, framing="prefix").name,
     }
     assert len(names) == 4
+
+
+def test_a_long_caption_leaves_the_emotion_its_place_in_training(clips: Selection, t2v_base: Path) -> None:
+    """All of its texts fit into the text encoder; other captions stay as they are."""
+    base = BaseOutline.read(t2v_base, "t2v")
+    caption = " ".join(f"word{number}" for number in range(600))
+    given = [replace(clips.clips[0], caption=caption), clips.clips[1]]
+    plan = plan_cache(given, **SMALL, fitted=base.fitted)
+    assert plan.shortened == 1
+    assert plan.clips[1].clip.caption == given[1].caption
+    texts = plan.clips[0].texts()
+    for text in texts.values():
+        assert len(base.tokenizer(text).input_ids) <= TEXT_LENGTH
+    assert texts["whole"].endswith(f'The video is in the "{given[0].emotion}" emotion.')
+    kept = texts["no emotion"].split()
+    assert kept == caption.split()[: len(kept)] and texts["whole"].startswith(texts["no emotion"])
+    more = " ".join(caption.split()[: len(kept) + 1])
+    assert len(base.tokenizer(texts["whole"].replace(texts["no emotion"], more)).input_ids) > TEXT_LENGTH

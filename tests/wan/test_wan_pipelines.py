@@ -480,3 +480,50 @@ def test_offload_works_with_emotion_guidance(t2v_lora: Path) -> None:
     ours.remove_all_hooks()
     ours.enable_sequential_cpu_offload()
     assert torch.allclose(run(ours, CALL, emotion="awe", intensity=1.5).cpu(), expected, atol=1e-3)
+
+
+# prompts beyond the text encoder
+
+
+@pytest.mark.parametrize("wording", ["paper", "mood"])
+@pytest.mark.parametrize("separator", [" ", ""])
+def test_a_long_prompt_leaves_the_emotion_its_place(wording: str, separator: str) -> None:
+    """Its end is cut, not the sentence after it; what is encoded is the text that one would have given."""
+    components = t2v_components()
+    ours, stock = quiet(EmoVidWanPipeline(**components)), quiet(WanPipeline(**components))
+    words = [f"word{number}" for number in range(600)]
+    prompt = separator.join(words)
+    seen: list[str] = []
+    encode = ours.tokenizer
+
+    def listening(text: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("padding") == "max_length":
+            seen.extend(text)
+        return encode(text, *args, **kwargs)
+
+    ours.tokenizer = listening
+    call = {**CALL, "guidance_scale": 1.0}
+    with pytest.warns(UserWarning, match="the prompt is cut after .* the text encoder takes 512 tokens"):
+        found = {
+            emotion: ours(prompt, emotion=emotion, wording=wording, generator=seeded(), **call).frames
+            for emotion in ("amusement", "fear")
+        }
+    assert not torch.equal(found["amusement"], found["fear"])
+    sentence = conditioning_text("", "fear", wording=wording)
+    (whole,) = {text for text in seen if text.endswith(sentence)}
+    kept = whole.removesuffix(f". {sentence}")
+    assert prompt.startswith(kept)
+    if separator:
+        assert kept.split() == words[: len(kept.split())], "words stay whole"
+        longer = conditioning_text(" ".join(words[: len(kept.split()) + 1]), "fear", wording=wording)
+        assert len(encode(whole).input_ids) <= 512 < len(encode(longer).input_ids)
+    expected = stock(whole, generator=seeded(), **call).frames
+    torch.testing.assert_close(found["fear"], expected, rtol=0, atol=1e-5)
+
+
+def test_a_prompt_with_nothing_to_add_is_the_stock_pipelines(recwarn: pytest.WarningsRecorder) -> None:
+    components = t2v_components()
+    prompt = " ".join(f"word{number}" for number in range(600))
+    ours = quiet(EmoVidWanPipeline(**components))(prompt, generator=seeded(), **CALL).frames
+    assert torch.equal(ours, quiet(WanPipeline(**components))(prompt, generator=seeded(), **CALL).frames)
+    assert not [warning for warning in recwarn if "is cut after" in str(warning.message)]

@@ -13,7 +13,7 @@ nothing of this package.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 WORDINGS = ("paper", "mood")
 """A wording never changes: another text for the same arguments needs another name, which a LoRA carries."""
@@ -89,6 +89,42 @@ def conditioning_text(
     if shown and shown[-1] not in ".!?…。！？":
         shown += "."
     return " ".join([shown, *sentences]) if shown else " ".join(sentences)
+
+
+def fit_caption(
+    caption: str, texts_of: Callable[[str], Iterable[str]], tokens_of: Callable[[str], int], limit: int
+) -> str:
+    """Shorten a caption at its end until what is made of it fits into the text encoder.
+
+    The encoder cuts a text at its end, where the sentence of the emotion stands: with a long caption every
+    emotion would give the same video.
+
+    Args:
+        caption: what is shown.
+        texts_of: from a caption to the texts that are encoded.
+        tokens_of: from a text to its number of tokens, with those that the tokenizer adds.
+        limit: tokens that the encoder takes.
+
+    Returns:
+        The caption as it is where all texts fit, else its beginning, cut between words where there are any.
+
+    >>> fit_caption("a b c d", lambda caption: [caption + " end"], lambda text: len(text.split()), 3)
+    'a b'
+    """
+
+    def fits(length: int) -> bool:
+        return all(tokens_of(text) <= limit for text in texts_of(caption[:length].rstrip()))
+
+    if fits(len(caption)):
+        return caption
+    low, high = 0, len(caption)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    cut = caption[:low]
+    if low and not caption[low].isspace() and any(map(str.isspace, cut)):
+        cut = cut[: max(place for place, letter in enumerate(cut) if letter.isspace())]
+    return cut.rstrip()
 
 
 def _paper(name: str) -> str:

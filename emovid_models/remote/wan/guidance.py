@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
 from .adapters import EmotionAdapters
-from .conditioning import check_intensity, check_wording, conditioning_text, emotion_weights
+from .conditioning import check_intensity, check_wording, conditioning_text, emotion_weights, fit_caption
 from .inputs import check_frames, check_image, check_prompt, check_size, check_vae, is_out_of_memory
 
 
@@ -145,17 +148,17 @@ class EmotionConditioning(EmotionAdapters):
                 raise ValueError("emotion and content_type need prompt as text, not prompt_embeds alone")
             several = isinstance(given["prompt"], list)
             prompts = given["prompt"] if several else [given["prompt"]]
-            wording = self.wording_of(wording)
-            plain = [conditioning_text(text, None, content_type, wording=wording) for text in prompts]
+            say = partial(
+                conditioning_text,
+                content_type=content_type,
+                intensity=intensity,
+                wording=self.wording_of(wording),
+            )
+            prompts = [self._fitted(text, say, weights, given["max_sequence_length"]) for text in prompts]
+            plain = [say(text) for text in prompts]
             given["prompt"] = plain if several else plain[0]
             if intensity > 0 and weights:
-                texts = tuple(
-                    [
-                        conditioning_text(text, name, content_type, intensity, wording=wording)
-                        for text in prompts
-                    ]
-                    for name in weights
-                )
+                texts = tuple([say(text, name) for text in prompts] for name in weights)
                 self._request = _Request(texts, tuple(weights.values()), intensity, scale)
                 if given["callback_on_step_end"] is not None:
                     self._follow_callback(given)
@@ -172,6 +175,27 @@ class EmotionConditioning(EmotionAdapters):
             raise
         finally:
             self._request = self._embeddings = None
+
+    def _fitted(self, text: str, say: Callable[..., str], emotions: Iterable[str], limit: int) -> str:
+        """The prompt, shortened where it would push the sentences after it out of the text encoder."""
+        tokenizer = self.tokenizer  # type: ignore[attr-defined]
+
+        def tokens_of(whole: str) -> int:
+            return len(tokenizer(prompt_clean(whole), verbose=False).input_ids)
+
+        def texts_of(shown: str) -> Iterator[str]:
+            yield from (say(shown), *(say(shown, name) for name in emotions))
+
+        if tokenizer is None or list(texts_of(text)) == [text]:
+            return text
+        fitted = fit_caption(text, texts_of, tokens_of, limit)
+        if fitted != text:
+            warnings.warn(
+                f"the prompt is cut after {fitted[-30:]!r}: the text encoder takes {limit} tokens, and what "
+                "names the emotion or the style stands after it",
+                stacklevel=4,
+            )
+        return fitted
 
     def _check(self, given: Mapping[str, Any]) -> None:
         pipeline: Any = self
