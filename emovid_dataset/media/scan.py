@@ -48,17 +48,20 @@ class SoundForm:
         place: of the stream among the container's streams of sound.
         rate: samples per second; 0 where it is not known.
         channels: 1 for mono; 0 where it is not known.
+        has_times: whether the container states when a packet is heard. AVI does not: FFmpeg counts its bytes.
     """
 
     place: int
     rate: int
     channels: int
+    has_times: bool
 
     @classmethod
     def of(cls, stream: av.AudioStream) -> SoundForm:
         """What a stream states."""
-        place = stream.container.streams.audio.index(stream)
-        return cls(place, stream.codec_context.sample_rate, stream.codec_context.channels)
+        container, context = stream.container, stream.codec_context
+        place, has_times = container.streams.audio.index(stream), container.format.name != "avi"
+        return cls(place, context.sample_rate, context.channels, has_times)
 
 
 @dataclass(frozen=True, slots=True)
