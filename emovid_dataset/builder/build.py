@@ -3,7 +3,7 @@
 ::
 
     label sheet, raw store
-        | sheet.read_sheet            rows, refusals               -> Plan, a database on the disk
+        | sheet.read.read_sheet            rows, refusals               -> Plan, a database on the disk
         | prepare.PrepareStage        clips, refusals              -> ledger, staging folder
         | Plan.split, layout.lay_out  everything is known before a shard is written
         | shards.WriteStage           shards                       -> ledger, data/
@@ -32,7 +32,9 @@ from emovid_dataset.builder.listings import line_of, read_list, write_list
 from emovid_dataset.builder.plan import Laid, Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, PrepareStage, plan_units
 from emovid_dataset.builder.shards import WriteStage
-from emovid_dataset.builder.sheet import Label, Rejection, printable, read_sheet, unlabelled
+from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions, printable
+from emovid_dataset.builder.sheet.paths import RawFiles, unlabelled
+from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
@@ -63,6 +65,7 @@ class BuildReport:
         without_emotion: rows that say "no specific emotion", in the sheet's order; they are no refusals.
         left_out: clips in no split, because one of their group is in the benchmark.
         unlabelled: video files below the raw folder that the sheet does not name.
+        remarks: what a person should know of how the sheet was read, a line each.
         counts: clips by (content type, emotion, split).
         reused: whether the folder held this finished build already.
         seconds: wall time.
@@ -73,6 +76,7 @@ class BuildReport:
     without_emotion: tuple[NoEmotion, ...]
     left_out: tuple[LeftOut, ...]
     unlabelled: tuple[str, ...]
+    remarks: tuple[str, ...]
     counts: Counter[tuple[str, str, str]]
     reused: bool
     seconds: float
@@ -85,9 +89,10 @@ class BuildReport:
 
 def build(
     raw: str | os.PathLike[str],
-    labels: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     *,
+    sheet: SheetOptions = SheetOptions(),
     engine: str | Executor = "processes",
     workers: int | None = None,
     shard_size: int = 256_000_000,
@@ -109,8 +114,10 @@ def build(
 
     Args:
         raw: the source files: a folder, or a URL that fsspec reads.
-        labels: label sheet, see `sheet.read_sheet`.
+        labels: label sheet, see `sheet.read.read_sheet`; None takes the labels from folders that are named
+            after emotions.
         out: folder or bucket to write; new, empty, or an unfinished build of the same input.
+        sheet: how the label sheet is read.
         engine: "processes", "serial" (all in this process), "ray", or an `Executor`.
         workers: processes, None for one per core.
         shard_size: bytes aimed at for a shard.
@@ -138,10 +145,11 @@ def build(
     started = time.monotonic()
     _check_arguments(shard_size, every, benchmark, benchmark_ids, corpus)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
-    source, place = _raw(raw), Store.at(out)
+    source, place = _raw(raw, sheet), Store.at(out)
+    remarks: list[str] = []
     with Plan(keep_none=keep_none) as plan:
         with plan.writing():
-            for row in read_sheet(labels, source):
+            for row in read_sheet(labels, source, options=sheet, tell=remarks.append):
                 plan.add(row)
         without_label = tuple(unlabelled(source, plan.knows))
         plan_units(plan, source, every)
@@ -163,6 +171,7 @@ def build(
                 without_emotion=tuple(read_list(place, NONE_NAME, NoEmotion)),
                 left_out=tuple(read_list(place, LEFT_OUT_NAME, LeftOut)),
                 unlabelled=without_label,
+                remarks=tuple(remarks),
                 counts=_counts(place, finished),
                 reused=True,
                 seconds=time.monotonic() - started,
@@ -221,6 +230,7 @@ def build(
             without_emotion=tuple(plan.without_emotion()),
             left_out=tuple(plan.left_out()),
             unlabelled=without_label,
+            remarks=tuple(remarks),
             counts=plan.counts(),
             reused=False,
             seconds=time.monotonic() - started,
@@ -252,11 +262,12 @@ def _check_arguments(
         raise ValueError(f"corpus is {corpus!r}; allowed: {PAPER_CORPUS!r} or None")
 
 
-def _raw(raw: str | os.PathLike[str]) -> Store:
+def _raw(raw: str | os.PathLike[str], sheet: SheetOptions) -> Store:
     text = os.fspath(raw)
     if "://" not in text and not os.path.isdir(text):
         raise FileNotFoundError(f"raw folder {text} does not exist")
-    return Store.find(os.path.abspath(text) if "://" not in text else text)
+    found = Store.find(os.path.abspath(text) if "://" not in text else text)
+    return RawFiles.of(found, sheet.allow_roots) if sheet.allow_roots else found
 
 
 def _newest(raw: Store, plan: Plan) -> int:

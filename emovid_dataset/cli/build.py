@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from emovid_dataset.builder.sheet.options import SheetOptions, parse_column
 from emovid_dataset.builder.splits import parse_ratios
 from emovid_dataset.cli.arguments import (
     existing_file,
@@ -44,13 +45,31 @@ def build(
             callback=existing_folder,
         ),
     ],
-    labels: Annotated[
-        str,
-        typer.Option(
-            help="CSV, JSON Lines or Parquet with at least path and emotion.", callback=existing_file
-        ),
-    ],
     out: Annotated[str, typer.Option(help="Folder or URL to write.", callback=new_folder)],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV, TSV, XLSX, JSON, JSON Lines or Parquet with at least path and emotion; by default "
+            "folders named after emotions give the labels.",
+            callback=existing_file,
+        ),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MEANING=HEADER",
+            help="Which column has a meaning, such as path=clip_url; may be repeated.",
+            callback=parsed_by(parse_column),
+        ),
+    ] = None,
+    allow_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Take files of this folder too, which lies outside RAW; may be repeated.",
+            callback=existing_folder,
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
     ] = None,
@@ -111,6 +130,10 @@ def build(
         raw,
         labels,
         out,
+        sheet=SheetOptions(
+            columns=dict(parse_column(text) for text in column or []),
+            allow_roots=tuple(allow_root or ()),
+        ),
         workers=workers,
         shard_size=parse_byte_size(shard_size),
         ratios=parse_ratios(split),
@@ -146,6 +169,7 @@ def build(
             "left_out": [asdict(clip) for clip in report.left_out],
             "corpus": report.manifest.corpus,
             "unlabelled": list(report.unlabelled),
+            "remarks": list(report.remarks),
             "reused": report.reused,
             "seconds": round(report.seconds, 3),
         }
@@ -160,6 +184,8 @@ def build(
             where = "their clips in none/" if report.manifest.none_shards else "their clips not kept"
             said = len(report.without_emotion)
             typer.echo(f"no specific emotion: {said} rows, listed in {NONE_NAME}, {where}")
+        for remark in report.remarks:
+            typer.echo(f"note: {remark}")
         for rejection in report.rejections:
             typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
         if report.unlabelled:

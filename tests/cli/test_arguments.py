@@ -67,6 +67,12 @@ OTHERS = "has the emotions of 'mikels' (amusement, joy, "
 WRONG = {
     "build": [
         ("--labels none.csv", "--labels none.csv is not a file"),
+        (
+            "--column mood=tone",
+            "--column: column 'mood=tone' must be MEANING=HEADER; meanings: path, emotion",
+        ),
+        ("--column path", "--column: column 'path' must be MEANING=HEADER"),
+        ("--allow-root none", "--allow-root none is not a folder"),
         ("--out file", "--out file is a file, not a folder"),
         ("--out file/below", "--out file/below cannot be made: ", "/file is not a folder"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),

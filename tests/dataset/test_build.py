@@ -36,7 +36,7 @@ from video_files import (
 from emovid_dataset.builder.build import build
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import plan_units, share_out
-from emovid_dataset.builder.sheet import read_sheet
+from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.check import verify
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.source import probe

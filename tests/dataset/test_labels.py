@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from video_files import folder_bytes, sticker, write_sheet
 
 from emovid_dataset.builder.build import BuildReport, build
-from emovid_dataset.builder.sheet import Rejection, read_sheet
+from emovid_dataset.builder.sheet import Rejection
+from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.check import verify
 from emovid_dataset.cli.program import program
 from emovid_dataset.read.load import load

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from emovid_dataset.builder.sheet.table import is_empty
 from emovid_dataset.schema.no_emotion import NO_EMOTION, is_no_emotion
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 
+def is_emotion(word: str, taxonomy: Taxonomy) -> bool:
+    """Whether a word, not a number, names an emotion or says that there is none."""
+    try:
+        read_emotion(word, taxonomy)
+    except ValueError:
+        return False
+    return not word.strip().isdigit()
+
+
+_WHOLE = re.compile(r"\d+\.0*")
+
+
 def read_emotion(value: Any, taxonomy: Taxonomy) -> int | None:
     """Index of an emotion, None for no specific emotion."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as workbooks and columns with gaps hold whole numbers
+    elif isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        value = value.strip().partition(".")[0]
     try:
         return taxonomy.parse(value)
     except ValueError as error:
@@ -22,8 +41,9 @@ def read_emotion(value: Any, taxonomy: Taxonomy) -> int | None:
 
 
 def read_text(values: Mapping[str, Any], name: str) -> str | None:
+    """Read a text; None where the cell is empty."""
     value = values.get(name)
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_empty(value):
         return None
     text = " ".join(str(value).split()) if name == "caption" else str(value).strip()
     if "\0" in text:
@@ -35,23 +55,37 @@ def read_text(values: Mapping[str, Any], name: str) -> str | None:
     return text or None
 
 
+_TIME = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)")
+"""HH:MM:SS.mmm, the hours and the fraction optional; subtitles have a comma before it."""
+
+
 def read_seconds(values: Mapping[str, Any], name: str) -> float | None:
-    value = values.get(name)
-    if value is None or (isinstance(value, str) and not value.strip()):
+    """Read a time: seconds as a number or text, ``HH:MM:SS.mmm`` or ``MM:SS``, or a workbook's time.
+
+    >>> read_seconds({"start": "01:02:03.250"}, "start"), read_seconds({"start": "2.5"}, "start")
+    (3723.25, 2.5)
+    """
+    value: Any = values.get(name)
+    if is_empty(value):
         return None
+    if isinstance(value, str) and (match := _TIME.fullmatch(value.strip())):
+        hours, minutes, rest = match.groups(default="0")
+        return int(hours) * 3600 + int(minutes) * 60 + float(rest.replace(",", "."))
+    if isinstance(value, datetime.time):
+        return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} {value!r} is not a number of seconds") from None
-    if math.isnan(seconds) and not isinstance(value, str):
-        return None  # an empty cell of a Parquet column of floats
+        seconds = math.nan
     if not math.isfinite(seconds):
-        raise ValueError(f"{name} {value!r} is not a number of seconds")
+        raise ValueError(f"{name} {value!r} is not a number of seconds, nor HH:MM:SS.mmm")
     return seconds
 
 
 def read_scores(value: Any, taxonomy: Taxonomy) -> tuple[float, ...] | None:
-    if value is None or value == "":
+    if is_empty(value):
         return None
     if isinstance(value, str):
         try:

@@ -1,89 +1,193 @@
-"""Read a label sheet's rows, whatever the format of its file."""
+"""Open a label sheet, whatever the format of its file."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from emovid_dataset.builder.sheet.delimited import WINDOWS, encoding_of, open_delimited
+from emovid_dataset.builder.sheet.rows import printable
+from emovid_dataset.builder.sheet.table import Row, Table, is_empty, named, numbered
 
 if TYPE_CHECKING:
     import pyarrow
 
+ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
+"""Endings of the names of label sheets."""
 
-def read_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
+
+def open_table(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
+    """Open a label sheet.
+
+    Args:
+        sheet: the file; its ending says what it is.
+        where: names the sheet in messages.
+        is_known: whether a header is that of a column with a meaning.
+
+    Raises:
+        ValueError: it is of no such format, or cannot be read.
+    """
     suffix = sheet.suffix.lower()
-    if suffix == ".csv":
-        yield from _csv_rows(sheet)
-    elif suffix in (".jsonl", ".ndjson"):
-        yield from _json_rows(sheet)
-    elif suffix == ".parquet":
-        yield from _parquet_rows(sheet)
-    else:
-        raise ValueError(f"labels {str(sheet)!r} must end in .csv, .jsonl, .ndjson or .parquet")
+    if suffix in (".csv", ".tsv", ".txt"):
+        return open_delimited(sheet, where, is_known)
+    if suffix == ".xlsx":
+        return _open_workbook(sheet, where)
+    if suffix in (".json", ".jsonl", ".ndjson"):
+        return _open_json(sheet, where)
+    if suffix == ".parquet":
+        return _open_parquet(sheet, where, is_known)
+    hint = "; save it as .xlsx or .csv" if suffix in (".xls", ".ods", ".xlsb", ".numbers") else ""
+    raise ValueError(f"{where} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}{hint}")
 
 
-def _check_columns(sheet: Path, columns: list[str]) -> None:
-    missing = [name for name in ("path", "emotion") if name not in columns]
-    if missing:
-        raise ValueError(f"label sheet {sheet} has no column {' and '.join(missing)}; it has: {columns}")
+def _open_json(sheet: Path, where: str) -> Table:
+    encoding = encoding_of(sheet)
+    if encoding in (WINDOWS, "latin-1"):
+        raise ValueError(f"{where} is not UTF-8")
+    encoding = "utf-8-sig" if encoding == "utf-8" else encoding
+    with sheet.open(encoding=encoding) as file:
+        start = file.read(1)
+        while start.isspace():
+            start = file.read(1)
+    if not start:
+        raise ValueError(f"{where} is empty")
+    array = _json_array(sheet, where, encoding) if start == "[" and sheet.suffix.lower() == ".json" else None
+
+    def read() -> Iterator[Row]:
+        rows = _json_lines(sheet, where, encoding) if array is None else iter(array)
+        yield from (Row(number, row) for number, row in enumerate(rows, start=1))
+
+    headers: dict[str, None] = {}
+    for row in read():
+        headers.update(dict.fromkeys(row.cells))
+    return Table(tuple(headers), read)
 
 
-def _csv_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
-    with sheet.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            reader = csv.DictReader(file, strict=True)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            _check_columns(sheet, columns)
-            for row in reader:
-                extra = row.pop(None, None)
-                yield {**row, "_extra": extra} if extra else row
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"label sheet {sheet} is not a UTF-8 CSV file: {error}") from error
+def _json_array(sheet: Path, where: str, encoding: str) -> list[dict[str, Any]]:
+    try:
+        rows = json.loads(sheet.read_text(encoding=encoding))
+    except ValueError as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(f"{where} row {number} is not an object")
+    if not rows:
+        raise ValueError(f"{where} is empty")
+    return list(rows)
 
 
-def _json_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
-    with sheet.open(encoding="utf-8-sig") as file:
-        first = True
-        try:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
+def _json_lines(sheet: Path, where: str, encoding: str) -> Iterator[dict[str, Any]]:
+    with sheet.open(encoding=encoding) as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
                 row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"label sheet {sheet} line {number} is not an object")
-                if first:
-                    _check_columns(sheet, list(row))
-                    first = False
-                yield row
-        except UnicodeDecodeError as error:
-            raise ValueError(f"label sheet {sheet} is not UTF-8: {error}") from error
-        except json.JSONDecodeError as error:
-            raise ValueError(f"label sheet {sheet} line {number} is not JSON: {error}") from error
-    if first:
-        raise ValueError(f"label sheet {sheet} is empty")
+            except ValueError as error:
+                raise ValueError(f"{where} line {number} is not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{where} line {number} is not an object")
+            yield row
 
 
-def _parquet_rows(sheet: Path) -> Iterator[Mapping[str, Any]]:
+def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        file = parquet.ParquetFile(sheet)
+        with parquet.ParquetFile(sheet) as file:
+            schema = file.schema_arrow
     except (pyarrow.ArrowInvalid, OSError) as error:
-        raise ValueError(f"label sheet {sheet} is not a Parquet file: {error}") from error
-    with file:
-        columns = file.schema_arrow.names
-        _check_columns(sheet, columns)
-        # JSON, which keeps the columns that have no meaning here, knows no bytes
-        fields = [field.name for field in file.schema_arrow if not _is_binary(field.type)]
-        for batch in file.iter_batches(batch_size=1024, columns=fields):
-            yield from batch.to_pylist()
+        raise ValueError(f"{where} is not a Parquet file: {error}") from error
+    wanted, left_out = [], []
+    for field in schema:
+        if _has_path(field.type):  # a column of `datasets` that holds videos: {bytes, path}
+            wanted.append(f"{field.name}.path")
+        elif _is_binary(field.type):  # JSON, which keeps the columns without a meaning, knows no bytes
+            left_out.append(printable(field.name))
+        else:
+            wanted.append(field.name)
+    told = f"{where}: bytes cannot be kept, the columns {left_out} are left out"
+
+    def read() -> Iterator[Row]:
+        number = 0
+        with parquet.ParquetFile(sheet) as file:
+            for batch in file.iter_batches(batch_size=1024, columns=wanted):
+                for row in batch.to_pylist():
+                    number += 1
+                    if not all(is_empty(cell) for cell in row.values()):
+                        yield Row(number, row)
+
+    names = [field.name for field in schema if not (_is_binary(field.type) and not _has_path(field.type))]
+    return Table(named(where, names), read, (told,) if left_out else ())
+
+
+def _has_path(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    return types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}
 
 
 def _is_binary(kind: pyarrow.DataType) -> bool:
+    """Whether bytes are in it, at any depth."""
     from pyarrow import types
 
-    return types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return True
+    return any(_is_binary(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _open_workbook(sheet: Path, where: str) -> Table:
+    try:
+        from openpyxl import load_workbook
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{where} is a workbook, which needs openpyxl: pip install 'emovid[xlsx]'"
+        ) from error
+
+    from zipfile import BadZipFile
+
+    def lines() -> Iterator[tuple[Any, ...]]:
+        book = load_workbook(sheet, read_only=True, data_only=True)
+        try:
+            page = book.active if book.active is not None else book.worksheets[0]
+            page.reset_dimensions()  # what some programs write there is wrong
+            yield from page.iter_rows(values_only=True)
+        finally:
+            book.close()
+
+    try:
+        book = load_workbook(sheet, read_only=True)
+        pages = [page.title for page in book.worksheets]
+        shown = book.active.title if book.active is not None else pages[0]
+        book.close()
+        first = list(next((line for line in lines() if not all(map(is_empty, line))), ()))
+    except (BadZipFile, KeyError, OSError, ValueError, IndexError) as error:
+        raise ValueError(f"{where} is not an XLSX workbook: {printable(str(error))}") from error
+    while first and is_empty(first[-1]):
+        first.pop()
+    headers = named(where, first)
+
+    def read() -> Iterator[Row]:
+        found = lines()
+        for line in found:
+            if not all(map(is_empty, line)):
+                break
+        yield from numbered(headers, found)
+
+    others = f"{where} has the pages {', '.join(pages)}; {shown} was read"
+    return Table(headers, read, (others,) if len(pages) > 1 else ())
+
+
+def cells_of(row: Row, meanings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row's cells by meaning, and those without one by header.
+
+    Args:
+        row: of a table.
+        meanings: by meaning the header of its column.
+    """
+    known = {meaning: row.cells.get(header) for meaning, header in meanings.items()}
+    taken = set(meanings.values())
+    return known, {header: cell for header, cell in row.cells.items() if header not in taken}

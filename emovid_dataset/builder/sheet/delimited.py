@@ -1,0 +1,132 @@
+"""Read a label sheet of lines and separators: which encoding, which separator, which header."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from emovid_dataset.builder.sheet.table import Row, Table, named, numbered
+
+SEPARATORS = (",", ";", "\t", "|")
+WINDOWS = "cp1252"
+"""What programs that know no UTF-8 write in the West: Latin-1 with typographic quotes and the euro."""
+
+
+def encoding_of(sheet: Path) -> str:
+    """The encoding of a text file: by its mark, by its zero bytes, else UTF-8 if all of it is.
+
+    Returns:
+        A name that `open` takes; `WINDOWS`, or "latin-1" where that has no letter for a byte, where the file
+        is not Unicode.
+    """
+    with sheet.open("rb") as file:
+        head = file.read(256)
+        for mark, name in (
+            (codecs.BOM_UTF8, "utf-8-sig"),
+            (codecs.BOM_UTF32_LE, "utf-32"),
+            (codecs.BOM_UTF32_BE, "utf-32"),
+            (codecs.BOM_UTF16_LE, "utf-16"),
+            (codecs.BOM_UTF16_BE, "utf-16"),
+        ):
+            if head.startswith(mark):
+                return name
+        if head[1:2] == b"\0" and head[:1] != b"\0":
+            return "utf-16-le"
+        if head[:1] == b"\0" and head[1:2] != b"\0":
+            return "utf-16-be"
+        for name in ("utf-8", WINDOWS):
+            file.seek(0)
+            if _decodes(file, name):
+                return name
+    return "latin-1"
+
+
+def _decodes(file: IO[bytes], name: str) -> bool:
+    decoder = codecs.getincrementaldecoder(name)()
+    try:
+        while block := file.read(1 << 20):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
+    """Open a sheet of separated values.
+
+    The separator is the one by which the header names most known columns, or else has most cells: what
+    stands in captions has no say.
+
+    Args:
+        sheet: the file; a first line such as "sep=;", as Excel writes it, names the separator.
+        where: names the sheet in messages.
+        is_known: whether a header is that of a column with a meaning.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    encoding = encoding_of(sheet)
+    remarks: tuple[str, ...] = ()
+    if encoding in (WINDOWS, "latin-1"):
+        remarks = (f"{where} is not UTF-8 and was read as Latin-1; save it as UTF-8 if letters look wrong",)
+
+    @contextmanager
+    def lines(separator: str) -> Iterator[Iterator[list[str]]]:
+        with sheet.open(encoding=encoding, newline="") as file:
+            try:
+                yield (line for line in csv.reader(file, delimiter=separator, strict=True) if line)
+            except (csv.Error, UnicodeDecodeError) as error:
+                raise ValueError(f"{where} is not a CSV file: {error}") from error
+
+    def header(separator: str) -> list[str]:
+        with lines(separator) as found:
+            return next((line for line in found if any(cell.strip() for cell in line)), [])
+
+    given = _named_separator(sheet, encoding)
+    order = SEPARATORS if sheet.suffix.lower() == ".csv" else ("\t", *SEPARATORS)
+
+    def fitness(separator: str) -> tuple[int, int]:
+        try:
+            cells = header(separator)
+        except ValueError:
+            return (-1, 0)
+        return (sum(is_known(cell) for cell in cells), len(cells))
+
+    separator = given or max(order, key=fitness)
+
+    def skipping(found: Iterator[list[Any]]) -> Iterator[list[Any]]:
+        """The lines after the header."""
+        if given is not None:
+            next(found, None)
+        for line in found:
+            if any(cell.strip() for cell in line):
+                break
+        yield from found
+
+    if given is not None:
+        with lines(separator) as found:
+            next(found, None)
+            first: list[str] = next(found, [])
+    else:
+        first = header(separator)
+    while first and not first[-1].strip():  # as spreadsheets leave them behind
+        first.pop()
+    headers = named(where, first)
+
+    def read() -> Iterator[Row]:
+        with lines(separator) as found:
+            yield from numbered(headers, skipping(found))
+
+    return Table(headers, read, remarks)
+
+
+def _named_separator(sheet: Path, encoding: str) -> str | None:
+    with sheet.open(encoding=encoding) as file:
+        first = file.readline(16).strip().strip('"').lower()
+        rest = first.removeprefix("sep=")
+    return (rest or "\t") if first.startswith("sep=") and len(rest) <= 1 else None

@@ -1,0 +1,45 @@
+"""Read the labels from folders that are named after emotions, where there is no sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from emovid_dataset.builder.sheet.formats import ENDINGS
+from emovid_dataset.builder.sheet.paths import is_video_name
+from emovid_dataset.builder.sheet.table import Row, Table
+from emovid_dataset.store import Store
+
+HEADERS = ("path", "emotion", "content_type")
+
+
+def open_folders(raw: Store, is_emotion: Callable[[str], bool]) -> Table:
+    """A table of the videos in ``EMOTION/`` and ``TYPE/EMOTION/``, sorted by path.
+
+    Args:
+        raw: where the source files are. A video elsewhere, or in a hidden folder, is in no row.
+        is_emotion: whether a folder's name is a word for an emotion.
+
+    Raises:
+        ValueError: no folder is named after an emotion.
+    """
+
+    def read() -> Iterator[Row]:
+        number = 0
+        for name in raw.list():
+            *folders, _ = name.split("/")
+            if len(folders) not in (1, 2) or folders[0].startswith(".") or not is_video_name(name):
+                continue
+            if is_emotion(folders[-1]):
+                number += 1
+                content_type = folders[0] if len(folders) == 2 else ""
+                yield Row(number, dict(zip(HEADERS, (name, folders[-1], content_type), strict=True)))
+
+    if next(read(), None) is None:
+        place = raw.folder or raw.name
+        sheets = [name for name in raw.list() if "/" not in name and name.lower().endswith(ENDINGS)]
+        hint = f"--labels {place}/{sheets[0]}" if sheets else "--labels FILE"
+        raise ValueError(
+            f"{place} has no folder named after an emotion, such as awe/ or sticker/awe/; "
+            f"{hint} names the clips' labels"
+        )
+    return Table(HEADERS, read)

@@ -1,0 +1,87 @@
+"""Read a label sheet: every row is accepted or refused, and every file is looked up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from emovid_dataset.builder.sheet.cells import is_emotion
+from emovid_dataset.builder.sheet.columns import meaning_of, name_columns
+from emovid_dataset.builder.sheet.folders import open_folders
+from emovid_dataset.builder.sheet.formats import open_table
+from emovid_dataset.builder.sheet.options import SheetOptions
+from emovid_dataset.builder.sheet.parse import parse_row
+from emovid_dataset.builder.sheet.paths import Finder
+from emovid_dataset.builder.sheet.rows import Label, Rejection, printable
+from emovid_dataset.store import Store
+
+
+def read_sheet(
+    sheet: str | os.PathLike[str] | None,
+    raw: Store,
+    *,
+    options: SheetOptions = SheetOptions(),
+    tell: Callable[[str], None] = lambda remark: None,
+) -> Iterator[Label | Rejection]:
+    """Read a label sheet, row by row, and look every file up.
+
+    Args:
+        sheet: a path or URL; its ending says whether it is separated values (.csv, .tsv, .txt), a workbook
+            (.xlsx), JSON, JSON Lines (.jsonl, .ndjson) or Parquet. None takes the labels from folders that
+            are named after emotions.
+        raw: where the source files are.
+        options: how it is read.
+        tell: gets what a person should know of how the sheet was read, a line each.
+
+    Yields:
+        The accepted rows and the refused ones, in the sheet's order. Two rows may name the same stretch of
+        one file; `Plan.add` refuses the second.
+
+    Raises:
+        FileNotFoundError: there is no such sheet or folder.
+        ValueError: the sheet cannot be read, or it is not sure which of its columns mean what.
+    """
+    if raw.folder is not None and not raw.folder.is_dir():
+        raise FileNotFoundError(f"raw folder {raw.folder} does not exist")
+    with ExitStack() as stack:
+        if sheet is None:
+            where, place = f"raw folder {raw.folder or raw.name}", None
+            table = open_folders(raw, lambda name: is_emotion(name, options.taxonomy))
+        else:
+            where, place = f"label sheet {sheet}", stack.enter_context(_fetched(sheet))
+            table = open_table(place, where, partial(_is_known, options))
+        meanings = name_columns(where, table.headers, {} if sheet is None else options.columns)
+        for remark in table.remarks:
+            tell(remark)
+        finder = Finder(raw, None if "://" in os.fspath(sheet or "://") else place)
+        for row in table.read():
+            try:
+                yield parse_row(row, meanings, finder.find, options)
+            except ValueError as error:
+                named = printable(str(row.cells.get(meanings["path"]) or ""))
+                yield Rejection(row.number, named, printable(str(error)))
+        for remark in finder.remarks():
+            tell(remark)
+
+
+def _is_known(options: SheetOptions, header: str) -> bool:
+    """Whether a header is that of a column with a meaning."""
+    chosen = (name.strip().lower() for name in options.columns.values())
+    return meaning_of(header) is not None or header.strip().lower() in chosen
+
+
+@contextmanager
+def _fetched(sheet: str | os.PathLike[str]) -> Iterator[Path]:
+    """The sheet as a file of the disk."""
+    text = os.fspath(sheet)
+    if "://" in text:
+        folder, _, name = text.rpartition("/")
+        with Store.find(folder).local(name) as path:
+            yield path
+        return
+    if not os.path.isfile(text):
+        raise FileNotFoundError(f"label sheet {text} does not exist")
+    yield Path(text)

@@ -1,0 +1,510 @@
+"""Label sheets as people have them: what comes out of each, to the last word."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions
+from emovid_dataset.builder.sheet.options import parse_column
+from emovid_dataset.builder.sheet.paths import RawFiles
+from emovid_dataset.builder.sheet.read import read_sheet
+from emovid_dataset.schema.no_emotion import NO_EMOTION
+from emovid_dataset.store import Store
+
+NAMES = ("sticker/a.mp4", "sticker/b.mp4", "movie/c.mp4", "flat.mp4", "movie/Caf\u00e9.mp4", "cartoon/12.mp4")
+DEFAULTS = {field.name: field.default for field in fields(Label)}
+BARE = {"caption": "", "emotion_source": "human"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with raw files, of which nothing but the names is looked at, and room for a sheet."""
+    for name in NAMES:
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).write_bytes(b"x")
+    return tmp_path
+
+
+def shown(row: Label | Rejection, options: SheetOptions) -> str:
+    """A row in one line: its number, its file, its emotion, and every field that says something."""
+    if isinstance(row, Rejection):
+        return f"{row.row} {row.path!r} {row.reason}"
+    emotion = NO_EMOTION if row.emotion is None else options.taxonomy.names[row.emotion]
+    line = f"{row.row} {row.path} {emotion}"
+    for field in fields(Label):
+        value = getattr(row, field.name)
+        default = BARE.get(field.name, None if field.default is ... else DEFAULTS[field.name])
+        if field.name in ("row", "path", "emotion") or value is None or value == default:
+            continue
+        if field.name != "content_type" or value != row.path.partition("/")[0]:
+            line += f" {field.name}={value}"
+    return line
+
+
+@dataclass
+class Outcome:
+    rows: list[str]
+    remarks: list[str]
+
+
+def outcome(place: Path, sheet: Path | None, options: SheetOptions) -> Outcome:
+    """What a build makes of a sheet before it looks at a video; paths of this machine as PLACE."""
+    raw: Store = Store.at(place / "raw")
+    raw = RawFiles.of(raw, options.allow_roots) if options.allow_roots else raw
+    remarks: list[str] = []
+    try:
+        with Plan() as plan:
+            for row in read_sheet(sheet, raw, options=options, tell=remarks.append):
+                plan.add(row)
+            rows = sorted([*plan.labels(), *plan.rejections()], key=lambda row: row.row)
+            found = [shown(row, options) for row in rows]
+    except ValueError as error:
+        found = [f"refused: {error}"]
+    here = str(place)
+    return Outcome(
+        [line.replace(here, "PLACE") for line in found], [r.replace(here, "PLACE") for r in remarks]
+    )
+
+
+def workbook(rows: Iterable[Iterable[Any]], pages: Iterable[str] = ()) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        from openpyxl import Workbook
+
+        book = Workbook()
+        for row in rows:
+            book.active.append(list(row))
+        for page in pages:
+            book.create_sheet(page)
+        book.save(path)
+
+    return write
+
+
+def table(rows: list[dict[str, Any]]) -> Callable[[Path], None]:
+    return lambda path: parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def where(name: str) -> str:
+    return f"refused: label sheet PLACE/{name}"
+
+
+A, B = "1 sticker/a.mp4 awe", "2 movie/c.mp4 fear"
+TWO = "path,emotion\nsticker/a.mp4,awe\nmovie/c.mp4,fear\n"
+LATIN = "label sheet PLACE/l.csv is not UTF-8 and was read as Latin-1; save it as UTF-8 if letters look wrong"
+SOUGHT = "does not exist below the raw folder, beside the sheet or in the working directory"
+OUTSIDE = "lies outside the raw folder; --allow-root DIR takes the files of DIR too"
+
+
+@dataclass
+class Case:
+    """A sheet.
+
+    Attributes:
+        about: what is odd about it.
+        name: of its file, below the folder that holds raw/.
+        text: what is in it, or what writes it.
+        rows: what comes out.
+        remarks: what is told.
+        options: of `SheetOptions`.
+    """
+
+    about: str
+    name: str
+    text: str | bytes | Callable[[Path], None]
+    rows: list[str]
+    remarks: list[str] | None = None
+    options: dict[str, Any] | None = None
+
+
+FORMATS = [
+    Case("commas", "l.csv", TWO, [A, B]),
+    Case("semicolons", "l.csv", TWO.replace(",", ";"), [A, B]),
+    Case("tabs", "l.csv", TWO.replace(",", "\t"), [A, B]),
+    Case("bars", "l.csv", TWO.replace(",", "|"), [A, B]),
+    Case("tsv", "l.tsv", TWO.replace(",", "\t"), [A, B]),
+    Case("tsv of commas", "l.tsv", TWO, [A, B]),
+    Case("txt", "l.txt", TWO.replace(",", ";"), [A, B]),
+    Case(
+        "commas in captions, semicolons between cells",
+        "l.csv",
+        "path;emotion;caption\nsticker/a.mp4;awe;a, b, c, d\n",
+        [A + " caption=a, b, c, d"],
+    ),
+    Case(
+        "semicolons and bars in a quoted caption",
+        "l.csv",
+        'path,caption,emotion\nsticker/a.mp4,"x; y | z; w",awe\n',
+        [A + " caption=x; y | z; w"],
+    ),
+    Case(
+        "a line end in a caption",
+        "l.csv",
+        'path,caption,emotion\nsticker/a.mp4,"one\ntwo",awe\n',
+        [A + " caption=one two"],
+    ),
+    Case("the separator in the first line", "l.csv", "sep=;\n" + TWO.replace(",", ";"), [A, B]),
+    Case(
+        "blank lines before the header and between rows", "l.csv", "\n\n" + TWO.replace("\n", "\n\n"), [A, B]
+    ),
+    Case("empty columns at the right", "l.csv", "path,emotion,,\nsticker/a.mp4,awe,,\n", [A]),
+    Case(
+        "rows without a cell, as spreadsheets leave them, are counted",
+        "l.csv",
+        "path,emotion\n,\nsticker/a.mp4,awe\n,\n,\n",
+        ["2 sticker/a.mp4 awe"],
+    ),
+    Case(
+        "a column without a name, as pandas writes its index",
+        "l.csv",
+        ",path,emotion\n0,sticker/a.mp4,awe\n",
+        [A + ' extra={"column 1": "0"}'],
+    ),
+    Case(
+        "one column name twice",
+        "l.csv",
+        "path,emotion,note,note\nsticker/a.mp4,awe,x,y\n",
+        [where("l.csv has two columns 'note'; rename one")],
+    ),
+    Case(
+        "a cell too many",
+        "l.csv",
+        TWO + "movie/c.mp4,awe,x\n",
+        [A, B, "3 'movie/c.mp4' has more cells than the header: ['x']"],
+    ),
+    Case("UTF-8 with its mark", "l.csv", b"\xef\xbb\xbf" + TWO.encode(), [A, B]),
+    Case("UTF-16 with its mark", "l.csv", TWO.encode("utf-16"), [A, B]),
+    Case("UTF-16 without", "l.csv", TWO.encode("utf-16-be"), [A, B]),
+    Case("UTF-16 of tabs, Excel's Unicode text", "l.txt", TWO.replace(",", "\t").encode("utf-16"), [A, B]),
+    Case(
+        "Latin-1",
+        "l.csv",
+        "path,emotion,caption\nsticker/a.mp4,awe,na\u00efve \u2013 f\u00fcr\n".encode("cp1252"),
+        [A + " caption=na\u00efve \u2013 f\u00fcr"],
+        [LATIN],
+    ),
+    Case("JSON array", "l.json", json.dumps([{"path": "sticker/a.mp4", "emotion": "awe"}]), [A]),
+    Case("JSON Lines under .json", "l.json", lines({"path": "sticker/a.mp4", "emotion": "awe"}), [A]),
+    Case(
+        "JSON with its mark in UTF-16",
+        "l.json",
+        '[{"file": "sticker/a.mp4", "label": 1}]'.encode("utf-16"),
+        [A],
+    ),
+    Case("JSON that is not UTF-8", "l.json", b'[{"path": "\xff"}]', [where("l.json is not UTF-8")]),
+    Case(
+        "JSON Lines whose rows have other keys",
+        "l.jsonl",
+        lines({"path": "sticker/a.mp4", "emotion": 1}, {"emotion": 6, "path": "movie/c.mp4", "caption": "x"}),
+        [A, B + " caption=x"],
+    ),
+    Case(
+        "a workbook: a number as text, an index of 6.0, empty rows, a time",
+        "l.xlsx",
+        workbook(
+            [
+                ["Path", "Emotion", "Start", "End"],
+                ["sticker/a.mp4", "awe"],
+                [],
+                ["movie/c.mp4", 6.0, datetime.time(0, 0, 1), datetime.time(0, 0, 2, 500000)],
+            ]
+        ),
+        [A, "3 movie/c.mp4 fear start=1.0 end=2.5"],
+    ),
+    Case(
+        "a workbook of two pages",
+        "l.xlsx",
+        workbook([["path", "emotion"], ["sticker/a.mp4", "awe"]], ["old"]),
+        [A],
+        ["label sheet PLACE/l.xlsx has the pages Sheet, old; Sheet was read"],
+    ),
+    Case(
+        "an empty workbook",
+        "l.xlsx",
+        workbook([]),
+        [where("l.xlsx has no column path and emotion; it has: []; --column path=NAME says which it is")],
+    ),
+    Case(
+        "Parquet with gaps, which make floats of whole numbers",
+        "l.parquet",
+        table([{"path": "sticker/a.mp4", "emotion": 1.0}, {"path": "movie/c.mp4", "emotion": float("nan")}]),
+        [A, "2 'movie/c.mp4' has no emotion"],
+    ),
+    Case(
+        "Parquet with bytes",
+        "l.parquet",
+        table([{"path": "sticker/a.mp4", "emotion": "awe", "icon": b"png", "thumb": {"data": b"x", "w": 1}}]),
+        [A],
+        ["label sheet PLACE/l.parquet: bytes cannot be kept, the columns ['icon', 'thumb'] are left out"],
+    ),
+    Case(
+        "a video column of datasets",
+        "l.parquet",
+        table([{"video": {"bytes": b"", "path": "sticker/a.mp4"}, "label": 1}]),
+        [A],
+    ),
+    Case(
+        "Excel's old format",
+        "l.xls",
+        b"\xd0\xcf",
+        [
+            where(
+                "l.xls must end in .csv, .tsv, .txt, .xlsx, .json, .jsonl, .ndjson or .parquet; "
+                "save it as .xlsx or .csv"
+            )
+        ],
+    ),
+]
+
+COLUMN_CASES = [
+    Case(
+        "headers in any case",
+        "l.csv",
+        "PATH,Emotion ,Content-Type\nflat.mp4,awe,Sticker\n",
+        ["1 flat.mp4 awe content_type=sticker"],
+    ),
+    Case(
+        "imagefolder's sheet, beside its files", "raw/sticker/metadata.csv", "file_name,label\na.mp4,1\n", [A]
+    ),
+    *(
+        Case(name, "l.csv", f"{name},label\nsticker/a.mp4,awe\n", [A])
+        for name in ("file", "filename", "Video", "File Name")
+    ),
+    Case(
+        "a column chosen",
+        "l.csv",
+        "clip_url,emotion\nsticker/a.mp4,awe\n",
+        [A],
+        options={"columns": "path=clip_url"},
+    ),
+    Case(
+        "a column chosen over one of that name",
+        "l.csv",
+        "path,file,emotion\nx,sticker/a.mp4,awe\n",
+        [A + ' extra={"path": "x"}'],
+        options={"columns": "path=file"},
+    ),
+    Case(
+        "two paths",
+        "l.csv",
+        "video,emotion,path\nsticker/a.mp4,awe,x\n",
+        [
+            where(
+                "l.csv: columns 'video' and 'path' would both be the path; --column path=video says which is"
+            )
+        ],
+    ),
+    Case(
+        "two emotions",
+        "l.csv",
+        "path,emotion,label\nsticker/a.mp4,awe,1\n",
+        [
+            where(
+                "l.csv: columns 'emotion' and 'label' would both be the emotion; "
+                "--column emotion=emotion says which is"
+            )
+        ],
+    ),
+    Case(
+        "one name in two cases",
+        "l.csv",
+        "path,Path,emotion\nsticker/a.mp4,x,awe\n",
+        [where("l.csv: columns 'path' and 'Path' would both be the path; --column path=path says which is")],
+    ),
+    Case(
+        "a chosen column that is not there",
+        "l.csv",
+        TWO,
+        [where("l.csv has no column 'url' for --column path=url; it has: ['path', 'emotion']")],
+        options={"columns": "path=url"},
+    ),
+    Case(
+        "no path",
+        "l.csv",
+        "clip,emotion\nsticker/a.mp4,awe\n",
+        [where("l.csv has no column path; it has: ['clip', 'emotion']; --column path=NAME says which it is")],
+    ),
+    Case(
+        "times of the clock",
+        "l.csv",
+        'path,emotion,start,end\nmovie/c.mp4,fear,00:01:02.500,1:03\nmovie/c.mp4,fear,01:00:00,"01:00:01,250"\n'
+        "movie/c.mp4,fear,90,1:99\n",
+        [
+            "1 movie/c.mp4 fear start=62.5 end=63.0",
+            "2 movie/c.mp4 fear start=3600.0 end=3601.25",
+            "3 'movie/c.mp4' end '1:99' is not a number of seconds, nor HH:MM:SS.mmm",
+        ],
+    ),
+]
+
+PATH_CASES = [
+    Case("beside the sheet", "raw/sticker/l.csv", "path,emotion\na.mp4,awe\n../movie/c.mp4,fear\n", [A, B]),
+    Case(
+        "with the raw folder's name, from the working directory",
+        "l.csv",
+        "path,emotion\nraw/sticker/a.mp4,awe\n",
+        [A],
+    ),
+    Case("absolute", "l.csv", "path,emotion\nPLACE/raw/sticker/a.mp4,awe\n", [A]),
+    Case("backslashes", "l.csv", "path,emotion\nsticker\\a.mp4,awe\n.\\movie\\c.mp4,fear\n", [A, B]),
+    Case(
+        "a drive of another machine",
+        "l.csv",
+        "path,emotion\nD:\\clips\\sticker\\a.mp4,awe\nD:\\clips\\movie\\c.mp4,fear\n",
+        [A, B],
+        ["paths that begin with D:/clips/ were looked up below the raw folder without it"],
+    ),
+    Case(
+        "two folders of another machine, where names might meet",
+        "l.csv",
+        "path,emotion\nD:\\one\\flat.mp4,awe\nD:\\two\\flat.mp4,fear\n",
+        [
+            "1 'D:\\\\one\\\\flat.mp4' content_type '' is unknown; allowed: cartoon, movie, sticker, "
+            "in the column content_type or as the top folder",
+            "2 'D:\\\\two\\\\flat.mp4' does not lie in D:/one, as the paths of earlier rows do",
+        ],
+        ["paths that begin with D:/one/ were looked up below the raw folder without it"],
+    ),
+    Case(
+        "the other Unicode form",
+        "l.csv",
+        "path,emotion\n" + unicodedata.normalize("NFD", "movie/Caf\u00e9.mp4") + ",awe\n",
+        ["1 movie/Caf\u00e9.mp4 awe"],
+    ),
+    Case(
+        "a number as a name",
+        "l.xlsx",
+        workbook([["path", "emotion"], ["cartoon/12.mp4", 1]]),
+        ["1 cartoon/12.mp4 awe"],
+    ),
+    Case(
+        "an address",
+        "l.csv",
+        "path,emotion\nhttps://example.org/a.mp4,awe\n",
+        [
+            "1 'https://example.org/a.mp4' is an address; download the file, "
+            "or give the address of its folder as RAW"
+        ],
+    ),
+    Case(
+        "nowhere, but one of that name elsewhere",
+        "l.csv",
+        "path,emotion\nstickers/A.mp4,awe\n",
+        [f"1 'stickers/A.mp4' {SOUGHT}; is it 'sticker/a.mp4'?"],
+    ),
+    Case(
+        "nowhere, but one that looks alike",
+        "l.csv",
+        "path,emotion\nsticker/aa.mp4,awe\n",
+        [f"1 'sticker/aa.mp4' {SOUGHT}; is it 'sticker/a.mp4'?"],
+    ),
+    Case("nowhere at all", "l.csv", "path,emotion\nqqqq.webm,awe\n", [f"1 'qqqq.webm' {SOUGHT}"]),
+    Case(
+        "absolute and nowhere",
+        "l.csv",
+        "path,emotion\n/mnt/x/a.mp4,awe\n",
+        ["1 '/mnt/x/a.mp4' does not exist here; is it 'sticker/a.mp4'?"],
+    ),
+    Case(
+        "a private file",
+        "l.csv",
+        "path,emotion\nPLACE/other/d.mp4,awe\n../other/d.mp4,awe\nother/d.mp4,awe\n",
+        [
+            f"{row} {path!r} {OUTSIDE}"
+            for row, path in enumerate(("PLACE/other/d.mp4", "../other/d.mp4", "other/d.mp4"), 1)
+        ],
+    ),
+    Case(
+        "files of a folder that is allowed",
+        "l.csv",
+        "path,emotion,content_type\nPLACE/other/d.mp4,awe,movie\nsticker/link.mp4,awe,\nPLACE/l.csv,awe,movie\n",
+        ["1 +other/d.mp4 awe content_type=movie", "2 sticker/link.mp4 awe", f"3 'PLACE/l.csv' {OUTSIDE}"],
+        ["2 rows take files from outside the raw folder; --allow-root PLACE/other"],
+        {"allow_roots": ["other"]},
+    ),
+    Case(
+        "a link out of the folder",
+        "l.csv",
+        "path,emotion\nsticker/link.mp4,awe\n",
+        [f"1 'sticker/link.mp4' {OUTSIDE}"],
+    ),
+    Case(
+        "a link to nothing, as before a download",
+        "l.csv",
+        "path,emotion\nsticker/gone.mp4,awe\n",
+        ["1 'sticker/gone.mp4' does not exist: it is a link to nothing"],
+    ),
+]
+
+
+CASES = [*FORMATS, *COLUMN_CASES, *PATH_CASES]
+
+
+def read_options(given: dict[str, Any], place: Path) -> SheetOptions:
+    values = dict(given)
+    if "columns" in values:
+        values["columns"] = dict([parse_column(values["columns"])])
+    if "allow_roots" in values:
+        values["allow_roots"] = tuple(place / name for name in values["allow_roots"])
+    return SheetOptions(**values)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.about)
+def test_a_sheet_gives(place: Path, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    (place / "other").mkdir()
+    (place / "other" / "d.mp4").write_bytes(b"x")
+    (place / "raw" / "sticker" / "link.mp4").symlink_to(place / "other" / "d.mp4")
+    (place / "raw" / "sticker" / "gone.mp4").symlink_to(place / "raw" / "nothing.mp4")
+    sheet = place / case.name
+    if callable(case.text):
+        case.text(sheet)
+    else:
+        text = case.text.replace("PLACE", str(place)).encode() if isinstance(case.text, str) else case.text
+        sheet.write_bytes(text)
+    found = outcome(place, sheet, read_options(case.options or {}, place))
+    assert found == Outcome(case.rows, case.remarks or [])
+
+
+# folders without a sheet
+
+
+def test_folders_named_after_emotions_are_labels(place: Path) -> None:
+    for name in (
+        "sticker/awe/1.mp4",
+        "movie/Fear/2.mp4",
+        "awe/3.mp4",
+        "sticker/awe/deep/4.mp4",
+        "awe/note.txt",
+    ):
+        (place / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / "raw" / name).write_bytes(b"x")
+    assert outcome(place, None, SheetOptions()).rows == [
+        "1 'awe/3.mp4' content_type 'awe' is unknown; allowed: cartoon, movie, sticker, in the column "
+        "content_type or as the top folder",
+        "2 movie/Fear/2.mp4 fear",
+        "3 sticker/awe/1.mp4 awe",
+    ]
+
+
+def test_folders_that_say_nothing_are_refused(place: Path) -> None:
+    says = "refused: PLACE/raw has no folder named after an emotion, such as awe/ or sticker/awe/; "
+    assert outcome(place, None, SheetOptions()).rows == [says + "--labels FILE names the clips' labels"]
+    (place / "raw" / "metadata.csv").write_text(TWO)
+    assert outcome(place, None, SheetOptions()).rows == [
+        says + "--labels PLACE/raw/metadata.csv names the clips' labels"
+    ]
