@@ -20,7 +20,13 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from emovid_dataset.media.portable.colour import colour_of
 from emovid_dataset.media.portable.errors import refusing
-from emovid_dataset.media.portable.pixels import Orientation, RgbConverter, orientation_of
+from emovid_dataset.media.portable.pixels import (
+    ROUNDED,
+    WHOLE_CHROMA_OUT,
+    Orientation,
+    RgbConverter,
+    orientation_of,
+)
 from emovid_dataset.media.source import Reader, Source
 
 Fit = Literal["squeeze", "crop", "pad"]
@@ -29,7 +35,7 @@ Fit = Literal["squeeze", "crop", "pad"]
 _TRAINING_FRAMES = 16  # what `emovid_dataset.stream` takes of a clip unless told otherwise
 _REDUCED_SIDE = 128  # pixels
 _EPSILON = 1e-6  # seconds
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_EXACT = Interpolation.BILINEAR | ROUNDED | WHOLE_CHROMA_OUT
 
 
 def uniform_indices(num_frames: int, count: int) -> list[int]:

@@ -20,12 +20,18 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from emovid_dataset.media.portable.colour import BT601, BT709, RGB, ColorSpace, colour_of
-from emovid_dataset.media.portable.pixels import RgbConverter, is_transparent, orientation_of
+from emovid_dataset.media.portable.pixels import (
+    ROUNDED,
+    WHOLE_CHROMA_IN,
+    RgbConverter,
+    is_transparent,
+    orientation_of,
+)
 
 _LINES_OF_HD = 720
 _SCALED = (0, 1, 2, 4, 5, 6, 7, 9)  # matrices whose names FFmpeg's scaler takes
 _TAGS = {BT709: 1, BT601: 6}
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+_EXACT = Interpolation.BILINEAR | ROUNDED | WHOLE_CHROMA_IN
 
 
 class StoredPictures:

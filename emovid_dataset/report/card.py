@@ -109,7 +109,7 @@ _MEANINGS = {
     "raters": "people who labelled the clip",
     "votes": "how many of them chose each emotion, in the order of the emotions; the rest saw none of them",
     "agreement": "share of the raters that chose the clip's emotion, 0 to 1",
-    "color": "what was done to the colours",
+    "color": "what was done to the colours, such as `hdr-hlg -> bt709`",
     "extra": "other columns of the label sheet, a JSON object",
 }
 

@@ -105,7 +105,8 @@ class Clip:
         votes: how many of them chose each emotion, in the taxonomy's order, or None; the rest of the raters
             saw no specific emotion.
         agreement: share of the raters that chose the clip's emotion, 0..1, or None.
-        color: what was done to the colours, or None.
+        color: what was done to the colours, as "hdr-hlg -> bt709", "bt2020 -> bt709", "bt601-525 -> bt709" or
+            "bt709 full -> limited", after what the label sheet says of them; None where neither is.
         extra: the label sheet's other columns as a JSON object, or None.
         taxonomy: of the build; not a field of the JSON member.
     """

@@ -25,7 +25,7 @@ class Label:
         raters: people who labelled the clip, or None.
         votes: how many of them chose each emotion, or None.
         agreement: share of the raters that chose the clip's emotion, or None.
-        color: what was done to the colours, or None.
+        color: what was done to the colours before, or None.
         extra: the other columns as a JSON object, or None.
     """
 

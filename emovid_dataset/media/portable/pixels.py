@@ -13,7 +13,9 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from .colour import RGB, ColorSpace, colour_of, shown_in_bt709
 
-_ROUNDED = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# The scaler's flags SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP: PyAV names them from 18 on.
+ROUNDED, WHOLE_CHROMA_OUT, WHOLE_CHROMA_IN = 0x40000, 0x2000, 0x4000
+"""Flags of the scaler beside its interpolation: round exactly, keep all chroma towards RGB or from it."""
 
 
 def is_transparent(frame: av.VideoFrame) -> bool:
@@ -117,10 +119,10 @@ class RgbConverter:
     computed.
 
     Args:
-        interpolation: of the scaler.
+        interpolation: of the scaler, with its flags.
     """
 
-    def __init__(self, interpolation: Interpolation = Interpolation.BILINEAR) -> None:
+    def __init__(self, interpolation: int = Interpolation.BILINEAR) -> None:
         self._interpolation = interpolation
         self._on_white, self._to_rgb = VideoReformatter(), VideoReformatter()
 
@@ -169,7 +171,8 @@ class RgbConverter:
     def _shown(
         self, frame: av.VideoFrame, colour: ColorSpace, size: tuple[int, int] | None, levels: type
     ) -> np.ndarray:
-        deep = self._scaled(frame, colour, size, "gbrp16le", self._interpolation | _ROUNDED)
+        exactly = self._interpolation | ROUNDED | WHOLE_CHROMA_OUT
+        deep = self._scaled(frame, colour, size, "gbrp16le", exactly)
         white = _white("rgb24" if is_transparent(frame) else frame.format.name, colour.full)
         return shown_in_bt709(_planes(deep, np.dtype("<u2")), colour, white=white, levels=levels)
 
@@ -179,7 +182,7 @@ class RgbConverter:
         colour: ColorSpace,
         size: tuple[int, int] | None,
         pixels: str,
-        interpolation: Interpolation,
+        interpolation: int,
     ) -> av.VideoFrame:
         height, width = size or (frame.height, frame.width)
         matrix = None if colour.matrix == RGB else colour.matrix
