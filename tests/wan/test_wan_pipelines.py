@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from diffusers import (
 )
 from peft import LoraConfig
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from wan_tiny import CAPTION, i2v_components, t2v_components, tiny_vae
 
 from emovid_models.remote.wan import CODE
@@ -223,6 +224,107 @@ def test_intensity_moves_the_emotion_beside_a_style_of_fixed_weight(
     assert torch.equal(run(ours, call, emotion="awe"), seen[2]), "the weights are what they were"
 
 
+# the emotion LoRA, however it came into the transformer
+
+
+@pytest.mark.parametrize("way", ["from_pipe", "components", "state dict", "stock"])
+def test_intensity_0_is_the_base_however_the_lora_came_in(pair: Any, way: str, tmp_path: Path) -> None:
+    stock, ours, call = pair
+    blank = type(stock.transformer).from_config(stock.transformer.config)
+    lora = random_lora(blank, tmp_path / "pytorch_lora_weights.safetensors")
+    base = run(stock, call)
+    with_lora = run_with(stock, call, lora)
+    kind = type(ours)
+    if way == "state dict":
+        ours.load_lora_weights(load_file(lora))
+    elif way == "stock":
+        other = type(stock)(**ours.components)
+        other.load_lora_weights(str(lora))
+        ours = quiet(kind(**other.components))
+    else:
+        ours.load_lora_weights(str(lora))
+        ours = quiet(kind.from_pipe(ours) if way == "from_pipe" else kind(**ours.components))
+    assert ours.emotion_adapters == {"default_0": "paper"}
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert torch.equal(run(ours, call, emotion="awe", intensity=0), base)
+    unknown = way in ("state dict", "stock")
+    assert any("is taken for an emotion LoRA" in str(each.message) for each in said) == unknown
+    # Without its header the LoRA has another alpha.
+    assert torch.equal(run(ours, call), with_lora) == (way != "state dict")
+    assert not torch.allclose(run(ours, call), base, atol=1e-3)
+
+
+def run_with(pipe: Any, call: dict[str, Any], lora: Path) -> torch.Tensor:
+    """What a pipeline makes with a LoRA, which it does not keep."""
+    pipe.load_lora_weights(str(lora))
+    found = run(pipe, call)
+    pipe.unload_lora_weights()
+    return found
+
+
+@pytest.mark.parametrize("removed", ["unload", "delete"])
+def test_a_style_under_the_name_of_an_emotion_lora_that_is_gone_stays(
+    pair: Any, removed: str, tmp_path: Path
+) -> None:
+    stock, ours, call = pair
+    blank = type(stock.transformer).from_config(stock.transformer.config)
+    emotion = random_lora(blank, tmp_path / "emotion.safetensors")
+    style = other_lora(tmp_path / "style.safetensors", "diffusers")
+    stock.load_lora_weights(str(style), adapter_name="one")
+    expected = run(stock, call)
+    for given in (str(style), load_file(style)):
+        ours.load_lora_weights(str(emotion), adapter_name="one")
+        ours.unload_lora_weights() if removed == "unload" else ours.delete_adapters("one")
+        ours.load_lora_weights(given, adapter_name="one")
+        if given == str(style):
+            assert ours.emotion_adapters == {}
+            assert torch.equal(run(ours, call, emotion="awe", intensity=0), expected)
+        ours.unload_lora_weights()
+
+
+def test_a_fused_emotion_lora_is_refused_where_it_would_have_to_go(pair: Any, tmp_path: Path) -> None:
+    stock, ours, call = pair
+    blank = type(stock.transformer).from_config(stock.transformer.config)
+    emotion = random_lora(blank, tmp_path / "emotion.safetensors")
+    style = other_lora(tmp_path / "style.safetensors", "diffusers")
+    base = run(stock, call)
+    ours.load_lora_weights(str(emotion), adapter_name="emotion")
+    whole = run(ours, call)
+    ours.fuse_lora()
+    for pipe in (ours, quiet(type(ours)(**ours.components))):
+        with pytest.raises(ValueError, match="LoRA emotion is fused into the weights"):
+            run(pipe, call, emotion="awe", intensity=0)
+        assert torch.allclose(run(pipe, call), whole, atol=1e-4)
+    ours.unfuse_lora()
+    assert torch.allclose(run(ours, call, emotion="awe", intensity=0), base, atol=1e-5)
+    ours.fuse_lora()
+    ours.unload_lora_weights()
+    for pipe in (ours, quiet(type(ours)(**ours.components))):
+        with pytest.raises(ValueError, match="LoRA emotion is fused into the weights"):
+            run(pipe, call, emotion="awe", intensity=0)
+    fresh = quiet(type(ours)(**{**stock.components}))
+    fresh.load_lora_weights(str(style), adapter_name="style")
+    fresh.fuse_lora()
+    run(fresh, call, emotion="awe", intensity=0)
+
+
+def test_a_lora_of_the_other_task_is_said(t2v_lora: Path) -> None:
+    ours = quiet(EmoVidWanImageToVideoPipeline(**i2v_components()))
+    with pytest.warns(UserWarning, match="was trained for task t2v, and this base is made for i2v"):
+        ours.load_lora_weights(str(t2v_lora))
+
+
+def test_a_lora_loads_into_a_compiled_transformer(t2v_lora: Path) -> None:
+    stock, ours = quiet(WanPipeline(**t2v_components())), quiet(EmoVidWanPipeline(**t2v_components()))
+    ours.transformer = torch.compile(ours.transformer, backend="eager")
+    for pipe in (stock, ours):
+        pipe.load_lora_weights(str(t2v_lora))
+    assert torch.allclose(run(ours, CALL), run(stock, CALL), atol=1e-5)
+    stock.unload_lora_weights()
+    assert torch.allclose(run(ours, CALL, emotion="awe", intensity=0), run(stock, CALL), atol=1e-5)
+
+
 def test_an_unknown_wording_is_refused_when_it_is_needed(tmp_path: Path) -> None:
     ours = quiet(EmoVidWanPipeline(**t2v_components()))
     lora = random_lora(t2v_components()["transformer"], tmp_path / "l.safetensors", wording="verse")
@@ -421,7 +523,7 @@ import sys
 import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 made = []
 for task, base, code in (("t2v", sys.argv[1], sys.argv[2]), ("i2v", sys.argv[3], sys.argv[4])):
     pipe = DiffusionPipeline.from_pretrained(base, custom_pipeline=code, trust_remote_code=True)

@@ -5,6 +5,7 @@ Part of the pipelines' remote code.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,21 +17,29 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from .conditioning import DEFAULT_WORDING, WORDINGS, check_wording
 from .lora import WEIGHT_NAME, check_fits, read_facts
 
+_MARK = "emovid_wording"
+"""Attribute of an adapter's config in a transformer: what the LoRA's file says of it, see `_origin`."""
+
+_FUSED = "emovid_fused"
+"""Attribute of a transformer whose weights hold emotion LoRAs: their names."""
+
 
 class EmotionAdapters:
     """Loads LoRAs into a Wan pipeline and knows which of them move the emotion; first among the bases.
 
     An emotion LoRA is one whose file has our header. Any other, of a style or a character, is loaded as the
-    stock pipeline loads it and keeps the weight that `set_adapters` gave it.
+    stock pipeline loads it and keeps the weight that `set_adapters` gave it. What a LoRA is, is noted in the
+    transformer that carries it, so that pipelines that share the transformer agree. Of a LoRA that was given
+    as a state dict, or loaded by another kind of pipeline, nobody knows: where no other is an emotion LoRA,
+    it is taken for one.
     """
-
-    _wordings: Mapping[str, str] | None = None
 
     @property
     def emotion_adapters(self) -> dict[str, str]:
         """The active emotion LoRAs: the adapter's name, and the wording that it was trained with."""
-        active = self._active()
-        return {name: wording for name, wording in (self._wordings or {}).items() if name in active}
+        origins = self._origins()
+        known = {name: origin for name, origin in origins.items() if origin}
+        return known or {name: DEFAULT_WORDING for name, origin in origins.items() if origin is None}
 
     def wording_of(self, wording: str | None = None) -> str:
         """The wording that a call uses.
@@ -47,11 +56,12 @@ class EmotionAdapters:
             return wording
         return agreed_wording(self.emotion_adapters)
 
-    def _emotion_of(self, adapter: str | Sequence[str] | None) -> tuple[str, ...]:
+    def _emotion_of(self, adapter: str | Sequence[str] | None, intensity: float) -> tuple[str, ...]:
         """The LoRAs that the intensity moves.
 
         Raises:
-            ValueError: there are two and none is named, or one is named that is not active.
+            ValueError: there are two and none is named, one is named that is not active, or one is fused into
+                the weights and would have to be moved.
         """
         own = self.emotion_adapters
         if adapter is None:
@@ -60,30 +70,61 @@ class EmotionAdapters:
                     f"{len(own)} emotion LoRAs are active ({', '.join(own)}): name the one that the "
                     "intensity moves by emotion_adapter=, or leave one out by set_adapters"
                 )
-            return tuple(own)
-        names = (adapter,) if isinstance(adapter, str) else tuple(adapter)
-        active = self._active()
-        for name in names:
-            if name not in active:
-                loaded = ", ".join(sorted(active)) or "none"
-                raise ValueError(f"emotion_adapter {name!r} is not an active LoRA; active: {loaded}")
+            names = tuple(own)
+            if names and self._origins()[names[0]] is None and intensity < 1:
+                warnings.warn(
+                    f"LoRA {names[0]!r} was not loaded from a file by this pipeline and is taken for an "
+                    "emotion LoRA; name another one by emotion_adapter=",
+                    stacklevel=3,
+                )
+        else:
+            names = (adapter,) if isinstance(adapter, str) else tuple(adapter)
+            active = self._origins()
+            for name in names:
+                if name not in active:
+                    loaded = ", ".join(sorted(active)) or "none"
+                    raise ValueError(f"emotion_adapter {name!r} is not an active LoRA; active: {loaded}")
+        if intensity < 1:
+            self._refuse_fused(names if adapter is not None else None)
         return names
 
-    def _active(self) -> set[str]:
-        active: set[str] = set()
-        for name in ("transformer", "transformer_2"):
-            module: Any = getattr(self, name, None)
-            if getattr(module, "peft_config", None):
-                active.update(module.active_adapters())
-        return active
+    def _refuse_fused(self, names: Sequence[str] | None) -> None:
+        """Refuse to move LoRAs that are part of the weights; None is any of an emotion."""
+        for module in self._transformers():
+            merged = {name for part in module.modules() for name in getattr(part, "merged_adapters", ())}
+            configs = getattr(module, "peft_config", None) or {}
+            if names is None:
+                merged = {name for name in merged if getattr(configs.get(name), _MARK, None) != ""}
+            else:
+                merged &= set(names)
+            merged |= set(getattr(module, _FUSED, ()))
+            if merged:
+                raise ValueError(
+                    f"LoRA {', '.join(sorted(merged))} is fused into the weights, and an intensity below 1 "
+                    "cannot take it out: call unfuse_lora() first, or load the pipeline anew"
+                )
+
+    def _transformers(self) -> list[Any]:
+        found = (getattr(self, name, None) for name in ("transformer", "transformer_2"))
+        return [module for module in found if module is not None]
+
+    def _origins(self) -> dict[str, str | None]:
+        """Of every active LoRA its wording, "" where it is not an emotion's, None where nobody knows."""
+        found: dict[str, str | None] = {}
+        for module in self._transformers():
+            configs = getattr(module, "peft_config", None)
+            if configs:
+                for name in module.active_adapters():
+                    mark = getattr(configs.get(name), _MARK, None)
+                    found[name] = mark or found.get(name, mark)
+        return found
 
     @contextmanager
     def _adapter_weight(self, adapters: Sequence[str], weight: float) -> Iterator[None]:
         """Scale some LoRAs on top of the weights that the user set, and restore those."""
         saved = []
         if weight != 1.0 and adapters:
-            transformers = (getattr(self, name, None) for name in ("transformer", "transformer_2"))
-            for module in (part for whole in transformers if whole is not None for part in whole.modules()):
+            for module in (part for whole in self._transformers() for part in whole.modules()):
                 scaling = getattr(module, "scaling", None)
                 if isinstance(scaling, dict):
                     saved.append((scaling, dict(scaling)))
@@ -109,28 +150,71 @@ class EmotionAdapters:
             adapter_name: the adapter's name.
             **kwargs: as for the stock pipeline; only safetensors files are read.
 
+        Warns:
+            UserWarning: the LoRA was trained for the other task.
+
         Raises:
             ValueError: the file is cut short, or was trained on another base.
         """
         pipeline: Any = self
-        path = lora_file(pretrained_model_name_or_path_or_dict, **kwargs)
+        source = pretrained_model_name_or_path_or_dict
+        path = lora_file(source, **kwargs)
         facts = read_facts(path) if path is not None else None
         second = kwargs.get("load_into_transformer_2", False)
         transformer = pipeline.transformer_2 if second else pipeline.transformer
+        transformer = getattr(transformer, "_orig_mod", transformer)  # of a compiled one
         if path is not None and facts is not None:
             check_fits(path, transformer)
-        if not isinstance(pretrained_model_name_or_path_or_dict, dict):
+            task = "i2v" if transformer.config.in_channels > transformer.config.out_channels else "t2v"
+            if facts.task != task:
+                warnings.warn(
+                    f"LoRA {path} was trained for task {facts.task}, and this base is made for {task}",
+                    stacklevel=2,
+                )
+        if not isinstance(source, dict):
             kwargs.setdefault("use_safetensors", True)
-            if path is not None and Path(pretrained_model_name_or_path_or_dict).is_dir():
+            if path is not None and Path(source).is_dir():
                 kwargs.setdefault("weight_name", path.name)
-        before = set(getattr(transformer, "peft_config", {}))
-        super().load_lora_weights(  # type: ignore[misc]
-            pretrained_model_name_or_path_or_dict, adapter_name=adapter_name, **kwargs
-        )
-        added = set(getattr(transformer, "peft_config", {})) - before
-        kept = {name: wording for name, wording in (self._wordings or {}).items() if name not in added}
-        new = {} if facts is None else dict.fromkeys(sorted(added), facts.wording)
-        self._wordings = {**kept, **new}
+        before = set(getattr(transformer, "peft_config", None) or {})
+        super().load_lora_weights(source, adapter_name=adapter_name, **kwargs)  # type: ignore[misc]
+        configs = getattr(transformer, "peft_config", None) or {}
+        # A hot swap puts other weights under a name that is there.
+        added = (set(configs) - before) or {name for name in (adapter_name,) if name in configs}
+        for name in added:
+            if isinstance(source, dict):
+                configs[name].__dict__.pop(_MARK, None)
+            else:
+                setattr(configs[name], _MARK, "" if facts is None else facts.wording)
+
+    def fuse_lora(self, *args: Any, **kwargs: Any) -> None:
+        """Fuse LoRAs into the weights as the stock pipeline does.
+
+        A fused emotion LoRA answers to no intensity below 1: a call that asks for one is refused.
+
+        Args:
+            *args: as for the stock pipeline.
+            **kwargs: as for the stock pipeline.
+        """
+        super().fuse_lora(*args, **kwargs)  # type: ignore[misc]
+        self._note_fused()
+
+    def unfuse_lora(self, *args: Any, **kwargs: Any) -> None:
+        """Take fused LoRAs out of the weights again, as the stock pipeline does.
+
+        Args:
+            *args: as for the stock pipeline.
+            **kwargs: as for the stock pipeline.
+        """
+        super().unfuse_lora(*args, **kwargs)  # type: ignore[misc]
+        self._note_fused()
+
+    def _note_fused(self) -> None:
+        """Note the fused emotion LoRAs in the transformers: unloading leaves them in the weights."""
+        for module in self._transformers():
+            configs = getattr(module, "peft_config", None) or {}
+            merged = {name for part in module.modules() for name in getattr(part, "merged_adapters", ())}
+            fused = {name for name in merged if getattr(configs.get(name), _MARK, None) != ""}
+            setattr(module, _FUSED, tuple(sorted(fused)))
 
 
 def agreed_wording(wordings: Mapping[str, str]) -> str:

@@ -139,7 +139,7 @@ class EmotionConditioning(EmotionAdapters):
             raise ValueError(f"emotion_guidance_scale {scale!r} is not a number from 0 up")
         moved: tuple[str, ...] = ()
         if weights or intensity != 1 or emotion_adapter is not None:
-            moved = self._emotion_of(emotion_adapter)
+            moved = self._emotion_of(emotion_adapter, intensity)
         if wording is not None:
             check_wording(wording)
 
