@@ -20,7 +20,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import stored_clips, write_sheet, write_video
+from video_files import rotate, stored_clips, write_sheet, write_video
 
 from emovid_dataset import build, stream
 from emovid_dataset.media.conforming import nonconforming
@@ -289,6 +289,36 @@ def test_rgb_stays_what_it_is(kind: str, lines: int, tmp_path: Path) -> None:
     for name, reader in READERS.items():
         if name != "annotator" or kind != "webp":
             assert np.abs(reader(path) - COLOURS).max() <= EXACT[name], (name, reader(path))
+    with av.open(str(path.with_suffix(".made.mp4"))) as film:
+        frame = next(film.decode(video=0))
+    tags = (frame.colorspace, frame.color_primaries, frame.color_trc)
+    # players know BT.601 by the size; from 720 lines on not all of them go by it
+    assert tags == ((1, 1, 1) if lines == 720 else (2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Space("2020_ncl", "2020", "b67", codec="libx264"),
+        Space("709", "709", "2084", codec="libx264"),
+        Space("2020_ncl", "2020", "2020_10", codec="libx264"),
+    ],
+)
+def test_what_is_beyond_bt709_does_not_conform_in_eight_bits_either(space: Space, tmp_path: Path) -> None:
+    with Reader(write(tmp_path / "in.mp4", space, encoded(COLOURS, space))) as reader:
+        assert nonconforming(reader) == "colours beyond BT.709"
+    plain = Space("170m", "170m", "601", codec="libx264")
+    with Reader(write(tmp_path / "plain.mp4", plain, encoded(COLOURS, plain))) as reader:
+        assert nonconforming(reader) is None
+
+
+def test_a_turned_film_in_hdr_is_both_turned_and_mapped(tmp_path: Path) -> None:
+    space = replace(HDR["hlg in 8 bits"], lines=720)
+    path = rotate(write(tmp_path / "phone.mp4", space, encoded(COLOURS, space)), 180)
+    with Reader(path) as reader:
+        assert transcode(reader, tmp_path / "made.mp4") == "hdr-hlg -> bt709"
+    for film in (path, tmp_path / "made.mp4"):
+        assert np.abs(middles(decode(film, size=(48, 64))[0]) - COLOURS[::-1]).max() <= 8
 
 
 def test_highlights_roll_off_and_keep_their_hue(tmp_path: Path) -> None:
