@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import existing_file, new_file, number, one_of, whole
+from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
+    existing_file,
+    new_file,
+    number,
+    one_of,
+    whole,
+)
 from emovid_dataset.cli.errors import need
 from emovid_dataset.terminal import print_table
 
@@ -61,15 +70,18 @@ def analyse(
         int, typer.Option(help="Of t-SNE, bootstrap, permutations.", callback=whole(0, 2**32 - 1))
     ] = 0,
     workers: Annotated[
-        int, typer.Option(help="Processes that measure sound; 1 does it in this one.", callback=whole(1))
-    ] = 1,
+        int | None,
+        typer.Option(help="Processes that measure sound; by default this one.", callback=whole(1)),
+    ] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
 ) -> None:
     """Do the paper's analyses on a build, each with its uncertainty, and show them on one HTML page."""
+    runner = chosen_executor(engine, workers, ray_address)
     need("analyse", "scipy", "sklearn")
     from emovid_dataset.analyse.analyses import analyse_build
     from emovid_dataset.analyse.page import write_page
-    from emovid_dataset.engine import executor
 
     found = analyse_build(
         source,
@@ -79,7 +91,7 @@ def analyse(
         bins=bins,
         seed=seed,
         sound=sound,
-        executor=executor("serial" if workers == 1 else "processes", workers),
+        executor=runner,
         progress=not as_json,
     )
     page = None if html is None else write_page(found, html)

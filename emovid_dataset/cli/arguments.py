@@ -11,9 +11,11 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
+
+from emovid_dataset.engine import ENGINES, Executor, executor
 
 Value = TypeVar("Value")
 Check = Callable[[typer.CallbackParam, Any], Any]
@@ -143,3 +145,41 @@ new_file: Check = check_by(_new_file)
 
 new_folder: Check = check_by(new_place)
 """A folder that exists and can be written, or can be made."""
+
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        help="Who shares out the work: processes, serial (this process) or ray (a cluster).",
+        callback=one_of(ENGINES),
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The cluster of --engine ray, or auto for the one on this machine; by default $RAY_ADDRESS, or "
+        "else a Ray of its own.",
+    ),
+]
+
+
+def chosen_executor(
+    engine: str | None, workers: int | None, ray_address: str | None, *, default: str | None = None
+) -> Executor:
+    """The executor that a command's options name, refused before any work where it cannot be used.
+
+    Args:
+        engine: of `--engine`.
+        workers: of `--workers`.
+        ray_address: of `--ray-address`.
+        default: the engine if none is named; None is this process, or with several workers processes.
+
+    Raises:
+        ValueError, OSError: as `executor`.
+    """
+    if ray_address is not None and engine != "ray":
+        raise ValueError(f"--ray-address {ray_address} needs --engine ray")
+    engine = engine or default
+    if default is None and engine != "ray":
+        workers = workers or 1
+    return executor(engine, workers, ray_address)

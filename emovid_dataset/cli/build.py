@@ -12,6 +12,9 @@ import typer
 from emovid_dataset.builder.sheet.options import SheetOptions, parse_column
 from emovid_dataset.builder.splits import parse_ratios
 from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
     existing_file,
     existing_folder,
     new_folder,
@@ -73,6 +76,8 @@ def build(
     workers: Annotated[
         int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
     ] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     shard_size: Annotated[
         str, typer.Option(help="Bytes aimed at for a shard.", callback=parsed_by(parse_byte_size))
     ] = "256MB",
@@ -124,6 +129,7 @@ def build(
     if benchmark is not None and benchmark_ids is not None:
         raise ValueError(f"--benchmark {benchmark} and --benchmark-ids {benchmark_ids} exclude each other")
     ids = None if benchmark_ids is None else _ids(benchmark_ids)
+    runner = chosen_executor(engine, workers, ray_address, default="processes")
     from emovid_dataset.builder.build import build as build_dataset
 
     report = build_dataset(
@@ -134,7 +140,7 @@ def build(
             columns=dict(parse_column(text) for text in column or []),
             allow_roots=tuple(allow_root or ()),
         ),
-        workers=workers,
+        engine=runner,
         shard_size=parse_byte_size(shard_size),
         ratios=parse_ratios(split),
         seed=seed,

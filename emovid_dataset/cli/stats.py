@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import new_file, whole
+from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, whole
 from emovid_dataset.cli.counts import print_benchmark, print_counts
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.terminal import print_table
@@ -38,8 +38,11 @@ def stats(
         int, typer.Option(help="Frames per clip on the contact sheets.", callback=whole(1, 16))
     ] = 4,
     workers: Annotated[
-        int, typer.Option(help="Processes that read the metadata; 1 reads it in this one.", callback=whole(1))
-    ] = 1,
+        int | None,
+        typer.Option(help="Processes that read the metadata; by default this one.", callback=whole(1)),
+    ] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     paper: Annotated[
         bool | None,
         typer.Option(
@@ -50,11 +53,11 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="Print the statistics as JSON.")] = False,
 ) -> None:
     """Count and measure the clips of a build, and show them on one self-contained HTML page."""
+    runner = chosen_executor(engine, workers, ray_address)
     from emovid_dataset.report.corpus_table import corpus_rows, label_columns, length_columns, paper_notes
     from emovid_dataset.report.page import write_report
     from emovid_dataset.report.stats import measure, table_rows
 
-    engine = "serial" if workers == 1 else "processes"
     report = None
     if html is not None:
         report = write_report(
@@ -63,14 +66,13 @@ def stats(
             seed=seed,
             clips=clips,
             frames=frames,
-            engine=engine,
-            workers=workers,
+            engine=runner,
             progress=not as_json,
             paper=paper,
         )
         statistics = report.statistics
     else:
-        statistics = measure(source, engine=engine, workers=workers, progress=not as_json)
+        statistics = measure(source, engine=runner, progress=not as_json)
     rows = corpus_rows(statistics, paper=paper)
     unshown = () if report is None else report.unshown
     if as_json:

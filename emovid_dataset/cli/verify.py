@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import share, whole
+from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, share, whole
 from emovid_dataset.cli.errors import FOUND_WRONG
 
 if TYPE_CHECKING:
@@ -38,15 +38,18 @@ def verify(
     workers: Annotated[
         int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
     ] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check hashes, members, types, offsets, counts, splits and card; one line per violation, then exit 1."""
     if sample is not None and not decode:
         raise ValueError(f"--sample {sample} is a share of the clips that are decoded; it needs --decode")
+    runner = chosen_executor(engine, workers, ray_address, default="processes")
     from emovid_dataset.check import check_build
 
     report = check_build(
-        folder, decode=decode, sample=1.0 if sample is None else sample, workers=workers, progress=not as_json
+        folder, decode=decode, sample=1.0 if sample is None else sample, engine=runner, progress=not as_json
     )
     if as_json:
         body = {

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import new_file, new_folder, whole
+from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, new_folder, whole
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
@@ -56,7 +56,9 @@ def annotate(
             callback=new_file,
         ),
     ] = None,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     device: Annotated[
         str | None, typer.Option(help="By default cuda if there is one, else cpu.", callback=device_name)
     ] = None,
@@ -74,7 +76,6 @@ def annotate(
 ) -> None:
     """Label videos with eight probabilities each."""
     from emovid_dataset.builder.sheet import printable
-    from emovid_dataset.engine import Processes
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
@@ -88,6 +89,7 @@ def annotate(
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
         relabel.check_new_build(build)
+    runner = chosen_executor(engine, workers, ray_address)
     items = find_items(source)
     need("models", "transformers", "safetensors")
     check_device(device)
@@ -95,14 +97,14 @@ def annotate(
     named = work.LoadedByName.pinned(model, device)
     report = work.annotate(
         items,
-        named.load(progress=not as_json) if workers == 1 else named,
+        named.load(progress=not as_json) if runner.is_this_process else named,
         out,
         identity=named.identity(),
         batch_size=batch_size,
         num_frames=frames,
         caption=caption,
         features=features,
-        engine=None if workers == 1 else Processes(workers),
+        engine=runner,
         progress=not as_json,
     )
     if build is not None:

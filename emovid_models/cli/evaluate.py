@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emovid_dataset.cli.arguments import existing_file, existing_folder, new_folder, number, one_of, whole
+from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
+    existing_file,
+    existing_folder,
+    new_folder,
+    number,
+    one_of,
+    whole,
+)
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
@@ -195,7 +205,9 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option(help="Videos that the annotator sees at once.", callback=whole(1))
     ] = 8,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     device: Annotated[
         str | None, typer.Option(help="Of the annotator; by default cuda if any.", callback=device_name)
     ] = None,
@@ -210,7 +222,7 @@ def evaluate(
     Judges a folder of videos, or generates the videos of the protocol's prompts and judges those. Videos that
     were made or judged already are not made or judged again.
     """
-    from emovid_dataset.engine import Processes, Serial
+    runner = chosen_executor(engine, workers, ray_address)
     from emovid_models import evaluation
     from emovid_models.wan.generate import check_orders
 
@@ -255,7 +267,7 @@ def evaluate(
                 seed=seed,
                 offload=offload,
                 batch_size=batch_size,
-                workers=workers,
+                engine=runner,
                 device=device,
                 allow_rejected=allow_rejected,
                 as_json=as_json,
@@ -303,7 +315,6 @@ def evaluate(
     from emovid_models.library_bars import library_bars
     from emovid_models.miniature import is_miniature
 
-    engine = Serial() if workers == 1 else Processes(workers)
     if base is None:
         assert videos is not None
         folders = {"base": against, "videos": videos} if against is not None else {"videos": videos}
@@ -320,7 +331,7 @@ def evaluate(
             seed=seed,
             intensity=intensity,
             offload=offload,
-            workers=workers,
+            engine=runner,
             progress=not as_json,
             num_frames=frames,
             num_inference_steps=steps,
@@ -353,7 +364,7 @@ def evaluate(
         }
 
     with library_bars("transformers", shown=not as_json):
-        judge = evaluation.load_judge(annotator, device=device, by_workers=workers > 1)
+        judge = evaluation.load_judge(annotator, device=device, by_workers=not runner.is_this_process)
     judged = {
         name: evaluation.judge_videos(
             folder,
@@ -362,7 +373,7 @@ def evaluate(
             out=out if base is None and name == "videos" else out / f"judged-{name}",
             batch_size=batch_size,
             allow_missing=allow_rejected,
-            engine=engine,
+            engine=runner,
             progress=not as_json,
         )
         for name, folder in folders.items()
@@ -389,7 +400,7 @@ def evaluate(
             split=split,
             out=out / "judged-real",
             batch_size=batch_size,
-            engine=engine,
+            engine=runner,
             progress=not as_json,
         )
         result["held_out"] = evaluation.to_record(evaluation.score(real))

@@ -67,7 +67,7 @@ class PaperOptions:
     seed: int
     offload: bool
     batch_size: int
-    workers: int
+    engine: Executor
     device: str | None
     allow_rejected: bool
     as_json: bool
@@ -83,7 +83,6 @@ def evaluate_paper(options: PaperOptions) -> None:
         ValueError, OSError: an argument does not work, or something cannot be read or made.
         typer.Exit: a video could not be judged or measured.
     """
-    from emovid_dataset.engine import Processes, Serial
     from emovid_dataset.schema.benchmark import BENCHMARK
     from emovid_models.evaluation.benchmark import read_benchmark, write_prompts
 
@@ -111,15 +110,14 @@ def evaluate_paper(options: PaperOptions) -> None:
     out = options.out if options.out is not None else Path(str(options.videos)) / "judged"
     benchmark = write_prompts(benchmark, out)
     folders, generated = _videos(options, benchmark, out)
-    engine = Serial() if options.workers == 1 else Processes(options.workers)
     with library_bars("transformers", shown=not options.as_json):
         judge = evaluation.load_judge(
-            options.annotator, device=options.device, by_workers=options.workers > 1
+            options.annotator, device=options.device, by_workers=not options.engine.is_this_process
         )
     networks = Networks(options.clip, options.videomae, options.device)
-    judged = _judge(options, benchmark, folders, judge, out, engine)
+    judged = _judge(options, benchmark, folders, judge, out, options.engine)
     measured = {
-        name: _measure(options, benchmark, folder, networks, out / f"measured-{name}", engine)
+        name: _measure(options, benchmark, folder, networks, out / f"measured-{name}", options.engine)
         for name, folder in {**folders, "real": None}.items()
     }
     outcome = _Outcome(options, benchmark, judge, networks, judged, measured, generated)
@@ -165,7 +163,7 @@ def _videos(
         seed=options.seed,
         intensity=options.intensity,
         offload=options.offload,
-        workers=options.workers,
+        engine=options.engine,
         progress=not options.as_json,
         num_frames=options.frames,
         num_inference_steps=options.steps,

@@ -10,6 +10,7 @@ from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 
 if TYPE_CHECKING:
+    from emovid_dataset.engine import Executor
     from emovid_models.evaluation import Prompt
     from emovid_models.wan.loras import WeightedLora
 
@@ -79,7 +80,7 @@ def generate_models(
     seed: int,
     intensity: float,
     offload: bool,
-    workers: int,
+    engine: Executor,
     progress: bool,
     **options: Any,
 ) -> dict[str, Path]:
@@ -97,7 +98,7 @@ def generate_models(
         seed: of the first scene.
         intensity: of the emotion.
         offload: keep in GPU memory only the part that runs.
-        workers: processes.
+        engine: who generates.
         progress: show progress on stderr.
         **options: of every call of the pipeline.
 
@@ -107,7 +108,6 @@ def generate_models(
     Raises:
         OSError, ValueError: a model cannot be loaded or does another task, or a video cannot be made.
     """
-    from emovid_dataset.engine import Processes, Serial, usable_cores
     from emovid_models import evaluation
     from emovid_models.wan.loading import PipelineSource, check_model
 
@@ -127,7 +127,7 @@ def generate_models(
             emotion_lora=loras.emotion_lora if name == "lora" else None,
             offload=offload,
             show_loading=progress,
-            threads=None if workers == 1 else max(1, usable_cores() // workers),
+            threads=engine.threads,
         )
         # The intensity moves nothing of what is on both, though it be an emotion's.
         adapter: str | tuple[str, ...] | None = () if name == "base" and its else source.emotion_adapter
@@ -140,7 +140,7 @@ def generate_models(
             seed=seed,
             intensity=intensity,
             wording=asked,
-            engine=Serial() if workers == 1 else Processes(workers),
+            engine=engine,
             progress=progress,
             height=height,
             width=width,

@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
     existing_file,
     new_place,
     one_of,
@@ -115,7 +118,9 @@ def generate(
     negative: Annotated[str | None, typer.Option(help="What the video must not show.")] = None,
     seed: NoiseSeed = 0,
     offload: Offload = False,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Generate videos with an emotion.
@@ -129,7 +134,6 @@ def generate(
     With --prompts, videos that are there already are left alone, so that the same command goes on after an
     interruption.
     """
-    from emovid_dataset.engine import Processes, Serial, usable_cores
     from emovid_dataset.store import Store
     from emovid_dataset.terminal import print_table
     from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
@@ -169,6 +173,7 @@ def generate(
         model = str(MINI_WAN_I2V if i2v else MINI_WAN_T2V)
         lora = lora or [str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)]
     loras = parse_loras(lora, emotion_lora)
+    runner = chosen_executor(engine, workers, ray_address)
     need("models", "diffusers", "transformers", "peft", "ftfy")
 
     pipeline = PipelineSource(
@@ -178,15 +183,15 @@ def generate(
         emotion_lora=emotion_lora,
         offload=offload,
         show_loading=not as_json,
-        show_steps=len(orders) == 1 and not as_json and workers == 1,
-        threads=None if workers == 1 else max(1, usable_cores() // workers),
+        show_steps=len(orders) == 1 and not as_json and runner.is_this_process,
+        threads=runner.threads,
     )
     made = generate_videos(
         pipeline,
         orders,
         Store.at(folder),
         model=pipeline.version(),
-        engine=Serial() if workers == 1 else Processes(workers),
+        engine=runner,
         overwrite=prompts is None,
         progress=not as_json,
         height=height,

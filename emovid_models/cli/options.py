@@ -55,8 +55,12 @@ EmotionGuidance = Annotated[
 NoiseSeed = Annotated[int, typer.Option(help="Seed of the noise.", callback=noise_seed)]
 Offload = Annotated[bool, typer.Option(help="Keep in GPU memory only the part that runs.")]
 Workers = Annotated[
-    int,
-    typer.Option(help="Processes, each with the model; more than one GPU is shared out.", callback=whole(1)),
+    int | None,
+    typer.Option(
+        help="Processes, each with the model; more than one GPU is shared out. By default this process "
+        "alone, on a Ray cluster one per GPU.",
+        callback=whole(1),
+    ),
 ]
 
 base_or_mini: Check = check_by(lambda value: None if value == MINI else base_problem(value))

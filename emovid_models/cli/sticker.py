@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
     existing_file,
     new_folder,
     one_of,
@@ -130,7 +133,9 @@ def sticker(
     negative: Annotated[str | None, typer.Option(help="What the sticker must not show.")] = None,
     seed: NoiseSeed = 0,
     offload: Offload = False,
-    workers: Workers = 1,
+    workers: Workers = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Make animated stickers of a picture, one per emotion, transparent where the picture is.
@@ -146,6 +151,7 @@ def sticker(
     loras = parse_loras(lora, emotion_lora)
     # What is wrong with the picture is said before anything heavy is imported.
     prepare_sticker(picture, size=shape, mini=model == MINI, background=background, tolerance=tolerance)
+    runner = chosen_executor(engine, workers, ray_address)
     need("models", "diffusers", "transformers", "peft", "ftfy")
     result = make_stickers(
         picture,
@@ -168,7 +174,7 @@ def sticker(
         emotion_guidance=emotion_guidance,
         negative=negative,
         offload=offload,
-        workers=workers,
+        engine=runner,
         progress=not as_json,
     )
     rows: list[tuple[object, ...]] = [

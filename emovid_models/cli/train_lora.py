@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import check_by, new_folder, number, one_of, parsed_by, whole
+from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    check_by,
+    chosen_executor,
+    new_folder,
+    number,
+    one_of,
+    parsed_by,
+    whole,
+)
 from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.benchmark import refuse_training_on
@@ -126,12 +136,15 @@ def lora(
     ] = None,
     no_cache: Annotated[bool, typer.Option(help="Encode every clip again at every step.")] = False,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Processes that encode, each on a GPU if there is one; under accelerate launch its own do.",
+            help="Processes that encode, each on a GPU if there is one; by default this one, under "
+            "accelerate launch its own.",
             callback=whole(1),
         ),
-    ] = 1,
+    ] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
     epochs: Annotated[
         int | None, typer.Option(help="How often each clip is seen.", callback=whole(1))
     ] = None,
@@ -269,6 +282,7 @@ def lora(
         seed=seed,
         **{name: value for name, value in values.items() if value is not None},
     )
+    runner = chosen_executor(engine, workers, ray_address)
     check_build("--data", data, (split,), content_type)
     need("models", "diffusers", "transformers", "peft", "accelerate", "ftfy")
     import torch
@@ -289,7 +303,7 @@ def lora(
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
             path = train_lora(
                 settings,
-                workers=workers,
+                engine=runner,
                 progress=not as_json,
                 on_plan=show_plan,
                 on_cache=print_filled,

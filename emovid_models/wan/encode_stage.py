@@ -17,14 +17,12 @@ import torch
 from emovid_dataset.engine import (
     Executor,
     Part,
-    Processes,
     Record,
     Resources,
     Serial,
     Stage,
     records,
     run_stage,
-    usable_cores,
 )
 from emovid_dataset.read.select import Selection
 from emovid_dataset.store import Store
@@ -201,7 +199,7 @@ def fill_cache(
     base: BaseOutline,
     *,
     shares: Shares | None = None,
-    workers: int = 1,
+    engine: Executor | None = None,
     device: torch.device | str = "cpu",
     encoders: Encoders | None = None,
     progress: bool = False,
@@ -214,7 +212,7 @@ def fill_cache(
         selection: gives their videos.
         base: whose encoders.
         shares: the processes that fill the cache together; None for this one alone.
-        workers: 1 encodes in this process; more are processes of their own, each on a GPU if there is one.
+        engine: who encodes, each of its workers on a GPU if there is one; by default this process.
         device: where the encoders run in this process.
         encoders: those that are already loaded in this process; None loads them when there is something to
             encode.
@@ -228,22 +226,20 @@ def fill_cache(
         OSError: a clip's video is damaged, the cache cannot be written, or another process failed.
     """
     shares = shares or Shares.alone(cache.store)
-    executor: Executor = Serial()
-    if workers > 1:
-        executor, encoders = Processes(workers), None
+    engine = engine or Serial()
     stage = EncodeStage(
         plan,
         selection,
         base,
         run=shares.run,
-        device=device if workers == 1 else None,
-        encoders=encoders,
+        device=device if engine.is_this_process else None,
+        encoders=encoders if engine.is_this_process else None,
         rank=shares.rank,
         world=shares.world,
-        threads=None if workers == 1 else max(1, usable_cores() // workers),
+        threads=engine.threads,
     )
     with shares.working(), library_bars("transformers", "diffusers", shown=progress):
         total = sum(part.rows for part in stage.parts(cache.store))
-        run_stage(stage, cache.store, executor=executor, progress=progress, total=total)
+        run_stage(stage, cache.store, executor=engine, progress=progress, total=total)
     shares.wait()
     return FilledCache.of(EncodeStage(plan, selection, base, run=shares.run), cache.store)

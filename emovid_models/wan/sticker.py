@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emovid_dataset.engine import Ledger, Processes, Serial, usable_cores
+from emovid_dataset.engine import Executor, Ledger, Serial
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
 from emovid_dataset.store import Store
 from emovid_models.remote.sticker.animation import contact_sheet, encode_gif, encode_webp, on_white
@@ -142,7 +142,7 @@ def make_stickers(
     emotion_guidance: float | None = None,
     negative: str | None = None,
     offload: bool = False,
-    workers: int = 1,
+    engine: Executor | None = None,
     progress: bool = False,
 ) -> StickerSet:
     """Make an animated sticker of a picture for each of some emotions, with an image-to-video model.
@@ -173,7 +173,7 @@ def make_stickers(
         emotion_guidance: by the emotion; as `guidance` by default, 6 for the miniature.
         negative: what must not be seen.
         offload: on CUDA, keep in GPU memory only the part that runs.
-        workers: processes, each with the model.
+        engine: who generates, by default this process.
         progress: show progress on stderr.
 
     Returns:
@@ -183,6 +183,7 @@ def make_stickers(
         ValueError: the picture or an argument does not work; one line, before a model is loaded.
         OSError, StageError: the model cannot be loaded, or a sticker cannot be made or written.
     """
+    engine = engine or Serial()
     names = list(dict.fromkeys(EMOTIONS[parse_emotion(name)] for name in emotions))
     if not names:
         raise ValueError(f"no emotion is named; allowed: {', '.join(EMOTIONS)}")
@@ -217,8 +218,8 @@ def make_stickers(
         emotion_lora=emotion_lora,
         offload=offload,
         show_loading=progress,
-        show_steps=len(orders) == 1 and progress and workers == 1,
-        threads=None if workers == 1 else max(1, usable_cores() // workers),
+        show_steps=len(orders) == 1 and progress and engine.is_this_process,
+        threads=engine.threads,
     )
     options: dict[str, Any] = {
         "height": height,
@@ -251,7 +252,7 @@ def make_stickers(
             wanted,
             store,
             model=version,
-            engine=Serial() if workers == 1 else Processes(workers),
+            engine=engine,
             overwrite=True,
             progress=progress,
             encode=encoder,

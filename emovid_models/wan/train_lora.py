@@ -25,6 +25,7 @@ from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 
 from emovid_dataset import __version__
+from emovid_dataset.engine import Executor
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import Selection, select
 from emovid_dataset.schema.benchmark import refuse_training_on
@@ -61,7 +62,7 @@ COMFYUI_NAME = "comfyui_lora_weights.safetensors"
 def train_lora(
     settings: LoraSettings,
     *,
-    workers: int = 1,
+    engine: Executor | None = None,
     progress: bool = False,
     on_plan: Callable[[CachePlan, BaseOutline], None] = lambda plan, base: None,
     on_cache: Callable[[FilledCache], None] = lambda filled: None,
@@ -70,8 +71,8 @@ def train_lora(
 
     Args:
         settings: see `LoraSettings`.
-        workers: processes that fill the cache; 1 is this one. Under `accelerate launch` each process fills
-            its share, and there are no others.
+        engine: who fills the cache, by default this process. Under `accelerate launch` each process fills its
+            share, and there are no others.
         progress: show progress on stderr.
         on_plan: told of the plan before anything heavy is loaded, in the main process.
         on_cache: told of what was encoded, in the main process.
@@ -86,17 +87,16 @@ def train_lora(
         torch.OutOfMemoryError: the message says which settings to lower.
         KeyboardInterrupt: a signal came; the step was finished and a checkpoint written.
     """
-    if workers < 1:
-        raise ValueError(f"workers {workers} is below 1")
     cuda = torch.cuda.is_available()
     accelerator = Accelerator(
         mixed_precision="bf16" if cuda else "no",
         gradient_accumulation_steps=settings.accumulation,
         cpu=not cuda,
     )
-    if workers > 1 and accelerator.num_processes > 1:
+    if engine is not None and not engine.is_this_process and accelerator.num_processes > 1:
         raise ValueError(
-            f"workers {workers} is not 1: the run's {accelerator.num_processes} processes fill the cache"
+            f"the run's {accelerator.num_processes} processes fill the cache; "
+            "leave --workers and --engine out under accelerate launch"
         )
     main = accelerator.is_main_process
     bars = partial(library_bars, "transformers", "diffusers", shown=progress and main)
@@ -128,7 +128,7 @@ def train_lora(
             selection,
             base,
             shares=shares,
-            workers=workers,
+            engine=engine,
             device=accelerator.device,
             encoders=encoders,
             progress=progress and main,

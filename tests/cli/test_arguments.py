@@ -345,6 +345,29 @@ WRONG = {
 }
 """For every command: what is wrong, and the pieces of the line that says so."""
 
+SHARED_OUT = (
+    "build",
+    "verify",
+    "stats",
+    "analyse",
+    "annotate",
+    "generate",
+    "sticker",
+    "evaluate",
+    "train lora",
+)
+for _command in SHARED_OUT:
+    WRONG[_command] += [
+        ("--engine slurm", "--engine is 'slurm'; allowed: processes, serial, ray"),
+        ("--ray-address host:6379", "--ray-address host:6379 needs --engine ray"),
+        ("--ray-address auto --engine serial", "--ray-address auto needs --engine ray"),
+        ("--engine ray --ray-address head", "the Ray address is 'head'; it must be host:port or auto"),
+        (
+            "--engine ray --ray-address 127.0.0.1:1",
+            "no Ray cluster answers at 127.0.0.1:1: Connection refused",
+        ),
+    ]
+
 ALONE: list[tuple[list[str], str]] = [
     (["build", "file", "--labels", "labels.csv", "--out", "new"], "RAW file is not a folder"),
     (["annotate", "none", "--model", "me/m", "--out", "new/a"], "input none does not exist"),

@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 from safetensors.torch import load, load_file
 
-from emovid_dataset.engine import Serial, run_stage
+from emovid_dataset.engine import Processes, Serial, run_stage
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import Selection, select
 from emovid_dataset.schema.clip import Clip
@@ -299,7 +299,7 @@ def test_worker_processes_encode_the_same(
     base = BaseOutline.read(i2v_base, "i2v")
     caches = [LatentCache(Store.at(tmp_path / name)) for name in ("here", "workers")]
     fill(caches[0], plan, clips, Encoders.load(base))
-    filled = fill_cache(caches[1], plan, clips, base, workers=2)
+    filled = fill_cache(caches[1], plan, clips, base, engine=Processes(2))
     assert (filled.encoded, filled.reused, filled.repaired) == (len(plan.clips), 0, 0)
     for item, variant in zip(plan.clips, VARIANTS * 2, strict=True):
         here, there = (cache.load(item, variant) for cache in caches)

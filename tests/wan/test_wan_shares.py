@@ -27,6 +27,7 @@ from datetime import timedelta
 from pathlib import Path
 import torch.distributed
 from emovid_models.wan.encode import Encoders
+from emovid_dataset.engine import Processes
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.train_lora import train_lora
 
@@ -44,9 +45,11 @@ def held_up(self, pixels):
 Encoders.encode_video = held_up
 settings = LoraSettings(**{{**values, "validation_prompts": ()}})
 try:
-    train_lora(settings, workers=2)
+    train_lora(settings, engine=Processes(2))
 except ValueError as error:
-    assert str(error) == "workers 2 is not 1: the run's 2 processes fill the cache"
+    assert str(error) == (
+        "the run's 2 processes fill the cache; leave --workers and --engine out under accelerate launch"
+    )
 else:
     sys.exit("workers of workers were not refused")
 train_lora(settings)

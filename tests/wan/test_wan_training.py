@@ -472,11 +472,6 @@ def test_wrong_settings_are_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_workers_below_one_are_refused_before_anything_is_loaded(settings: LoraSettings) -> None:
-    with pytest.raises(ValueError, match="workers 0 is below 1"):
-        train_lora(replace(settings, base="absent"), workers=0)
-
-
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_run_on_cuda_is_near_the_run_on_the_cpu(settings: LoraSettings, tmp_path: Path) -> None:
