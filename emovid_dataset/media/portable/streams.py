@@ -16,6 +16,7 @@ Source = bytes | str | os.PathLike[str]
 
 _HEAD = 16  # bytes
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave out the transparency
+_AS_BROWSERS = {"max_fps": "99", "default_fps": "10"}  # APNG: 10 ms or less stand 100 ms
 _LISTS = frozenset(("concat", "dash", "hls", "imf"))  # formats that name other files
 _TEXT = frozenset(("tty",))  # text, which FFmpeg would draw on a screen
 _PICTURE_CODECS = frozenset(("bmp", "gif", "jpegls", "mjpeg", "png", "tiff", "webp"))
@@ -74,7 +75,7 @@ def open_container(
         av.FFmpegError: it is not a container that FFmpeg knows, or is damaged.
     """
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else f"file:{os.fspath(source)}"
-    options = {"protocol_whitelist": "file"}
+    options = {"protocol_whitelist": "file", **_AS_BROWSERS}
     if with_hidden_packets:
         options["ignore_editlist"] = "1"
     per_stream: Any = [{"skip_frame": "all"}] if headers_only else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import av
 
@@ -115,6 +115,27 @@ def mended(times: Sequence[int | None]) -> list[int] | None:
     for time in found:
         laid.append(max(round(time), laid[-1] + 1) if laid else round(time))
     return laid
+
+
+def slowed(times: Sequence[int], end: int, *, too_short: Fraction, usual: Fraction) -> tuple[list[int], int]:
+    """Times of an animated picture's frames as a browser keeps them.
+
+    Args:
+        times: ticks, ascending.
+        end: of the last frame, in ticks.
+        too_short: ticks; a frame that stands so long or less stands the usual time instead.
+        usual: ticks.
+
+    Returns:
+        The times, and the end.
+
+    >>> slowed([0, 1, 6], 8, too_short=Fraction(1), usual=Fraction(10))
+    ([0, 10, 15], 17)
+    """
+    stands = [after - time for time, after in zip(times, [*times[1:], end], strict=True)]
+    slow = [round(usual) if each <= too_short else each for each in stands]
+    *starts, last = accumulate(slow, initial=times[0])
+    return starts, last
 
 
 def _at(times: Sequence[int | None], place: int) -> int:

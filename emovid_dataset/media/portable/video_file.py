@@ -15,8 +15,9 @@ import av
 from .errors import VideoError
 from .groups import Order, decode_groups, needed_groups
 from .packets import PacketScan
+from .pictures import TOO_SHORT, USUAL_DELAY
 from .streams import Source, decoder_of, open_container, video_stream
-from .timestamps import EndToEnd, mended
+from .timestamps import EndToEnd, mended, slowed
 
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
 
@@ -126,6 +127,11 @@ class VideoFile:
             self.is_mended = False
         else:
             self._ask(guessed)
+        if self.container.format.name == "gif" and self.times is not None and self.end is not None:
+            second = 1 / self.base
+            self.times, self.end = slowed(
+                self.times, self.end, too_short=TOO_SHORT * second / 1000, usual=USUAL_DELAY * second / 1000
+            )
 
     def _number(self, shown: list[int]) -> None:
         """Take the packets whose frames are shown, in their order."""
