@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from .colour import RGB, ColorSpace, colour_of, shown_in_bt709
@@ -92,7 +93,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     shown at (a p + c q + x, b p + d q + y).
     """
     try:
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+        # a frame keeps its own `side_data`, which keeps the frame: neither would ever be freed
+        matrix: Any = SideDataContainer(frame).get("DISPLAYMATRIX")
     except ValueError:  # the frame carries something that this PyAV has no name for
         return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
     if matrix is None:
