@@ -21,6 +21,7 @@ from typing import IO, Any
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media.attributes import Attributes, measure
+from emovid_dataset.media.compare import MadeClip, check_faithful
 from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.source import Reader, VideoError
@@ -329,8 +330,9 @@ def _prepare_segment(
         colour = transcode(reader, path, start=segment.start, end=segment.end)
         with path.open("rb") as file:
             sha256 = _digest_of(file).hexdigest()
-        with Reader(path) as made:
+        with MadeClip(path) as made:
             visual, _ = measure(made, every)
+            check_faithful(reader, made, start=segment.start, end=segment.end)
             return _prepared(identity, False, sha256, path.stat().st_size, made, visual, colour)
 
 
