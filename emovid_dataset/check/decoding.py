@@ -15,10 +15,11 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import Interpolation
 
 from emovid_dataset.media.attributes import HsvSum, luma
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.pixels import rgb
+from emovid_dataset.media.portable.pixels import RgbConverter
 from emovid_dataset.media.sound_check import SoundCheck, SoundDecoder
 
 AAC_FRAMES = 2
@@ -28,6 +29,7 @@ begin with one frame of lead-in and fill the last one."""
 _AAC_FRAME = 1024  # samples
 _LONGEST_OFF = 0.05  # seconds; a clip's duration is never farther from the truth than this or half a frame
 _ROUNDING = 0.002  # seconds: two ticks of a clock of milliseconds
+_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 _LEVELS = {"brightness": 0.01, "colorfulness": 0.02, "luma": 0.02}
 """By how much attributes may differ: processors and versions of FFmpeg convert colours differently."""
 
@@ -141,7 +143,7 @@ def decode_whole(data: bytes, every: int) -> tuple[Pictures, SoundCheck, int]:
     end: float | None = None
     refused = 0
     hsv, lumas = HsvSum(), []
-    sound = SoundDecoder()
+    sound, converter = SoundDecoder(), RgbConverter(_EXACT)
     with refusing(), av.open(io.BytesIO(data), metadata_errors="ignore") as container:
         if not container.streams.video:
             raise VideoError("has no video stream")
@@ -167,9 +169,9 @@ def decode_whole(data: bytes, every: int) -> tuple[Pictures, SoundCheck, int]:
                 if frame.is_corrupt:
                     damaged.append(frame.time)
                 if len(times) % every == 0:
-                    picture = rgb(frame)
-                    hsv.add(*(np.ascontiguousarray(picture[..., channel]) for channel in range(3)))
-                    lumas.append(luma(picture))
+                    picture = converter.planes(frame)
+                    hsv.add(*picture)
+                    lumas.append(luma(np.dstack(picture)))
                 times.append(frame.time)
                 if frame.time is not None and frame.duration and frame.time_base:
                     end = max(end or 0.0, frame.time + float(frame.duration * frame.time_base))

@@ -83,6 +83,9 @@ class MadeClip(Reader):
             if index in wanted:
                 yield index, frame
 
+    def __enter__(self) -> MadeClip:
+        return self
+
     def to_compare(self) -> dict[int, av.VideoFrame]:
         """The first, the middle and the last frame, by number."""
         if len(self.kept) < len(self.places):
