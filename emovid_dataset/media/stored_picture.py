@@ -80,9 +80,11 @@ class StoredPictures:
         exact = not _is_plain(colour)
         if exact or is_transparent(frame) or not orientation.is_upright:
             # sixteen bits where colours are computed, so that they are rounded once
-            levels, pixels = (np.uint16, "rgb48le") if exact else (np.uint8, "rgb24")
+            levels, pixels = (np.uint16, "gbrp16le") if exact else (np.uint8, "rgb24")
             picture = orientation.shown(self._converter.packed(frame, levels=levels))
-            ready, source = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=pixels), RGB
+            if not orientation.is_upright:
+                picture = np.ascontiguousarray(picture)
+            ready, source = av.VideoFrame.from_ndarray(picture, format=pixels), RGB
         matrices: dict[str, int] = {}
         if source == RGB:
             matrices = {"dst_colorspace": self._matrix}
