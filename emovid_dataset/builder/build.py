@@ -31,6 +31,7 @@ from emovid_dataset.builder.layout import lay_out
 from emovid_dataset.builder.listings import line_of, read_list, write_list
 from emovid_dataset.builder.plan import Laid, Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, PrepareStage, plan_units
+from emovid_dataset.builder.ratings import Ratings
 from emovid_dataset.builder.shards import WriteStage
 from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions, printable
 from emovid_dataset.builder.sheet.paths import RawFiles, unlabelled
@@ -51,7 +52,8 @@ from emovid_dataset.schema.manifest import (
     Manifest,
     metadata_path,
 )
-from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
+from emovid_dataset.schema.no_emotion import NO_EMOTION, NONE, ClipWithoutEmotion, NoEmotion
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import BusyError, Store
 
 
@@ -66,6 +68,7 @@ class BuildReport:
         left_out: clips in no split, because one of their group is in the benchmark.
         unlabelled: video files below the raw folder that the sheet does not name.
         remarks: what a person should know of how the sheet was read, a line each.
+        ratings: how far its raters agree, and how many rows have a split of their own.
         counts: clips by (content type, emotion, split).
         reused: whether the folder held this finished build already.
         seconds: wall time.
@@ -77,6 +80,7 @@ class BuildReport:
     left_out: tuple[LeftOut, ...]
     unlabelled: tuple[str, ...]
     remarks: tuple[str, ...]
+    ratings: Ratings
     counts: Counter[tuple[str, str, str]]
     reused: bool
     seconds: float
@@ -84,7 +88,7 @@ class BuildReport:
     @property
     def unmet(self) -> list[str]:
         """What of the asked-for shares the splits do not meet, one line each."""
-        return shortfalls(self.counts, self.manifest.split_ratios)
+        return [] if self.ratings.given else shortfalls(self.counts, self.manifest.split_ratios)
 
 
 def build(
@@ -147,10 +151,18 @@ def build(
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = _raw(raw, sheet), Store.at(out)
     remarks: list[str] = []
-    with Plan(keep_none=keep_none) as plan:
+    taxonomy = sheet.labels.taxonomy
+    if corpus is not None and taxonomy != MIKELS:
+        raise ValueError(f"corpus {corpus!r} has Mikels' emotions, not those of {taxonomy.name!r}")
+    with Plan(keep_none=keep_none, taxonomy=taxonomy) as plan:
         with plan.writing():
             for row in read_sheet(labels, source, options=sheet, tell=remarks.append):
                 plan.add(row)
+        ratings = plan.settle(sheet.min_agreement)
+        if ratings.given and ratings.not_given:
+            remarks.append(
+                f"{ratings.not_given} rows give no split; they are shared out, or go with their group"
+            )
         without_label = tuple(unlabelled(source, plan.knows))
         plan_units(plan, source, every)
         settings = settings_of(
@@ -172,6 +184,7 @@ def build(
                 left_out=tuple(read_list(place, LEFT_OUT_NAME, LeftOut)),
                 unlabelled=without_label,
                 remarks=tuple(remarks),
+                ratings=ratings,
                 counts=_counts(place, finished),
                 reused=True,
                 seconds=time.monotonic() - started,
@@ -188,14 +201,14 @@ def build(
                 for rejection in plan.rejections():
                     file.write(line_of(rejection))
             none_clips = write_list(place, NONE_NAME, plan.without_emotion())
-            if not plan.count("unplaced"):
+            if not plan.count("unplaced") and not plan.count("placed"):
                 raise ValueError(f"no clip could be used; {_why_none(plan)}")
             aside = None
             if benchmark is not None or benchmark_ids is not None:
                 aside = _set_aside(plan, place, benchmark, benchmark_ids or (), seed)
             write_list(place, LEFT_OUT_NAME, plan.left_out())
             plan.split(ratios, seed)
-            shards = lay_out(plan, shard_size=shard_size, seed=seed)
+            shards = lay_out(plan, shard_size=shard_size, seed=seed, content_types=sheet.content_types)
             manifest = Manifest(
                 version=__version__,
                 seed=seed,
@@ -210,6 +223,8 @@ def build(
                 corpus=corpus,
                 benchmark=aside,
                 none_clips=none_clips,
+                taxonomy=taxonomy,
+                content_types=sheet.content_types,
                 split_names=SPLITS if aside is None else (*SPLITS, BENCHMARK),
             )
             place.put(MANIFEST_NAME, manifest.to_json().encode())
@@ -231,6 +246,7 @@ def build(
             left_out=tuple(plan.left_out()),
             unlabelled=without_label,
             remarks=tuple(remarks),
+            ratings=ratings,
             counts=plan.counts(),
             reused=False,
             seconds=time.monotonic() - started,
@@ -274,7 +290,11 @@ def _newest(raw: Store, plan: Plan) -> int:
     """When the newest source file changed, in nanoseconds; elsewhere than on a disk nobody can say."""
     if raw.folder is None:
         return 0
-    return max(((raw.folder / path).stat().st_mtime_ns for path, _ in plan.files()), default=0)
+    newest = 0
+    for name, _ in plan.files():
+        with raw.local(name) as path:
+            newest = max(newest, path.stat().st_mtime_ns)
+    return newest
 
 
 @contextmanager
@@ -290,6 +310,7 @@ def _held(out: Store) -> Iterator[None]:
 
 def _join(plan: Plan) -> None:
     """Put labels and prepared clips together; the same source twice is one clip."""
+    unsure: dict[int, str] = {}
     for label, record in plan.joined():
 
         def refuse(reason: str, label: Label = label) -> None:
@@ -299,17 +320,34 @@ def _join(plan: Plan) -> None:
             refuse("was not prepared" if record is None else record["refused"])
             continue
         prepared = Prepared(**record["clip"])
-        clip = _clip(label, prepared)
+        clip = _clip(label, prepared, plan.taxonomy)
         try:
-            type(clip).from_mapping(clip.to_mapping())
+            type(clip).from_mapping(clip.to_mapping(), taxonomy=plan.taxonomy)
         except ValueError as error:  # such as a frame rate beyond all sense
             twin = plan.row_of(clip)
             refuse(str(error) if twin is None else _same_content(twin))
             continue
         video = label.path if prepared.verbatim else prepared.staged_name()
-        twin = plan.add_clip(label.row, Laid(clip, prepared.size, video, prepared.verbatim))
+        twin = plan.add_clip(label.row, Laid(clip, prepared.size, video, prepared.verbatim), label.split)
         if twin is not None:
-            refuse(_same_content(twin))
+            conflict = _conflict(label, other := plan.label_at(twin), plan.taxonomy)
+            refuse(_same_content(twin) + conflict)
+            if conflict and twin not in unsure:
+                unsure[twin] = _same_content(label.row) + _conflict(other, label, plan.taxonomy)
+    for row, reason in unsure.items():
+        plan.drop_clip(row)
+        plan.reject(Rejection(row, printable(plan.label_at(row).path), printable(reason)))
+
+
+def _conflict(label: Label, other: Label, taxonomy: Taxonomy) -> str:
+    """How the labels of one content differ, if they do: nobody can say which is right."""
+    names = (*taxonomy.names, NO_EMOTION)  # None is the last one
+    said = [(names[-1 if one.emotion is None else one.emotion], one.split) for one in (label, other)]
+    if said[0][0] != said[1][0]:
+        return f", which is labelled {said[1][0]}, not {said[0][0]}; neither is taken"
+    if None not in (said[0][1], said[1][1]) and said[0][1] != said[1][1]:
+        return f", which is in {said[1][1]}, not {said[0][1]}; neither is taken"
+    return ""
 
 
 def _why_none(plan: Plan) -> str:
@@ -332,13 +370,13 @@ def _same_content(row: int) -> str:
     return f"has the same content as row {row}"
 
 
-def _clip(label: Label, prepared: Prepared) -> Clip | ClipWithoutEmotion:
+def _clip(label: Label, prepared: Prepared, taxonomy: Taxonomy) -> Clip | ClipWithoutEmotion:
     whole = label.start is None
     clip = Clip(
         id=prepared.id,
         content_type=label.content_type,
-        emotion=MIKELS.names[label.emotion or 0],
-        valence=MIKELS.valences[label.emotion or 0],
+        emotion=taxonomy.names[label.emotion or 0],
+        valence=taxonomy.valences[label.emotion or 0],
         emotion_source=label.emotion_source,
         emotion_scores=label.emotion_scores,
         caption=label.caption,
@@ -366,6 +404,7 @@ def _clip(label: Label, prepared: Prepared) -> Clip | ClipWithoutEmotion:
         agreement=label.agreement,
         color="; ".join(filter(None, (label.color, prepared.color))) or None,
         extra=label.extra,
+        taxonomy=taxonomy,
     )
     return ClipWithoutEmotion.of(clip) if label.emotion is None else clip
 

@@ -67,6 +67,7 @@ def settings_of(
         "benchmark": benchmark if benchmark is None or isinstance(benchmark, int) else list(benchmark),
         "keep_none": plan.keep_none,
         "corpus": corpus,
+        "taxonomy": plan.taxonomy.to_mapping(),
     }
     return json.dumps(settings, indent=1) + "\n"
 

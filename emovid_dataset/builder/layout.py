@@ -18,7 +18,7 @@ MIN_TRAIN_SHARDS = 8
 """A train split has at least so many shards, where it has as many clips: loaders share shards out."""
 
 
-def lay_out(plan: Plan, *, shard_size: int, seed: int) -> int:
+def lay_out(plan: Plan, *, shard_size: int, seed: int, content_types: Sequence[str] = CONTENT_TYPES) -> int:
     """Give every clip its shard and its place in it.
 
     Args:
@@ -26,14 +26,15 @@ def lay_out(plan: Plan, *, shard_size: int, seed: int) -> int:
             and after them those of clips that show no specific emotion.
         shard_size: bytes aimed at.
         seed: of the order of the clips.
+        content_types: that clips may have, in the order in which they are listed.
 
     Returns:
         Number of shards.
     """
     count = 0
-    parts = [(content_type, split) for content_type in CONTENT_TYPES for split in (*SPLITS, BENCHMARK)]
+    parts = [(content_type, split) for content_type in content_types for split in (*SPLITS, BENCHMARK)]
     with plan.writing():
-        for content_type, split in (*parts, *((content_type, NONE) for content_type in CONTENT_TYPES)):
+        for content_type, split in (*parts, *((content_type, NONE) for content_type in content_types)):
             numbers, sizes = plan.shuffled(content_type, split, seed)
             if not numbers:
                 continue

@@ -21,12 +21,15 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any
 
+from emovid_dataset.builder.ratings import Ratings, label_of, settle_rows
 from emovid_dataset.builder.set_aside import LEFT_OUT, set_aside
 from emovid_dataset.builder.sheet import Label, Rejection
 from emovid_dataset.builder.sides import take_sides
 from emovid_dataset.schema.benchmark import Benchmark, LeftOut, qualifies
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
+from emovid_dataset.schema.taxonomy import Taxonomy
 
 _SCHEMA = """
 CREATE TABLE labels (
@@ -34,6 +37,8 @@ CREATE TABLE labels (
     kept INTEGER NOT NULL, label TEXT NOT NULL
 );
 CREATE UNIQUE INDEX stretch ON labels (path, ifnull(start, -1), ifnull(stop, -1));
+CREATE TABLE ratings (row INTEGER PRIMARY KEY, first INTEGER NOT NULL, label TEXT NOT NULL);
+CREATE INDEX rated ON ratings (first);
 CREATE TABLE rejections (row INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE INDEX rejected_path ON rejections (path);
 CREATE TABLE units (key TEXT PRIMARY KEY, hash INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
@@ -81,13 +86,14 @@ class Plan:
 
     Args:
         keep_none: whether clips that show no specific emotion are prepared and written too.
+        taxonomy: the emotions.
 
     Raises:
         OSError: the folder for temporary files cannot be written, or is full.
     """
 
-    def __init__(self, *, keep_none: bool = False) -> None:
-        self.keep_none = keep_none
+    def __init__(self, *, keep_none: bool = False, taxonomy: Taxonomy = MIKELS) -> None:
+        self.keep_none, self.taxonomy = keep_none, taxonomy
         self._base = sqlite3.connect("", isolation_level=None)
         # what is lost in a crash is planned again
         self._base.executescript(
@@ -119,7 +125,7 @@ class Plan:
     # the sheet
 
     def add(self, row: Label | Rejection) -> None:
-        """Add a row of the sheet; one that names the same stretch as an earlier row is refused."""
+        """Add a row of the sheet; one that names the same stretch as an earlier row waits for `settle`."""
         if isinstance(row, Rejection):
             self.reject(row)
             return
@@ -128,7 +134,8 @@ class Plan:
             _stretch(row.path, row.start, row.end),
         ).fetchone()
         if found is not None:
-            self.reject(Rejection(row.row, row.path, f"is a duplicate of row {found[0]}"))
+            label = json.dumps(asdict(row))
+            self._base.execute("INSERT INTO ratings VALUES (?, ?, ?)", (row.row, found[0], label))
             return
         self._base.execute(
             "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -143,13 +150,24 @@ class Plan:
             ),
         )
 
+    def settle(self, min_agreement: float = 0.0) -> Ratings:
+        """Make one label of several rows for one clip, once all rows are there.
+
+        A group that the sheet gives to several splits is refused.
+
+        Args:
+            min_agreement: clips are refused of whose raters a smaller share agreed.
+        """
+        with self.writing():
+            return settle_rows(self._base, self.taxonomy, min_agreement, self.keep_none)
+
     def reject(self, rejection: Rejection) -> None:
         """Add a refusal."""
         self._base.execute("INSERT INTO rejections VALUES (?, ?, ?)", (*asdict(rejection).values(),))
 
     def labels(self) -> Iterator[Label]:
         """The accepted rows, in the sheet's order."""
-        yield from (_label(text) for (text,) in self._base.execute("SELECT label FROM labels ORDER BY row"))
+        yield from (label_of(text) for (text,) in self._base.execute("SELECT label FROM labels ORDER BY row"))
 
     def labels_by_path(self) -> Iterator[list[Label]]:
         """The accepted rows of which a clip is made, one source file after the other, each file's by time."""
@@ -157,7 +175,7 @@ class Plan:
             "SELECT path, label FROM labels WHERE kept ORDER BY path, ifnull(start, 0), row"
         )
         for _, rows in groupby(found, key=lambda row: row[0]):
-            yield [_label(text) for _, text in rows]
+            yield [label_of(text) for _, text in rows]
 
     def rejections(self) -> Iterator[Rejection]:
         """The refusals, in the sheet's order."""
@@ -182,7 +200,7 @@ class Plan:
             "WHERE labels.emotion IS NULL AND (id IS NOT NULL OR NOT kept) ORDER BY row"
         )
         for text, key in found:
-            label = _label(text)
+            label = label_of(text)
             yield NoEmotion(
                 row=label.row,
                 path=label.path,
@@ -257,14 +275,17 @@ class Plan:
         found = self._base.execute(
             "SELECT label, record FROM labels LEFT JOIN prepared USING (row) WHERE kept ORDER BY row"
         )
-        yield from ((_label(text), None if record is None else json.loads(record)) for text, record in found)
+        yield from (
+            (label_of(text), None if record is None else json.loads(record)) for text, record in found
+        )
 
-    def add_clip(self, row: int, laid: Laid) -> int | None:
+    def add_clip(self, row: int, laid: Laid, split: str | None = None) -> int | None:
         """Add a clip, unless one of the same content is there.
 
         Args:
             row: of the sheet.
             laid: the clip.
+            split: that the sheet gives it.
 
         Returns:
             None, or the row of the clip that has the same content.
@@ -275,8 +296,8 @@ class Plan:
             return twin
         self._base.execute(
             "INSERT INTO clips "
-            "(row, content, id, content_type, emotion, family, size, video, verbatim, clip, qualifies) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "(row, content, id, content_type, emotion, family, size, video, verbatim, clip, qualifies, "
+            "split) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row,
                 _content(clip),
@@ -289,9 +310,18 @@ class Plan:
                 laid.verbatim,
                 clip.to_json(),
                 isinstance(clip, Clip) and qualifies(clip),
+                split if isinstance(clip, Clip) else None,
             ),
         )
         return None
+
+    def label_at(self, row: int) -> Label:
+        """The accepted row with this number."""
+        return label_of(self._base.execute("SELECT label FROM labels WHERE row = ?", (row,)).fetchone()[0])
+
+    def drop_clip(self, row: int) -> None:
+        """Take back the clip of a row."""
+        self._base.execute("DELETE FROM clips WHERE row = ?", (row,))
 
     def row_of(self, clip: Clip | ClipWithoutEmotion) -> int | None:
         """The row of the clip that has the same content, if there is one."""
@@ -329,7 +359,7 @@ class Plan:
             ValueError: a listed id is not that of a clip that shows an emotion.
         """
         with self.writing():
-            return set_aside(self._base, per_cell, listed, seed)
+            return set_aside(self._base, per_cell, listed, seed, self.taxonomy)
 
     def left_out(self) -> Iterator[LeftOut]:
         """Clips in no split, because one of their group is in the benchmark, in the sheet's order."""
@@ -401,13 +431,13 @@ class Plan:
             "SELECT clip, size, video, verbatim FROM clips WHERE shard = ? ORDER BY place", (shard,)
         )
         return tuple(
-            Laid(_clip(json.loads(line)), size, video, bool(verbatim))
+            Laid(self._clip(json.loads(line)), size, video, bool(verbatim))
             for line, size, video, verbatim in found
         )
 
-
-def _clip(row: dict[str, Any]) -> Clip | ClipWithoutEmotion:
-    return Clip.from_mapping(row) if row["emotion"] is not None else ClipWithoutEmotion.from_mapping(row)
+    def _clip(self, row: dict[str, Any]) -> Clip | ClipWithoutEmotion:
+        kind = Clip if row["emotion"] is not None else ClipWithoutEmotion
+        return kind.from_mapping(row, taxonomy=self.taxonomy)
 
 
 def _content(clip: Clip | ClipWithoutEmotion) -> str:
@@ -418,10 +448,3 @@ def _content(clip: Clip | ClipWithoutEmotion) -> str:
 def _stretch(path: str, start: float | None, end: float | None) -> tuple[str, float, float]:
     """A stretch of a file as it can be looked up: NULL equals nothing."""
     return (path, -1 if start is None else start, -1 if end is None else end)
-
-
-def _label(text: str) -> Label:
-    values = json.loads(text)
-    for name in ("emotion_scores", "votes"):
-        values[name] = None if values[name] is None else tuple(values[name])
-    return Label(**values)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from emovid_dataset.builder.benchmark import Cell, choose, groups_of, rank
 from emovid_dataset.schema.benchmark import BENCHMARK, LEAST_RATERS, Benchmark, BenchmarkCell
 from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.taxonomy import Taxonomy
 
 LEFT_OUT = "left out"
 """In the place of the split of a clip that is in none; no split can be called so."""
@@ -17,7 +18,13 @@ _NAMED = 3
 """Unknown ids that a message names."""
 
 
-def set_aside(base: sqlite3.Connection, per_cell: int | None, listed: Sequence[str], seed: int) -> Benchmark:
+def set_aside(
+    base: sqlite3.Connection,
+    per_cell: int | None,
+    listed: Sequence[str],
+    seed: int,
+    taxonomy: Taxonomy = MIKELS,
+) -> Benchmark:
     """Put clips into the benchmark, and leave the other clips of their groups out of every split.
 
     Args:
@@ -25,6 +32,7 @@ def set_aside(base: sqlite3.Connection, per_cell: int | None, listed: Sequence[s
         per_cell: clips per emotion and content type; None takes those that are listed.
         listed: ids.
         seed: draws between equal groups and clips.
+        taxonomy: of the build.
 
     Returns:
         What was asked for and what was found.
@@ -34,7 +42,9 @@ def set_aside(base: sqlite3.Connection, per_cell: int | None, listed: Sequence[s
     """
     base.execute("CREATE TABLE aside (family TEXT PRIMARY KEY)")
     base.execute("CREATE TABLE chosen (number INTEGER PRIMARY KEY)")
-    cells = _drawn(base, per_cell, seed) if per_cell is not None else _listed(base, listed)
+    cells = (
+        _drawn(base, per_cell, seed, taxonomy) if per_cell is not None else _listed(base, listed, taxonomy)
+    )
     base.execute(
         "UPDATE clips SET split = CASE WHEN number IN (SELECT number FROM chosen) THEN ? ELSE ? END "
         "WHERE emotion IS NOT NULL AND family IN (SELECT family FROM aside)",
@@ -44,7 +54,7 @@ def set_aside(base: sqlite3.Connection, per_cell: int | None, listed: Sequence[s
     return Benchmark(per_cell, int(left_out), tuple(cells))
 
 
-def _drawn(base: sqlite3.Connection, per_cell: int, seed: int) -> list[BenchmarkCell]:
+def _drawn(base: sqlite3.Connection, per_cell: int, seed: int, taxonomy: Taxonomy) -> list[BenchmarkCell]:
     found = base.execute("SELECT content_type, emotion, count(*), sum(qualifies) FROM unplaced GROUP BY 1, 2")
     counts = {(kind, emotion): (count, fit) for kind, emotion, count, fit in found}
     wanted = {cell: min(per_cell, fit) for cell, (_, fit) in counts.items()}
@@ -54,7 +64,7 @@ def _drawn(base: sqlite3.Connection, per_cell: int, seed: int) -> list[Benchmark
     return [
         BenchmarkCell(kind, emotion, per_cell, wanted.get((kind, emotion), 0), reason)
         for kind in held
-        for emotion in MIKELS.names
+        for emotion in taxonomy.names
         for reason in [_shortage(per_cell, *counts.get((kind, emotion), (0, 0)))]
     ]
 
@@ -87,7 +97,7 @@ def _candidates(
     )
 
 
-def _listed(base: sqlite3.Connection, ids: Sequence[str]) -> list[BenchmarkCell]:
+def _listed(base: sqlite3.Connection, ids: Sequence[str], taxonomy: Taxonomy) -> list[BenchmarkCell]:
     members: dict[str, list[int]] = defaultdict(list)
     cells: dict[Cell, int] = defaultdict(int)
     unknown = []
@@ -108,7 +118,7 @@ def _listed(base: sqlite3.Connection, ids: Sequence[str]) -> list[BenchmarkCell]
         )
     for family, numbers in members.items():
         _take(base, family, numbers)
-    held = sorted(cells, key=lambda cell: (cell[0], MIKELS.names.index(cell[1])))
+    held = sorted(cells, key=lambda cell: (cell[0], taxonomy.names.index(cell[1])))
     return [BenchmarkCell(*cell, cells[cell], cells[cell], None) for cell in held]
 
 

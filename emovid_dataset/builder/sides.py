@@ -18,6 +18,11 @@ def take_sides(base: sqlite3.Connection, ratios: tuple[float, float, float], see
         ratios: shares of train, validation and test.
         seed: draws the order of groups of the same size.
     """
+    base.execute(  # whoever has no split of its own goes with its group
+        "UPDATE clips SET split = (SELECT max(mate.split) FROM clips mate "
+        "WHERE mate.family = clips.family) "
+        "WHERE emotion IS NOT NULL AND split IS NULL"
+    )
     strata = base.execute("SELECT content_type, emotion, count(*) FROM unplaced GROUP BY 1, 2")
     placement = Placement({(kind, emotion): count for kind, emotion, count in strata}, ratios)
     base.create_function("rank", 1, lambda family: Placement.rank(family, seed), deterministic=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.builder.sheet.options import SheetOptions, parse_column
+from emovid_dataset.builder.sheet.options import SheetOptions, parse_column, parse_content_type, parse_word
 from emovid_dataset.builder.splits import parse_ratios
 from emovid_dataset.cli.arguments import (
     Engine,
@@ -20,12 +20,14 @@ from emovid_dataset.cli.arguments import (
     new_folder,
     one_of,
     parsed_by,
+    share,
     whole,
 )
 from emovid_dataset.cli.counts import print_benchmark, print_counts
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
 from emovid_dataset.schema.clip import is_clip_id
+from emovid_dataset.schema.label_set import MIKELS_LABELS, read_label_set
 from emovid_dataset.schema.manifest import NONE_NAME, PAPER_CORPUS
 
 
@@ -72,6 +74,35 @@ def build(
             help="Take files of this folder too, which lies outside RAW; may be repeated.",
             callback=existing_folder,
         ),
+    ] = None,
+    content_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Content type of clips for which neither a column nor their top folder gives one.",
+            callback=parsed_by(parse_content_type),
+        ),
+    ] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="WORD=EMOTION",
+            help="What a word of the sheet means, such as happy=contentment; may be repeated.",
+            callback=parsed_by(parse_word),
+        ),
+    ] = None,
+    taxonomy: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON with other emotions than Mikels' eight: names, valences, synonyms, content types.",
+            callback=existing_file,
+        ),
+    ] = None,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="Refuse clips of whose raters a smaller share agreed.", callback=share),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; by default one per core.", callback=whole(1))
@@ -139,6 +170,10 @@ def build(
         sheet=SheetOptions(
             columns=dict(parse_column(text) for text in column or []),
             allow_roots=tuple(allow_root or ()),
+            labels=MIKELS_LABELS if taxonomy is None else read_label_set(taxonomy),
+            content_type=content_type,
+            words=dict(parse_word(text) for text in word or []),
+            min_agreement=min_agreement or 0.0,
         ),
         engine=runner,
         shard_size=parse_byte_size(shard_size),
@@ -176,6 +211,7 @@ def build(
             "corpus": report.manifest.corpus,
             "unlabelled": list(report.unlabelled),
             "remarks": list(report.remarks),
+            "agreement": None if report.ratings.agreement is None else asdict(report.ratings.agreement),
             "reused": report.reused,
             "seconds": round(report.seconds, 3),
         }
@@ -190,6 +226,8 @@ def build(
             where = "their clips in none/" if report.manifest.none_shards else "their clips not kept"
             said = len(report.without_emotion)
             typer.echo(f"no specific emotion: {said} rows, listed in {NONE_NAME}, {where}")
+        if report.ratings.agreement is not None:
+            typer.echo(report.ratings.agreement.in_words())
         for remark in report.remarks:
             typer.echo(f"note: {remark}")
         for rejection in report.rejections:

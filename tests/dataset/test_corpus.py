@@ -37,6 +37,8 @@ FULL = {
     "votes": {"awe": 2, "fear": 1},
     "agreement": 0.5,
     "color": "from HDR10",
+    "split": "test",
+    "rater": "ann",
 }
 
 
@@ -59,6 +61,7 @@ def read_path(sheet: Path, raw: Path) -> tuple[list[Label], list[Rejection]]:
     with Plan() as plan:
         for row in read_sheet(sheet, Store.at(raw)):
             plan.add(row)
+        plan.settle()
         return list(plan.labels()), list(plan.rejections())
 
 
@@ -103,6 +106,8 @@ def test_the_three_formats_say_the_same(raw: Path) -> None:
                 votes=(0, 2, 0, 0, 0, 0, 1, 0),
                 agreement=0.5,
                 color="from HDR10",
+                split="test",
+                rater="ann",
             )
         ],
         [],
@@ -227,7 +232,6 @@ def test_a_sheet_or_folder_that_is_not_there(raw: Path) -> None:
     ("row", "says"),
     [
         ({"emotion": "joy"}, "emotion 'joy' is unknown; allowed: amusement, awe"),
-        ({"emotion": 8}, "emotion 8 is unknown"),
         ({"emotion": True}, "emotion True is unknown"),
         ({"emotion": ""}, "has no emotion"),
         ({"emotion": None}, "has no emotion"),
@@ -276,7 +280,7 @@ def test_other_rows_of_the_sheet_are_kept(raw: Path) -> None:
     assert rejections[2].reason == "has more cells than the header: ['5', '6']"
 
 
-def test_the_same_row_twice_is_a_duplicate_but_two_segments_are_not(raw: Path) -> None:
+def test_two_rows_of_a_stretch_are_two_raters_but_two_segments_are_not(raw: Path) -> None:
     rows = [
         {"path": "sticker/a.mp4", "emotion": 0},
         {"path": "sticker//../sticker/./a.mp4", "emotion": 3},
@@ -285,11 +289,25 @@ def test_the_same_row_twice_is_a_duplicate_but_two_segments_are_not(raw: Path) -
         {"path": "sticker/a.mp4", "emotion": 5, "start": 1.0, "end": 2.0},
     ]
     labels, rejections = read(raw, json_lines(rows), "l.jsonl")
-    assert [label.row for label in labels] == [1, 3, 4]
+    assert [label.row for label in labels] == [3]
+    tie = "its 2 raters are in a tie: amusement 1, {} 1; one more rating, or one fewer, decides"
     assert [(r.row, r.reason) for r in rejections] == [
-        (2, "is a duplicate of row 1"),
-        (5, "is a duplicate of row 4"),
+        (1, tie.format("excitement")),
+        (2, tie.format("excitement")),
+        (4, tie.format("disgust")),
+        (5, tie.format("disgust")),
     ]
+    agreed = [{**row, "emotion": 0} for row in rows]
+    labels, rejections = read(raw, json_lines(agreed), "l.jsonl")
+    assert not rejections and [(label.row, label.raters) for label in labels] == [(1, 2), (3, None), (4, 2)]
+
+
+@pytest.mark.parametrize("given", [{"votes": {"awe": 2}}, {"raters": 2}, {"emotion_source": "model"}])
+def test_two_sums_of_ratings_for_a_stretch_are_duplicates(raw: Path, given: dict[str, Any]) -> None:
+    row = {"path": "sticker/a.mp4", "emotion": "awe"}
+    labels, rejections = read(raw, json_lines([row, {**row, **given}]), "l.jsonl")
+    assert [label.row for label in labels] == [1]
+    assert [(r.row, r.reason) for r in rejections] == [(2, "is a duplicate of row 1")]
 
 
 def test_links_may_not_lead_out(raw: Path, tmp_path: Path) -> None:
@@ -357,8 +375,16 @@ def test_files_without_a_label_are_told(raw: Path) -> None:
 )
 def test_whatever_stands_in_a_sheet_is_accepted_or_refused(raw: Path, rows: list[dict[str, Any]]) -> None:
     lines = [{"path": "sticker/a.mp4", "emotion": 0}, *rows]
-    labels, rejections = read(raw, json_lines(lines), "l.jsonl")
-    assert sorted(item.row for item in (*labels, *rejections)) == list(range(1, len(lines) + 1))
+    try:
+        labels, rejections = read(raw, json_lines(lines), "l.jsonl")
+    except ValueError as error:
+        assert "but indices go from 0 (amusement) to 7 (sadness)" in str(error)
+        return
+    rows_of_clips = {label.row: label.raters or 1 for label in labels}
+    assert set(rows_of_clips).isdisjoint(rejection.row for rejection in rejections)
+    assert len({rejection.row for rejection in rejections}) == len(rejections)
+    assert len(rows_of_clips) + len(rejections) <= len(lines)
+    assert {item.row for item in (*labels, *rejections)} <= set(range(1, len(lines) + 1))
     for rejection in rejections:
         assert rejection.reason and "\n" not in rejection.reason + rejection.path
         (rejection.reason + rejection.path).encode()

@@ -19,6 +19,7 @@ from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions
 from emovid_dataset.builder.sheet.options import parse_column
 from emovid_dataset.builder.sheet.paths import RawFiles
 from emovid_dataset.builder.sheet.read import read_sheet
+from emovid_dataset.schema.label_set import read_label_set
 from emovid_dataset.schema.no_emotion import NO_EMOTION
 from emovid_dataset.store import Store
 
@@ -40,7 +41,7 @@ def shown(row: Label | Rejection, options: SheetOptions) -> str:
     """A row in one line: its number, its file, its emotion, and every field that says something."""
     if isinstance(row, Rejection):
         return f"{row.row} {row.path!r} {row.reason}"
-    emotion = NO_EMOTION if row.emotion is None else options.taxonomy.names[row.emotion]
+    emotion = NO_EMOTION if row.emotion is None else options.labels.taxonomy.names[row.emotion]
     line = f"{row.row} {row.path} {emotion}"
     for field in fields(Label):
         value = getattr(row, field.name)
@@ -67,6 +68,7 @@ def outcome(place: Path, sheet: Path | None, options: SheetOptions) -> Outcome:
         with Plan() as plan:
             for row in read_sheet(sheet, raw, options=options, tell=remarks.append):
                 plan.add(row)
+            plan.settle(options.min_agreement)
             rows = sorted([*plan.labels(), *plan.rejections()], key=lambda row: row.row)
             found = [shown(row, options) for row in rows]
     except ValueError as error:
@@ -129,6 +131,10 @@ class Case:
     rows: list[str]
     remarks: list[str] | None = None
     options: dict[str, Any] | None = None
+
+
+def no_0(name: str, header: str = "emotion") -> list[str]:
+    return [f"label sheet PLACE/{name}: column {header!r} holds no 0; its numbers were read as 1 = awe ..."]
 
 
 FORMATS = [
@@ -204,6 +210,7 @@ FORMATS = [
         "l.json",
         '[{"file": "sticker/a.mp4", "label": 1}]'.encode("utf-16"),
         [A],
+        no_0("l.json", "label"),
     ),
     Case("JSON that is not UTF-8", "l.json", b'[{"path": "\xff"}]', [where("l.json is not UTF-8")]),
     Case(
@@ -211,6 +218,7 @@ FORMATS = [
         "l.jsonl",
         lines({"path": "sticker/a.mp4", "emotion": 1}, {"emotion": 6, "path": "movie/c.mp4", "caption": "x"}),
         [A, B + " caption=x"],
+        no_0("l.jsonl"),
     ),
     Case(
         "a workbook: a number as text, an index of 6.0, empty rows, a time",
@@ -243,6 +251,7 @@ FORMATS = [
         "l.parquet",
         table([{"path": "sticker/a.mp4", "emotion": 1.0}, {"path": "movie/c.mp4", "emotion": float("nan")}]),
         [A, "2 'movie/c.mp4' has no emotion"],
+        no_0("l.parquet"),
     ),
     Case(
         "Parquet with bytes",
@@ -256,6 +265,7 @@ FORMATS = [
         "l.parquet",
         table([{"video": {"bytes": b"", "path": "sticker/a.mp4"}, "label": 1}]),
         [A],
+        no_0("l.parquet", "label"),
     ),
     Case(
         "Excel's old format",
@@ -278,7 +288,11 @@ COLUMN_CASES = [
         ["1 flat.mp4 awe content_type=sticker"],
     ),
     Case(
-        "imagefolder's sheet, beside its files", "raw/sticker/metadata.csv", "file_name,label\na.mp4,1\n", [A]
+        "imagefolder's sheet, beside its files",
+        "raw/sticker/metadata.csv",
+        "file_name,label\na.mp4,1\n",
+        [A],
+        no_0("raw/sticker/metadata.csv", "label"),
     ),
     *(
         Case(name, "l.csv", f"{name},label\nsticker/a.mp4,awe\n", [A])
@@ -341,7 +355,8 @@ COLUMN_CASES = [
     Case(
         "times of the clock",
         "l.csv",
-        'path,emotion,start,end\nmovie/c.mp4,fear,00:01:02.500,1:03\nmovie/c.mp4,fear,01:00:00,"01:00:01,250"\n'
+        "path,emotion,start,end\nmovie/c.mp4,fear,00:01:02.500,1:03\n"
+        'movie/c.mp4,fear,01:00:00,"01:00:01,250"\n'
         "movie/c.mp4,fear,90,1:99\n",
         [
             "1 movie/c.mp4 fear start=62.5 end=63.0",
@@ -374,7 +389,7 @@ PATH_CASES = [
         "path,emotion\nD:\\one\\flat.mp4,awe\nD:\\two\\flat.mp4,fear\n",
         [
             "1 'D:\\\\one\\\\flat.mp4' content_type '' is unknown; allowed: cartoon, movie, sticker, "
-            "in the column content_type or as the top folder",
+            "in the column content_type, as the top folder, or by --content-type",
             "2 'D:\\\\two\\\\flat.mp4' does not lie in D:/one, as the paths of earlier rows do",
         ],
         ["paths that begin with D:/one/ were looked up below the raw folder without it"],
@@ -390,6 +405,7 @@ PATH_CASES = [
         "l.xlsx",
         workbook([["path", "emotion"], ["cartoon/12.mp4", 1]]),
         ["1 cartoon/12.mp4 awe"],
+        no_0("l.xlsx"),
     ),
     Case(
         "an address",
@@ -431,7 +447,8 @@ PATH_CASES = [
     Case(
         "files of a folder that is allowed",
         "l.csv",
-        "path,emotion,content_type\nPLACE/other/d.mp4,awe,movie\nsticker/link.mp4,awe,\nPLACE/l.csv,awe,movie\n",
+        "path,emotion,content_type\nPLACE/other/d.mp4,awe,movie\n"
+        "sticker/link.mp4,awe,\nPLACE/l.csv,awe,movie\n",
         ["1 +other/d.mp4 awe content_type=movie", "2 sticker/link.mp4 awe", f"3 'PLACE/l.csv' {OUTSIDE}"],
         ["2 rows take files from outside the raw folder; --allow-root PLACE/other"],
         {"allow_roots": ["other"]},
@@ -451,7 +468,269 @@ PATH_CASES = [
 ]
 
 
-CASES = [*FORMATS, *COLUMN_CASES, *PATH_CASES]
+def raters(*given: str, header: str = "path,rater,emotion") -> str:
+    return "\n".join([header, *given, ""])
+
+
+TIE = "its 2 raters are in a tie: awe 1, fear 1; one more rating, or one fewer, decides"
+TYPES = (
+    "allowed: cartoon, movie, sticker, in the column content_type, as the top folder, or by --content-type"
+)
+NUMBERS = "column 'emotion' holds {} in row {}, but indices go from 0 (amusement) to 7 (sadness){}; name the "
+NUMBERS += "emotions instead, or say what each number means: --map {}=amusement ..."
+KNOWN = "allowed: amusement, awe, contentment, excitement, anger, disgust, fear, sadness or 0..7, "
+KNOWN += "or 'no specific emotion'"
+MOODS = {
+    "name": "moods",
+    "content_types": ["game", "sticker"],
+    "labels": [
+        {"name": "joy", "valence": 0, "synonyms": ["happy"]},
+        {"name": "grief", "valence": 1, "synonyms": ["sad", "Sorrow"]},
+    ],
+}
+
+WORD_CASES = [
+    Case(
+        "other words for the same emotion",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,Awed\nmovie/c.mp4,scared\n",
+        [A, B],
+    ),
+    Case(
+        "words that may mean several",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,happy\nsticker/b.mp4,neutral\n",
+        [
+            f"1 'sticker/a.mp4' emotion 'happy' is unknown; {KNOWN}; it may be amusement or contentment or "
+            "excitement: --map happy=amusement says so",
+            f"2 'sticker/b.mp4' emotion 'neutral' is unknown; {KNOWN}",
+        ],
+    ),
+    Case(
+        "words that a person explains",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,Happy\nsticker/b.mp4,neutral\n",
+        ["1 sticker/a.mp4 contentment", "2 sticker/b.mp4 no specific emotion"],
+        options={"words": {"happy": "contentment", "neutral": "no specific emotion"}},
+    ),
+    Case(
+        "a word for no emotion of ours",
+        "l.csv",
+        TWO,
+        ["refused: emotion 'bliss' is unknown; " + KNOWN],
+        options={"words": {"joy": "bliss"}},
+    ),
+    Case(
+        "indices",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,0\nmovie/c.mp4,7.0\n",
+        ["1 sticker/a.mp4 amusement", "2 movie/c.mp4 sadness"],
+    ),
+    Case(
+        "indices without a 0 are told",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,1\nmovie/c.mp4,6\n",
+        [A, B],
+        ["label sheet PLACE/l.csv: column 'emotion' holds no 0; its numbers were read as 1 = awe ..."],
+    ),
+    Case(
+        "numbers from 1 to 8",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,1\nmovie/c.mp4,8\n",
+        [where("l.csv: " + NUMBERS.format(8, 2, "; it seems to count from 1", 1))],
+    ),
+    Case(
+        "a number that is none",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,awe\nmovie/c.mp4,-1\n",
+        [where("l.csv: " + NUMBERS.format(-1, 2, "", -1))],
+    ),
+    Case(
+        "numbers that a person explains",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,2\nmovie/c.mp4,8\n",
+        ["1 sticker/a.mp4 awe", "2 movie/c.mp4 fear"],
+        options={"words": {"2": "awe", "8": "fear"}},
+    ),
+    Case(
+        "half an index",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,1.5\n",
+        [f"1 'sticker/a.mp4' emotion '1.5' is unknown; {KNOWN}"],
+    ),
+    Case(
+        "another taxonomy with its words and content types",
+        "l.csv",
+        "path,emotion,content_type\nsticker/a.mp4,Sorrow,\n"
+        "sticker/b.mp4,0,game\nmovie/c.mp4,joy,\nflat.mp4,awe,game\n",
+        [
+            "1 sticker/a.mp4 grief",
+            "2 sticker/b.mp4 joy content_type=game",
+            "3 'movie/c.mp4' content_type 'movie' is unknown; allowed: game, sticker, "
+            "in the column content_type, "
+            "as the top folder, or by --content-type",
+            "4 'flat.mp4' emotion 'awe' is unknown; allowed: joy, grief or 0..1, or 'no specific emotion'",
+        ],
+        options={"labels": MOODS},
+    ),
+]
+
+KIND_CASES = [
+    Case(
+        "a flat folder",
+        "l.csv",
+        "path,emotion\nflat.mp4,awe\n",
+        [f"1 'flat.mp4' content_type '' is unknown; {TYPES}"],
+    ),
+    Case(
+        "a flat folder of one content type",
+        "l.csv",
+        "path,emotion,content_type\nflat.mp4,awe,\nsticker/a.mp4,awe,\nsticker/b.mp4,awe,cartoon\n",
+        [
+            "1 flat.mp4 awe content_type=movie",
+            "2 sticker/a.mp4 awe",
+            "3 sticker/b.mp4 awe content_type=cartoon",
+        ],
+        options={"content_type": "movie"},
+    ),
+    Case(
+        "a content type of one's own",
+        "l.csv",
+        "path,emotion\nflat.mp4,awe\n",
+        ["1 flat.mp4 awe content_type=vlog"],
+        options={"content_type": "vlog"},
+    ),
+    Case(
+        "splits under their names and others",
+        "l.csv",
+        "path,emotion,split\nsticker/a.mp4,awe,TRAIN\nsticker/b.mp4,awe,dev\n"
+        "movie/c.mp4,fear,\nflat.mp4,awe,holdout\n"
+        "cartoon/12.mp4,awe,benchmark\n",
+        [
+            "1 sticker/a.mp4 awe split=train",
+            "2 sticker/b.mp4 awe split=validation",
+            "3 movie/c.mp4 fear",
+            "4 'flat.mp4' split 'holdout' is unknown; allowed: train, validation, test, val, valid, dev",
+            "5 'cartoon/12.mp4' split 'benchmark' is unknown; allowed: train, "
+            "validation, test, val, valid, dev; "
+            "--benchmark or --benchmark-ids sets a benchmark aside",
+        ],
+        options={"content_type": "movie"},
+    ),
+    Case(
+        "a group in two splits",
+        "l.csv",
+        "path,emotion,split,group\nsticker/a.mp4,awe,train,cups\n"
+        "sticker/b.mp4,awe,test,cups\nmovie/c.mp4,fear,test,\n",
+        [
+            *(
+                f"{row} 'sticker/{name}.mp4' its group 'cups' is given to test and train; "
+                f"the clips of a group stay "
+                "in one split"
+                for row, name in ((1, "a"), (2, "b"))
+            ),
+            "3 movie/c.mp4 fear split=test",
+        ],
+    ),
+    Case(
+        "segments of a film in two splits",
+        "l.csv",
+        "path,emotion,split,start,end\nmovie/c.mp4,awe,train,0,1\nmovie/c.mp4,awe,test,1,2\n",
+        [
+            f"{row} 'movie/c.mp4' its group 'movie/c.mp4' is given to test and train; "
+            f"the clips of a group stay in "
+            "one split"
+            for row in (1, 2)
+        ],
+    ),
+]
+
+VOTES = (
+    "emotion_scores=(0.0, {}, 0.0, 0.0, 0.0, 0.0, {}, 0.0) raters={} votes=(0, "
+    "{}, 0, 0, 0, 0, {}, 0) agreement={}"
+)
+RATER_CASES = [
+    Case(
+        "three raters with names",
+        "l.csv",
+        raters("sticker/a.mp4,ann,awe", "sticker/a.mp4,bob,fear", "sticker/a.mp4,cid,awe"),
+        [f"{A} {VOTES.format(2 / 3, 1 / 3, 3, 2, 1, 2 / 3)}"],
+    ),
+    Case(
+        "rows without names are raters too",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,awe\nsticker/b.mp4,fear\nsticker/a.mp4,awe\n",
+        [f"{A} {VOTES.format(1.0, 0.0, 2, 2, 0, 1.0)}", "2 sticker/b.mp4 fear"],
+    ),
+    Case(
+        "one rater with a name",
+        "l.csv",
+        raters("sticker/a.mp4,ann,awe"),
+        [A + " raters=1 votes=(0, 1, 0, 0, 0, 0, 0, 0) agreement=1.0"],
+    ),
+    Case(
+        "a tie",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,awe\nsticker/a.mp4,fear\nmovie/c.mp4,fear\n",
+        [f"1 'sticker/a.mp4' {TIE}", f"2 'sticker/a.mp4' {TIE}", "3 movie/c.mp4 fear"],
+    ),
+    Case(
+        "most saw no emotion",
+        "l.csv",
+        raters("sticker/a.mp4,ann,no emotion", "sticker/a.mp4,bob,fear", "sticker/a.mp4,cid,no_emotion"),
+        [f"1 sticker/a.mp4 no specific emotion raters=3 votes=(0, 0, 0, 0, 0, 0, 1, 0) agreement={2 / 3}"],
+    ),
+    Case(
+        "a rater who says the same twice, and one who says two things",
+        "l.csv",
+        raters(
+            "sticker/a.mp4,ann,awe",
+            "sticker/a.mp4,ann,awe",
+            "sticker/a.mp4,bob,awe",
+            "sticker/a.mp4,bob,fear",
+            "sticker/a.mp4,cid,awe",
+        ),
+        [
+            f"{A} {VOTES.format(1.0, 0.0, 2, 2, 0, 1.0)}",
+            "2 'sticker/a.mp4' is a duplicate of row 1: 'ann' says the same",
+            "3 'sticker/a.mp4' rater 'bob' gave this clip several emotions; none of them counts",
+            "4 'sticker/a.mp4' rater 'bob' gave this clip several emotions; none of them counts",
+        ],
+    ),
+    Case(
+        "captions and columns of all raters are kept",
+        "l.csv",
+        "path,emotion,caption,film,mood\nsticker/a.mp4,awe,a cup,S,1\nsticker/a.mp4,awe,a mug,S,2\n",
+        [
+            f"{A} caption=a cup {VOTES.format(1.0, 0.0, 2, 2, 0, 1.0)} "
+            'extra={"captions": ["a cup", "a mug"], "film": "S", "mood": ["1", "2"]}'
+        ],
+    ),
+    Case(
+        "rows of a clip that differ in more than the emotion",
+        "l.csv",
+        "path,emotion,group\nsticker/a.mp4,awe,x\nsticker/a.mp4,awe,y\n",
+        [
+            f"{row} 'sticker/a.mp4' is of a clip whose group is 'x' in row 1 and 'y' in row 2"
+            for row in (1, 2)
+        ],
+    ),
+    Case(
+        "little agreement",
+        "l.csv",
+        raters(
+            "sticker/a.mp4,ann,awe", "sticker/a.mp4,bob,fear", "sticker/a.mp4,cid,awe", "movie/c.mp4,ann,fear"
+        ),
+        [
+            "1 'sticker/a.mp4' agreement 0.67 is below --min-agreement 0.7",
+            "4 movie/c.mp4 fear raters=1 votes=(0, 0, 0, 0, 0, 0, 1, 0) agreement=1.0",
+        ],
+        options={"min_agreement": 0.7},
+    ),
+]
+
+
+CASES = [*FORMATS, *COLUMN_CASES, *PATH_CASES, *WORD_CASES, *KIND_CASES, *RATER_CASES]
 
 
 def read_options(given: dict[str, Any], place: Path) -> SheetOptions:
@@ -460,6 +739,9 @@ def read_options(given: dict[str, Any], place: Path) -> SheetOptions:
         values["columns"] = dict([parse_column(values["columns"])])
     if "allow_roots" in values:
         values["allow_roots"] = tuple(place / name for name in values["allow_roots"])
+    if "labels" in values:
+        (place / "moods.json").write_text(json.dumps(values["labels"]))
+        values["labels"] = read_label_set(place / "moods.json")
     return SheetOptions(**values)
 
 
@@ -495,7 +777,7 @@ def test_folders_named_after_emotions_are_labels(place: Path) -> None:
         (place / "raw" / name).write_bytes(b"x")
     assert outcome(place, None, SheetOptions()).rows == [
         "1 'awe/3.mp4' content_type 'awe' is unknown; allowed: cartoon, movie, sticker, in the column "
-        "content_type or as the top folder",
+        "content_type, as the top folder, or by --content-type",
         "2 movie/Fear/2.mp4 fear",
         "3 sticker/awe/1.mp4 awe",
     ]

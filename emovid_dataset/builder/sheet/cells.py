@@ -10,34 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emovid_dataset.builder.sheet.table import is_empty
-from emovid_dataset.schema.no_emotion import NO_EMOTION, is_no_emotion
 from emovid_dataset.schema.taxonomy import Taxonomy
-
-
-def is_emotion(word: str, taxonomy: Taxonomy) -> bool:
-    """Whether a word, not a number, names an emotion or says that there is none."""
-    try:
-        read_emotion(word, taxonomy)
-    except ValueError:
-        return False
-    return not word.strip().isdigit()
-
-
-_WHOLE = re.compile(r"\d+\.0*")
-
-
-def read_emotion(value: Any, taxonomy: Taxonomy) -> int | None:
-    """Index of an emotion, None for no specific emotion."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # as workbooks and columns with gaps hold whole numbers
-    elif isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        value = value.strip().partition(".")[0]
-    try:
-        return taxonomy.parse(value)
-    except ValueError as error:
-        if is_no_emotion(value):
-            return None
-        raise ValueError(f"{error}, or {NO_EMOTION!r}") from None
 
 
 def read_text(values: Mapping[str, Any], name: str) -> str | None:

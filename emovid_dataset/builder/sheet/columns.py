@@ -25,6 +25,8 @@ COLUMNS = (
     "votes",
     "agreement",
     "color",
+    "split",
+    "rater",
 )
 """Columns of a label sheet that have a meaning; `path` and `emotion` it must have, others become `extra`."""
 

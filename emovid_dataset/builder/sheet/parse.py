@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from emovid_dataset.builder.sheet.cells import read_emotion, read_scores, read_seconds, read_text
+from emovid_dataset.builder.sheet.cells import read_scores, read_seconds, read_text
 from emovid_dataset.builder.sheet.columns import extra_of
 from emovid_dataset.builder.sheet.formats import cells_of
 from emovid_dataset.builder.sheet.options import SheetOptions
 from emovid_dataset.builder.sheet.rows import Label
 from emovid_dataset.builder.sheet.table import Row, is_empty
+from emovid_dataset.builder.sheet.words import EmotionWords
 from emovid_dataset.builder.votes import read_votes
-from emovid_dataset.schema.clip import CONTENT_TYPES, EMOTION_SOURCES
+from emovid_dataset.schema.benchmark import BENCHMARK
+from emovid_dataset.schema.clip import EMOTION_SOURCES, SPLITS
 
 
 def parse_row(
-    row: Row, meanings: Mapping[str, str], find: Callable[[str], str], options: SheetOptions
+    row: Row,
+    meanings: Mapping[str, str],
+    find: Callable[[str], str],
+    words: EmotionWords,
+    options: SheetOptions,
 ) -> Label:
     """Parse a row.
 
@@ -24,6 +30,7 @@ def parse_row(
         row: of the sheet.
         meanings: by meaning the header of its column.
         find: gives the name in the raw store of the file that a path names.
+        words: what the sheet's emotions mean.
         options: how the sheet is read.
 
     Raises:
@@ -38,17 +45,18 @@ def parse_row(
     relative = find(path)
     if is_empty(values.get("emotion")):
         raise ValueError("has no emotion")
-    label = read_emotion(values["emotion"], options.taxonomy)
+    taxonomy = options.labels.taxonomy
+    label = words.read(values["emotion"])
     start, end = _stretch(values)
     source = read_text(values, "emotion_source") or "human"
     if source not in EMOTION_SOURCES:
         raise ValueError(f"emotion_source {source!r} is unknown; allowed: {', '.join(EMOTION_SOURCES)}")
-    raters, votes, agreement = read_votes(values, label, options.taxonomy)
+    raters, votes, agreement = read_votes(values, label, taxonomy)
     return Label(
         row=row.number,
         path=relative,
         emotion=label,
-        content_type=_content_type(values, relative),
+        content_type=_content_type(values, relative, options),
         caption=read_text(values, "caption") or "",
         group=read_text(values, "group"),
         license=read_text(values, "license"),
@@ -56,12 +64,14 @@ def parse_row(
         start=start,
         end=end,
         emotion_source=source,
-        emotion_scores=read_scores(values.get("emotion_scores"), options.taxonomy),
+        emotion_scores=read_scores(values.get("emotion_scores"), taxonomy),
         raters=raters,
         votes=votes,
         agreement=agreement,
         color=read_text(values, "color"),
         extra=extra_of(others),
+        split=_split(values),
+        rater=read_text(values, "rater"),
     )
 
 
@@ -73,15 +83,33 @@ def read_path(values: Mapping[str, Any]) -> str | None:
     )
 
 
-def _content_type(values: Mapping[str, Any], path: str) -> str:
-    folder, slash, _ = path.partition("/")
-    content_type = (read_text(values, "content_type") or (folder if slash else "")).lower()
-    if content_type not in CONTENT_TYPES:
+def _content_type(values: Mapping[str, Any], path: str, options: SheetOptions) -> str:
+    *folders, _ = path.split("/")
+    folder = next((name.lower() for name in folders if not name.startswith("+")), "")
+    given = (read_text(values, "content_type") or "").lower()
+    allowed = options.content_types
+    if not given:
+        given = folder if folder in allowed else options.content_type or folder
+    if given not in allowed:
         raise ValueError(
-            f"content_type {content_type!r} is unknown; allowed: {', '.join(CONTENT_TYPES)}, "
-            "in the column content_type or as the top folder"
+            f"content_type {given!r} is unknown; allowed: {', '.join(allowed)}, in the column "
+            "content_type, as the top folder, or by --content-type"
         )
-    return content_type
+    return given
+
+
+SPLIT_WORDS = {name: name for name in SPLITS} | dict.fromkeys(("val", "valid", "dev"), "validation")
+"""What a sheet may call the splits."""
+
+
+def _split(values: Mapping[str, Any]) -> str | None:
+    given = read_text(values, "split")
+    if given is None:
+        return None
+    if given.lower() not in SPLIT_WORDS:
+        hint = "; --benchmark or --benchmark-ids sets a benchmark aside" if given.lower() == BENCHMARK else ""
+        raise ValueError(f"split {given!r} is unknown; allowed: {', '.join(SPLIT_WORDS)}{hint}")
+    return SPLIT_WORDS[given.lower()]
 
 
 def _stretch(values: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from emovid_dataset.builder.sheet.cells import is_emotion
 from emovid_dataset.builder.sheet.columns import meaning_of, name_columns
 from emovid_dataset.builder.sheet.folders import open_folders
 from emovid_dataset.builder.sheet.formats import open_table
@@ -16,6 +15,7 @@ from emovid_dataset.builder.sheet.options import SheetOptions
 from emovid_dataset.builder.sheet.parse import parse_row
 from emovid_dataset.builder.sheet.paths import Finder
 from emovid_dataset.builder.sheet.rows import Label, Rejection, printable
+from emovid_dataset.builder.sheet.words import EmotionWords
 from emovid_dataset.store import Store
 
 
@@ -46,20 +46,25 @@ def read_sheet(
     """
     if raw.folder is not None and not raw.folder.is_dir():
         raise FileNotFoundError(f"raw folder {raw.folder} does not exist")
+    words = EmotionWords.of(options.labels, options.words)
     with ExitStack() as stack:
         if sheet is None:
             where, place = f"raw folder {raw.folder or raw.name}", None
-            table = open_folders(raw, lambda name: is_emotion(name, options.taxonomy))
+            table = open_folders(raw, words.knows)
         else:
             where, place = f"label sheet {sheet}", stack.enter_context(_fetched(sheet))
             table = open_table(place, where, partial(_is_known, options))
         meanings = name_columns(where, table.headers, {} if sheet is None else options.columns)
         for remark in table.remarks:
             tell(remark)
+        header = meanings["emotion"]
+        cells = ((row.number, row.cells.get(header)) for row in table.read())
+        if doubt := words.check_numbers(where, header, cells):
+            tell(doubt)
         finder = Finder(raw, None if "://" in os.fspath(sheet or "://") else place)
         for row in table.read():
             try:
-                yield parse_row(row, meanings, finder.find, options)
+                yield parse_row(row, meanings, finder.find, words, options)
             except ValueError as error:
                 named = printable(str(row.cells.get(meanings["path"]) or ""))
                 yield Rejection(row.number, named, printable(str(error)))

@@ -27,6 +27,8 @@ class Label:
         agreement: share of the raters that chose the clip's emotion, or None.
         color: what was done to the colours before, or None.
         extra: the other columns as a JSON object, or None.
+        split: that the sheet gives the clip, or None.
+        rater: who gave the row's emotion, or None.
     """
 
     row: int
@@ -46,6 +48,8 @@ class Label:
     agreement: float | None = None
     color: str | None = None
     extra: str | None = None
+    split: str | None = None
+    rater: str | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

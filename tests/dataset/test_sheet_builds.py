@@ -1,0 +1,151 @@
+"""Builds of sheets that say more than a path and an emotion: splits, raters, words, content types."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+from video_files import sticker, write_sheet
+
+from emovid_dataset.builder.agreement import measure_agreement
+from emovid_dataset.check import verify
+from emovid_dataset.cli.program import program
+from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.schema.emotions import MIKELS
+
+SOURCES = sorted(sticker().parent.glob("*.mp4"))
+
+
+def copies(folder: Path, *names: str) -> None:
+    for index, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(SOURCES[index], folder / name)
+
+
+def rows(out: Path) -> dict[str, dict[str, Any]]:
+    """By source, a clip's row of the tables, with the split whose table it is in."""
+    found = {}
+    for path in out.glob("metadata/*/*.parquet"):
+        for row in parquet.read_table(path, partitioning=None).to_pylist():
+            found[row["source"]] = {**row, "split": path.stem}
+    return found
+
+
+def run(*words: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(program(), ["build", *map(str, words)])
+    return done.exit_code, done.stdout + done.stderr
+
+
+def test_given_splits_are_obeyed_and_the_rest_goes_with_its_group(tmp_path: Path) -> None:
+    names = [f"{letter}.mp4" for letter in "abcdefgh"]
+    copies(tmp_path / "raw", *names)
+    given = {"a.mp4": "test", "b.mp4": "test", "c.mp4": "val", "d.mp4": "train"}
+    group = {"b.mp4": "cups", "e.mp4": "cups"}
+    table = [
+        {"path": name, "emotion": "awe", "split": given.get(name, ""), "group": group.get(name, "")}
+        for name in names
+    ]
+    write_sheet(tmp_path, table)
+    out = tmp_path / "out"
+    code, told = run(
+        tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--out", out, "--content-type", "vlog",
+        "--split", "1/0/0", "--workers", "1",
+    )  # fmt: skip
+    assert code == 0, told
+    assert "note: 4 rows give no split; they are shared out, or go with their group\n" in told
+    assert {source: row["split"] for source, row in rows(out).items()} == {
+        **{"a.mp4": "test", "b.mp4": "test", "c.mp4": "validation", "d.mp4": "train"},
+        **{"e.mp4": "test", "f.mp4": "train", "g.mp4": "train", "h.mp4": "train"},
+    }
+    manifest = read_manifest(out)
+    assert manifest.configs() == ("all", "vlog") and manifest.content_types[-1] == "vlog"
+    assert verify(out, engine="serial") == []
+
+
+def test_raters_conflicts_and_agreement_are_told(tmp_path: Path) -> None:
+    copies(tmp_path / "raw", *(f"sticker/{letter}.mp4" for letter in "abcd"))
+    shutil.copy(SOURCES[0], tmp_path / "raw/sticker/a2.mp4")
+    said = [
+        ("a", "awe"),
+        ("a2", "fear"),
+        ("b", "awe"),
+        ("b", "awe"),
+        ("b", "fear"),
+        ("c", "awe"),
+        ("c", "fear"),
+    ]
+    table = [
+        {"path": f"sticker/{name}.mp4", "emotion": emotion}
+        for name, emotion in [*said, ("d", "fear"), ("d", "fear")]
+    ]
+    write_sheet(tmp_path, table)
+    out = tmp_path / "out"
+    place = [tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--out", out, "--workers", "1"]
+    code, told = run(*place, "--allow-rejected", "--json")
+    assert code == 0, told
+    body = json.loads(told.splitlines()[-1])
+    tie = "its 2 raters are in a tie: awe 1, fear 1; one more rating, or one fewer, decides"
+    assert [(row["row"], row["reason"]) for row in body["rejected"]] == [
+        (1, "has the same content as row 2, which is labelled fear, not awe; neither is taken"),
+        (2, "has the same content as row 1, which is labelled awe, not fear; neither is taken"),
+        (6, tie),
+        (7, tie),
+    ]
+    # of b, c and d, seven votes: what of each clip disagrees, over what would by chance
+    assert body["agreement"]["clips"] == 3 and body["agreement"]["ties"] == 1
+    assert body["agreement"]["alpha"] == pytest.approx(1 - 6 * (2 * 2 / 2 + 2 * 1 / 1) / (2 * 3 * 4))
+    assert body["agreement"]["emotions"]["awe"] == pytest.approx(body["agreement"]["alpha"])
+    clip = rows(out)["sticker/b.mp4"]
+    assert (clip["emotion"], clip["raters"], clip["votes"]) == ("awe", 3, [0, 2, 0, 0, 0, 0, 1, 0])
+    assert clip["emotion_scores"] == [0, 2 / 3, 0, 0, 0, 0, 1 / 3, 0] and clip["agreement"] == 2 / 3
+    assert verify(out, engine="serial") == []
+    again, told = run(*place)
+    assert again == 1 and "agreement: 3 clips with several raters, 1 of them in a tie; Krippendorff's" in told
+
+
+def test_one_content_in_two_splits_is_in_neither(tmp_path: Path) -> None:
+    copies(tmp_path / "raw", "sticker/a.mp4", "sticker/b.mp4")
+    shutil.copy(SOURCES[0], tmp_path / "raw/sticker/a2.mp4")
+    split = {"a": "train", "a2": "test", "b": "train"}
+    write_sheet(
+        tmp_path, [{"path": f"sticker/{n}.mp4", "emotion": 0, "split": side} for n, side in split.items()]
+    )
+    out = tmp_path / "out"
+    code, told = run(tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--out", out, "--workers", "1")
+    assert code == 1 and list(rows(out)) == ["sticker/b.mp4"]
+    assert "row 1: sticker/a.mp4: has the same content as row 2, which is in test, not train" in told
+
+
+def test_folders_and_another_taxonomy(tmp_path: Path) -> None:
+    copies(tmp_path / "raw", "joy/a.mp4", "Happy/b.mp4", "grief/c.mp4", "other/d.mp4")
+    labels = [{"name": "joy", "valence": 0, "synonyms": ["happy"]}, {"name": "grief", "valence": 1}]
+    moods = {"name": "moods", "labels": labels, "content_types": ["game"]}
+    (tmp_path / "moods.json").write_text(json.dumps(moods))
+    out = tmp_path / "out"
+    code, told = run(
+        tmp_path / "raw", "--out", out, "--content-type", "game", "--taxonomy", tmp_path / "moods.json",
+        "--workers", "1",
+    )  # fmt: skip
+    assert code == 0 and "no label for: other/d.mp4" in told
+    manifest = read_manifest(out)
+    assert (manifest.taxonomy.names, manifest.content_types) == (("joy", "grief"), ("game",))
+    assert {source: (row["emotion"], row["valence"]) for source, row in rows(out).items()} == {
+        "joy/a.mp4": ("joy", 0),
+        "Happy/b.mp4": ("joy", 0),
+        "grief/c.mp4": ("grief", 1),
+    }
+    assert verify(out, engine="serial") == []
+
+
+def test_alpha_is_that_of_krippendorffs_own_example() -> None:
+    """Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011, example C: nominal alpha 0.743."""
+    counts = []
+    for unit in ["111", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", "555", "11"]:
+        counts.append(tuple(unit.count(value) for value in "12345") + (0,) * 4)
+    found = measure_agreement(counts, 0, MIKELS)
+    assert found is not None and found.alpha == pytest.approx(0.743, abs=5e-4)
