@@ -19,7 +19,7 @@ from av.video.reformatter import Interpolation
 
 from emovid_dataset.media.attributes import HsvSum, luma
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.pixels import RgbConverter
+from emovid_dataset.media.portable.pixels import ROUNDED, WHOLE_CHROMA_OUT, RgbConverter
 from emovid_dataset.media.sound_check import SoundCheck, SoundDecoder
 
 AAC_FRAMES = 2
@@ -29,7 +29,7 @@ begin with one frame of lead-in and fill the last one."""
 _AAC_FRAME = 1024  # samples
 _LONGEST_OFF = 0.05  # seconds; a clip's duration is never farther from the truth than this or half a frame
 _ROUNDING = 0.002  # seconds: two ticks of a clock of milliseconds
-_EXACT = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_EXACT = Interpolation.BILINEAR | ROUNDED | WHOLE_CHROMA_OUT
 _LEVELS = {"brightness": 0.01, "colorfulness": 0.02, "luma": 0.02}
 """By how much attributes may differ: processors and versions of FFmpeg convert colours differently."""
 

@@ -94,7 +94,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     """
     try:
         # a frame keeps its own `side_data`, which keeps the frame: neither would ever be freed
-        matrix: Any = SideDataContainer(frame).get("DISPLAYMATRIX")
+        matrix = _SIDE_DATA(frame).get("DISPLAYMATRIX")
     except ValueError:  # the frame carries something that this PyAV has no name for
         return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
     if matrix is None:
@@ -105,6 +105,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     return Orientation(True, c < 0, b < 0)
 
 
+_SIDE_DATA: Any = SideDataContainer  # PyAV's types say that it takes no frame
 _UPRIGHT = Orientation()
 _QUARTER_TURNS = (  # counterclockwise
     _UPRIGHT,
