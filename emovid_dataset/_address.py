@@ -92,12 +92,21 @@ def root_to_write(place: str | os.PathLike[str]) -> str:
         return text.rstrip("/")
     if scheme:
         raise ValueError(f"nothing can be written to {shown}; a folder, s3://, gs:// and az:// will do")
-    lost = re.match(r"(\w+):(/|$)", text)
-    if lost and _is_known(lost[1]):
+    if has_lost_slashes(text):
         raise ValueError(f"{shown} looks like a URL that has lost a slash; write ./{shown} for a folder")
     if not text or "\0" in text:
         raise ValueError(f"{shown!r} is not a folder")
     return os.path.abspath(text)
+
+
+def has_lost_slashes(path: str) -> bool:
+    """Whether a path is what is left of a URL: as pathlib writes it, or without any slash.
+
+    >>> has_lost_slashes("s3:/bucket/x"), has_lost_slashes("s3:bucket"), has_lost_slashes("./s3:/bucket/x")
+    (True, True, False)
+    """
+    scheme = re.match(r"(\w+):(?!//)", path)
+    return scheme is not None and _is_known(scheme[1].lower())
 
 
 def _is_known(scheme: str) -> bool:

@@ -283,6 +283,8 @@ def _raw(raw: str | os.PathLike[str], sheet: SheetOptions) -> Store:
     if "://" not in text and not os.path.isdir(text):
         raise FileNotFoundError(f"raw folder {text} does not exist")
     found = Store.find(os.path.abspath(text) if "://" not in text else text)
+    if found.folder is None and not found.root.startswith(("http://", "https://")) and not any(found.list()):
+        raise FileNotFoundError(f"{found.name} holds no files, or cannot be listed")
     return RawFiles.of(found, sheet.allow_roots) if sheet.allow_roots else found
 
 

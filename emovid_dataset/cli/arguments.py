@@ -114,9 +114,22 @@ def _writable(value: str | os.PathLike[str], folder: Path) -> str | None:
     return f" {value} cannot be made: {path}: {os.strerror(errno.EROFS if read_only else errno.EACCES)}"
 
 
+def _no_address(value: str | os.PathLike[str]) -> str | None:
+    """What keeps a URL, or what is left of one, from being written to."""
+    from emovid_dataset._address import has_lost_slashes, root_to_write
+
+    if isinstance(value, Path) and has_lost_slashes(str(value)):
+        return f" {value} is a URL; this option takes a place on this machine"
+    try:
+        root_to_write(value)
+    except ValueError as error:
+        return f": {error}"
+    return None
+
+
 def _new_file(value: str | os.PathLike[str]) -> str | None:
-    if _is_url(value):
-        return None
+    if (problem := _no_address(value)) is not None or _is_url(value):
+        return problem
     if Path(value).is_dir():
         return f" {value} is a folder; name a file"
     return _writable(value, Path(value).absolute().parent)
@@ -124,8 +137,8 @@ def _new_file(value: str | os.PathLike[str]) -> str | None:
 
 def new_place(value: str | os.PathLike[str]) -> str | None:
     """What keeps a folder from being made or written, as it follows the option's name, or None."""
-    if _is_url(value):
-        return None
+    if (problem := _no_address(value)) is not None or _is_url(value):
+        return problem
     if Path(value).exists() and not Path(value).is_dir():
         return f" {value} is a file, not a folder"
     return _writable(value, Path(value))

@@ -1,0 +1,203 @@
+"""The whole way of a data set on a bucket: built from one into another, checked, counted and read there."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from faulty_server import FAULTS, FaultyServer, faulty
+
+from emovid_dataset import load, select, stream
+from emovid_dataset.builder.build import build
+from emovid_dataset.check import verify
+from emovid_dataset.cli import main
+from emovid_dataset.report.stats import measure
+from emovid_dataset.store import Store
+
+MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
+KEY, SECRET = "keyIdOfTheTests", "s3cretOfTheTests0123456789"  # the fixture's
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight clips in `clips/`, `labels.csv`, and what this process builds of them on the disk: `local/`."""
+    folder = tmp_path_factory.mktemp("clips")
+    with (MINI / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["path"].startswith("sticker/")][:8]
+    raw = Store.at(folder / "clips")
+    for row in rows:
+        raw.put(row["path"], MINI / row["path"])
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    build(folder / "clips", folder / "labels.csv", folder / "local", engine="serial")
+    return folder
+
+
+@pytest.fixture
+def faults(s3: Store, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
+    """Everything that goes to the buckets goes through a network that breaks."""
+    with faulty(s3_server, every=6) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        yield proxy
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command in an empty folder: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["emovid", *map(str, words)])
+        capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return code, *capfd.readouterr()
+
+    return command
+
+
+def files(store: Store) -> dict[str, bytes]:
+    return {name: store.read(name) for name in store.list()}
+
+
+def copied(folder: Path, bucket: Store, name: str) -> Store:
+    target = Store.at(bucket.url(name))
+    for file, data in files(Store.at(folder)).items():
+        target.put(file, data)
+    return target
+
+
+def test_a_build_from_a_bucket_into_a_bucket_is_the_same_to_the_byte(
+    clips: Path, s3: Store, faults: FaultyServer
+) -> None:
+    raw = copied(clips / "clips", s3, "in/clips")
+    s3.put("in/labels.csv", clips / "labels.csv")
+    out = Store.at(s3.url("out/EmoVid"))
+    report = build(raw.root, s3.url("in/labels.csv"), out.root, engine="serial")
+    assert len(report.rejections) == 0
+    assert files(out) == files(Store.at(clips / "local"))
+    assert set(faults.happened) == set(FAULTS), faults.happened
+
+
+def test_a_build_on_a_bucket_is_checked_counted_and_read_as_on_the_disk(
+    clips: Path, s3: Store, faults: FaultyServer, tmp_path: Path
+) -> None:
+    local, there = clips / "local", copied(clips / "local", s3, "EmoVid").root
+    assert verify(there, decode=True, engine="serial") == []
+    here, found = measure(local).to_json(), measure(there).to_json()
+    assert {**found, "name": ""} == {**here, "name": ""}
+    assert list(select(there)) == list(select(local))
+    samples = [
+        [(sample["id"], sample["video"].numpy().tobytes()) for sample in stream(place, frames=2, size=32)]
+        for place in (local, there)
+    ]
+    assert samples[0] == samples[1] and len(samples[0]) == 6
+    rows = [
+        load(place, split="train", cache_dir=str(tmp_path / name)).to_list()
+        for place, name in ((local, "a"), (there, "b"))
+    ]
+    assert rows[0] == rows[1] and rows[0]
+    assert faults.happened.total() >= 3
+
+
+@pytest.mark.parametrize("fault", ["500", "reset", "cut off"])
+def test_a_bucket_that_never_answers_well_is_one_line_without_a_key(
+    clips: Path,
+    s3: Store,
+    s3_server: str,
+    fault: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    there = copied(clips / "local", s3, "EmoVid").root
+    caplog.set_level(logging.DEBUG, "emovid_dataset")
+    with faulty(s3_server, every=1, faults=(fault,)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        monkeypatch.setattr("s3fs.S3FileSystem.retries", 2)
+        with pytest.raises(OSError) as caught:
+            Store.at(there).read("manifest.json")
+        said = "".join([str(caught.value), *traceback.format_exception(caught.value), caplog.text])
+    assert str(caught.value).startswith(f"{there}/manifest.json cannot be read: ")
+    assert "\n" not in str(caught.value)
+    assert SECRET not in said and KEY not in said
+
+
+OUT = "--out"
+REFUSED = [
+    ("ftp://host/x", "nothing can be written to ftp://host/x"),
+    ("nowhere://host/x", "nothing can be written to nowhere://host/x"),
+    ("https://me:hunter22@host/x", "nothing can be written to https://host/x"),
+    ("hf://datasets/me/x", "nothing can be written to hf://datasets/me/x"),
+    ("s3://", "s3:// does not say which bucket"),
+    (f"s3://{KEY}:{SECRET}@bucket/x", "s3://bucket/x was given with a key in it"),
+    ("s3:/bucket/x", "s3:/bucket/x looks like a URL that has lost a slash"),
+    ("s3:bucket/x", "s3:bucket/x looks like a URL that has lost a slash"),
+    ("s3://no-such-bucket/x", "The specified bucket does not exist"),
+]
+
+
+@pytest.mark.parametrize(("out", "says"), REFUSED)
+def test_an_output_that_cannot_be_used_is_refused_before_any_work(
+    out: str, says: str, clips: Path, s3: Store, run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    code, said, error = run("build", clips / "clips", "--labels", clips / "labels.csv", OUT, out)
+    assert (code, said) == (2, "") and says in error and len(error.splitlines()) == 1
+    assert SECRET not in error and KEY not in error and "hunter22" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "labels", "says"),
+    [
+        ("s3://no-such-bucket/in", None, "s3://no-such-bucket/in holds no files"),
+        ("{bucket}/nothing", None, "/nothing holds no files"),
+        (None, "{bucket}/none.csv", "/none.csv does not exist"),
+        (None, "s3://no-such-bucket/none.csv", "s3://no-such-bucket/none.csv does not exist"),
+        ("ftp:/host/x", None, "RAW ftp:/host/x is not a folder"),
+    ],
+)
+def test_an_input_that_is_not_there_is_refused_before_any_work(
+    raw: str | None,
+    labels: str | None,
+    says: str,
+    clips: Path,
+    s3: Store,
+    run: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    raw, labels = (text and text.format(bucket=s3.root) for text in (raw, labels))
+    code, said, error = run(
+        "build", raw or clips / "clips", "--labels", labels or clips / "labels.csv", OUT, "new"
+    )
+    assert (code, said) == (2, "") and says in error and len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_places_on_this_machine_are_no_urls(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    for command in (
+        ["generate", "a cat", OUT, "s3://bucket/a.mp4"],
+        ["sticker", "p.png", OUT, "s3://bucket/x"],
+    ):
+        Path("p.png").touch()
+        code, said, error = run(*command)
+        assert (code, said) == (2, ""), error
+        assert error.startswith("emovid: --out s3:/bucket") and error.strip().endswith(
+            "is a URL; this option takes a place on this machine"
+        )
+        Path("p.png").unlink()
+    assert list(tmp_path.iterdir()) == []
