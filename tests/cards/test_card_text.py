@@ -187,6 +187,25 @@ def test_the_annotators_numbers_are_those_of_its_files(cards: dict[str, Card]) -
     assert found["stickers"]["annotator"]["accuracy"] in {result.metric_value for result in results}
 
 
+@pytest.mark.parametrize(
+    ("p", "sentence"),
+    [
+        (0.049, "The annotator is right more often than"),
+        (0.051, "cannot be told apart by these clips: p = 0.051"),
+    ],
+)
+def test_a_card_concludes_nothing_from_what_may_be_chance(tmp_path: Path, p: float, sentence: str) -> None:
+    folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    figures = json.loads((MINI_ANNOTATOR / "figures.json").read_text())
+    (key,) = (name for name in figures["stickers"] if name.startswith("p_value_annotator_against_"))
+    figures["stickers"][key] = p
+    (folder / "figures.json").write_text(json.dumps(figures))
+    text = " ".join(text_of(assemble("annotator", folder, repo_id="emovid/annotator")).split())
+    assert sentence in text
+    assert ("more often than" in text) == (p < 0.05)
+
+
 def test_other_figures_give_other_numbers(tmp_path: Path, cards: dict[str, Card]) -> None:
     folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
