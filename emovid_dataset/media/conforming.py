@@ -59,6 +59,8 @@ def _reason(reader: Reader) -> str | None:
         return "frames that its edit list leaves out"
     if reader.file.is_mended:  # another reader would count or time its frames otherwise
         return str(reader.file.packets.doubt)
+    if reader.file.packets.changes_form:
+        return "pictures that change their size or format"
     if not _has_faststart(reader.source):
         return "index behind the frames"
     return None

@@ -14,6 +14,8 @@ from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.sound_check import heard_stream
 
+_FASTEST = 100_000  # frames per second
+_LONGEST = 23_860  # seconds; MP4 holds no longer duration of a frame in ticks of a 90,000th
 _LARGEST_SIDE = 16384  # pixels; x264 encodes no larger ones
 
 
@@ -118,6 +120,11 @@ def scan_file(video: VideoFile) -> Scan:
     if not (last > 0 and math.isfinite(last)):
         raise VideoError(f"has a duration of {last} s")
     step = last / count
+    longest = max(step, float(np.diff(times, append=last).max()))
+    if step < 1 / _FASTEST or longest > _LONGEST:
+        raise VideoError(
+            f"has frames that stand {step:g} to {longest:g} s; {1 / _FASTEST:g} to {_LONGEST} s are read"
+        )
     tolerance = min(2.01 * float(base), 0.4 * step)  # a tick for the frame, one for the film's end
     constant = bool(np.abs(times - np.arange(count) * step).max() <= tolerance)
     if constant and abs(float(rate) * last - count) < 0.5:

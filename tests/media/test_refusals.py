@@ -7,7 +7,10 @@ import random
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -21,6 +24,7 @@ from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode, sample_for_attributes
 from emovid_dataset.media.portable.truncation import is_truncated
 from emovid_dataset.media.source import Reader, VideoError, probe
+from emovid_models.remote.annotator.pipeline import _read_file
 
 
 def test_nothing_but_a_refusal_comes_out_of_damaged_files(tmp_path: Path) -> None:
@@ -205,3 +209,73 @@ def test_frames_that_nobody_can_give_are_the_callers_fault() -> None:
         with pytest.raises(ValueError, match=r"no frames are asked for|frame indices") as caught:
             decode(sticker(), frames=lambda count, wanted=wanted: wanted)
         assert not isinstance(caught.value, VideoError)
+
+
+def with_two_forms(folder: Path, forms: Sequence[tuple[int, int, str]]) -> Path:
+    """An MP4, index in front, whose parameter sets change with a key frame in the middle."""
+    path = folder / "both.mp4"
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as sink:
+        stream: Any = None
+        count = 0
+        for number, (width, height, pixels) in enumerate(forms):
+            frames = [frame[:height, :width] for frame in numbered_frames(96)[:6]]
+            options = {"x264-params": "bframes=0:keyint=3"}
+            part = write_video(folder / f"{number}.h264", frames, options=options, form="h264", pixels=pixels)
+            with av.open(str(part)) as source:
+                if stream is None:
+                    stream = sink.add_stream_from_template(source.streams.video[0])
+                for read in source.demux(video=0):
+                    if read.size:
+                        packet = av.Packet(bytes(read))
+                        packet.pts = packet.dts = count
+                        packet.duration, packet.time_base = 1, Fraction(1, 24)
+                        packet.is_keyframe, packet.stream = read.is_keyframe, stream
+                        sink.mux(packet)
+                        count += 1
+    return path
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        [(96, 64, "yuv420p"), (64, 48, "yuv420p")],
+        [(64, 48, "yuv420p"), (130, 96, "yuv420p")],
+        [(64, 48, "yuv420p"), (64, 48, "yuv444p")],
+        [(64, 48, "yuv420p10le"), (64, 48, "yuv420p")],
+    ],
+)
+def test_a_film_that_changes_its_form_is_made_of_one(
+    forms: list[tuple[int, int, str]], tmp_path: Path
+) -> None:
+    """It is scaled to the size that the file states, as the ffmpeg command does, and never taken as it is."""
+    path = with_two_forms(tmp_path, forms)
+    with av.open(str(path)) as container:
+        seen = {(f.width, f.height, f.format.name) for f in container.decode(video=0)}
+    assert seen == set(forms), "the file does not change"
+    width, height, _ = forms[0]
+    with Reader(path) as reader:
+        assert (reader.info.width, reader.info.height, reader.info.num_frames) == (width, height, 12)
+        assert nonconforming(reader) is not None
+        assert len(list(sample_for_attributes(reader, 4))) == 3
+        transcode(reader, tmp_path / "whole.mp4")
+        transcode(reader, tmp_path / "part.mp4", start=0.1, end=0.4)
+    for name, count in (("whole.mp4", 12), ("part.mp4", 7)):
+        made = probe(tmp_path / name)
+        assert (made.width, made.height, made.num_frames) == (width, height, count)
+    assert decode(path).shape == (12, height, width, 3)
+    assert [frame.shape[2] for frame in _read_file(path, lambda count: [0, count - 1])] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("box", "offset", "value"),
+    [(b"stts", 12, 2**31 - 1), (b"mdhd", 12, 2**31 - 1), (b"mdhd", 12, 0), (b"mdhd", 12, 2**32 - 1)],
+)
+def test_a_rate_that_no_clock_holds_is_the_files_fault(
+    box: bytes, offset: int, value: int, tmp_path: Path
+) -> None:
+    """Hours for each frame, billions of frames per second, or no time at all."""
+    data = bytearray(write_video(tmp_path / "a.mp4", numbered_frames(96)[:6]).read_bytes())
+    at = data.index(box) + 4 + offset
+    data[at : at + 4] = value.to_bytes(4, "big")
+    with pytest.raises(VideoError, match=r"^has (frames that stand|no frames)"):
+        probe(bytes(data))

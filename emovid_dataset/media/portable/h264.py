@@ -6,6 +6,7 @@ A picture of an interlaced stream may stand in two packets, one for each field; 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import av
 
@@ -28,6 +29,7 @@ class H264Headers:
     def __init__(self, extradata: bytes | None) -> None:
         self._sequences: dict[int, _Sequence] = {}
         self._sequence_of: dict[int, int] = {}  # by picture parameter set
+        self._forms: set[tuple[int, ...]] = set()
         self.length_size = 0
         """Bytes of the length before every NAL unit; 0 for a byte stream with start codes."""
         if extradata and len(extradata) > 6 and extradata[0] == 1:
@@ -37,6 +39,11 @@ class H264Headers:
         elif extradata:
             for unit in _units_of_stream(memoryview(extradata)):
                 self._learn(unit)
+
+    @property
+    def forms(self) -> int:
+        """How many different sizes and formats of pictures the parameter sets so far state."""
+        return len(self._forms)
 
     def is_field(self, packet: av.Packet) -> bool:
         """Whether the packet holds one field only; parameter sets in it count from here on."""
@@ -67,6 +74,7 @@ class H264Headers:
             if kind == _SPS:
                 number, sequence = _read_sequence(_Bits(unit[1:_IN_FRONT]))
                 self._sequences[number] = sequence
+                self._forms.add(sequence.form)
             elif kind == _PPS:
                 bits = _Bits(unit[1:_HEADER])
                 self._sequence_of[bits.golomb()] = bits.golomb()
@@ -89,13 +97,19 @@ class H264Headers:
             return False
 
 
+@dataclass(frozen=True, slots=True)
 class _Sequence:
-    """What is needed of a sequence parameter set."""
+    """What is needed of a sequence parameter set.
 
-    def __init__(self, may_hold_fields: bool, bits_before_field: int) -> None:
-        self.may_hold_fields = may_hold_fields
-        self.bits_before_field = bits_before_field
-        """Bits of a slice's header between its parameter set's number and its field flag."""
+    Attributes:
+        may_hold_fields: whether a packet of it may be one field.
+        bits_before_field: of a slice's header, between its parameter set's number and its field flag.
+        form: what its pictures' size and format follow from.
+    """
+
+    may_hold_fields: bool
+    bits_before_field: int
+    form: tuple[int, ...]
 
 
 class _Bits:
@@ -131,12 +145,13 @@ def _read_sequence(bits: _Bits) -> tuple[int, _Sequence]:
     profile = bits.take(8)
     bits.take(16)  # constraints and level
     number = bits.golomb()
-    separate_planes = 0
+    separate_planes, chroma, depths = 0, 1, (0, 0)
     if profile in _HIGH_PROFILES:
         chroma = bits.golomb()
         if chroma == 3:
             separate_planes = bits.take(1)
-        bits.golomb(), bits.golomb(), bits.take(1)  # bit depths, lossless
+        depths = bits.golomb(), bits.golomb()
+        bits.take(1)  # lossless
         if bits.take(1):
             for index in range(8 if chroma != 3 else 12):
                 if bits.take(1):
@@ -150,9 +165,14 @@ def _read_sequence(bits: _Bits) -> tuple[int, _Sequence]:
         for _ in range(min(bits.golomb(), 255)):
             bits.signed_golomb()
     bits.golomb(), bits.take(1)  # reference frames, gaps
-    bits.golomb(), bits.golomb()  # width and height
+    size = bits.golomb(), bits.golomb()  # in macroblocks
     only_frames = bits.take(1)
-    return number, _Sequence(not only_frames, 2 * separate_planes + frame_number_bits)
+    if not only_frames:
+        bits.take(1)  # pairs of macroblocks
+    bits.take(1)  # direct inference
+    crop = tuple(bits.golomb() for _ in range(4)) if bits.take(1) else ()
+    form = (chroma, *depths, *size, only_frames, *crop)
+    return number, _Sequence(not only_frames, 2 * separate_planes + frame_number_bits, form)
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

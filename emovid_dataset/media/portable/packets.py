@@ -35,6 +35,7 @@ class Packets:
         sizes: bytes of each.
         hidden: whether an edit list leaves it out; later frames may refer to it all the same.
         end: when the last one ends, in ticks, where they say it.
+        changes_form: whether pictures of H.264 change their size or format on the way.
         is_guessed: whether most timestamps are not in the file.
         doubt: why the frames may be others than the packets, None where there is no reason to think so.
     """
@@ -44,6 +45,7 @@ class Packets:
     sizes: list[int] = field(default_factory=list)
     hidden: list[bool] = field(default_factory=list)
     end: int | None = None
+    changes_form: bool = False
     is_guessed: bool = False
     doubt: str | None = None
 
@@ -74,6 +76,11 @@ class PacketScan:
         known = self.packets
         if known.doubt is None:
             self._look_into(packet)
+        if packet.is_keyframe and self._headers is not None and not known.changes_form:
+            self._headers.is_refresh(packet)  # takes its parameter sets
+            known.changes_form = self._headers.forms > 1 or (
+                bool(known.keys) and packet.has_sidedata("new_extradata")
+            )
         known.times.append(packet.pts)
         known.keys.append(packet.is_keyframe)
         known.sizes.append(packet.size)

@@ -55,6 +55,8 @@ class VideoFile:
     container: av.container.InputContainer
     stream: av.VideoStream
     decoder: av.VideoCodecContext
+    order: Order | None
+    times: list[int] | None
 
     def __init__(
         self, source: Source, *, threads: int = 1, headers_only: bool = False, strict: bool = True
@@ -139,8 +141,8 @@ class VideoFile:
         for place, number in enumerate(shown):
             places[number] = place
         self.num_frames = len(shown)
-        self.order: Order | None = list(zip(places, self.packets.keys, strict=True))
-        self.times: list[int] | None = [self.packets.times[number] or 0 for number in shown]
+        self.order = list(zip(places, self.packets.keys, strict=True))
+        self.times = [self.packets.times[number] or 0 for number in shown]
 
     def _ask(self, guessed: bool) -> None:
         """Decode everything, and learn from the frames what the packets do not tell."""
