@@ -6,11 +6,12 @@ import csv
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
 import pytest
+from buckets import KEY, SECRET, copied
 from faulty_server import FAULTS, FaultyServer, faulty
 
 from emovid_dataset import load, select, stream
@@ -21,7 +22,6 @@ from emovid_dataset.report.stats import measure
 from emovid_dataset.store import Store
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
-KEY, SECRET = "keyIdOfTheTests", "s3cretOfTheTests0123456789"  # the fixture's
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.writerows(rows)
     build(folder / "clips", folder / "labels.csv", folder / "local", engine="serial")
     return folder
-
-
-@pytest.fixture
-def faults(s3: Store, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """Everything that goes to the buckets goes through a network that breaks."""
-    with faulty(s3_server, every=6) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        yield proxy
 
 
 @pytest.fixture
@@ -74,17 +65,10 @@ def files(store: Store) -> dict[str, bytes]:
     return {name: store.read(name) for name in store.list()}
 
 
-def copied(folder: Path, bucket: Store, name: str) -> Store:
-    target = Store.at(bucket.url(name))
-    for file, data in files(Store.at(folder)).items():
-        target.put(file, data)
-    return target
-
-
 def test_a_build_from_a_bucket_into_a_bucket_is_the_same_to_the_byte(
     clips: Path, s3: Store, faults: FaultyServer
 ) -> None:
-    raw = copied(clips / "clips", s3, "in/clips")
+    raw = copied(Store.at(clips / "clips"), s3, "in/clips")
     s3.put("in/labels.csv", clips / "labels.csv")
     out = Store.at(s3.url("out/EmoVid"))
     report = build(raw.root, s3.url("in/labels.csv"), out.root, engine="serial")
@@ -96,7 +80,7 @@ def test_a_build_from_a_bucket_into_a_bucket_is_the_same_to_the_byte(
 def test_a_build_on_a_bucket_is_checked_counted_and_read_as_on_the_disk(
     clips: Path, s3: Store, faults: FaultyServer, tmp_path: Path
 ) -> None:
-    local, there = clips / "local", copied(clips / "local", s3, "EmoVid").root
+    local, there = clips / "local", copied(Store.at(clips / "local"), s3, "EmoVid").root
     assert verify(there, decode=True, engine="serial") == []
     here, found = measure(local).to_json(), measure(there).to_json()
     assert {**found, "name": ""} == {**here, "name": ""}
@@ -123,7 +107,7 @@ def test_a_bucket_that_never_answers_well_is_one_line_without_a_key(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    there = copied(clips / "local", s3, "EmoVid").root
+    there = copied(Store.at(clips / "local"), s3, "EmoVid").root
     caplog.set_level(logging.DEBUG, "emovid_dataset")
     with faulty(s3_server, every=1, faults=(fault,)) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
