@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from emovid_dataset.report.stats import measure as stats
     from emovid_dataset.schema.benchmark import Benchmark, LeftOut
     from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
+    from emovid_dataset.schema.damage import Damaged
     from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
     from emovid_dataset.schema.manifest import Manifest, ShardRecord
     from emovid_dataset.schema.no_emotion import NoEmotion
@@ -45,6 +46,7 @@ __all__ = [
     "BuildReport",
     "Clip",
     "ClipStream",
+    "Damaged",
     "Executor",
     "LeftOut",
     "Manifest",
@@ -83,6 +85,7 @@ _PLACES = {
     "BuildReport": "builder.build",
     "Clip": "schema.clip",
     "ClipStream": "read.clip_stream",
+    "Damaged": "schema.damage",
     "Executor": "engine",
     "LeftOut": "schema.benchmark",
     "Manifest": "schema.manifest",

@@ -40,8 +40,10 @@ from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
 from emovid_dataset.schema.clip import SPLITS, Clip
+from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.manifest import (
+    DAMAGED_NAME,
     DATA_FOLDER,
     LEFT_OUT_NAME,
     MANIFEST_NAME,
@@ -66,6 +68,7 @@ class BuildReport:
         rejections: refused rows, in the sheet's order.
         without_emotion: rows that say "no specific emotion", in the sheet's order; they are no refusals.
         left_out: clips in no split, because one of their group is in the benchmark.
+        damaged: clips of whose source a part is damaged, in the sheet's order; they are no refusals.
         unlabelled: video files below the raw folder that the sheet does not name.
         remarks: what a person should know of how the sheet was read, a line each.
         ratings: how far its raters agree, and how many rows have a split of their own.
@@ -78,6 +81,7 @@ class BuildReport:
     rejections: tuple[Rejection, ...]
     without_emotion: tuple[NoEmotion, ...]
     left_out: tuple[LeftOut, ...]
+    damaged: tuple[Damaged, ...]
     unlabelled: tuple[str, ...]
     remarks: tuple[str, ...]
     ratings: Ratings
@@ -182,6 +186,7 @@ def build(
                 rejections=tuple(read_list(place, REJECTED_NAME, Rejection)),
                 without_emotion=tuple(read_list(place, NONE_NAME, NoEmotion)),
                 left_out=tuple(read_list(place, LEFT_OUT_NAME, LeftOut)),
+                damaged=tuple(read_list(place, DAMAGED_NAME, Damaged)),
                 unlabelled=without_label,
                 remarks=tuple(remarks),
                 ratings=ratings,
@@ -207,6 +212,7 @@ def build(
             if benchmark is not None or benchmark_ids is not None:
                 aside = _set_aside(plan, place, benchmark, benchmark_ids or (), seed)
             write_list(place, LEFT_OUT_NAME, plan.left_out())
+            write_list(place, DAMAGED_NAME, plan.damaged())
             plan.split(ratios, seed)
             shards = lay_out(plan, shard_size=shard_size, seed=seed, content_types=sheet.content_types)
             manifest = Manifest(
@@ -244,6 +250,7 @@ def build(
             rejections=tuple(plan.rejections()),
             without_emotion=tuple(plan.without_emotion()),
             left_out=tuple(plan.left_out()),
+            damaged=tuple(plan.damaged()),
             unlabelled=without_label,
             remarks=tuple(remarks),
             ratings=ratings,

@@ -12,6 +12,7 @@ from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
+    DAMAGED_NAME,
     DATA_FOLDER,
     INFO_NAME,
     LEFT_OUT_NAME,
@@ -27,7 +28,7 @@ from emovid_dataset.store import BusyError, Store, is_temporary
 SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
 LEASE_NAME = f"{WORK_FOLDER}/lock"
 _OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, WORK_FOLDER}
-_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME}
+_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME}
 _OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 
 

@@ -1,4 +1,4 @@
-"""The lists beside the shards, one JSON object per line: what was refused, left out, or shows no emotion."""
+"""The lists beside the shards, an object per line: what was refused, left out, damaged, without emotion."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from emovid_dataset.builder.sheet import Rejection
 from emovid_dataset.schema.benchmark import LeftOut
+from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.no_emotion import NoEmotion
 from emovid_dataset.store import Store
 
-Listed = TypeVar("Listed", Rejection, NoEmotion, LeftOut)
+Listed = TypeVar("Listed", Rejection, NoEmotion, LeftOut, Damaged)
 
 
-def line_of(record: Rejection | NoEmotion | LeftOut) -> bytes:
+def line_of(record: Rejection | NoEmotion | LeftOut | Damaged) -> bytes:
     """A line of a list."""
     return (json.dumps(asdict(record), ensure_ascii=False) + "\n").encode()
 

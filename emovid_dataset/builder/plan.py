@@ -27,6 +27,7 @@ from emovid_dataset.builder.sheet import Label, Rejection
 from emovid_dataset.builder.sides import take_sides
 from emovid_dataset.schema.benchmark import Benchmark, LeftOut, qualifies
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
@@ -327,6 +328,15 @@ class Plan:
         """The row of the clip that has the same content, if there is one."""
         found = self._base.execute("SELECT row FROM clips WHERE content = ?", (_content(clip),)).fetchone()
         return None if found is None else int(found[0])
+
+    def damaged(self) -> Iterator[Damaged]:
+        """The clips of whose source a part is damaged, in the sheet's order."""
+        found = self._base.execute(
+            "SELECT row, path, id, json_extract(record, '$.clip.damage') AS reason "
+            "FROM clips JOIN labels USING (row) JOIN prepared USING (row) "
+            "WHERE reason IS NOT NULL ORDER BY row"
+        )
+        yield from (Damaged(*row) for row in found)
 
     def clip_lines(self) -> Iterator[str]:
         """The clips' JSON lines, sorted."""

@@ -23,7 +23,7 @@ from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media.attributes import Attributes, measure
 from emovid_dataset.media.compare import MadeClip, check_faithful
 from emovid_dataset.media.conforming import nonconforming
-from emovid_dataset.media.encode import transcode
+from emovid_dataset.media.encode import VERBATIM, Encoded, transcode
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.schema.clip import clip_id
 from emovid_dataset.store import Store
@@ -117,6 +117,7 @@ class Prepared:
         width, height, fps, num_frames, duration, has_audio: as in `Clip`.
         brightness, colorfulness, hue, luma, colorfulness_m3, hue_chroma: as in `Clip`.
         color: what was done to the colours; None where nothing was.
+        damage: what of the source is damaged, and what stands in its place; None where nothing is.
     """
 
     id: str
@@ -136,6 +137,7 @@ class Prepared:
     colorfulness_m3: float
     hue_chroma: float | None
     color: str | None = None
+    damage: str | None = None
 
     def staged_name(self) -> str:
         """Name in the build's store of a clip that is not verbatim."""
@@ -323,17 +325,17 @@ def _prepare_segment(
         if whole and nonconforming(reader) is None:
             visual, is_upright = measure(reader, every)
             if is_upright:
-                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, visual, None)
+                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, visual)
     # PyAV cannot move the index to the front of an open file
     staged = out.create_local(f"{STAGING_FOLDER}/{identity}.mp4")
     with staged as path, _refusing("cannot be encoded", writing=True):
-        colour = transcode(reader, path, start=segment.start, end=segment.end)
+        done = transcode(reader, path, start=segment.start, end=segment.end)
         with path.open("rb") as file:
             sha256 = _digest_of(file).hexdigest()
         with MadeClip(path) as made:
             visual, _ = measure(made, every)
             check_faithful(reader, made, start=segment.start, end=segment.end)
-            return _prepared(identity, False, sha256, path.stat().st_size, made, visual, colour)
+            return _prepared(identity, False, sha256, path.stat().st_size, made, visual, done)
 
 
 def _prepared(
@@ -343,7 +345,7 @@ def _prepared(
     size: int,
     reader: Reader,
     visual: Attributes,
-    color: str | None,
+    encoded: Encoded = VERBATIM,
 ) -> Prepared:
     info = reader.info
     return Prepared(
@@ -357,7 +359,8 @@ def _prepared(
         num_frames=info.num_frames,
         duration=round(info.duration, 6),
         has_audio=info.has_audio,
-        color=color,
+        color=encoded.colours,
+        damage=encoded.damage,
         **asdict(visual),
     )
 

@@ -208,6 +208,7 @@ def build(
             "without_emotion": [asdict(row) for row in report.without_emotion],
             "benchmark": None if aside is None else aside.to_json(),
             "left_out": [asdict(clip) for clip in report.left_out],
+            "damaged": [asdict(clip) for clip in report.damaged],
             "corpus": report.manifest.corpus,
             "unlabelled": list(report.unlabelled),
             "remarks": list(report.remarks),
@@ -232,6 +233,8 @@ def build(
             typer.echo(f"note: {remark}")
         for rejection in report.rejections:
             typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
+        for clip in report.damaged:
+            typer.echo(f"damaged: row {clip.row}: {clip.path}: {clip.reason}")
         if report.unlabelled:
             more = f" and {len(report.unlabelled) - 3} more" if len(report.unlabelled) > 3 else ""
             typer.echo(f"no label for: {', '.join(report.unlabelled[:3])}{more}")

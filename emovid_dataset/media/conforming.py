@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.streams import open_bytes
+from emovid_dataset.media.sound_check import is_sound_whole
 from emovid_dataset.media.source import Reader, Source
 
 _HDR_TRANSFERS = (16, 18)  # FFmpeg's numbers of PQ and HLG
@@ -14,8 +15,8 @@ def nonconforming(reader: Reader) -> str | None:
     """Why the file cannot go into a shard as it is, or None when it can.
 
     Conforming is: MP4 with its index in front, one H.264 stream in yuv420p of even size with square pixels,
-    neither HDR nor BT.2020, at most one AAC stream, nothing else. Whether it is turned or mirrored shows only
-    on a decoded frame: see `attributes.measure`.
+    neither HDR nor BT.2020, at most one AAC stream that decodes, nothing else. Whether it is turned or
+    mirrored shows only on a decoded frame: see `attributes.measure`.
 
     Args:
         reader: an open video, not opened with `quick`.
@@ -63,6 +64,9 @@ def _reason(reader: Reader) -> str | None:
         return "pictures that change their size or format"
     if not _has_faststart(reader.source):
         return "index behind the frames"
+    pixels = stream.width * stream.height * reader.info.num_frames
+    if not is_sound_whole(reader.source, container, pixels):
+        return "sound that does not decode"
     return None
 
 

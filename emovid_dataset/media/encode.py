@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import av
 
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import orientation_of
+from emovid_dataset.media.portable.streams import sound_streams
 from emovid_dataset.media.segment import HELD, Stretch, segment, stretch_of
 from emovid_dataset.media.sound import SoundTrack
+from emovid_dataset.media.sound_check import SoundDecoder, sound_errors
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.media.stored_picture import StoredPictures
 
@@ -36,12 +39,30 @@ _OF_THE_DISK = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What became of a source that was encoded.
+
+    Attributes:
+        colours: what was done to them, for example "hdr-hlg -> bt709"; None where nothing was.
+        damage: what of the source is damaged, and what stands in its place; None where nothing is.
+    """
+
+    colours: str | None = None
+    damage: str | None = None
+
+
+VERBATIM = Encoded()
+"""What becomes of a source that is taken as it is."""
+
+
 def transcode(
     reader: Reader, out: Path, *, start: float | None = None, end: float | None = None, crf: int = 18
-) -> str | None:
+) -> Encoded:
     """Encode a video, or a segment of it, as a conforming MP4, sound in step.
 
-    One thread and no date or version in the file: the same input gives the same bytes.
+    One thread and no date or version in the file: the same input gives the same bytes. Packets of sound that
+    are damaged become silence; sound of which hardly anything decodes is left out.
 
     Args:
         reader: the open source; many segments of one film share it.
@@ -51,26 +72,59 @@ def transcode(
         crf: x264's constant rate factor, 0..51.
 
     Returns:
-        What was done to the colours, for example "hdr-hlg -> bt709"; None where nothing was.
+        What was done to it.
 
     Raises:
         VideoError: nothing decodes, or the source is damaged.
         OSError: `out` cannot be written, or the source cannot be read.
     """
-    options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with (
-        refusing("cannot be encoded"),
-        _blaming_the_disk(out),
-        av.open(os.fspath(out), "w", format="mp4", options=options) as sink,
-    ):
+    with refusing("cannot be encoded"), _blaming_the_disk(out):
         stretch = stretch_of(reader, start, end)
+        until = reader.info.duration if end is None else end
+        if reader.sound is None:
+            colours, _ = _encode(reader, stretch, out, crf, None)
+            return Encoded(colours, _why_mute(reader))
+        decoder = SoundDecoder()
+        colours, is_heard = _encode(reader, stretch, out, crf, decoder, until - (start or 0))
+        found = decoder.found()
+        if is_heard and found.is_audible:
+            return Encoded(colours, f"{found.damage}; they are silent" if found.errors else None)
+        _encode(reader, stretch, out, crf, None)  # no track rather than an empty one
+        return Encoded(colours, f"{found.damage}; it is left out" if found.errors else None)
+
+
+def _why_mute(reader: Reader) -> str | None:
+    """What is wrong with the sound of a source of which none decodes; None where there is none at all."""
+    if reader.file is None or not reader.file.container.streams.audio:
+        return None
+    found = sound_errors(reader.source)
+    if found.errors:
+        return f"{found.damage}; it is left out"
+    unknown = not sound_streams(reader.file.container)
+    return "its sound is in a codec that cannot be decoded; it is left out" if unknown else None
+
+
+def _encode(
+    reader: Reader, stretch: Stretch, out: Path, crf: int, decoder: SoundDecoder | None, duration: float = 0.0
+) -> tuple[str | None, bool]:
+    """Encode a stretch.
+
+    Args:
+        reader, stretch, out, crf: as for `transcode`.
+        decoder: of the sound; None leaves the sound out.
+        duration: seconds of the pictures.
+
+    Returns:
+        What was done to the colours, and whether any sound was written.
+    """
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with av.open(os.fspath(out), "w", format="mp4", options=options) as sink:
         pictures: _PictureTrack | None = None
         sound: SoundTrack | None = None
-        if reader.sound is not None:
-            until = reader.info.duration if end is None else end
-            sound = SoundTrack(sink, reader.sound, until - (start or 0))
+        if decoder is not None and reader.sound is not None:
+            sound = SoundTrack(sink, reader.sound, duration)
         early: list[av.AudioFrame] = []  # sound from before the first picture: both streams stand first
-        for frame in segment(reader, stretch):
+        for frame in segment(reader, stretch, decoder):
             if isinstance(frame, av.AudioFrame):
                 early.append(frame)
                 if pictures is not None and sound is not None:
@@ -78,8 +132,8 @@ def transcode(
                 continue
             if pictures is None:
                 pictures = _PictureTrack(sink, reader, stretch, frame, crf)
-                if sound is not None and end is not None:
-                    sound.limit(reader.start_time + end - pictures.zero)
+                if sound is not None and not math.isinf(stretch.end):
+                    sound.limit(stretch.end - pictures.zero)
             pictures.write(frame)
         if pictures is None:
             raise VideoError("has no frames that decode")
@@ -88,7 +142,7 @@ def transcode(
         pictures.close()
         if sound is not None:
             sound.close()
-        return pictures.colours_done
+        return pictures.colours_done, sound is not None and not sound.is_empty
 
 
 def _write_all(sound: SoundTrack, frames: list[av.AudioFrame], zero: float) -> None:

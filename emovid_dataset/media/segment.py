@@ -23,6 +23,7 @@ import numpy as np
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
 from emovid_dataset.media.portable.video_file import VideoFile, whole
+from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.source import Reader
 
 HELD = 0.1
@@ -83,12 +84,15 @@ def stretch_of(reader: Reader, start: float | None, end: float | None) -> Stretc
     )
 
 
-def segment(reader: Reader, stretch: Stretch) -> Iterator[av.VideoFrame | av.AudioFrame]:
+def segment(
+    reader: Reader, stretch: Stretch, sound: SoundDecoder | None = None
+) -> Iterator[av.VideoFrame | av.AudioFrame]:
     """Decode a stretch of picture and sound.
 
     Args:
         reader: an open video.
         stretch: of it.
+        sound: decodes the sound and counts what is damaged of it; None leaves the sound out.
 
     Yields:
         The pictures of the stretch and sound frames that overlap it, as they come. Their `time` is the
@@ -110,9 +114,9 @@ def segment(reader: Reader, stretch: Stretch) -> Iterator[av.VideoFrame | av.Aud
             *(_Attempt(file, room) for room in rooms),
             _Attempt(file, begin=file.needed_from(places)),
         ):
-            if (yield from _decode(reader, file, stretch, attempt)):
+            if (yield from _decode(reader, file, stretch, attempt, sound)):
                 return
-        yield from _decode(reader, file, stretch, _Attempt(file, is_last=True))
+        yield from _decode(reader, file, stretch, _Attempt(file, is_last=True), sound)
 
 
 class _Attempt:
@@ -154,12 +158,14 @@ class _Attempt:
 
 
 def _decode(
-    reader: Reader, file: VideoFile, stretch: Stretch, attempt: _Attempt
+    reader: Reader, file: VideoFile, stretch: Stretch, attempt: _Attempt, sound: SoundDecoder | None
 ) -> Generator[av.VideoFrame | av.AudioFrame, None, bool]:
     """Give what belongs to the stretch; or nothing, and False, where decoding began too late."""
+    if sound is not None:
+        sound.begin_anew()
     # fresh decoders: that of AAC keeps a state when flushed, and no cut may depend on the one before
     file.reopen()
-    stream, audio = file.stream, reader.audio
+    stream, audio = file.stream, None if sound is None else reader.audio
     first_time = _file_time(reader, stretch.first)
     heard_from, high = stretch.start - _EPSILON, stretch.end - _EPSILON
     skips_sound = attempt.room is None and (file.packets.is_guessed or file.breaks > 0)
@@ -179,7 +185,7 @@ def _decode(
         elif skips_sound and _ends_before(packet, heard_from - _ROOMS[0]):
             continue
         else:
-            frames = _sound_of(packet)
+            frames = sound.decode(packet, counted=_is_heard(packet, heard_from, high)) if sound else []
         for frame in frames:
             if isinstance(frame, av.VideoFrame):
                 place = attempt.place(frame)
@@ -234,14 +240,11 @@ def _ends_before(packet: av.Packet, time: float) -> bool:
     return float((packet.pts + (packet.duration or 0)) * packet.time_base) < time
 
 
-def _sound_of(packet: av.Packet) -> Sequence[Any]:
-    """What a packet of sound decodes to; a damaged one becomes silence."""
-    try:
-        return packet.decode()
-    except av.FFmpegError as error:
-        if isinstance(error, MemoryError):
-            raise
-        return []
+def _is_heard(packet: av.Packet, low: float, high: float) -> bool:
+    """Whether a packet of sound is of the stretch by its own time."""
+    if packet.pts is None or not packet.time_base:
+        return True
+    return not _ends_before(packet, low) and float(packet.pts * packet.time_base) < high
 
 
 def _in_its_time(reader: Reader, file: VideoFile, frame: av.VideoFrame, place: int) -> av.VideoFrame:

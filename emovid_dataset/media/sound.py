@@ -55,6 +55,11 @@ class SoundTrack:
         self._longest = 0.0  # seconds of a frame
         self._held: tuple[av.AudioFrame, float] | None = None  # a frame that may follow a break, and its time
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been written."""
+        return not self._written
+
     def limit(self, seconds: float) -> None:
         """Let the sound be no longer than this."""
         self._limit = round(seconds * self.rate)

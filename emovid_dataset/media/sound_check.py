@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,10 @@ import av
 
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.streams import Source, open_container, sound_streams
+
+_LEAST_WHOLE = 0.1  # share of the packets
+_COSTLY = 220_000  # pixels that take fifty times as long to prepare as a packet of sound to decode
+_WIDEST_STRIDE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,16 @@ class SoundCheck:
     start: float | None = None
     end: float | None = None
 
+    @property
+    def is_audible(self) -> bool:
+        """Whether so much decodes that it is sound; of random bytes one packet in thirty decodes, too."""
+        return self.packets - self.errors >= _LEAST_WHOLE * self.packets
+
+    @property
+    def damage(self) -> str:
+        """How many packets are damaged, in words."""
+        return f"{self.errors} of {self.packets} packets of its sound do not decode"
+
 
 class SoundDecoder:
     """Decodes packets of sound and counts; what is damaged is left out.
@@ -41,29 +56,35 @@ class SoundDecoder:
     """
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what has been counted."""
         self._packets = self._errors = 0
         self._seconds = 0.0
         self._start: float | None = None
         self._end: float | None = None
 
-    def decode(self, packet: av.Packet) -> Sequence[av.AudioFrame]:
+    def decode(self, packet: av.Packet, *, counted: bool = True) -> Sequence[av.AudioFrame]:
         """The frames of sound of a packet; none if it is damaged.
 
         Args:
             packet: the stream's next one; an empty one gives what the decoder holds back.
+            counted: whether it counts, or is decoded only for the sake of the next ones.
 
         Raises:
             MemoryError: memory ran out, which says nothing about the file.
         """
-        self._packets += packet.size > 0
+        counted &= packet.size > 0
+        self._packets += counted
         try:
             frames: list[Any] = packet.decode()
         except av.FFmpegError as error:
             if isinstance(error, MemoryError):
                 raise
-            self._errors += packet.size > 0
+            self._errors += counted
             return []
-        if packet.size and (packet.is_corrupt or any(frame.is_corrupt for frame in frames)):
+        if counted and (packet.is_corrupt or any(frame.is_corrupt for frame in frames)):
             self._errors += 1
         for frame in frames:
             self._seconds += frame.samples / frame.sample_rate
@@ -96,6 +117,34 @@ def sound_errors(source: Source) -> SoundCheck:
             for packet in container.demux(heard):
                 decoder.decode(packet)
     return decoder.found()
+
+
+def is_sound_whole(source: Source, container: av.container.InputContainer, pixels: int) -> bool:
+    """Whether the sound of a file decodes, for a fiftieth of the time in which its pictures are prepared.
+
+    Every packet is tried where the pictures are large, else every second up to every eighth. If one of these
+    is damaged, all are decoded and the answer is certain.
+
+    Args:
+        source: of the container.
+        container: open; it is moved.
+        pixels: of all its pictures together.
+
+    Raises:
+        av.FFmpegError, OSError: as for `open_container`.
+    """
+    streams = sound_streams(container)
+    if not streams:
+        return True
+    container.seek(0)
+    packets = [packet for packet in container.demux(streams[0]) if packet.size]
+    stride = min(max(math.ceil(_COSTLY * len(packets) / max(pixels, 1)), 1), _WIDEST_STRIDE)
+    decoder = SoundDecoder()
+    for packet in packets[::stride]:
+        decoder.decode(packet)
+    if not decoder.found().errors:
+        return True
+    return stride > 1 and not sound_errors(source).errors
 
 
 def heard_stream(source: Source, container: av.container.InputContainer) -> av.AudioStream | None:

@@ -24,6 +24,7 @@ CARD_NAME = "README.md"
 REJECTED_NAME = "rejected.jsonl"
 NONE_NAME = "none.jsonl"
 LEFT_OUT_NAME = "left_out.jsonl"
+DAMAGED_NAME = "damaged.jsonl"
 DATA_FOLDER = "data"
 METADATA_FOLDER = "metadata"
 

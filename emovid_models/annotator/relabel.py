@@ -19,6 +19,7 @@ from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
+    DAMAGED_NAME,
     DATA_FOLDER,
     INFO_NAME,
     LEFT_OUT_NAME,
@@ -38,7 +39,8 @@ from emovid_models.annotator.annotations import Annotation
 _UNFINISHED = ".relabelling"
 """File in a build that `relabel_build` has not finished."""
 _FOLDERS = (DATA_FOLDER, METADATA_FOLDER, NONE)
-_WRITTEN = (*_FOLDERS, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME)
+_LISTS = (NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME)
+_WRITTEN = (*_FOLDERS, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, *_LISTS)
 
 
 def relabel_build(
@@ -118,7 +120,7 @@ def _copy_others(source: Store, place: Store, manifest: Manifest) -> None:
     for name in (*(shard.path for shard in manifest.none_shards), *sorted(tables)):
         with source.local(name) as path:
             place.put(name, path)
-    for name in (NONE_NAME, LEFT_OUT_NAME):
+    for name in _LISTS:
         if source.exists(name):
             place.put(name, source.read(name))
 
