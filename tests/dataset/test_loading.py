@@ -110,6 +110,9 @@ class RangeHandler(SimpleHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{int(first) + len(data) - 1}/{whole}")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        if path.suffix == ".tar" and self.server.broken and not wanted:  # type: ignore[attr-defined]
+            data = data[: len(data) // 2]
+            self.close_connection = True
         # Before the last byte: with that the client may be done, and ask what was sent.
         self.server.sent.append((self.path, wanted, len(data)))  # type: ignore[attr-defined]
         self.wfile.write(data)
@@ -121,7 +124,7 @@ class RangeHandler(SimpleHTTPRequestHandler):
 @pytest.fixture
 def server(mini_build: Path) -> Iterator[Any]:
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(RangeHandler, directory=str(mini_build)))
-    httpd.sent, httpd.ranges = [], True  # type: ignore[attr-defined]
+    httpd.sent, httpd.ranges, httpd.broken = [], True, False  # type: ignore[attr-defined]
     httpd.url = f"http://127.0.0.1:{httpd.server_port}"  # type: ignore[attr-defined]
     thread = threading.Thread(target=httpd.serve_forever)
     thread.start()
@@ -372,6 +375,12 @@ class TestStream:
     def test_over_http_in_workers(self, mini_build: Path, server: Any) -> None:
         loader = DataLoader(small(server.url, split="test"), batch_size=None, num_workers=2)
         assert sorted(ids(loader)) == sorted(samples(mini_build, "sticker", "test"))
+
+    def test_a_server_that_breaks_off_every_shard_costs_no_clip(self, mini_build: Path, server: Any) -> None:
+        server.broken = True
+        got = ids(small(server.url, split="test"))
+        assert sorted(got) == sorted(samples(mini_build, "sticker", "test"))
+        assert any(wanted for path, wanted, _ in server.sent if path.endswith(".tar"))
 
     def test_default_collation_makes_batches(self, mini_build: Path) -> None:
         batch = next(iter(DataLoader(small(mini_build, "all", frames=2), batch_size=3)))

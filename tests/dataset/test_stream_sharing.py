@@ -234,6 +234,59 @@ class TestShardBy:
         assert len(got) == 21 and set(got) < set(names)
 
 
+class TestAccelerate:
+    """Its wrapper for ranks that each read all, in one process; recipes for two are run elsewhere."""
+
+    def prepared(self, data: Any, rank: int, workers: int = 0) -> Any:
+        loaders = pytest.importorskip("accelerate.data_loader")
+        loader = DataLoader(data, batch_size=4, num_workers=workers)
+        return loaders.prepare_data_loader(loader, num_processes=2, process_index=rank)
+
+    @pytest.fixture(autouse=True)
+    def ranks(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Be one of two ranks; accelerate itself must not wait for the other one."""
+        pytest.importorskip("accelerate.state").PartialState()
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        return lambda rank: monkeypatch.setenv("RANK", str(rank))
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    @pytest.mark.parametrize("filters", [{}, {"where": _is_even}], ids=["all", "where"])
+    def test_clips_are_shared_once(
+        self, uneven: Path, ranks: Any, workers: int, filters: dict[str, Any]
+    ) -> None:
+        expected = {item["id"] for item in small(uneven, rank=0, world_size=1, **filters)}
+        seen: Counter[str] = Counter()
+        for rank in range(2):
+            ranks(rank)
+            for batch in self.prepared(small(uneven, **filters), rank, workers):
+                seen.update(batch["id"])
+        assert set(seen) == expected
+        assert seen.total() < len(expected) + 2 * 4 * max(workers, 1), "only the last batches are filled up"
+
+    def test_the_same_stream_without_it_is_shared_by_rank(self, uneven: Path, ranks: Any) -> None:
+        ranks(1)
+        data = small(uneven)
+        assert sum(len(batch["id"]) for batch in self.prepared(data, 1)) == 24
+        assert sum(len(batch["id"]) for batch in DataLoader(data, batch_size=4)) == 21
+
+    def test_epochs_are_counted_by_the_loader(self, uneven: Path, ranks: Any) -> None:
+        ranks(0)
+        loader = self.prepared(small(uneven), 0)
+        first, second = ([name for batch in loader for name in batch["id"]] for _ in range(2))
+        assert first != second
+
+    @pytest.mark.parametrize(
+        ("options", "given"),
+        [({"shard_by": "rank"}, "shard_by='rank'"), ({"rank": 0, "world_size": 2}, "rank=0")],
+    )
+    def test_a_rank_that_is_given_is_refused(
+        self, uneven: Path, ranks: Any, options: dict[str, Any], given: str
+    ) -> None:
+        ranks(0)
+        with pytest.raises(ValueError, match=f"the stream has {given}, and accelerate divides"):
+            next(iter(self.prepared(small(uneven, **options), 0)))
+
+
 def test_nothing_is_said_without_accelerate(uneven: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

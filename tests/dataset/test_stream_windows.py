@@ -232,20 +232,22 @@ class TestSound:
         assert count >= 31000
         assert np.abs(found[0, 0, :count] - wanted[:count]).max() < 0.01
 
-    def test_a_gap_and_an_early_end_are_silent(self, tmp_path: Path) -> None:
-        sound = clicks(3, (0.5, 2.5), 48000)
+    @pytest.mark.parametrize(("gap", "heard"), [((1, 2), [0.5, 2.5]), ((0, 1), [1.5, 2.5])])
+    def test_a_late_start_a_gap_and_an_early_end_are_silent(
+        self, tmp_path: Path, gap: tuple[float, float], heard: list[float]
+    ) -> None:
         path = write_video(
             tmp_path / "film.mkv",
             numbered_frames(100),
             rate=RATE,
-            sound=sound,
+            sound=clicks(3, (0.5, 1.5, 2.5) if gap[0] == 0 else (0.5, 2.5), 48000),
             sound_codec="pcm_s16le",
             sound_rate=48000,
-            sound_gap=(1, 2),
+            sound_gap=gap,
         )
         taken = read_windows(path, frames=1, size=8, audio=16000).waveform
         assert taken is not None and taken.shape == (1, 1, 64000)
-        assert loud(taken[0, 0], 16000) == pytest.approx([0.5, 2.5], abs=0.006)
+        assert loud(taken[0, 0], 16000) == pytest.approx(heard, abs=0.006)
         assert not taken[0, 0, 49000:].any()
 
     def test_a_window_beyond_the_end_is_silent(self, tmp_path: Path) -> None:
