@@ -37,6 +37,37 @@ def test_the_default_recipe_is_the_papers() -> None:
     assert (settings.wording, settings.variants) == ("paper", ("whole",))
     assert (settings.height, settings.width, settings.max_frames) == (480, 832, 81)
     assert settings.max_grad_norm is None and settings.checkpointing
+    assert {name: getattr(settings, name) for name in RECIPES["paper"]} == {
+        "wording": "paper",
+        "modules": "attention-ffn",
+        "rank": 32,
+        "learning_rate": 1e-4,
+        "epochs": 3,
+        "steps": None,
+        "batch_size": 1,
+        "accumulation": 1,
+        "max_per_type": {"cartoon": 2727, "movie": 8000, "sticker": 6616},
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "betas": (0.9, 0.999),
+        "max_grad_norm": None,
+        "warmup": 5,
+        "warmup_shape": "third",
+        "noise_levels": "grid",
+        "loss_weight": "gaussian",
+        "shift": 5.0,
+        "time_mean": 0.0,
+        "time_std": 1.0,
+        "framing": "prefix",
+        "height": 480,
+        "width": 832,
+        "max_frames": 81,
+        "min_frames": 1,
+        "emotion_dropout": 0.0,
+        "caption_dropout": 0.0,
+        "text_dropout": 0.0,
+        "checkpointing": True,
+    }
     # Every clip of the full corpus three times, on the paper's one GPU.
     assert steps_of(settings, 2727 + 8000 + 6616) == 52029
     assert steps_of(paper(epochs=2, accumulation=4), 10) == 5
