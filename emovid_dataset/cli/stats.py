@@ -104,6 +104,8 @@ def stats(
             typer.echo(f"no specific emotion: {statistics.manifest.none_clips} more rows")
         for refusal in statistics.refusals:
             typer.echo(f"refused: row {refusal.row}: {refusal.path}: {refusal.reason}")
+        if unlisted := statistics.manifest.rejected - len(statistics.refusals):
+            typer.echo(f"refused: {unlisted} rows, which this build does not list")
         for key, reason in unshown:
             typer.echo(f"cannot be shown: {key}: {reason}")
         if report is not None:

@@ -60,7 +60,8 @@ class Statistics:
         captioned: clips that have a caption.
         licenses: clips by licence; None is a clip without one.
         frame_sizes: clips by (width, height).
-        refusals: what was refused, in the order of the label sheet.
+        refusals: what was refused, in the order of the label sheet; empty where a published build does not
+            list it, see `Manifest.rejected`.
         without_emotion: rows that say "no specific emotion", in the order of the label sheet; empty where the
             build's list of them is not at hand, as on the Hub. `Manifest.none_clips` counts them.
         ids: of the clips by (content type, emotion).
@@ -369,12 +370,10 @@ class _Columns:
 
 
 def _refusals(store: Store, manifest: Manifest) -> Iterator[Refusal]:
-    try:
-        text = store.read(REJECTED_NAME).decode("utf-8", "replace")
-    except FileNotFoundError:
-        if manifest.rejected:
-            raise
+    # A published build has no such list: it names files of whoever built it.
+    if not manifest.rejected or not store.exists(REJECTED_NAME):
         return
+    text = store.read(REJECTED_NAME).decode("utf-8", "replace")
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue

@@ -99,9 +99,10 @@ def relabel_build(
                 bar.update(1, shard.size)
 
         records = write_metadata(place, written(), manifest.features)
-    rejected = source.read(REJECTED_NAME)
+    # A published build lists no refusals.
+    rejected = source.read(REJECTED_NAME) if source.exists(REJECTED_NAME) else b""
     place.put(REJECTED_NAME, rejected)
-    _copy_others(source, place, manifest)
+    manifest = _copy_others(source, place, replace(manifest, rejected=rejected.count(b"\n")))
     content = digest.hexdigest(rejected)
     settings = hashlib.sha256(f"{manifest.settings_digest}/{content}".encode()).hexdigest()
     manifest = replace(
@@ -114,8 +115,12 @@ def relabel_build(
     return manifest
 
 
-def _copy_others(source: Store, place: Store, manifest: Manifest) -> None:
-    """Copy what an annotator does not change: the clips that show no specific emotion, and the lists."""
+def _copy_others(source: Store, place: Store, manifest: Manifest) -> Manifest:
+    """Copy what an annotator does not change: the clips that show no specific emotion, and the lists.
+
+    Returns:
+        The manifest, which counts no lines of lists that are not there.
+    """
     tables = {metadata_path(shard.content_type, shard.split) for shard in manifest.none_shards}
     for name in (*(shard.path for shard in manifest.none_shards), *sorted(tables)):
         with source.local(name) as path:
@@ -123,6 +128,11 @@ def _copy_others(source: Store, place: Store, manifest: Manifest) -> None:
     for name in _LISTS:
         if source.exists(name):
             place.put(name, source.read(name))
+        elif name == NONE_NAME:
+            manifest = replace(manifest, none_clips=0)
+        elif manifest.benchmark is not None:
+            manifest = replace(manifest, benchmark=replace(manifest.benchmark, left_out=0))
+    return manifest
 
 
 def check_new_build(out: str | os.PathLike[str]) -> None:

@@ -21,9 +21,12 @@ from typer.testing import CliRunner
 import emovid_dataset
 from emovid_dataset import _retry, select
 from emovid_dataset.builder.build import build
+from emovid_dataset.check import verify
 from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.schema.clip import clip_id
 from emovid_dataset.store import Store
+from emovid_models import MINI_ANNOTATOR
 
 REPO = "emovid/EmoVid"
 STRANGER = "hf_" + "strangerTK" * 3 + "abcd"
@@ -251,3 +254,73 @@ class TestFaults:
         outcomes = read_all(wanted * (len(faults) // 2))
         for fault, found in zip(faults, outcomes, strict=True):
             assert isinstance(found, str) if fault.times is None else found == train, (fault, found)
+
+
+def test_what_is_not_published_with_a_build_is_not_asked_for(
+    empty_hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lists of refused rows, of rows without an emotion, and of clips in no split stay at home."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    raw.mkdir()
+    clips = sorted((Path(emovid_dataset.__file__).parent / "mini" / "sticker").glob("*.mp4"))[:4]
+    for clip in clips:
+        shutil.copy(clip, raw)
+    (raw / "broken.mp4").write_bytes(b"no video")
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "emotion", "content_type", "group"])
+        words = ("awe", "awe", "fear", "no specific emotion")
+        rows.writerows(
+            (clip.name, word, "sticker", clip.name[:1]) for clip, word in zip(clips, words, strict=True)
+        )
+        rows.writerow(["broken.mp4", "awe", "sticker", "b"])
+    listed = [clip_id("sticker", hashlib.sha256(clips[0].read_bytes()))]
+    report = build(raw, tmp_path / "labels.csv", out, workers=1, keep_none=True, benchmark_ids=listed)
+    assert len(report.rejections) == len(report.without_emotion) == 1 and len(report.left_out) == 2
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+
+    push = ["push", "dataset", str(out), "--repo-id", REPO]
+    done = CliRunner().invoke(program(), push)
+    assert done.exit_code == 0, done.output
+    blobs = next(empty_hub.repos["datasets", REPO].log()).blobs
+    assert not {"rejected.jsonl", "none.jsonl", "left_out.jsonl"} & set(blobs)
+    page, again, labels = tmp_path / "page.html", tmp_path / "again", tmp_path / "labels.parquet"
+    commands = [
+        ["stats", str(out)],
+        ["stats", REPO, "--html", str(page)],
+        [
+            "annotate",
+            f"hf://datasets/{REPO}",
+            "--model",
+            str(MINI_ANNOTATOR),
+            "--out",
+            str(labels),
+            "--build",
+            str(again),
+        ],
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-c", COMMANDS, json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=client_environment(empty_hub, tmp_path),
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    at_home, published, _ = ran.stdout.split("next\n")[:3]
+    assert "refused: row 5: broken.mp4" in at_home
+    assert "refused: 1 rows, which this build does not list" in published
+    assert (
+        "1 row of the label sheet could not be used; a published build does not list it" in page.read_text()
+    )
+    assert verify(again, engine="serial") == [] and len(list(again.glob("none/*/*.tar"))) == 1
+
+
+COMMANDS = """
+import json, sys
+from emovid_dataset.cli import program
+for command in json.loads(sys.argv[1]):
+    program()(command, standalone_mode=False)
+    print("next", flush=True)
+"""
