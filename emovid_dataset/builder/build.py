@@ -34,7 +34,7 @@ from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, PrepareStage, 
 from emovid_dataset.builder.ratings import Ratings
 from emovid_dataset.builder.shards import WriteStage
 from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions, printable
-from emovid_dataset.builder.sheet.paths import RawFiles, unlabelled
+from emovid_dataset.builder.sheet.paths import raw_files, unlabelled
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
@@ -153,7 +153,7 @@ def build(
     started = time.monotonic()
     _check_arguments(shard_size, every, benchmark, benchmark_ids, corpus)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
-    source, place = _raw(raw, sheet), Store.at(out)
+    source, place = raw_files(raw, sheet.allow_roots), Store.at(out)
     remarks: list[str] = []
     taxonomy = sheet.labels.taxonomy
     if corpus is not None and taxonomy != MIKELS:
@@ -283,16 +283,6 @@ def _check_arguments(
             raise ValueError("benchmark_ids is empty; leave it out, or name a clip")
     if corpus not in (None, PAPER_CORPUS):
         raise ValueError(f"corpus is {corpus!r}; allowed: {PAPER_CORPUS!r} or None")
-
-
-def _raw(raw: str | os.PathLike[str], sheet: SheetOptions) -> Store:
-    text = os.fspath(raw)
-    if "://" not in text and not os.path.isdir(text):
-        raise FileNotFoundError(f"raw folder {text} does not exist")
-    found = Store.find(os.path.abspath(text) if "://" not in text else text)
-    if found.folder is None and not found.root.startswith(("http://", "https://")) and not any(found.list()):
-        raise FileNotFoundError(f"{found.name} holds no files, or cannot be listed")
-    return RawFiles.of(found, sheet.allow_roots) if sheet.allow_roots else found
 
 
 def _newest(raw: Store, plan: Plan) -> int:

@@ -23,6 +23,7 @@ from emovid_dataset.cli.arguments import (
     share,
     whole,
 )
+from emovid_dataset.cli.build_preview import print_preview
 from emovid_dataset.cli.counts import print_benchmark, print_counts
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
@@ -50,7 +51,6 @@ def build(
             callback=existing_folder,
         ),
     ],
-    out: Annotated[str, typer.Option(help="Folder or URL to write.", callback=new_folder)],
     labels: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +59,16 @@ def build(
             callback=existing_file,
         ),
     ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(help="Folder or URL to write; --check alone needs none.", callback=new_folder),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Read the sheet and the heads of the files, say what would be built, and end."
+        ),
+    ] = False,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -156,6 +166,21 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Build a verified, sharded dataset from a folder of clips and a label sheet."""
+    sheet = SheetOptions(
+        columns=dict(parse_column(text) for text in column or []),
+        allow_roots=tuple(allow_root or ()),
+        labels=MIKELS_LABELS if taxonomy is None else read_label_set(taxonomy),
+        content_type=content_type,
+        words=dict(parse_word(text) for text in word or []),
+        min_agreement=min_agreement or 0.0,
+    )
+    if check:
+        found = print_preview(raw, labels, sheet, keep_none=keep_none, split=split, as_json=as_json)
+        if found.rejections and not allow_rejected:
+            raise typer.Exit(FOUND_WRONG)
+        return
+    if out is None:
+        raise ValueError("--out FOLDER is missing; --check alone writes nothing")
     notes = [sentence for path in note or [] for sentence in _lines(path, "--note")]
     if benchmark is not None and benchmark_ids is not None:
         raise ValueError(f"--benchmark {benchmark} and --benchmark-ids {benchmark_ids} exclude each other")
@@ -167,14 +192,7 @@ def build(
         raw,
         labels,
         out,
-        sheet=SheetOptions(
-            columns=dict(parse_column(text) for text in column or []),
-            allow_roots=tuple(allow_root or ()),
-            labels=MIKELS_LABELS if taxonomy is None else read_label_set(taxonomy),
-            content_type=content_type,
-            words=dict(parse_word(text) for text in word or []),
-            min_agreement=min_agreement or 0.0,
-        ),
+        sheet=sheet,
         engine=runner,
         shard_size=parse_byte_size(shard_size),
         ratios=parse_ratios(split),

@@ -376,6 +376,8 @@ for _command in SHARED_OUT:
 
 ALONE: list[tuple[list[str], str]] = [
     (["build", "file", "--labels", "labels.csv", "--out", "new"], "RAW file is not a folder"),
+    (["build", str(MINI), "--labels", "labels.csv"], "--out FOLDER is missing; --check alone writes nothing"),
+    (["build", "bare", "--check"], "bare has no folder named after an emotion, such as awe/ or sticker/awe/"),
     (["annotate", "none", "--model", "me/m", "--out", "new/a"], "input none does not exist"),
     (["generate"], "give either a prompt or --prompts FILE"),
     (["generate", " "], "prompt ' ' is empty"),

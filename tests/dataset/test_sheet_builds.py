@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
-from video_files import sticker, write_sheet
+from video_files import folder_bytes, full_decode, sticker, write_sheet, write_video
 
 from emovid_dataset.builder.agreement import measure_agreement
 from emovid_dataset.check import verify
@@ -140,6 +140,36 @@ def test_folders_and_another_taxonomy(tmp_path: Path) -> None:
         "grief/c.mp4": ("grief", 1),
     }
     assert verify(out, engine="serial") == []
+
+
+def test_check_says_what_would_be_built_and_writes_nothing(tmp_path: Path) -> None:
+    copies(tmp_path / "raw", "sticker/a.mp4", "sticker/b.mp4", "sticker/c.mp4")
+    (tmp_path / "raw/sticker/bad.mp4").write_bytes(b"no film")
+    frames = full_decode(SOURCES[0])[:12]
+    write_video(tmp_path / "raw/sticker/d.mkv", frames, rate=12)
+    table = [
+        {"path": "sticker/a.mp4", "emotion": "awe", "split": "test", "start": "", "end": ""},
+        {"path": "sticker/b.mp4", "emotion": "happy", "split": "", "start": "", "end": ""},
+        {"path": "sticker/bad.mp4", "emotion": "awe", "split": "", "start": "", "end": ""},
+        {"path": "sticker/d.mkv", "emotion": "fear", "split": "", "start": "0", "end": "0.5"},
+        {"path": "sticker/d.mkv", "emotion": "fear", "split": "", "start": "0.5", "end": "9"},
+    ]
+    write_sheet(tmp_path, table)
+    before = folder_bytes(tmp_path)
+    words = (tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--check")
+    code, told = run(*words, "--json")
+    body = json.loads(told)
+    assert code == 1 and body["clips"] == 2
+    assert [(row["emotion"], row["split"]) for row in body["counts"]] == [("awe", "test"), ("fear", None)]
+    assert [row["row"] for row in body["rejected"]] == [2, 3, 5]
+    assert body["rejected"][2]["reason"] == "the segment ends at 9.0 s, beyond the film's end at 1.000 s"
+    assert body["files"] == {"mp4 h264": 1, "matroska h264": 1} and body["unlabelled"] == ["sticker/c.mp4"]
+    assert body["bytes"] == sum(
+        (tmp_path / "raw/sticker" / name).stat().st_size for name in ("a.mp4", "d.mkv")
+    )
+    code, told = run(*words, "--allow-rejected")
+    assert code == 0 and "splits: shared out 80/10/10 1, test 1\n" in told and "nothing was written" in told
+    assert folder_bytes(tmp_path) == before
 
 
 def test_alpha_is_that_of_krippendorffs_own_example() -> None:

@@ -19,9 +19,11 @@ from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions
 from emovid_dataset.builder.sheet.options import parse_column
 from emovid_dataset.builder.sheet.paths import RawFiles
 from emovid_dataset.builder.sheet.read import read_sheet
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.label_set import read_label_set
 from emovid_dataset.schema.no_emotion import NO_EMOTION
 from emovid_dataset.store import Store
+from emovid_models.annotator.annotations import Annotation, write_annotations
 
 NAMES = ("sticker/a.mp4", "sticker/b.mp4", "movie/c.mp4", "flat.mp4", "movie/Caf\u00e9.mp4", "cartoon/12.mp4")
 DEFAULTS = {field.name: field.default for field in fields(Label)}
@@ -450,7 +452,10 @@ PATH_CASES = [
         "path,emotion,content_type\nPLACE/other/d.mp4,awe,movie\n"
         "sticker/link.mp4,awe,\nPLACE/l.csv,awe,movie\n",
         ["1 +other/d.mp4 awe content_type=movie", "2 sticker/link.mp4 awe", f"3 'PLACE/l.csv' {OUTSIDE}"],
-        ["2 rows take files from outside the raw folder; --allow-root PLACE/other"],
+        [
+            "2 rows take files from outside the raw folder, which --allow-root PLACE/other allows: "
+            "+other/d.mp4, sticker/link.mp4"
+        ],
         {"allow_roots": ["other"]},
     ),
     Case(
@@ -760,6 +765,36 @@ def test_a_sheet_gives(place: Path, case: Case, monkeypatch: pytest.MonkeyPatch)
         sheet.write_bytes(text)
     found = outcome(place, sheet, read_options(case.options or {}, place))
     assert found == Outcome(case.rows, case.remarks or [])
+
+
+# what an annotator wrote
+
+
+def scores(**given: float) -> dict[str, float]:
+    return {name: given.get(name, 0.0) for name in EMOTIONS}
+
+
+def annotation(key: str, emotion: str | None, error: str | None = None, **given: float) -> Annotation:
+    probabilities = None if emotion is None else tuple(scores(**given).values())
+    return Annotation(key, "1-2", emotion, probabilities, "a cup" if emotion else None, error)
+
+
+def test_an_annotators_file_is_a_sheet_and_corrections_are_a_persons(place: Path) -> None:
+    said = [
+        annotation("sticker/a.mp4", "awe", awe=0.75, fear=0.25),
+        annotation("movie/c.mp4", "fear", awe=0.75, fear=0.25),
+        annotation("sticker/b.mp4", None, "is truncated"),
+    ]
+    write_annotations(Store.at(place), "labels.parquet", said, "{}")
+    given = "emotion_scores=(0.0, 0.75, 0.0, 0.0, 0.0, 0.0, 0.25, 0.0)"
+    rows = [
+        f"1 sticker/a.mp4 awe caption=a cup emotion_source=model {given}",
+        f"2 movie/c.mp4 fear caption=a cup {given}",
+        "3 'sticker/b.mp4' the annotator failed: is truncated",
+    ]
+    assert outcome(place, place / "labels.parquet", SheetOptions()) == Outcome(rows, [])
+    parquet.read_table(place / "labels.parquet").to_pandas().to_csv(place / "l.csv", index=False)
+    assert outcome(place, place / "l.csv", SheetOptions()) == Outcome(rows, [])
 
 
 # folders without a sheet

@@ -27,6 +27,9 @@ _NAMES_COMPARED = 5_000
 _NAMES_HELD = 200_000
 """Among so many files one with the same last part is sought, for every row."""
 
+_NAMED = 20
+"""So many files from outside the raw folder are named."""
+
 OUTSIDE = "lies outside the raw folder"
 
 
@@ -58,6 +61,21 @@ class RawFiles(Store):
             if other == first:
                 return Store._on_disk(Store(root), rest)
         return Store._on_disk(self, name)
+
+
+def raw_files(raw: str | os.PathLike[str], roots: Sequence[Path]) -> Store:
+    """The raw folder, or what is below a URL, and the other folders whose files may be taken.
+
+    Raises:
+        FileNotFoundError: the folder does not exist, or there is nothing below the URL.
+    """
+    text = os.fspath(raw)
+    if "://" not in text and not os.path.isdir(text):
+        raise FileNotFoundError(f"raw folder {text} does not exist")
+    found = Store.find(os.path.abspath(text) if "://" not in text else text)
+    if found.folder is None and not found.root.startswith(("http://", "https://")) and not any(found.list()):
+        raise FileNotFoundError(f"{found.name} holds no files, or cannot be listed")
+    return RawFiles.of(found, roots) if roots else found
 
 
 def is_video_name(name: str) -> bool:
@@ -96,7 +114,7 @@ class Finder:
         self.beside = None if sheet is None else sheet.resolve().parent
         others = raw.others if isinstance(raw, RawFiles) else ()
         self.allowed = tuple((name, Path(root)) for name, root in others)
-        self.outside = 0
+        self.outside: list[str] = []
         self._compared = 0
         self._elsewhere: str | None = None
 
@@ -106,7 +124,10 @@ class Finder:
             yield f"paths that begin with {self._elsewhere}/ were looked up below the raw folder without it"
         if self.outside:
             folders = ", ".join(str(folder) for _, folder in self.allowed)
-            yield f"{self.outside} rows take files from outside the raw folder; --allow-root {folders}"
+            names = ", ".join(map(printable, self.outside[:_NAMED]))
+            more = f" and {len(self.outside) - _NAMED} more" if len(self.outside) > _NAMED else ""
+            taken = f"{len(self.outside)} rows take files from outside the raw folder"
+            yield f"{taken}, which --allow-root {folders} allows: {names}{more}"
 
     def find(self, path: str) -> str:
         """The name in the raw store of the file that a path names.
@@ -179,7 +200,7 @@ class Finder:
             name = real.relative_to(root).as_posix()
         else:
             name = self._name_outside(root, place, real)
-            self.outside += 1
+            self.outside.append(name)
         if real.is_dir():
             raise ValueError("is a folder")
         if not real.exists():

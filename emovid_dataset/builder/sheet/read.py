@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from emovid_dataset.builder.sheet.annotations import KEY, are_annotations, as_row, as_sheet
 from emovid_dataset.builder.sheet.columns import meaning_of, name_columns
 from emovid_dataset.builder.sheet.folders import open_folders
 from emovid_dataset.builder.sheet.formats import open_table
@@ -30,8 +31,8 @@ def read_sheet(
 
     Args:
         sheet: a path or URL; its ending says whether it is separated values (.csv, .tsv, .txt), a workbook
-            (.xlsx), JSON, JSON Lines (.jsonl, .ndjson) or Parquet. None takes the labels from folders that
-            are named after emotions.
+            (.xlsx), JSON, JSON Lines (.jsonl, .ndjson) or Parquet, which may be what `emovid annotate` wrote.
+            None takes the labels from folders that are named after emotions.
         raw: where the source files are.
         options: how it is read.
         tell: gets what a person should know of how the sheet was read, a line each.
@@ -54,7 +55,12 @@ def read_sheet(
         else:
             where, place = f"label sheet {sheet}", stack.enter_context(_fetched(sheet))
             table = open_table(place, where, partial(_is_known, options))
-        meanings = name_columns(where, table.headers, {} if sheet is None else options.columns)
+        headers, chosen = table.headers, {} if sheet is None else dict(options.columns)
+        annotated = are_annotations(headers, options.labels.taxonomy)
+        if annotated:
+            headers = as_sheet(headers, options.labels.taxonomy)
+            chosen = ({"path": KEY} if KEY in headers else {}) | chosen
+        meanings = name_columns(where, headers, chosen)
         for remark in table.remarks:
             tell(remark)
         header = meanings["emotion"]
@@ -64,7 +70,8 @@ def read_sheet(
         finder = Finder(raw, None if "://" in os.fspath(sheet or "://") else place)
         for row in table.read():
             try:
-                yield parse_row(row, meanings, finder.find, words, options)
+                plain = as_row(row, words) if annotated else row
+                yield parse_row(plain, meanings, finder.find, words, options)
             except ValueError as error:
                 named = printable(str(row.cells.get(meanings["path"]) or ""))
                 yield Rejection(row.number, named, printable(str(error)))

@@ -1,0 +1,48 @@
+"""Read the file that `emovid annotate` writes as a label sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from emovid_dataset.builder.sheet.table import Row, is_empty
+from emovid_dataset.builder.sheet.words import EmotionWords
+from emovid_dataset.schema.taxonomy import Taxonomy
+
+KEY = "key"
+"""The column of the path."""
+
+_OWN = ("version", "error")
+
+
+def are_annotations(headers: Sequence[str], taxonomy: Taxonomy) -> bool:
+    """Whether a sheet's columns are those of an annotator's file: one for each emotion's probability too."""
+    return {*_OWN, "emotion", *taxonomy.names} <= set(headers)
+
+
+def as_sheet(headers: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
+    """The columns of such a file as those of a label sheet."""
+    kept = [header for header in headers if header not in (*_OWN, *taxonomy.names)]
+    return (*kept, *(name for name in ("emotion_scores", "emotion_source") if name not in kept))
+
+
+def as_row(row: Row, words: EmotionWords) -> Row:
+    """A row of such a file as that of a label sheet.
+
+    An emotion that is not the likeliest one was put there by a person.
+
+    Raises:
+        ValueError: the annotator failed at this video.
+    """
+    taxonomy = words.labels.taxonomy
+    cells = {header: cell for header, cell in row.cells.items() if header not in (*_OWN, *taxonomy.names)}
+    if is_empty(cells.get("emotion")) and not is_empty(row.cells.get("error")):
+        raise ValueError(f"the annotator failed: {row.cells['error']}")
+    scores: Any = [row.cells.get(name) for name in taxonomy.names]
+    if not any(is_empty(score) for score in scores):
+        cells.setdefault("emotion_scores", scores)
+        if is_empty(cells.get("emotion_source")):
+            label = None if is_empty(cells.get("emotion")) else words.read(cells["emotion"])
+            likeliest = label is not None and float(scores[label]) == max(map(float, scores))
+            cells["emotion_source"] = "model" if likeliest else "human"
+    return Row(row.number, cells, row.beyond)

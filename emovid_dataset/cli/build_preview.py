@@ -1,0 +1,85 @@
+"""What `emovid build --check` prints."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from emovid_dataset.builder.sheet import SheetOptions
+from emovid_dataset.terminal import print_table
+
+if TYPE_CHECKING:
+    from emovid_dataset.builder.preview import Preview
+
+
+def print_preview(
+    raw: str, labels: str | None, sheet: SheetOptions, *, keep_none: bool, split: str, as_json: bool
+) -> Preview:
+    """Say what a build would do.
+
+    Args:
+        raw: as in `builder.preview.preview`, like the next three.
+        labels: see there.
+        sheet: see there.
+        keep_none: see there.
+        split: the shares by which clips are shared out that the sheet gives no split, as text.
+        as_json: print JSON.
+    """
+    from emovid_dataset.builder.preview import preview
+
+    found = preview(raw, labels, sheet=sheet, keep_none=keep_none)
+    typer.echo(_as_json(found)) if as_json else _print(found, sheet, split)
+    return found
+
+
+def _as_json(found: Preview) -> str:
+    counts = [
+        {"content_type": content_type, "emotion": emotion, "split": side, "clips": count}
+        for (content_type, emotion, side), count in sorted(found.counts.items(), key=str)
+    ]
+    agreement = found.ratings.agreement
+    body = {
+        "clips": found.counts.total(),
+        "counts": counts,
+        "rejected": [asdict(rejection) for rejection in found.rejections],
+        "unlabelled": list(found.unlabelled),
+        "remarks": list(found.remarks),
+        "agreement": None if agreement is None else asdict(agreement),
+        "files": dict(found.kinds.most_common()),
+        "bytes": found.size,
+        "seconds": round(found.seconds, 3),
+    }
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _print(found: Preview, sheet: SheetOptions, split: str) -> None:
+    table: Counter[tuple[str, str]] = Counter()
+    sides: Counter[str] = Counter()
+    for (content_type, emotion, side), count in found.counts.items():
+        table[content_type, emotion] += count
+        sides[side or f"shared out {split}"] += count
+    types = sorted({content_type for content_type, _ in table})
+    held = {emotion for _, emotion in table}
+    names = [name for name in sheet.labels.taxonomy.names if name in held]
+    names += sorted(held - set(names))
+    rows: list[list[object]] = [[name, *(table[kind, name] for kind in types)] for name in names]
+    print_table("what would be built", ["emotion", *types], rows)
+    typer.echo("splits: " + ", ".join(f"{name} {count}" for name, count in sorted(sides.items())))
+    kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.most_common())
+    typer.echo(f"files: {kinds}; what is not H.264 in MP4 is converted")
+    if found.ratings.agreement is not None:
+        typer.echo(found.ratings.agreement.in_words())
+    for remark in found.remarks:
+        typer.echo(f"note: {remark}")
+    for rejection in found.rejections:
+        typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
+    if found.unlabelled:
+        typer.echo(f"no label for {len(found.unlabelled)} files, such as {found.unlabelled[0]}")
+    typer.echo(
+        f"{found.counts.total()} clips of {found.seconds:.1f} s from {found.size / 1e6:.1f} MB, "
+        f"{len(found.rejections)} rows refused; nothing was written"
+    )
