@@ -26,9 +26,14 @@ AAC_FRAMES = 2
 """The sound may end so many AAC frames of 1024 samples, and one picture, away from the pictures: encoders
 begin with one frame of lead-in and fill the last one."""
 
+MUCH_LATER = 0.5
+"""Sound that ends so many seconds later still is wrong, since pictures are missing. Less is a note, and so is
+any sound that ends before its pictures: cameras stop them one after the other, and films end in silence."""
+
 _AAC_FRAME = 1024  # samples
 _LONGEST_OFF = 0.05  # seconds; a clip's duration is never farther from the truth than this or half a frame
 _ROUNDING = 0.002  # seconds: two ticks of a clock of milliseconds
+_FPS_ROUNDING = 1e-6  # frames per second; much where pictures stand for hours
 _EXACT = Interpolation.BILINEAR | ROUNDED | WHOLE_CHROMA_OUT
 _LEVELS = {"brightness": 0.01, "colorfulness": 0.02, "luma": 0.02}
 """By how much attributes may differ: processors and versions of FFmpeg convert colours differently."""
@@ -121,7 +126,9 @@ def check_clip(fields: Mapping[str, Any], data: bytes, every: int) -> ClipFindin
         return ClipFindings(wrong)
     direction = "after" if seconds > 0 else "before"
     line = f"the sound ends {abs(seconds):.3f} s {direction} the pictures, {allowed:.3f} s are allowed"
-    return ClipFindings((*wrong, line)) if seconds > 0 else ClipFindings(wrong, (line,))
+    if seconds > allowed + MUCH_LATER:
+        return ClipFindings((*wrong, line))
+    return ClipFindings(wrong, (line,))
 
 
 def decode_whole(data: bytes, every: int) -> tuple[Pictures, SoundCheck, int]:
@@ -226,7 +233,8 @@ def _of_times(said: Claims, pictures: Pictures) -> Iterator[str]:
     allowed = max(_ROUNDING, min(0.5 * duration / len(times), _LONGEST_OFF))
     if abs(duration - said.duration) > allowed:
         yield f"duration is {duration:.3f} s by its frames' times, the json says {said.duration}"
-    if len(times) == said.num_frames and abs(len(times) / said.fps - duration) > allowed:
+    rounded = len(times) / said.fps * _FPS_ROUNDING / said.fps
+    if len(times) == said.num_frames and abs(len(times) / said.fps - duration) > allowed + rounded:
         yield f"fps is {len(times) / duration:.4f} by its frames' times, the json says {said.fps}"
 
 

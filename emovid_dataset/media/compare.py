@@ -269,7 +269,7 @@ def _frames_from(reader: Reader, begin: float) -> Iterator[tuple[float, av.Video
         for packet in container.demux(stream):
             before = packet.pts is not None and float(packet.pts * base) < reader.start_time + begin
             skip_unreferenced(decoder, before)
-            for frame in decoder.decode(packet):
+            for frame in _decoded_packet(decoder, packet):
                 if frame.time is not None:
                     yield frame.time - reader.start_time, frame
 
@@ -281,5 +281,15 @@ def _counted(reader: Reader) -> Iterator[tuple[float, av.VideoFrame]]:
         stream = video_stream(container)
         decoder = decoder_of(stream)
         for packet in container.demux(stream):
-            for frame in decoder.decode(packet):
+            for frame in _decoded_packet(decoder, packet):
                 yield next(times), frame
+
+
+def _decoded_packet(decoder: av.VideoCodecContext, packet: av.Packet) -> list[av.VideoFrame]:
+    """The frames of a packet; none of one that does not decode, such as those before the first key frame."""
+    try:
+        return decoder.decode(packet)
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        return []
