@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +234,27 @@ def test_what_leaves_only_records_needs_no_shared_store(
     # what is there already is looked through by the workers, and what failed is done again
     assert sorted({key for (key,) in noted(log, "run")}) == sorted(f"{n}-{n}" for n in (5, *range(8, 16)))
     assert [record["number"] for record in records(stage, store)] == list(range(16))
+
+
+def test_annotations_are_the_same_though_a_node_is_lost(
+    cluster: TwoNodes, twenty: Path, tmp_path: Path, losses: list[str]
+) -> None:
+    pytest.importorskip("transformers")
+    from emovid_models import MINI_ANNOTATOR
+    from emovid_models.annotator.annotate import LoadedByName, annotate
+    from emovid_models.annotator.items import find_items
+
+    items = find_items(str(twenty / "local"))[:6]
+    found = []
+    for name, engine in (("here", Serial()), ("there", LosingANode(cluster, "Annotating"))):
+        out = tmp_path / name / "found.parquet"
+        model = LoadedByName(str(MINI_ANNOTATOR), "cpu")
+        report = annotate(items, model, out, identity="mini", batch_size=1, num_frames=2, engine=engine)
+        found.append(list(report.annotations))
+    assert len(losses) == 1
+    assert [replace(one, scores=None) for one in found[1]] == [replace(one, scores=None) for one in found[0]]
+    for one, other in zip(*found, strict=True):
+        assert one.scores == pytest.approx(other.scores, abs=1e-5) and one.error is None
 
 
 def test_a_build_is_checked_and_measured(cluster: TwoNodes, twenty: Path, tmp_path: Path) -> None:
