@@ -19,7 +19,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from emovid_dataset.media.portable.colour import BT601, BT709, RGB, ColorSpace, colour_of
+from emovid_dataset.media.portable.colour import BT601, BT709, LINES_OF_HD, RGB, ColorSpace, colour_of
 from emovid_dataset.media.portable.pixels import (
     ROUNDED,
     WHOLE_CHROMA_IN,
@@ -28,7 +28,6 @@ from emovid_dataset.media.portable.pixels import (
     orientation_of,
 )
 
-_LINES_OF_HD = 720
 _SCALED = (0, 1, 2, 4, 5, 6, 7, 9)  # matrices whose names FFmpeg's scaler takes
 _TAGS = {BT709: 1, BT601: 6}
 _EXACT = Interpolation.BILINEAR | ROUNDED | WHOLE_CHROMA_IN
@@ -48,7 +47,7 @@ class StoredPictures:
     def __init__(self, first: av.VideoFrame, width: int, height: int) -> None:
         self._width, self._height = width, height
         colour = colour_of(first)
-        usual = BT709 if height >= _LINES_OF_HD else BT601
+        usual = BT709 if height >= LINES_OF_HD else BT601
         self._tags: dict[str, int] = {}
         if not _is_plain(colour):
             self._matrix, is_said = BT709, True

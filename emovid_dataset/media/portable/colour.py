@@ -32,7 +32,9 @@ RGB, BT709, BT601, BT2020 = 0, 1, 5, 9
 
 _FCC, _SMPTE240M = 4, 7
 _MATRICES = {1: BT709, 4: _FCC, 5: BT601, 6: BT601, 7: _SMPTE240M, 9: BT2020, 10: BT2020}
-_LINES_OF_HD = 720
+LINES_OF_HD = 720
+"""From how many lines on a picture that names no matrix is taken for BT.709."""
+
 _FULL_RANGE = 2
 _PALETTE = "pal8"
 
@@ -130,7 +132,7 @@ def colour_of(frame: av.VideoFrame) -> ColorSpace:
         frame.color_range,
         frame.color_primaries,
         frame.color_trc,
-        frame.height >= _LINES_OF_HD,
+        frame.height >= LINES_OF_HD,
     )
 
 
