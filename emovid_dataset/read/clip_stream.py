@@ -193,6 +193,8 @@ class ClipStream(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if get_worker_info() is None:
             self._note_division()
+        elif (division := division_of(self)) is not Division.BY_STREAM:
+            self._division.fill_(int(division))  # a user's own wrapper need not pass the epoch on
         skip = self._skip if self._resumed_epoch == self.epoch else 0
         self._skip = 0
         self._yielded = skip

@@ -15,6 +15,8 @@ import sys
 from enum import IntEnum
 from typing import Any
 
+from torch.utils.data import IterableDataset
+
 
 class Division(IntEnum):
     """Who divides the clips among the ranks."""
@@ -25,19 +27,25 @@ class Division(IntEnum):
 
 
 def division_of(stream: object) -> Division:
-    """Who divides a stream that is about to be iterated by a DataLoader of this process."""
+    """Who divides a stream that a DataLoader is about to iterate, here or in a worker forked for it."""
     # Whoever prepared a loader has imported accelerate; nobody else should have to.
     state, loaders = (sys.modules.get(f"accelerate.{name}") for name in ("state", "data_loader"))
     if state is None or loaders is None:
         return Division.BY_STREAM
     loader = state.GradientState().active_dataloader
     dataset: Any = getattr(loader, "dataset", None)
-    shard = dataset if isinstance(dataset, loaders.IterableDatasetShard) else None
-    while dataset is not None and dataset is not stream:
-        dataset = getattr(dataset, "dataset", None)
-    if dataset is None:
+    if not _reads(dataset, stream):
         return Division.BY_STREAM
-    if shard is not None:
+    if isinstance(dataset, loaders.IterableDatasetShard):
         return Division.BY_EACH_RANK
     dispatched = isinstance(loader, loaders.DataLoaderDispatcher) and loader.state.num_processes > 1
     return Division.BY_RANK_0 if dispatched else Division.BY_STREAM
+
+
+def _reads(dataset: Any, stream: object, depth: int = 8) -> bool:
+    """Whether a dataset is the stream, or holds it as one of its attributes, as a user's own wrapper does."""
+    if dataset is stream:
+        return True
+    if not isinstance(dataset, IterableDataset) or not depth:
+        return False
+    return any(_reads(value, stream, depth - 1) for value in list(vars(dataset).values()))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from uneven_build import COUNTS, write_uneven_build
 
 from emovid_dataset import select, stream
@@ -234,6 +234,16 @@ class TestShardBy:
         assert len(got) == 21 and set(got) < set(names)
 
 
+class Wrapped(IterableDataset):
+    """What users put around a stream."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+
+    def __iter__(self) -> Any:
+        return iter(self.source)
+
+
 class TestAccelerate:
     """Its wrapper for ranks that each read all, in one process; recipes for two are run elsewhere."""
 
@@ -251,14 +261,15 @@ class TestAccelerate:
 
     @pytest.mark.parametrize("workers", [0, 2])
     @pytest.mark.parametrize("filters", [{}, {"where": _is_even}], ids=["all", "where"])
+    @pytest.mark.parametrize("wrap", [lambda data: data, Wrapped], ids=["stream", "wrapped"])
     def test_clips_are_shared_once(
-        self, uneven: Path, ranks: Any, workers: int, filters: dict[str, Any]
+        self, uneven: Path, ranks: Any, workers: int, filters: dict[str, Any], wrap: Any
     ) -> None:
         expected = {item["id"] for item in small(uneven, rank=0, world_size=1, **filters)}
         seen: Counter[str] = Counter()
         for rank in range(2):
             ranks(rank)
-            for batch in self.prepared(small(uneven, **filters), rank, workers):
+            for batch in self.prepared(wrap(small(uneven, **filters)), rank, workers):
                 seen.update(batch["id"])
         assert set(seen) == expected
         assert seen.total() < len(expected) + 2 * 4 * max(workers, 1), "only the last batches are filled up"
