@@ -535,7 +535,7 @@ def test_av1_is_decoded_once(tmp_path: Path, numbered: np.ndarray, monkeypatch: 
     def again(self: Any) -> Any:
         raise AssertionError("everything is decoded again")
 
-    monkeypatch.setattr(video_file.VideoFile, "all_frames", again)
+    monkeypatch.setattr(video_file.VideoFile, "_decode_all", again)
     for indices in ([0, 28, 56], [5, 6, 33], [56]):
         choose = Choice(indices)
         assert [read_number(frame) for frame in read_frames(path, choose)] == indices
@@ -588,7 +588,7 @@ def test_packets_that_are_not_kept_are_read_again(
 ) -> None:
     path = write_video(tmp_path / f"a.{suffix}", numbered, bf="3")
     again = functools.partial(pytest.fail, "everything is decoded")
-    monkeypatch.setattr(video_file.VideoFile, "all_frames", again)
+    monkeypatch.setattr(video_file.VideoFile, "_decode_all", again)
     monkeypatch.setattr(video_file, "_KEPT_BYTES", path.stat().st_size // 3)
     for indices in ([0, 20, 56], [9, 10, 11], [56], list(range(57))):
         assert [read_number(frame) for frame in read_frames(path, Choice(indices))] == indices

@@ -205,6 +205,44 @@ def test_what_does_not_decode_at_the_beginning_is_not_counted(name: str, tmp_pat
         assert counted_by_ffmpeg(tmp_path / name) == len(plain)
 
 
+@needs_ffmpeg
+def test_packets_that_show_nothing_are_not_counted(tmp_path: Path) -> None:
+    """VP8 keeps pictures for later frames to refer to, each in a packet of its own."""
+    options = {"deadline": "realtime", "cpu-used": "8", "g": "40"}
+    frames = numbered_frames(240)[:80]
+    path = write_video(tmp_path / "a.webm", frames, rate=RATE, codec="libvpx", options=options)
+    data = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    hidden = (5, 31, 62)
+    for number in hidden:
+        data[data.index(packets[number])] &= ~0x10  # its frame is not to be shown
+    path.write_bytes(data)
+    left = [number for number in range(80) if number not in hidden]
+    assert probe(path).num_frames == counted_by_ffmpeg(path) == len(left)
+    assert [read_stamp(frame) for frame in decode(path)] == left == stamps(cut(path, tmp_path))
+    assert stamps(cut(path, tmp_path, 1.2, 2.0)) == [30, *range(32, 50)]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", [".ts", ".mpg"])
+def test_a_recording_that_begins_in_the_middle(suffix: str, tmp_path: Path) -> None:
+    """As a broadcast does: what comes before the first key frame does not decode."""
+    options = {"x264-params": "keyint=20:bframes=2"} if suffix == ".ts" else {"b": "2000000", "g": "20"}
+    codec = "libx264" if suffix == ".ts" else "mpeg2video"
+    path = write_video(
+        tmp_path / f"a{suffix}", numbered_frames(240)[:100], rate=RATE, codec=codec, options=options
+    )
+    data = path.read_bytes()
+    unit = 188 if suffix == ".ts" else 2048
+    path.write_bytes(data[len(data) // 3 // unit * unit :])
+    count = counted_by_ffmpeg(path)
+    made = stamps(cut(path, tmp_path))
+    assert made == list(range(100 - len(made), 100)) and 20 < len(made) <= 80
+    assert probe(path).num_frames == len(made)
+    assert len(made) <= count, "what refers to lost frames is not taken"
+
+
 # decoder settings
 
 _FAST = {"deadline": "realtime", "cpu-used": "8"}

@@ -238,7 +238,7 @@ def test_av1_is_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def again(self: Any) -> Any:
         raise AssertionError("everything is decoded again")
 
-    monkeypatch.setattr(VideoFile, "all_frames", again)
+    monkeypatch.setattr(VideoFile, "_decode_all", again)
     for chosen in ([0, 40, 95], [5, 6, 33], [95], [17]):
         frames = decode(path, frames=lambda count, chosen=chosen: chosen)
         assert np.array_equal(frames, [everything[index] for index in chosen])
