@@ -11,6 +11,7 @@ import av
 import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError
+from emovid_dataset.media.portable.streams import channels_of
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.sound_check import heard_stream
 
@@ -63,7 +64,7 @@ class SoundForm:
         """What a stream states."""
         container, context = stream.container, stream.codec_context
         place, has_times = container.streams.audio.index(stream), container.format.name != "avi"
-        return cls(place, context.sample_rate, context.channels, has_times)
+        return cls(place, context.sample_rate, channels_of(context), has_times)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import av
 
 from emovid_dataset.media.portable.errors import refusing
-from emovid_dataset.media.portable.streams import Source, open_container, sound_streams
+from emovid_dataset.media.portable.streams import Source, kept, open_container, sound_streams
 
 _LEAST_WHOLE = 0.1  # share of the packets
 _COSTLY = 220_000  # pixels that take fifty times as long to prepare as a packet of sound to decode
@@ -87,6 +87,7 @@ class SoundDecoder:
         if counted and (packet.is_corrupt or any(frame.is_corrupt for frame in frames)):
             self._errors += 1
         for frame in frames:
+            kept(frame.layout)
             self._seconds += frame.samples / frame.sample_rate
             if frame.time is not None:
                 end = frame.time + frame.samples / frame.sample_rate

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.streams import Source, open_container
+from emovid_dataset.media.portable.streams import Source, channels_of, kept, open_container
 from emovid_dataset.media.sound_check import heard_stream
 
 SILENCE = -60.0
@@ -67,7 +67,7 @@ def sound_levels(source: Source, speech: Speech | None = None) -> SoundLevels:
         stream = heard_stream(source, container)
         if stream is None:
             raise VideoError("has no sound")
-        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+        layout = "mono" if channels_of(stream.codec_context) == 1 else "stereo"
         meter, windows, talk = _Meter(layout), _Windows(), _Talk(speech)
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=_RATE)
         samples = 0
@@ -87,6 +87,7 @@ def _resampled(
     container: av.container.InputContainer, stream: av.AudioStream, resampler: av.AudioResampler
 ) -> Iterator[av.AudioFrame]:
     for frame in container.decode(stream):
+        kept(frame.layout)
         frame.pts = None  # gaps are no sound; the filter wants times without them
         yield from resampler.resample(frame)
     yield from resampler.resample(None)

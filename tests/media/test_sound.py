@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -148,3 +151,36 @@ def test_no_silence_is_written_beyond_the_pictures(tmp_path: Path) -> None:
     assert len(heard) / rate == pytest.approx(2, abs=0.1)
     assert np.abs(heard[: int(0.9 * rate)]).max() > 0.1
     assert np.abs(heard[int(1.2 * rate) :]).max() < 1e-3
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
+def test_channels_in_an_order_of_the_files_own(tmp_path: Path) -> None:
+    """PyAV frees such a layout twice, which ends the process."""
+    tones = "|".join(f"0.1*sin({200 * channel}*2*PI*t)" for channel in range(1, 9))
+    pictures = ["-f", "lavfi", "-i", "testsrc=s=64x48:r=24:d=1"]
+    sound = ["-f", "lavfi", "-i", f"aevalsrc={tones}:d=1", "-c:a", "pcm_s24le"]
+    path, out = tmp_path / "a.mov", tmp_path / "out.mp4"
+    subprocess.run(["ffmpeg", "-v", "error", *pictures, *sound, path], check=True)
+    program = (
+        "import sys; from pathlib import Path; from emovid_dataset.media.encode import transcode;"
+        "from emovid_dataset.media.source import Reader;"
+        "from emovid_dataset.media.sound_levels import sound_levels;"
+        "reader = Reader(sys.argv[1]); transcode(reader, Path(sys.argv[2])); sound_levels(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", program, path, out], check=True)
+    heard, rate, _ = full_sound(out)
+    assert len(heard) / rate == pytest.approx(1, abs=0.05) and np.abs(heard).max() > 0.05
+
+
+def test_sound_is_anchored_to_the_segment(tmp_path: Path) -> None:
+    """Not to the first picture, which may have come long before."""
+    sound = noise(20)
+    times = [0.0, 5.0, 10.0, 15.0]
+    path = write_video(tmp_path / "a.mp4", numbered_frames(24)[:4], times=times, sound=sound)
+    with Reader(path) as reader:
+        transcode(reader, tmp_path / "out.mp4", start=6.5, end=13.0)
+    heard, rate, first = full_sound(tmp_path / "out.mp4")
+    assert first == pytest.approx(0, abs=0.001) and len(heard) / rate == pytest.approx(6.5, abs=0.03)
+    for second in (0.1, 3.0, 6.0):
+        piece = sound[round((6.5 + second) * rate) : round((6.7 + second) * rate)]
+        assert int(np.argmax(correlate(heard, piece, "valid"))) / rate == pytest.approx(second, abs=0.002)

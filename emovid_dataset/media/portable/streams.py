@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 from typing import Any, BinaryIO
@@ -22,6 +23,7 @@ _TEXT = frozenset(("tty",))  # text, which FFmpeg would draw on a screen
 _PICTURE_CODECS = frozenset(("bmp", "gif", "jpegls", "mjpeg", "png", "tiff", "webp"))
 _NOT_MOVING = ("attached_pic", "timed_thumbnails", "still_image")  # dispositions of streams
 _ON_THE_SIDE = ("comment", "hearing_impaired", "visual_impaired", "dependent")
+_OWN_LAYOUT = " channels ("  # as FFmpeg describes one that is none of its own
 
 
 def open_bytes(source: Source) -> BinaryIO:
@@ -123,6 +125,26 @@ def sound_streams(container: av.container.InputContainer) -> list[av.AudioStream
     return sorted(known, key=_rank_of_sound, reverse=True)  # stable: of equals the first
 
 
+def kept(layout: av.AudioLayout) -> av.AudioLayout:
+    """A layout of channels, for good where it is one of the file's own making.
+
+    PyAV frees the map of channels of such a layout with the layout, and a second time with the frame or the
+    decoder that it comes from, which ends the process. Every layout that is looked at must go through here.
+
+    Args:
+        layout: of a decoder or a frame.
+    """
+    if _OWN_LAYOUT in layout.name:
+        # not in a list, which is cleared when the process ends
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+    return layout
+
+
+def channels_of(decoder: av.AudioCodecContext) -> int:
+    """How many channels of sound a decoder gives; 0 where that is not known."""
+    return kept(decoder.layout).nb_channels
+
+
 def _has_flag(stream: av.VideoStream | av.AudioStream, *names: str) -> bool:
     flags = stream.disposition
     return any(flags & getattr(type(flags), name) for name in names)
@@ -136,8 +158,9 @@ def _rank_of_pictures(stream: av.VideoStream) -> tuple[bool, bool, bool, int]:
 
 def _rank_of_sound(stream: av.AudioStream) -> tuple[bool, bool, bool, int]:
     context = stream.codec_context
-    is_known = context.channels > 0 and context.sample_rate > 0
-    return is_known, _has_flag(stream, "default"), not _has_flag(stream, *_ON_THE_SIDE), context.channels
+    channels = channels_of(context)
+    is_known = channels > 0 and context.sample_rate > 0
+    return is_known, _has_flag(stream, "default"), not _has_flag(stream, *_ON_THE_SIDE), channels
 
 
 def decoder_of(stream: av.VideoStream, *, threads: int = 1) -> av.VideoCodecContext:
