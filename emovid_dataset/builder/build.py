@@ -160,7 +160,7 @@ def build(
         raise ValueError(f"corpus {corpus!r} has Mikels' emotions, not those of {taxonomy.name!r}")
     with Plan(keep_none=keep_none, taxonomy=taxonomy) as plan:
         with plan.writing():
-            for row in read_sheet(labels, source, options=sheet, tell=remarks.append):
+            for row in read_sheet(labels, source, options=sheet, tell=remarks.append, fields=plan.features):
                 plan.add(row)
         ratings = plan.settle(sheet.min_agreement)
         if ratings.given and ratings.not_given:
@@ -231,13 +231,14 @@ def build(
                 none_clips=none_clips,
                 taxonomy=taxonomy,
                 content_types=sheet.content_types,
+                features=plan.features,
                 split_names=SPLITS if aside is None else (*SPLITS, BENCHMARK),
             )
             place.put(MANIFEST_NAME, manifest.to_json().encode())
             writing = WriteStage(source, plan)
             run_stage(writing, place, executor=runner, progress=progress, total=shards)
             place.clear(METADATA_FOLDER)
-            written = write_metadata(place, records(writing, place))
+            written = write_metadata(place, records(writing, place), plan.features)
             manifest = manifest.with_shards(shard for shard in written if shard.split != NONE)
             manifest = replace(manifest, none_shards=tuple(shard for shard in written if shard.split == NONE))
             _remove_strays(place, manifest)
@@ -321,7 +322,9 @@ def _join(plan: Plan) -> None:
         prepared = Prepared(**record["clip"])
         clip = _clip(label, prepared, plan.taxonomy)
         try:
-            type(clip).from_mapping(clip.to_mapping(), taxonomy=plan.taxonomy)
+            type(clip).from_mapping(
+                clip.to_mapping(plan.features), features=plan.features, taxonomy=plan.taxonomy
+            )
         except ValueError as error:  # such as a frame rate beyond all sense
             twin = plan.row_of(clip)
             refuse(str(error) if twin is None else _same_content(twin))
@@ -403,6 +406,7 @@ def _clip(label: Label, prepared: Prepared, taxonomy: Taxonomy) -> Clip | ClipWi
         agreement=label.agreement,
         color="; ".join(filter(None, (label.color, prepared.color))) or None,
         extra=label.extra,
+        kept=label.kept or {},
         taxonomy=taxonomy,
     )
     return ClipWithoutEmotion.of(clip) if label.emotion is None else clip

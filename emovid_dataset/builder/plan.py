@@ -29,6 +29,7 @@ from emovid_dataset.schema.benchmark import Benchmark, LeftOut, qualifies
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.features import FEATURES, FeatureType
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
 
@@ -95,6 +96,7 @@ class Plan:
 
     def __init__(self, *, keep_none: bool = False, taxonomy: Taxonomy = MIKELS) -> None:
         self.keep_none, self.taxonomy = keep_none, taxonomy
+        self.features: dict[str, FeatureType] = dict(FEATURES)
         self._base = sqlite3.connect("", isolation_level=None)
         # what is lost in a crash is planned again
         self._base.executescript(
@@ -152,13 +154,7 @@ class Plan:
         )
 
     def settle(self, min_agreement: float = 0.0) -> Ratings:
-        """Make one label of several rows for one clip, once all rows are there.
-
-        A group that the sheet gives to several splits is refused.
-
-        Args:
-            min_agreement: clips are refused of whose raters a smaller share agreed.
-        """
+        """Make one label of several rows for one clip, once all rows are there; see `ratings.settle_rows`."""
         with self.writing():
             return settle_rows(self._base, self.taxonomy, min_agreement, self.keep_none)
 
@@ -309,7 +305,7 @@ class Plan:
                 laid.size,
                 laid.video,
                 laid.verbatim,
-                clip.to_json(),
+                clip.to_json(self.features),
                 isinstance(clip, Clip) and qualifies(clip),
                 split if isinstance(clip, Clip) else None,
             ),
@@ -447,7 +443,7 @@ class Plan:
 
     def _clip(self, row: dict[str, Any]) -> Clip | ClipWithoutEmotion:
         kind = Clip if row["emotion"] is not None else ClipWithoutEmotion
-        return kind.from_mapping(row, taxonomy=self.taxonomy)
+        return kind.from_mapping(row, features=self.features, taxonomy=self.taxonomy)
 
 
 def _content(clip: Clip | ClipWithoutEmotion) -> str:

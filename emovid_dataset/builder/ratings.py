@@ -123,6 +123,13 @@ def _combine(
                 f"{value!r} in row {row}" for value, row in sorted(said.items(), key=_by_row)
             )
             return None, [_refused(row, f"is of a clip whose {name} is {values}") for row in rows], None
+    for name in dict.fromkeys(name for row in rows for name in row.kept or {}):
+        if len({(row.kept or {}).get(name) for row in rows} - {None}) > 1:
+            return (
+                None,
+                [_refused(row, f"is of a clip whose {name} differs from row to row") for row in rows],
+                None,
+            )
     refused: list[Rejection] = []
     raters: dict[str, Label] = {}
     unsure: set[str] = set()
@@ -181,6 +188,10 @@ def _counted(rows: Sequence[Label], emotion: int | None, taxonomy: Taxonomy) -> 
         name: next((value for row in rows if (value := getattr(row, name)) is not None), None)
         for name in _ALIKE
     }
+    kept = {
+        name: next((value for row in rows if (value := (row.kept or {}).get(name)) is not None), None)
+        for name in first.kept or {}
+    }
     scores = None if emotion is None or raters == 1 else tuple(count / sum(votes) for count in votes)
     return replace(
         first,
@@ -193,6 +204,7 @@ def _counted(rows: Sequence[Label], emotion: int | None, taxonomy: Taxonomy) -> 
         agreement=agreed / raters,
         extra=_extra(rows, others),
         rater=None,
+        kept=kept or None,
     )
 
 

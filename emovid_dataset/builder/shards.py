@@ -117,11 +117,18 @@ class WritePart(Part):
     clips: tuple[Laid, ...] = ()
 
     @classmethod
-    def of(cls, path: str, content_type: str, split: str, clips: tuple[Laid, ...]) -> WritePart:
+    def of(
+        cls,
+        path: str,
+        content_type: str,
+        split: str,
+        clips: tuple[Laid, ...],
+        features: Mapping[str, FeatureType] = FEATURES,
+    ) -> WritePart:
         """The part of a shard; another content gives another key."""
         digest = hashlib.sha256(path.encode())
         for laid in clips:
-            digest.update(laid.clip.to_json().encode())
+            digest.update(laid.clip.to_json(features).encode())
         size = sum(laid.size for laid in clips)
         return cls(digest.hexdigest()[:32], 1, float(size), path, content_type, split, clips)
 
@@ -137,7 +144,7 @@ class WriteStage(Stage[WritePart, None]):
     name, unit, ledger = "write", "shards", f"{WORK_FOLDER}/written"
 
     def __init__(self, raw: Store, plan: Plan) -> None:
-        self.raw, self.plan = raw, plan
+        self.raw, self.plan, self.features = raw, plan, plan.features
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "plan": None}
@@ -145,7 +152,7 @@ class WriteStage(Stage[WritePart, None]):
     def parts(self, store: Store) -> Iterator[WritePart]:
         """The shards, in the order of content types, splits and numbers."""
         for number, path, content_type, split in self.plan.shards():
-            yield WritePart.of(path, content_type, split, self.plan.laid(number))
+            yield WritePart.of(path, content_type, split, self.plan.laid(number), self.features)
 
     def run(self, state: None, part: WritePart, store: Store) -> Iterator[Record]:
         """Write one."""
@@ -155,7 +162,9 @@ class WriteStage(Stage[WritePart, None]):
             return ShardSample(laid.clip, laid.size, lambda: held.open(laid.video))
 
         samples = (sample(laid) for laid in part.clips)
-        yield from write_shard(store, part.path, part.content_type, part.split, samples)
+        yield from write_shard(
+            store, part.path, part.content_type, part.split, samples, features=self.features
+        )
 
     def is_whole(self, part: WritePart, records: Iterable[Record], store: Store) -> bool:
         """Whether the shard is still there."""

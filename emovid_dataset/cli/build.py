@@ -9,7 +9,13 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.builder.sheet.options import SheetOptions, parse_column, parse_content_type, parse_word
+from emovid_dataset.builder.sheet.options import (
+    SheetOptions,
+    parse_column,
+    parse_content_type,
+    parse_names,
+    parse_word,
+)
 from emovid_dataset.builder.splits import parse_ratios
 from emovid_dataset.cli.arguments import (
     Engine,
@@ -110,6 +116,14 @@ def build(
             callback=existing_file,
         ),
     ] = None,
+    keep_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Columns of the sheet that become fields of the clips, each of its type.",
+            callback=parsed_by(parse_names),
+        ),
+    ] = None,
     min_agreement: Annotated[
         float | None,
         typer.Option(help="Refuse clips of whose raters a smaller share agreed.", callback=share),
@@ -172,6 +186,7 @@ def build(
         labels=MIKELS_LABELS if taxonomy is None else read_label_set(taxonomy),
         content_type=content_type,
         words=dict(parse_word(text) for text in word or []),
+        keep_columns=parse_names(keep_columns or ""),
         min_agreement=min_agreement or 0.0,
     )
     if check:

@@ -108,6 +108,7 @@ class Clip:
         color: what was done to the colours, as "hdr-hlg -> bt709", "bt2020 -> bt709", "bt601-525 -> bt709" or
             "bt709 full -> limited", after what the label sheet says of them; None where neither is.
         extra: the label sheet's other columns as a JSON object, or None.
+        kept: columns of the label sheet that this build has as fields of their own, by name.
         taxonomy: of the build; not a field of the JSON member.
     """
 
@@ -141,6 +142,7 @@ class Clip:
     agreement: float | None = None
     color: str | None = None
     extra: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     taxonomy: Taxonomy = field(default=MIKELS, repr=False, compare=False)
 
     @property
@@ -177,10 +179,12 @@ class Clip:
             ValueError: the build has a field that this version does not know.
         """
         names = _fields_of(features)
-        unknown = [key for key, name in names.items() if name not in KEYS]
+        unknown = [key for key, name in names.items() if name not in KEYS and name not in self.kept]
         if unknown:
             raise ValueError(f"this version does not know the fields {unknown} of a clip")
-        values = {key: getattr(self, name) for key, name in names.items()}
+        values = {
+            key: getattr(self, name) if name in KEYS else self.kept[name] for key, name in names.items()
+        }
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     def to_json(self, features: Mapping[str, FeatureType] = FEATURES) -> str:
@@ -201,7 +205,7 @@ class Clip:
             row: exactly the fields of the build's clips, each of its type. Integers are not taken for floats
                 nor the other way round: loaders infer types and would lose digits.
             features: of the build, from its manifest; None takes the row for one of format 1 or 2, whichever
-                has its keys. Fields that this version does not know are left out.
+                has its keys. Fields that this version does not know go into `kept`.
             taxonomy: of the build.
 
         Raises:
@@ -215,11 +219,11 @@ class Clip:
         if missing or unknown:
             raise ValueError(f"clip keys differ: missing {missing}, unknown {unknown}")
         values: dict[str, Any] = {"brightness": None, "colorfulness": None, "hue": None, "hue_chroma": None}
+        kept: dict[str, Any] = {}
         for key, name in _fields_of(features).items():
             value = _typed(key, row[key], features[key], may_be_null=name in _NULLABLE or name not in KEYS)
-            if name in KEYS:
-                values[name] = value
-        clip = cls(**values, taxonomy=taxonomy)
+            (values if name in KEYS else kept)[name] = value
+        clip = cls(**values, kept=kept, taxonomy=taxonomy)
         clip._check()
         return clip
 
@@ -274,7 +278,7 @@ class Clip:
             )
 
 
-KEYS: tuple[str, ...] = tuple(entry.name for entry in fields(Clip) if entry.name != "taxonomy")
+KEYS: tuple[str, ...] = tuple(entry.name for entry in fields(Clip) if entry.name not in ("kept", "taxonomy"))
 """The JSON member's keys in format 2, in order."""
 
 _NULLABLE = {

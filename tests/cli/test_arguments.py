@@ -78,6 +78,7 @@ WRONG = {
         ("--map happy=bliss", "emotion 'bliss' is unknown; allowed: amusement, awe"),
         ("--taxonomy none.json", "--taxonomy none.json is not a file"),
         ("--taxonomy file", "taxonomy file: Expecting value"),
+        ("--keep-columns a,,b", "--keep-columns: columns 'a,,b' must be names with commas between them"),
         ("--min-agreement 2", "--min-agreement is 2.0; it must be a number above 0 and at most 1"),
         ("--out file", "--out file is a file, not a folder"),
         ("--out file/below", "--out file/below cannot be made: ", "/file is not a folder"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import load_dataset
 from pyarrow import parquet
 from typer.testing import CliRunner
 from video_files import folder_bytes, full_decode, sticker, write_sheet, write_video
@@ -170,6 +171,36 @@ def test_check_says_what_would_be_built_and_writes_nothing(tmp_path: Path) -> No
     code, told = run(*words, "--allow-rejected")
     assert code == 0 and "splits: shared out 80/10/10 1, test 1\n" in told and "nothing was written" in told
     assert folder_bytes(tmp_path) == before
+
+
+def test_kept_columns_are_fields_of_their_types(tmp_path: Path) -> None:
+    copies(tmp_path / "raw", "sticker/a.mp4", "sticker/b.mp4")
+    head = "path,emotion,Film Title,scene,zip,score,note\n"
+    text = head + "sticker/a.mp4,awe,Sintel,3,007,1.5,x\nsticker/b.mp4,awe,,12,008,2,\n"
+    (tmp_path / "labels.csv").write_text(text)
+    out = tmp_path / "out"
+    code, told = run(
+        tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--out", out, "--workers", "1",
+        "--keep-columns", "film title,scene,zip,score", "--split", "1/0/0",
+    )  # fmt: skip
+    assert code == 0, told
+    kinds = {"film_title": "string", "scene": "int64", "zip": "string", "score": "float64"}
+    features = read_manifest(out).features
+    assert {name: features[name] for name in kinds} == kinds
+    found = rows(out)
+    values = {name: tuple(row[key] for key in (*kinds, "extra")) for name, row in found.items()}
+    assert values == {
+        "sticker/a.mp4": ("Sintel", 3, "007", 1.5, '{"note": "x"}'),
+        "sticker/b.mp4": (None, 12, "008", 2.0, None),
+    }
+    assert verify(out, engine="serial") == []
+    typed = load_dataset(str(out), "all", split="train", streaming=True)
+    assert {row["json"]["film_title"] for row in typed.select_columns(["json"])} == {"Sintel", None}
+    (tmp_path / "labels.csv").write_text(text.replace("Film Title", "Caption"))
+    code, told = run(
+        tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--check", "--keep-columns", "caption"
+    )
+    assert code != 0
 
 
 def test_alpha_is_that_of_krippendorffs_own_example() -> None:

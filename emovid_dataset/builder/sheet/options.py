@@ -21,6 +21,7 @@ class SheetOptions:
         allow_roots: folders outside the raw folder whose files may be taken too.
         content_type: of clips for which neither a column nor their top folder gives one.
         words: by word of the sheet the name of the emotion that it means, or "no specific emotion".
+        keep_columns: headers of columns that become fields of the clips, each of its type.
         min_agreement: clips are refused of whose raters a smaller share agreed; 0 refuses none.
     """
 
@@ -29,6 +30,7 @@ class SheetOptions:
     allow_roots: tuple[Path, ...] = ()
     content_type: str | None = None
     words: Mapping[str, str] = field(default_factory=dict)
+    keep_columns: tuple[str, ...] = ()
     min_agreement: float = 0.0
 
     @property
@@ -81,3 +83,18 @@ def parse_content_type(text: str) -> str:
     if not NAME_PATTERN.fullmatch(text) or text == "all":
         raise ValueError(f"content type {text!r} must be of a-z, 0-9 and _, and not 'all'")
     return text
+
+
+def parse_names(text: str) -> tuple[str, ...]:
+    """Read "film, scene": names with commas between them; no text is no names.
+
+    Raises:
+        ValueError: a name is empty.
+
+    >>> parse_names("film, scene")
+    ('film', 'scene')
+    """
+    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+    if not all(names):
+        raise ValueError(f"columns {text!r} must be names with commas between them, such as film,scene")
+    return names

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from emovid_dataset.builder.sheet.cells import read_scores, read_seconds, read_text
 from emovid_dataset.builder.sheet.columns import extra_of
 from emovid_dataset.builder.sheet.formats import cells_of
+from emovid_dataset.builder.sheet.kept import KeptColumn
 from emovid_dataset.builder.sheet.options import SheetOptions
 from emovid_dataset.builder.sheet.rows import Label
 from emovid_dataset.builder.sheet.table import Row, is_empty
@@ -23,6 +24,7 @@ def parse_row(
     find: Callable[[str], str],
     words: EmotionWords,
     options: SheetOptions,
+    kept: Sequence[KeptColumn] = (),
 ) -> Label:
     """Parse a row.
 
@@ -32,6 +34,7 @@ def parse_row(
         find: gives the name in the raw store of the file that a path names.
         words: what the sheet's emotions mean.
         options: how the sheet is read.
+        kept: columns that become fields of the clip.
 
     Raises:
         ValueError: the row is wrong; the message says what.
@@ -48,6 +51,7 @@ def parse_row(
     taxonomy = options.labels.taxonomy
     label = words.read(values["emotion"])
     start, end = _stretch(values)
+    fields = {column.header for column in kept}
     source = read_text(values, "emotion_source") or "human"
     if source not in EMOTION_SOURCES:
         raise ValueError(f"emotion_source {source!r} is unknown; allowed: {', '.join(EMOTION_SOURCES)}")
@@ -69,9 +73,10 @@ def parse_row(
         votes=votes,
         agreement=agreement,
         color=read_text(values, "color"),
-        extra=extra_of(others),
+        extra=extra_of({name: cell for name, cell in others.items() if name not in fields}),
         split=_split(values),
         rater=read_text(values, "rater"),
+        kept={column.name: column.value(others.get(column.header)) for column in kept} or None,
     )
 
 

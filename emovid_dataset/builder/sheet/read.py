@@ -12,11 +12,13 @@ from emovid_dataset.builder.sheet.annotations import KEY, are_annotations, as_ro
 from emovid_dataset.builder.sheet.columns import meaning_of, name_columns
 from emovid_dataset.builder.sheet.folders import open_folders
 from emovid_dataset.builder.sheet.formats import open_table
+from emovid_dataset.builder.sheet.kept import keep_columns
 from emovid_dataset.builder.sheet.options import SheetOptions
 from emovid_dataset.builder.sheet.parse import parse_row
 from emovid_dataset.builder.sheet.paths import Finder
 from emovid_dataset.builder.sheet.rows import Label, Rejection, printable
 from emovid_dataset.builder.sheet.words import EmotionWords
+from emovid_dataset.schema.features import FeatureType
 from emovid_dataset.store import Store
 
 
@@ -26,6 +28,7 @@ def read_sheet(
     *,
     options: SheetOptions = SheetOptions(),
     tell: Callable[[str], None] = lambda remark: None,
+    fields: dict[str, FeatureType] | None = None,
 ) -> Iterator[Label | Rejection]:
     """Read a label sheet, row by row, and look every file up.
 
@@ -36,6 +39,7 @@ def read_sheet(
         raw: where the source files are.
         options: how it is read.
         tell: gets what a person should know of how the sheet was read, a line each.
+        fields: gets the names and types of the columns that become fields, before the first row comes.
 
     Yields:
         The accepted rows and the refused ones, in the sheet's order. Two rows may name the same stretch of
@@ -67,11 +71,15 @@ def read_sheet(
         cells = ((row.number, row.cells.get(header)) for row in table.read())
         if doubt := words.check_numbers(where, header, cells):
             tell(doubt)
+        others = {name.lower(): name for name in headers if name not in meanings.values()}
+        kept = keep_columns(where, options.keep_columns, others, table.read()) if options.keep_columns else ()
+        if fields is not None:
+            fields.update({column.name: column.kind for column in kept})
         finder = Finder(raw, None if "://" in os.fspath(sheet or "://") else place)
         for row in table.read():
             try:
                 plain = as_row(row, words) if annotated else row
-                yield parse_row(plain, meanings, finder.find, words, options)
+                yield parse_row(plain, meanings, finder.find, words, options, kept)
             except ValueError as error:
                 named = printable(str(row.cells.get(meanings["path"]) or ""))
                 yield Rejection(row.number, named, printable(str(error)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Label:
         extra: the other columns as a JSON object, or None.
         split: that the sheet gives the clip, or None.
         rater: who gave the row's emotion, or None.
+        kept: columns that become fields of the clip, by name, or None.
     """
 
     row: int
@@ -50,6 +53,7 @@ class Label:
     extra: str | None = None
     split: str | None = None
     rater: str | None = None
+    kept: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
