@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emovid_dataset.builder.sheet import Rejection
     from emovid_dataset.check import verify
     from emovid_dataset.engine import Executor, Processes, Serial
+    from emovid_dataset.engine.ray import Ray
     from emovid_dataset.media.attributes import as_in_paper
     from emovid_dataset.media.source import VideoError
     from emovid_dataset.read.clip_stream import ClipStream
@@ -53,6 +54,7 @@ __all__ = [
     "NoEmotion",
     "NotComputed",
     "Processes",
+    "Ray",
     "Rejection",
     "SelectedClip",
     "Selection",
@@ -92,6 +94,7 @@ _PLACES = {
     "NoEmotion": "schema.no_emotion",
     "NotComputed": "analyse.outcomes",
     "Processes": "engine",
+    "Ray": "engine.ray",
     "Rejection": "builder.sheet",
     "SelectedClip": "read.select",
     "Selection": "read.select",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from emovid_dataset.engine import Executor, Ledger, Serial
+from emovid_dataset.engine import Executor, Ledger, executor
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
 from emovid_dataset.store import Store
 from emovid_models.remote.sticker.animation import contact_sheet, encode_gif, encode_webp, on_white
@@ -142,6 +142,7 @@ def make_stickers(
     emotion_guidance: float | None = None,
     negative: str | None = None,
     offload: bool = False,
+    workers: int = 1,
     engine: Executor | None = None,
     progress: bool = False,
 ) -> StickerSet:
@@ -173,7 +174,8 @@ def make_stickers(
         emotion_guidance: by the emotion; as `guidance` by default, 6 for the miniature.
         negative: what must not be seen.
         offload: on CUDA, keep in GPU memory only the part that runs.
-        engine: who generates, by default this process.
+        workers: processes, each with the model.
+        engine: who generates, in the place of `workers`.
         progress: show progress on stderr.
 
     Returns:
@@ -183,7 +185,7 @@ def make_stickers(
         ValueError: the picture or an argument does not work; one line, before a model is loaded.
         OSError, StageError: the model cannot be loaded, or a sticker cannot be made or written.
     """
-    engine = engine or Serial()
+    engine = engine or executor(None, workers)
     names = list(dict.fromkeys(EMOTIONS[parse_emotion(name)] for name in emotions))
     if not names:
         raise ValueError(f"no emotion is named; allowed: {', '.join(EMOTIONS)}")
