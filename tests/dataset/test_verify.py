@@ -23,14 +23,14 @@ from emovid_dataset.schema.manifest import Manifest
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve stickers, one of them refused as a duplicate."""
+    """Twelve stickers, and a row that is refused: its file is missing."""
     raw = tmp_path_factory.mktemp("raw")
     (raw / "sticker").mkdir()
     rows = []
     for index, path in enumerate(sorted(sticker().parent.glob("*.mp4"))[:12]):
         shutil.copy(path, raw / "sticker" / path.name)
         rows.append({"path": f"sticker/{path.name}", "emotion": index % 2, "caption": f"Clip {index}."})
-    rows.append({**rows[0], "caption": "again"})
+    rows.append({"path": "sticker/none.mp4", "emotion": 0, "caption": "gone"})
     out = tmp_path_factory.mktemp("out") / "build"
     build(raw, write_sheet(raw, rows), out, workers=1, ratios=(0.7, 0.2, 0.1))
     return out

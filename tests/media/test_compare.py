@@ -131,6 +131,25 @@ def test_an_unfaithful_clip_is_found(kind: str, tmp_path: Path) -> None:
         check_faithful(reader, clip, start=None, end=None)
 
 
+def pan(count: int) -> list[np.ndarray]:
+    """A wide picture that passes slowly."""
+    wide = np.asarray(Image.fromarray(FRAMES[30]).resize((320, 192), Image.Resampling.BICUBIC))
+    return [np.ascontiguousarray(wide[40:136, place : place + 160]) for place in range(count)]
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_pictures_that_are_nearly_the_same_are_told_apart(late: int, tmp_path: Path) -> None:
+    frames = pan(50)
+    source = write_video(tmp_path / "in.mkv", frames[1:49])
+    made = write_video(tmp_path / "out.mp4", frames[1 - late : 49 - late], options={"crf": "18"})
+    with Reader(source) as reader, MadeClip(made) as clip:
+        if not late:
+            check_faithful(reader, clip, start=None, end=None)
+            return
+        with pytest.raises(VideoError, match=r"the picture at \d\.\d+ s is that of the frame beside it"):
+            check_faithful(reader, clip, start=None, end=None)
+
+
 @pytest.mark.parametrize("shift", [-2, -1, 1, 2])
 def test_a_segment_that_is_shifted_is_found(shift: int, tmp_path: Path) -> None:
     path = write_video(tmp_path / "in.mp4", FRAMES, options=OPEN)
