@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from emovid_dataset.analyse.analyses import Analyses, analyse_build
     from emovid_dataset.analyse.outcomes import NotComputed
     from emovid_dataset.builder.build import BuildReport, build
-    from emovid_dataset.builder.sheet import Rejection
+    from emovid_dataset.builder.sheet import Rejection, SheetOptions
     from emovid_dataset.check import verify
     from emovid_dataset.engine import Executor, Processes, Serial
     from emovid_dataset.engine.ray import Ray
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
     from emovid_dataset.schema.damage import Damaged
     from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
+    from emovid_dataset.schema.label_set import LabelSet
     from emovid_dataset.schema.manifest import Manifest, ShardRecord
     from emovid_dataset.schema.no_emotion import NoEmotion
     from emovid_dataset.schema.taxonomy import Taxonomy
@@ -49,6 +50,7 @@ __all__ = [
     "ClipStream",
     "Damaged",
     "Executor",
+    "LabelSet",
     "LeftOut",
     "Manifest",
     "NoEmotion",
@@ -60,6 +62,7 @@ __all__ = [
     "Selection",
     "Serial",
     "ShardRecord",
+    "SheetOptions",
     "Statistics",
     "Store",
     "Taxonomy",
@@ -89,6 +92,7 @@ _PLACES = {
     "ClipStream": "read.clip_stream",
     "Damaged": "schema.damage",
     "Executor": "engine",
+    "LabelSet": "schema.label_set",
     "LeftOut": "schema.benchmark",
     "Manifest": "schema.manifest",
     "NoEmotion": "schema.no_emotion",
@@ -100,6 +104,7 @@ _PLACES = {
     "Selection": "read.select",
     "Serial": "engine",
     "ShardRecord": "schema.manifest",
+    "SheetOptions": "builder.sheet",
     "Statistics": "report.stats",
     "Taxonomy": "schema.taxonomy",
     "VideoError": "media.source",
