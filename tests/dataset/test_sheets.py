@@ -216,6 +216,12 @@ FORMATS = [
     ),
     Case("JSON that is not UTF-8", "l.json", b'[{"path": "\xff"}]', [where("l.json is not UTF-8")]),
     Case(
+        "JSON by columns, as pandas writes it",
+        "l.json",
+        json.dumps({"path": {"0": "sticker/a.mp4"}, "emotion": {"0": "awe"}}),
+        [where("l.json holds columns, not rows; write it as an array of objects, one per clip")],
+    ),
+    Case(
         "JSON Lines whose rows have other keys",
         "l.jsonl",
         lines({"path": "sticker/a.mp4", "emotion": 1}, {"emotion": 6, "path": "movie/c.mp4", "caption": "x"}),

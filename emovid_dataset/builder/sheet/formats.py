@@ -60,8 +60,12 @@ def _open_json(sheet: Path, where: str) -> Table:
         yield from (Row(number, row) for number, row in enumerate(rows, start=1))
 
     headers: dict[str, None] = {}
+    nested = False
     for row in read():
         headers.update(dict.fromkeys(row.cells))
+        nested = row.number == 1 and all(isinstance(cell, (dict, list)) for cell in row.cells.values())
+    if nested and headers:
+        raise ValueError(f"{where} holds columns, not rows; write it as an array of objects, one per clip")
     return Table(tuple(headers), read)
 
 

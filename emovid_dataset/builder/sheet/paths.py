@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ class Finder:
         self.beside = None if sheet is None else sheet.resolve().parent
         others = raw.others if isinstance(raw, RawFiles) else ()
         self.allowed = tuple((name, Path(root)) for name, root in others)
+        self.here = Path.cwd().resolve()
         self.outside: list[str] = []
         self._compared = 0
         self._elsewhere: str | None = None
@@ -159,15 +161,17 @@ class Finder:
         return name
 
     def _find_on_disk(self, root: Path, path: str) -> str:
-        near = [root, self.beside or root, Path.cwd().resolve()]
-        folders = [Path("/")] if path.startswith("/") else near
         # the dots go first, so that what is checked is what is opened, whatever links do
-        sought = [self._as_written(Path(os.path.normpath(folder / path))) for folder in folders]
+        first = self._as_written(Path(os.path.normpath(root / path)))
+        folders = [Path("/")] if path.startswith("/") else [root, self.beside or root, self.here]
         try:
+            if first.is_relative_to(root) and _is_there(first):
+                return self._taken(root, first)
+            sought = [self._as_written(Path(os.path.normpath(folder / path))) for folder in folders]
             found = [place for place in sought if _is_there(place)]
             if found:
                 return self._taken(root, next((at for at in found if at.is_relative_to(root)), found[0]))
-            if not path.startswith("/") and not sought[0].is_relative_to(root):
+            if not path.startswith("/") and not first.is_relative_to(root):
                 raise ValueError(OUTSIDE)
             raise ValueError(self._nowhere(path))
         except OSError as error:
@@ -191,7 +195,7 @@ class Finder:
     def _taken(self, root: Path, place: Path) -> str:
         """The name of a file that was found; refuses whatever leads outside, links too."""
         try:
-            real = place.resolve()
+            real = place.resolve() if place.is_symlink() else _real_folder(place.parent) / place.name
         except (OSError, RuntimeError):
             raise ValueError("is a link in a circle") from None
         if real.is_relative_to(root) and place.is_relative_to(root):
@@ -201,11 +205,13 @@ class Finder:
         else:
             name = self._name_outside(root, place, real)
             self.outside.append(name)
-        if real.is_dir():
+        try:
+            mode = real.stat().st_mode
+        except FileNotFoundError:
+            raise ValueError("does not exist: it is a link to nothing") from None
+        if stat.S_ISDIR(mode):
             raise ValueError("is a folder")
-        if not real.exists():
-            raise ValueError("does not exist: it is a link to nothing")
-        if not real.is_file():
+        if not stat.S_ISREG(mode):
             raise ValueError("is not a regular file")
         return name
 
@@ -266,6 +272,12 @@ def _is_there(place: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return True
+
+
+@lru_cache(maxsize=1024)
+def _real_folder(folder: Path) -> Path:
+    """A folder with its links followed."""
+    return folder.resolve()
 
 
 @lru_cache(maxsize=4)
