@@ -163,15 +163,17 @@ def _decode(
     """Give what belongs to the stretch; or nothing, and False, where decoding began too late."""
     if sound is not None:
         sound.begin_anew()
-    # fresh decoders: that of AAC keeps a state when flushed, and no cut may depend on the one before
-    file.reopen()
-    stream, audio = file.stream, None if sound is None else reader.audio
     first_time = _file_time(reader, stretch.first)
     heard_from, high = stretch.start - _EPSILON, stretch.end - _EPSILON
-    skips_sound = attempt.room is None and (file.packets.is_guessed or file.breaks > 0)
     target = min(first_time, stretch.start) - _EPSILON - (attempt.room or 0)
+    # fresh decoders: that of AAC keeps a state when flushed, and no cut may depend on the one before
+    file.reopen()
     if attempt.room is not None and target > reader.start_time:
-        file.container.seek(int(target / file.base), stream=stream, backward=True)
+        if sound is not None and _misses_sound(reader, file, target, heard_from):
+            return False
+        _seek(file, target)
+    stream, audio = file.stream, None if sound is None else reader.audio
+    skips_sound = attempt.room is None and (file.packets.is_guessed or file.breaks > 0)
     streams = [stream, audio] if audio is not None else [stream]
     open_ended = {each.index for each in streams}
     early: list[av.AudioFrame] = []  # held back until it is clear that decoding did not begin too late
@@ -219,6 +221,25 @@ def _decode(
         missing = f"{stretch.stop - due} of {stretch.stop - stretch.first}"
         raise VideoError(f"is damaged: {missing} frames do not decode")
     return True
+
+
+def _seek(file: VideoFile, target: float) -> None:
+    file.container.seek(int(target / file.base), stream=file.stream, backward=True)
+
+
+def _misses_sound(reader: Reader, file: VideoFile, target: float, heard_from: float) -> bool:
+    """Whether the sound that belongs to a segment may stand before the place to which a file is sought.
+
+    Where pictures stand long, they come late into a file: their sound stands seconds before them. Only MP4
+    finds the place of each stream by itself. The file is opened anew.
+    """
+    audio = reader.audio
+    if audio is None or "mp4" in file.container.format.name:
+        return False
+    _seek(file, target)
+    first = next((packet for packet in file.demux(audio) if packet.pts is not None), None)
+    file.reopen()
+    return first is None or float(first.pts * first.time_base) > heard_from
 
 
 def _pictures_of(packet: av.Packet, file: VideoFile, attempt: _Attempt, first: int) -> Sequence[Any]:

@@ -58,16 +58,20 @@ def test_a_segment_begins_with_the_picture_on_display(kind: str, suffix: str, tm
     assert [s for _, s in found] == pytest.approx([s for _, s in wanted], abs=2e-3)
 
 
-def test_sound_is_in_step_with_a_picture_that_stood_before(tmp_path: Path) -> None:
-    """Time zero of the clip is the segment's start, not the time of its first picture."""
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_is_in_step_with_a_picture_that_stood_before(suffix: str, tmp_path: Path) -> None:
+    """Time zero of the clip is the segment's start, not the time of its first picture.
+
+    In Matroska the sound stands far before its picture, which the encoder has held back.
+    """
     sound = noise(25)
     frames = numbered_frames(96)[: len(SLIDES)]
-    path = write_video(tmp_path / "a.mp4", frames, times=SLIDES, rate=25, sound=sound)
+    path = write_video(tmp_path / f"a{suffix}", frames, times=SLIDES, rate=25, sound=sound)
     with Reader(path) as reader:
         transcode(reader, tmp_path / "out.mp4", start=14.5, end=21)
     heard, rate, begin = full_sound(tmp_path / "out.mp4")
     assert begin == pytest.approx(0, abs=0.002) and len(heard) / rate == pytest.approx(6.5, abs=0.03)
-    for second in (0, 3):
+    for second in (0.1, 3):
         piece = sound[round((14.5 + second) * rate) : round((15 + second) * rate)]
         found = np.argmax(correlate(heard, piece, "valid")) / rate
         assert found == pytest.approx(second, abs=0.002)
