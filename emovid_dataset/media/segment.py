@@ -237,9 +237,10 @@ def _misses_sound(reader: Reader, file: VideoFile, target: float, heard_from: fl
     if audio is None or "mp4" in file.container.format.name:
         return False
     _seek(file, target)
-    first = next((packet for packet in file.demux(audio) if packet.pts is not None), None)
+    times = (packet.pts * packet.time_base for packet in file.demux(audio) if packet.pts is not None)
+    first = next(times, None)
     file.reopen()
-    return first is None or float(first.pts * first.time_base) > heard_from
+    return first is None or first > heard_from
 
 
 def _pictures_of(packet: av.Packet, file: VideoFile, attempt: _Attempt, first: int) -> Sequence[Any]:
