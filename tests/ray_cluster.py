@@ -1,0 +1,98 @@
+"""A real Ray cluster of two one-core nodes beside the head, as fixtures; whoever imports them has them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emovid_dataset.engine import Done, Failure, FailureKind, OnDone, Stage
+from emovid_dataset.engine.schedule import Schedule
+from emovid_dataset.store import Store
+
+ray = pytest.importorskip("ray")
+
+TESTS = Path(__file__).parent
+
+
+class TwoNodes:
+    """A cluster; what a test took from it is there again for the next one."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        small = {"object_store_memory": 100 << 20, "include_dashboard": False}
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **small})
+        self._nodes: list[Any] = []
+        self._small = small
+        self.address = str(self._cluster.address)
+
+    def fill(self) -> None:
+        """Two nodes, whatever has been lost."""
+        while len(self._nodes) < 2:
+            self._nodes.append(self._cluster.add_node(num_cpus=1, wait=False, **self._small))
+        self._cluster.wait_for_nodes()
+
+    def lose_a_node(self) -> None:
+        """End one at once, as when its power fails."""
+        self._cluster.remove_node(self._nodes.pop(), allow_graceful=False)
+
+    def stop(self) -> None:
+        ray.shutdown()
+        self._cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[TwoNodes]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv(
+            "PYTHONPATH", os.pathsep.join(map(str, (TESTS.parent, TESTS / "engine")))
+        )  # for squares.py
+        cluster = TwoNodes()
+        yield cluster
+        cluster.stop()
+
+
+@pytest.fixture
+def cluster(two_nodes: TwoNodes) -> TwoNodes:
+    two_nodes.fill()
+    return two_nodes
+
+
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the parts whose worker was lost."""
+    lost: list[str] = []
+    settle = Schedule.settle
+
+    def watching(self: Schedule, attempt: Any, result: Any) -> None:
+        if isinstance(result, Failure) and result.kind is FailureKind.LOST:
+            lost.append(attempt.part.key)
+        settle(self, attempt, result)
+
+    monkeypatch.setattr(Schedule, "settle", watching)
+    return lost
+
+
+class LosingANode:
+    """An engine that loses a node at the first part that is done of each stage of some names."""
+
+    def __new__(cls, cluster: TwoNodes, *names: str) -> Any:
+        from emovid_dataset.engine.ray import Ray
+
+        class Losing(Ray):
+            def run(self, stage: Stage[Any, Any], store: Store, *, on_done: OnDone) -> None:
+                def and_lose(done: Done) -> None:
+                    on_done(done)
+                    if stage.name in left:
+                        left.remove(stage.name)
+                        cluster.lose_a_node()
+
+                super().run(stage, store, on_done=and_lose)
+
+        left = set(names)
+        return Losing(2, cluster.address)
