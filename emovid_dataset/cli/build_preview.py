@@ -68,9 +68,10 @@ def _print(found: Preview, sheet: SheetOptions, split: str) -> None:
     names += sorted(held - set(names))
     rows: list[list[object]] = [[name, *(table[kind, name] for kind in types)] for name in names]
     print_table("what would be built", ["emotion", *types], rows)
-    typer.echo("splits: " + ", ".join(f"{name} {count}" for name, count in sorted(sides.items())))
-    kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.most_common())
-    typer.echo(f"files: {kinds}; what is not H.264 in MP4 is converted")
+    if found.counts:
+        typer.echo("splits: " + ", ".join(f"{name} {count}" for name, count in sorted(sides.items())))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.most_common())
+        typer.echo(f"files: {kinds}; what is not H.264 in MP4 is converted")
     if found.ratings.agreement is not None:
         typer.echo(found.ratings.agreement.in_words())
     for remark in found.remarks:
