@@ -145,6 +145,7 @@ def test_statistics_and_report_are_of_the_old_attributes(tmp_path: Path) -> None
     assert "Computed over 16 frames per clip" in page
     assert "Mean Rec. 601 luma" in page and "Mean V of HSV" not in page
     card = render_card(read_manifest(BUILD), BUILD)
+    assert "| `colorfulness` | float64 | 0 to about 1.5, see below |" in card
     assert "- `brightness`: mean Rec. 601 luma" in card and "`luma`" not in card
 
 

@@ -198,8 +198,9 @@ def test_the_comfyui_form_means_the_same_to_the_stock_loader(
         assert torch.allclose(forward(pipe.transformer), forward(trained), atol=1e-5)
 
 
-def test_a_t2v_lora_also_serves_the_i2v_model(tmp_path: Path) -> None:
-    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer()), FACTS)
+@MODULES
+def test_a_t2v_lora_also_serves_the_i2v_model(modules: str, tmp_path: Path) -> None:
+    write_lora(tmp_path / WEIGHT_NAME, with_adapter(tiny_transformer(), modules=modules), FACTS)
     ours = EmoVidWanImageToVideoPipeline(**i2v_components())
     before = forward(ours.transformer)
     ours.load_lora_weights(tmp_path)
