@@ -37,7 +37,8 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_dataset.analyse.analyses import analyse_build
     from emovid_dataset.analyse.sound import measure_sound
     from emovid_dataset.builder.build import build
-    from emovid_dataset.check import verify
+    from emovid_dataset.check import check_build, verify
+    from emovid_dataset.engine import Serial
     from emovid_dataset.report.page import contact_sheets, draw_clips, write_report
     from emovid_dataset.report.stats import measure
     from emovid_dataset.store import Store
@@ -105,6 +106,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             folder / "raw", folder / "raw/labels.csv", made, workers=1, ratios=(0.4, 0.3, 0.3), progress=on
         ),
         verify: lambda on: verify(made, workers=1, progress=on),
+        check_build: lambda on: check_build(made, workers=1, progress=on),
         measure: lambda on: measure(made, progress=on),
         contact_sheets: lambda on: contact_sheets(
             made, draw_clips(measure(made), count=1, seed=0), progress=on
@@ -139,7 +141,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             seed=0,
             intensity=1.0,
             offload=False,
-            workers=1,
+            engine=Serial(),
             progress=on,
             num_frames=5,
             num_inference_steps=1,

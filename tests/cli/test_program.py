@@ -96,7 +96,7 @@ def test_the_version_and_those_of_the_libraries() -> None:
     ("arguments", "says"),
     [
         (["anotate"], "No such command 'anotate'. Did you mean 'annotate'?"),
-        (["build", "tests", "--out", "x"], "Missing option '--labels'."),
+        (["build", "tests", "--labels", "setup.cfg"], "--out FOLDER is missing"),
         (["build", "tests", "--labels", "setup.cfg", "--out", "x", "--seed", "one"], "given 'one'"),
         (["verify"], "Missing argument"),
         (["verify", ".", "--deocde"], "No such option: --deocde"),
