@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from emovid_dataset.media.portable.errors import refusing
-from emovid_dataset.media.portable.streams import Source, open_container
+from emovid_dataset.media.portable.streams import Source, channels_of, kept, open_container
 from emovid_dataset.media.scan import SoundForm
 
 _GAP = 0.05  # seconds; containers round times, so smaller steps are no gaps
@@ -41,7 +41,7 @@ def read_waveform(
     samples = round(length * rate)
     with refusing("has sound that cannot be decoded"), open_container(source) as container:
         stream = container.streams.audio[sound.place]
-        channels = 1 if stream.codec_context.channels == 1 else 2
+        channels = 1 if channels_of(stream.codec_context) == 1 else 2
         parts = np.zeros((len(firsts), channels, samples), np.float32)
         heard = False
         for place, piece in _pieces(container, stream, rate, "mono" if channels == 1 else "stereo", zero):
@@ -64,16 +64,18 @@ def _pieces(
     due, place = 0.0, 0
     for frame in container.decode(stream):
         time = due if frame.time is None else frame.time
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or now != form or abs(time - due) > _GAP:
+        now = (frame.format.name, kept(frame.layout).name, frame.sample_rate)
+        broken = resampler is None or abs(time - due) > _GAP
+        if broken or now != form:
             if resampler is not None:
                 for piece in resampler.resample(None):
                     yield place, piece.to_ndarray()
                     place += piece.samples
-            if resampler is None or abs(time - due) > _GAP:
+            if broken:
+                due = time
                 place = round((time - zero) * rate)
             resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate), now
-        due = time + frame.samples / frame.sample_rate
+        due += frame.samples / frame.sample_rate  # from the last break on, so that small gaps add up
         frame.pts = None
         for piece in resampler.resample(frame):
             yield place, piece.to_ndarray()

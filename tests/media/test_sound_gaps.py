@@ -15,6 +15,7 @@ from video_files import full_sound, noise, numbered_frames
 
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.source import Reader
+from emovid_dataset.media.waveform import read_waveform
 
 RATE = 48000
 SECONDS = 5
@@ -99,6 +100,23 @@ def test_lost_packets_add_up(codec: str, suffix: str, packet: float, tmp_path: P
     late = heard_late(tmp_path / "out.mp4", sound, [time + 2 * packet for time in groups], 1.5 * packet)
     assert sum(np.isfinite(late)) >= len(late) - 1
     assert np.abs([each for each in late if np.isfinite(each)]).max() < tolerance
+
+
+@pytest.mark.parametrize(("codec", "packet"), [("libopus", 0.02), ("aac", 1024 / RATE)])
+def test_lost_packets_add_up_in_waveforms(codec: str, packet: float, tmp_path: Path) -> None:
+    """In the file as it is: each part of the sound stands where its packets' times say."""
+    sound = noise(SECONDS, rate=RATE)
+    path = write(tmp_path / "a.mp4", codec, lost(6), sound)
+    with Reader(path) as reader:
+        assert reader.sound is not None
+        zero = reader.start_time
+        found = read_waveform(path, reader.sound, rate=RATE, zero=zero, starts=[0.0], length=float(SECONDS))
+    assert found is not None
+    for group in range(2, int(SECONDS / packet / 6) - 2, 8):
+        first = round((6 * group + 2) * packet * RATE)
+        piece = sound[first : first + round(1.5 * packet * RATE)]
+        place = int(np.argmax(correlate(found[0, 0], piece, "valid")))
+        assert abs(place - first) < 0.06 * RATE, group
 
 
 def rounded(place: int, time: float) -> float:
