@@ -65,7 +65,9 @@ def hub_commit(repo: str, revision: str | None = None, *, file: str = "config.js
     try:
         path = Path(hf_hub_download(repo, file, revision=revision))
     except HFValidationError as error:
-        raise OSError(f"{repo!r} is neither a folder nor the name of a Hub repo") from error
+        raise OSError(
+            f"model {repo!r} cannot be loaded: it is neither a folder nor the name of a Hub repo"
+        ) from error
     # In the cache a file lies in snapshots/COMMIT/.
     commit = path.parents[len(PurePosixPath(file).parts) - 1].name
     if not re.fullmatch(r"[0-9a-f]{40}", commit):

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from emovid_dataset.engine import Done, Failure, FailureKind, OnDone, Stage
+from emovid_dataset.engine import Failure, FailureKind, OnDone, Stage
 from emovid_dataset.engine.schedule import Schedule
 from emovid_dataset.store import Store
 
@@ -47,11 +48,11 @@ class TwoNodes:
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[TwoNodes]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv(
-            "PYTHONPATH", os.pathsep.join(map(str, (TESTS.parent, TESTS / "engine")))
-        )  # for squares.py
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv(
+            "PYTHONPATH", os.pathsep.join(map(str, (TESTS.parent, TESTS, TESTS / "engine")))
+        )  # for squares.py and this file
         cluster = TwoNodes()
         yield cluster
         cluster.stop()
@@ -79,20 +80,24 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class LosingANode:
-    """An engine that loses a node at the first part that is done of each stage of some names."""
+    """An engine that loses a node of each stage of some names, when both nodes are at work on parts."""
 
     def __new__(cls, cluster: TwoNodes, *names: str) -> Any:
-        from emovid_dataset.engine.ray import Ray
-
-        class Losing(Ray):
-            def run(self, stage: Stage[Any, Any], store: Store, *, on_done: OnDone) -> None:
-                def and_lose(done: Done) -> None:
-                    on_done(done)
-                    if stage.name in left:
-                        left.remove(stage.name)
-                        cluster.lose_a_node()
-
-                super().run(stage, store, on_done=and_lose)
+        from emovid_dataset.engine import ray as engine
 
         left = set(names)
+
+        class LosingCrew(engine._Crew):
+            def gather(self, schedule: Schedule) -> None:
+                busy = sum(place.attempt is not None for place in self._places)
+                if self._stage.name in left and busy == 2:
+                    left.remove(self._stage.name)
+                    cluster.lose_a_node()
+                super().gather(schedule)
+
+        class Losing(engine.Ray):
+            def run(self, stage: Stage[Any, Any], store: Store, *, on_done: OnDone) -> None:
+                with patch.object(engine, "_Crew", LosingCrew):
+                    super().run(stage, store, on_done=on_done)
+
         return Losing(2, cluster.address)

@@ -589,7 +589,11 @@ def test_words_of_the_sheet_cannot_become_markup(
     assert tab.inner_text(".gallery li p") == SCRIPT + IMAGE
     assert tab.get_attribute(".gallery img", "alt").endswith(SCRIPT + IMAGE)
     assert tab.inner_text("#licenses tbody th") == IMAGE
-    assert tab.inner_text(".refused tbody tr:nth-child(1)").split("\n") == ["2", SCRIPT, "does not exist"]
+    assert tab.inner_text(".refused tbody tr:nth-child(1)").split("\n") == [
+        "2",
+        SCRIPT,
+        "does not exist below the raw folder, beside the sheet or in the working directory",
+    ]
     assert tab.evaluate("document.querySelectorAll('.refused tbody tr').length") == 300
     assert "321 rows of the label sheet" in tab.inner_text("#refusals")
     assert "The first 300 are listed here, all of them in rejected.jsonl." in tab.inner_text("#refusals")

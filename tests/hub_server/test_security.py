@@ -33,7 +33,16 @@ from emovid_models.remote.wan import CODE as PIPELINE_CODE
 CARDS = Path(__file__).parents[2] / "cards"
 
 HARMLESS = {
-    *("__future__", "collections", "collections.abc", "contextlib", "dataclasses", "fractions", "functools"),
+    *(
+        "__future__",
+        "bisect",
+        "collections",
+        "collections.abc",
+        "contextlib",
+        "dataclasses",
+        "fractions",
+        "functools",
+    ),
     *("hashlib", "html", "inspect", "io", "itertools", "json", "logging", "math", "numbers"),
     *(
         "operator",
@@ -55,6 +64,7 @@ HARMLESS = {
 _PIPELINE = {
     *("os", "torch", "safetensors.SafetensorError", "safetensors.safe_open", "safetensors.torch.save"),
     *("diffusers.WanPipeline", "diffusers.WanImageToVideoPipeline", "peft.get_peft_model_state_dict"),
+    "diffusers.pipelines.wan.pipeline_wan.prompt_clean",
     "huggingface_hub.errors.EntryNotFoundError",
     "huggingface_hub.errors.LocalEntryNotFoundError",
 }
@@ -63,6 +73,8 @@ IMPORTS: dict[str, set[str]] = {
     "metric": {"datasets", "evaluate", "gradio", "matplotlib.figure.Figure", "numpy", "PIL.Image"},
     "annotator": {
         *("os", "av", "numpy", "PIL.Image", "torch", "torch.nn", "torch.nn.functional"),
+        *("av.sidedata.sidedata.SideDataContainer", "av.video.reformatter.Interpolation"),
+        "av.video.reformatter.VideoReformatter",
         *("concurrent.futures.Future", "concurrent.futures.ThreadPoolExecutor"),
         *("transformers.BatchFeature", "transformers.GenerationConfig", "transformers.GenerationMixin"),
         *("transformers.Pipeline", "transformers.PreTrainedModel", "transformers.PretrainedConfig"),
@@ -100,6 +112,7 @@ OPENERS = re.compile(r"open|read_\w+|filesystem|url_to_fs|load_dataset|download"
 
 FETCHES = {
     "annotator/pipeline.py": ["imports urllib.request", "uses urllib.request.urlopen"],
+    "annotator/streams.py": ["imports ctypes"],
     **{
         f"{task}/adapters.py": [
             "imports huggingface_hub.hf_hub_download",
@@ -113,7 +126,7 @@ FETCHES = {
 
 The annotator takes the address of a video from its caller, and only `_fetched` gets it. The pipelines look at
 the LoRA that the caller names, by the stock client, before the stock loader does. The metric's page loads the
-metric beside it.
+metric beside it. To count one reference more, of an object that PyAV frees twice, takes ctypes.
 """
 
 
@@ -251,6 +264,7 @@ class TestRemoteCode:
         ("path", "name", "function"),
         [
             ("annotator/pipeline.py", "urlopen", "_fetched"),
+            ("annotator/streams.py", "ctypes", "kept"),
             ("t2v/adapters.py", "hf_hub_download", "lora_file"),
             ("i2v/adapters.py", "hf_hub_download", "lora_file"),
         ],

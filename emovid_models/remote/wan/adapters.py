@@ -182,7 +182,7 @@ class EmotionAdapters:
         added = (set(configs) - before) or {name for name in (adapter_name,) if name in configs}
         for name in added:
             if isinstance(source, dict):
-                configs[name].__dict__.pop(_MARK, None)
+                setattr(configs[name], _MARK, None)
             else:
                 setattr(configs[name], _MARK, "" if facts is None else facts.wording)
 
