@@ -65,13 +65,13 @@ def _pieces(
     for frame in container.decode(stream):
         time = due if frame.time is None else frame.time
         now = (frame.format.name, kept(frame.layout).name, frame.sample_rate)
-        broken = resampler is None or abs(time - due) > _GAP
-        if broken or now != form:
+        broken = abs(time - due) > _GAP
+        if resampler is None or broken or now != form:
             if resampler is not None:
                 for piece in resampler.resample(None):
                     yield place, piece.to_ndarray()
                     place += piece.samples
-            if broken:
+            if resampler is None or broken:
                 due = time
                 place = round((time - zero) * rate)
             resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate), now
