@@ -130,7 +130,7 @@ def _copy_others(source: Store, place: Store, manifest: Manifest) -> Manifest:
             place.put(name, source.read(name))
         elif name == NONE_NAME:
             manifest = replace(manifest, none_clips=0)
-        elif manifest.benchmark is not None:
+        elif name == LEFT_OUT_NAME and manifest.benchmark is not None:
             manifest = replace(manifest, benchmark=replace(manifest.benchmark, left_out=0))
     return manifest
 

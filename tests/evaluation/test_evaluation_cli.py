@@ -15,6 +15,7 @@ from peft import LoraConfig
 from typer.testing import CliRunner, Result
 
 from emovid_dataset.cli import program
+from emovid_dataset.engine import Serial
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, evaluation
 from emovid_models.cli.arguments import parse_loras
@@ -231,7 +232,7 @@ def test_other_loras_are_on_the_base_too(base: Path, lora: Path, prompts: Path, 
             seed=0,
             intensity=intensity,
             offload=False,
-            workers=1,
+            engine=Serial(),
             progress=False,
             num_frames=5,
             num_inference_steps=1,
