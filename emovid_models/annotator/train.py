@@ -237,10 +237,11 @@ def train_annotator(
             raise ValueError(f"--data {data} has no clip in the split {split!r}")
     set_seed(config.seed)
     named = LoadedByName.pinned(base)
+    identity = named.identity()
     run = {
         "data": hashlib.sha256(manifest.to_json().encode()).hexdigest(),
         "content_type": content_type,
-        "base": named.identity().rpartition("@")[2],  # whatever its folder is called now
+        "base": identity.rpartition("@")[2],  # whatever its folder is called now
         **asdict(config),
         "learning_rate": config.peak,
     }
@@ -336,7 +337,7 @@ def train_annotator(
             "data_digest": manifest.source_digest,
             "data_version": manifest.version,
             "base": str(base),
-            "base_identity": named.identity(),
+            "base_identity": identity,
         }
         clips = {split: len(chosen) for split, chosen in splits.items()}
         measured = asdict(result)
