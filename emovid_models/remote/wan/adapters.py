@@ -91,16 +91,12 @@ class EmotionAdapters:
     def _refuse_fused(self, names: Sequence[str] | None) -> None:
         """Refuse to move LoRAs that are part of the weights; None is any of an emotion."""
         for module in self._transformers():
-            merged = {name for part in module.modules() for name in getattr(part, "merged_adapters", ())}
-            configs = getattr(module, "peft_config", None) or {}
-            if names is None:
-                merged = {name for name in merged if getattr(configs.get(name), _MARK, None) != ""}
-            else:
-                merged &= set(names)
-            merged |= set(getattr(module, _FUSED, ()))
-            if merged:
+            merged = _merged(module)
+            fused = _not_of_a_style(module, merged) if names is None else merged & set(names)
+            fused |= set(getattr(module, _FUSED, ()))
+            if fused:
                 raise ValueError(
-                    f"LoRA {', '.join(sorted(merged))} is fused into the weights, and an intensity below 1 "
+                    f"LoRA {', '.join(sorted(fused))} is fused into the weights, and an intensity below 1 "
                     "cannot take it out: call unfuse_lora() first, or load the pipeline anew"
                 )
 
@@ -211,10 +207,19 @@ class EmotionAdapters:
     def _note_fused(self) -> None:
         """Note the fused emotion LoRAs in the transformers: unloading leaves them in the weights."""
         for module in self._transformers():
-            configs = getattr(module, "peft_config", None) or {}
-            merged = {name for part in module.modules() for name in getattr(part, "merged_adapters", ())}
-            fused = {name for name in merged if getattr(configs.get(name), _MARK, None) != ""}
+            fused = _not_of_a_style(module, _merged(module))
             setattr(module, _FUSED, tuple(sorted(fused)))
+
+
+def _merged(transformer: Any) -> set[str]:
+    """The LoRAs that are part of a transformer's weights now."""
+    return {name for part in transformer.modules() for name in getattr(part, "merged_adapters", ())}
+
+
+def _not_of_a_style(transformer: Any, names: set[str]) -> set[str]:
+    """Of some LoRAs those that are an emotion's, or may be."""
+    configs = getattr(transformer, "peft_config", None) or {}
+    return {name for name in names if getattr(configs.get(name), _MARK, None) != ""}
 
 
 def agreed_wording(wordings: Mapping[str, str]) -> str:
