@@ -6,6 +6,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emovid_dataset.schema.manifest import Manifest
 
 RUN_CARD = "training.json"
 """File of a trained folder that says how it was trained."""
@@ -73,6 +77,11 @@ def hub_commit(repo: str, revision: str | None = None, *, file: str = "config.js
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise OSError(f"the commit of {repo} is not known: {file} lies in {path.parent}")
     return commit
+
+
+def dataset_revision(manifest: Manifest) -> str:
+    """Names a data set by its manifest, which changes with its clips, labels and splits: a sha256."""
+    return hashlib.sha256(manifest.to_json().encode()).hexdigest()
 
 
 def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:

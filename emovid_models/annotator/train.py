@@ -6,7 +6,6 @@ best epoch is kept, and the temperature is fitted to it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -48,7 +47,7 @@ from emovid_models.annotator.training_config import TrainingConfig
 from emovid_models.finite import check_loss, check_weights
 from emovid_models.library_bars import library_bars
 from emovid_models.nvila import NVILALiteProcessor
-from emovid_models.records import RUN_CARD
+from emovid_models.records import RUN_CARD, dataset_revision
 from emovid_models.remote.annotator.prompts import END_OF_TURN
 
 LORA_TARGETS = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -239,7 +238,7 @@ def train_annotator(
     named = LoadedByName.pinned(base)
     identity = named.identity()
     run = {
-        "data": hashlib.sha256(manifest.to_json().encode()).hexdigest(),
+        "data": dataset_revision(manifest),
         "content_type": content_type,
         "base": identity.rpartition("@")[2],  # whatever its folder is called now
         **asdict(config),

@@ -8,7 +8,6 @@ two clips is another matter: they share a bucket, and other noise is drawn for t
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +32,7 @@ from emovid_dataset.store import Store
 from emovid_dataset.terminal import Progress
 from emovid_models.finite import check_loss, check_weights
 from emovid_models.library_bars import library_bars
+from emovid_models.records import dataset_revision
 from emovid_models.remote.wan.inputs import is_out_of_memory
 from emovid_models.remote.wan.lora import WEIGHT_NAME, LoraFacts, adapter_tensors, export_comfyui, write_lora
 from emovid_models.remote.wan.modules import TARGETS
@@ -105,7 +105,7 @@ def train_lora(
 
     # The plan and the cache. Afterwards the encoders are gone, unless there is no cache.
     base = BaseOutline.read(settings.base, settings.task, settings.base_revision)
-    base_identity, revision = base.identity(), dataset_revision(settings.data)
+    base_identity, revision = base.identity(), dataset_revision(read_manifest(Store.find(settings.data)))
     if checkpoint is not None:
         refuse_other_origin(checkpoint, base_identity, revision)
     selection = select(settings.data, split=settings.split, content_type=settings.content_type)
@@ -310,11 +310,6 @@ def load_transformer(base: BaseOutline, dtype: torch.dtype) -> Any:
         use_safetensors=True,
         **dtype_option(dtype),
     )
-
-
-def dataset_revision(data: str) -> str:
-    """sha256 of the dataset's manifest."""
-    return hashlib.sha256(read_manifest(Store.find(data)).to_json().encode()).hexdigest()
 
 
 def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selection) -> CachePlan:
