@@ -14,6 +14,7 @@ from .labels import concatenate
 from .labels import read_predictions
 from .labels import read_references
 from .labels import show
+from .taxonomy import Taxonomy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Checked inputs: int8 labels, or rows of eight scores where an unscored row is all NaN."""
+    """Checked inputs: int8 labels, or rows of a score for each emotion where an unscored row is all NaN."""
 
     predictions: np.ndarray
     references: np.ndarray
@@ -34,10 +35,12 @@ class Batch:
     sample_weight: np.ndarray | None
 
 
-def read_batch(predictions: Any, references: Any, groups: Any, sample_weight: Any, first: int = 0) -> Batch:
+def read_batch(
+    predictions: Any, references: Any, groups: Any, sample_weight: Any, taxonomy: Taxonomy, first: int = 0
+) -> Batch:
     """Check one batch; `first` is the position of its first row over all batches."""
-    guesses = read_predictions(predictions, "predictions", first)
-    truth = read_references(references, first)
+    guesses = read_predictions(predictions, "predictions", taxonomy, first)
+    truth = read_references(references, taxonomy, first)
     check_length("predictions", len(guesses), "references", len(truth))
     clusters = None if groups is None else read_groups(groups, first)
     if clusters is not None:

@@ -17,6 +17,7 @@ from .labels import decide
 from .labels import read_predictions
 from .labels import read_references
 from .scoring import check_options
+from .taxonomy import read_taxonomy
 
 _EXACT_MCNEMAR_LIMIT = 10_000
 
@@ -26,6 +27,8 @@ def compare(
     b: Any,
     references: Any,
     *,
+    emotions: Any = None,
+    valence: Any = None,
     groups: Any = None,
     confidence_level: float = 0.95,
     ties: str = "error",
@@ -39,6 +42,8 @@ def compare(
         a: predictions of the first system, n of them as in `score`; an unscored one is wrong.
         b: predictions of the second system for the same n prompts.
         references: n labels, the intended emotions.
+        emotions: as in `score`.
+        valence: as in `score`; the comparison is of emotions, whatever their valence.
         groups: n texts or integers; given, the bootstrap resamples whole groups, else rows.
         confidence_level: of the interval of the difference, between 0 and 1, both excluded.
         ties: as in `score`.
@@ -47,10 +52,10 @@ def compare(
         seed: of the bootstrap.
 
     Returns:
-        Plain Python numbers: a_ea_8cls, b_ea_8cls, difference (a less b, -1..1), difference_bootstrap ([low,
-        high], paired: both systems' rows are resampled together; None with a single group), mcnemar_p (exact,
-        two-sided), both, a_only, b_only, neither (rows that are right), n, a_unscored, b_unscored,
-        confidence_level.
+        Plain Python numbers: a_ea_8cls, b_ea_8cls (with N emotions a_ea_Ncls, b_ea_Ncls), difference (a less
+        b, -1..1), difference_bootstrap ([low, high], paired: both systems' rows are resampled together; None
+        with a single group), mcnemar_p (exact, two-sided), both, a_only, b_only, neither (rows that are
+        right), n, a_unscored, b_unscored, confidence_level.
 
     Raises:
         ValueError: an input is wrong; one line names the argument, the position and the value.
@@ -63,15 +68,16 @@ def compare(
     (0.4, 2, 0, 0.5)
     """
     check_options(confidence_level, "macro", ties, scores, resamples, seed)
-    truth = read_references(references)
+    taxonomy = read_taxonomy(emotions, valence)
+    truth = read_references(references, taxonomy)
     right = []
     unscored = []
     for argument, values in (("a", a), ("b", b)):
-        parts = [read_predictions(values, argument)]
+        parts = [read_predictions(values, argument, taxonomy)]
         check_length(argument, len(parts[0]), "references", len(truth))
         if not len(truth):
             raise ValueError(f"{argument} is empty; at least one row is needed")
-        labels, _ = decide(parts, scores, ties, argument)
+        labels, _ = decide(parts, scores, ties, argument, taxonomy)
         right.append(labels == truth)
         unscored.append(int(np.count_nonzero(labels == UNSCORED)))
     n = len(truth)
@@ -91,8 +97,8 @@ def compare(
         )
     interval = bootstrap(gains, sizes, counts, confidence_level, resamples, seed)
     return {
-        "a_ea_8cls": (both + a_only) / n,
-        "b_ea_8cls": (both + b_only) / n,
+        f"a_{taxonomy.key}": (both + a_only) / n,
+        f"b_{taxonomy.key}": (both + b_only) / n,
         "difference": (a_only - b_only) / n,
         "difference_bootstrap": interval,
         "mcnemar_p": mcnemar_p(a_only, b_only),

@@ -1,7 +1,7 @@
 """EA-8cls: how often a generated video shows the emotion that was asked for.
 
 `score` and `compare` are the maths, on numpy alone; `EA8cls` offers them as an `evaluate` module. The folder
-works by itself, so the emotions are spelled out in it.
+works by itself, so the emotions are spelled out in it; other emotions are an argument.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from .batches import read_batch
 from .comparison import compare
 from .comparison import mcnemar_p
 from .intervals import wilson_interval
-from .labels import EMOTIONS
+from .labels import show
 from .scoring import score
 from .scoring import summarise
+from .taxonomy import EMOTIONS
+from .taxonomy import Taxonomy
+from .taxonomy import read_taxonomy
 
 __all__ = [
     "EMOTIONS",
@@ -60,6 +63,8 @@ Args:
     predictions: emotion names, indices 0..7, or rows of eight probabilities or logits; None or "" is
         unscored.
     references: the intended emotions, as names or indices.
+    emotions, valence: optional, other emotions than the eight and the valence of each; the module may be
+        loaded with them too.
     groups, sample_weight: optional, one value per row.
 Returns:
     ea_8cls, ea_2cls, intervals, per_emotion, confusion_matrix (rows are references), n, unscored and more,
@@ -75,6 +80,8 @@ Examples:
 class EA8cls(evaluate.Metric):
     """The evaluate module: `score` and `compare`, and inputs batch by batch.
 
+    Loaded with `emotions` (and `valence`) it is of those, else of Mikels' eight.
+
     evaluate would type a column by its first row, let labels such as 9 and -3 through and write the rows to
     disk. So the inputs are checked when they are added and kept in memory, labels at one byte each; positions
     in errors count over all batches.
@@ -85,9 +92,8 @@ class EA8cls(evaluate.Metric):
     0.5
     """
 
-    emotions = EMOTIONS
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, emotions: Any = None, valence: Any = None, **kwargs: Any) -> None:
+        self._taxonomy = read_taxonomy(emotions, valence)
         super().__init__(*args, **kwargs)
         if self.num_process != 1:
             raise ValueError(
@@ -95,6 +101,11 @@ class EA8cls(evaluate.Metric):
             )
         self.info.module_name = "ea_8cls"
         self._batches: list[Batch] = []
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotions that it was loaded for: Mikels' eight unless others were named."""
+        return self._taxonomy.names
 
     def __len__(self) -> int:
         return sum(len(batch.references) for batch in self._batches)
@@ -157,7 +168,7 @@ class EA8cls(evaluate.Metric):
         >>> metric.compute()["unscored"]
         1
         """
-        batch = read_batch(predictions, references, groups, sample_weight, first=len(self))
+        batch = read_batch(predictions, references, groups, sample_weight, self._taxonomy, first=len(self))
         if len(batch.references):
             self._batches.append(own(batch))
 
@@ -166,6 +177,8 @@ class EA8cls(evaluate.Metric):
         *,
         predictions: Any = None,
         references: Any = None,
+        emotions: Any = None,
+        valence: Any = None,
         groups: Any = None,
         sample_weight: Any = None,
         confidence_level: float = 0.95,
@@ -180,6 +193,9 @@ class EA8cls(evaluate.Metric):
         Args:
             predictions: as in `score`, or None when all was added before.
             references: as in `score`, or None when all was added before.
+            emotions: as in `score`; by default those that the module was loaded with. What was added before
+                was read as these, so that others are refused.
+            valence: as in `score`.
             groups: as in `score`.
             sample_weight: as in `score`.
             confidence_level: as in `score`.
@@ -198,14 +214,28 @@ class EA8cls(evaluate.Metric):
         >>> EA8cls().compute(predictions=[0, 1], references=[0, 2])["ea_8cls"]
         0.5
         """
+        taxonomy = self._chosen(emotions, valence)
+        if self._batches and taxonomy != self._taxonomy:
+            raise ValueError(
+                f"emotions is {show(list(taxonomy.names))}, but what was added is of "
+                f"{', '.join(self.emotions)}; "
+                "load the module with emotions=..."
+            )
         batches = list(self._batches)
         if any(column is not None for column in (predictions, references, groups, sample_weight)):
-            batches.append(read_batch(predictions, references, groups, sample_weight, first=len(self)))
+            batches.append(
+                read_batch(predictions, references, groups, sample_weight, taxonomy, first=len(self))
+            )
         if not batches:
             raise ValueError("predictions is empty; at least one row is needed")
-        result = summarise(batches, confidence_level, average, ties, scores, resamples, seed)
+        result = summarise(batches, taxonomy, confidence_level, average, ties, scores, resamples, seed)
         self._batches = []
         return result
+
+    def _chosen(self, emotions: Any, valence: Any) -> Taxonomy:
+        if emotions is None and valence is None:
+            return self._taxonomy
+        return read_taxonomy(self.emotions if emotions is None else emotions, valence)
 
     def compare(self, a: Any, b: Any, references: Any, **options: Any) -> dict[str, Any]:
         """Test two systems on the same prompts; see the function `compare`.
@@ -214,7 +244,7 @@ class EA8cls(evaluate.Metric):
             a: predictions of the first system.
             b: predictions of the second system.
             references: the intended emotions.
-            options: groups, confidence_level, ties, scores, resamples, seed.
+            options: emotions, groups, confidence_level, ties, scores, resamples, seed.
 
         Returns:
             As the function `compare`.
@@ -225,4 +255,5 @@ class EA8cls(evaluate.Metric):
         >>> EA8cls().compare([0, 1], [0, 0], [0, 1])["difference"]
         0.5
         """
+        options.setdefault("emotions", self.emotions)
         return compare(a, b, references, **options)

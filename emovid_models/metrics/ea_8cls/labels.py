@@ -1,7 +1,7 @@
 """Labels and rows of scores: how they may be given, and which emotion a row of scores says.
 
-A label becomes an int8, `UNSCORED` where there is none; a row of scores stays eight numbers, all NaN where
-there is none.
+A label becomes an int8, `UNSCORED` where there is none; a row of scores stays a number for each emotion,
+all NaN where there is none.
 """
 
 from __future__ import annotations
@@ -16,17 +16,7 @@ from typing import Any
 
 import numpy as np
 
-EMOTIONS: tuple[str, ...] = (
-    "amusement",
-    "awe",
-    "contentment",
-    "excitement",
-    "anger",
-    "disgust",
-    "fear",
-    "sadness",
-)
-"""The eight emotions; a label is an index into this tuple and ``label // 4`` its valence."""
+from .taxonomy import Taxonomy
 
 SCORES: tuple[str, ...] = ("auto", "probabilities", "logits")
 """The values of `scores`."""
@@ -35,34 +25,32 @@ TIES: tuple[str, ...] = ("error", "first")
 """The values of `ties`."""
 
 SUM_TOLERANCE = 2.0**-8
-"""How far the sum of eight probabilities may be from one: what rounding them to bfloat16 can make of it."""
+"""How far the sum of probabilities may be from one: what rounding them to bfloat16 can make of it."""
 
 UNSCORED = -1
 """The label of a prediction that is missing."""
 
 _UNREAD = -2
-_INDEX: dict[str | None, int] = {name: index for index, name in enumerate(EMOTIONS)}
-_ALLOWED_LABEL = f"a label is 0..7 or one of {', '.join(EMOTIONS)}"
 # Blocks keep temporaries small: a block of rows in float64 is 4 MB, of labels 256 kB.
 _ROW_BLOCK = 1 << 16
 _LABEL_BLOCK = 1 << 18
 
 
-def read_predictions(values: Any, argument: str, first: int = 0) -> np.ndarray:
+def read_predictions(values: Any, argument: str, taxonomy: Taxonomy, first: int = 0) -> np.ndarray:
     values = as_column(values, argument)
     if isinstance(values, np.ndarray):
         if values.ndim == 2:
-            return _read_score_array(values, argument, first)
+            return _read_score_array(values, argument, taxonomy, first)
     elif any(_is_row(kind) for kind in set(map(type, values))):
-        return _read_score_rows(values, argument, first)
-    return _read_labels(values, argument, first, optional=True)
+        return _read_score_rows(values, argument, taxonomy, first)
+    return _read_labels(values, argument, taxonomy, first, optional=True)
 
 
-def read_references(values: Any, first: int = 0) -> np.ndarray:
-    return _read_labels(as_column(values, "references"), "references", first, optional=False)
+def read_references(values: Any, taxonomy: Taxonomy, first: int = 0) -> np.ndarray:
+    return _read_labels(as_column(values, "references"), "references", taxonomy, first, optional=False)
 
 
-def join_predictions(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+def join_predictions(parts: Sequence[np.ndarray], taxonomy: Taxonomy) -> list[np.ndarray]:
     """Parts of one kind, labels or rows; a batch with nothing scored goes with either."""
     if all(part.ndim == 1 for part in parts):
         return list(parts)
@@ -73,29 +61,31 @@ def join_predictions(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
             if (part != UNSCORED).any():
                 position = int((part != UNSCORED).argmax())
                 raise ValueError(
-                    f"predictions[{first + position}] is {EMOTIONS[part[position]]!r}, "
-                    "but other rows are eight scores; labels or rows, not both"
+                    f"predictions[{first + position}] is {taxonomy.names[part[position]]!r}, "
+                    f"but other rows are {taxonomy.number} scores; labels or rows, not both"
                 )
-            part = np.full((len(part), len(EMOTIONS)), np.nan)
+            part = np.full((len(part), len(taxonomy)), np.nan)
         joined.append(part)
         first += len(part)
     return joined
 
 
 def decide(
-    parts: Sequence[np.ndarray], scores: str, ties: str, argument: str
+    parts: Sequence[np.ndarray], scores: str, ties: str, argument: str, taxonomy: Taxonomy
 ) -> tuple[np.ndarray, str | None]:
     """int8 labels of all parts, and what their rows of scores are."""
     if parts[0].ndim == 1:
         if scores != "auto":
-            raise ValueError(f"scores is {scores!r}, but {argument}[0] is a label, not a row of eight scores")
+            raise ValueError(
+                f"scores is {scores!r}, but {argument}[0] is a label, not a row of {taxonomy.number} scores"
+            )
         return concatenate(parts), None
     kind = _guess_scores(parts) if scores == "auto" else scores
     labels = np.empty(sum(map(len, parts)), np.int8)
     for start, rows in row_blocks(parts):
         unscored = np.isnan(rows[:, 0])
         if kind == "probabilities":
-            _check_probabilities(rows, unscored, start, argument, scores)
+            _check_probabilities(rows, unscored, start, argument, scores, taxonomy)
         largest = rows.max(axis=1, keepdims=True)
         if ties == "error":
             tied = (rows == largest).sum(axis=1) > 1
@@ -103,8 +93,8 @@ def decide(
                 position = int(tied.argmax())
                 twin = np.flatnonzero(rows[position] == largest[position])[:2].tolist()
                 raise ValueError(
-                    f"{argument}[{start + position}] is a tie of {EMOTIONS[twin[0]]} and "
-                    f"{EMOTIONS[twin[1]]} at {largest[position, 0]:g}; ties='first' takes the first"
+                    f"{argument}[{start + position}] is a tie of {taxonomy.names[twin[0]]} and "
+                    f"{taxonomy.names[twin[1]]} at {largest[position, 0]:g}; ties='first' takes the first"
                 )
         labels[start : start + len(rows)] = np.where(unscored, UNSCORED, rows.argmax(axis=1))
     return labels, kind
@@ -131,7 +121,7 @@ def _guess_scores(parts: Sequence[np.ndarray]) -> str:
 
 
 def _check_probabilities(
-    rows: np.ndarray, unscored: np.ndarray, start: int, argument: str, scores: str
+    rows: np.ndarray, unscored: np.ndarray, start: int, argument: str, scores: str, taxonomy: Taxonomy
 ) -> None:
     hint = "; scores='logits' if these are logits" if scores == "auto" else ""
     outside = ((rows < 0) | (rows > 1)).any(axis=1)
@@ -147,7 +137,8 @@ def _check_probabilities(
     if off.any():
         position = int(off.argmax())
         raise ValueError(
-            f"{argument}[{start + position}] sums to {sums[position]:.6g}; eight probabilities sum to 1{hint}"
+            f"{argument}[{start + position}] sums to {sums[position]:.6g}; "
+            f"{taxonomy.number} probabilities sum to 1{hint}"
         )
 
 
@@ -225,50 +216,60 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _read_labels(values: np.ndarray | list[Any], argument: str, first: int, *, optional: bool) -> np.ndarray:
+def _read_labels(
+    values: np.ndarray | list[Any], argument: str, taxonomy: Taxonomy, first: int, *, optional: bool
+) -> np.ndarray:
     if isinstance(values, list):
         kinds = set(map(type, values))
         if kinds == {int}:
             try:
-                return _read_labels(np.array(values, np.int64), argument, first, optional=optional)
+                return _read_labels(np.array(values, np.int64), argument, taxonomy, first, optional=optional)
             except OverflowError:
-                return _read_each_label(values, argument, first, optional)
+                return _read_each_label(values, argument, taxonomy, first, optional)
         elif str in kinds:
             names = [None if _is_null(value) else value for value in values]
             if set(map(type, names)) <= {str, type(None)}:
-                return _read_names(names, argument, first, optional)
-            return _read_each_label(names, argument, first, optional)
+                return _read_names(names, argument, taxonomy, first, optional)
+            return _read_each_label(names, argument, taxonomy, first, optional)
         else:
-            return _read_each_label(values, argument, first, optional)
+            return _read_each_label(values, argument, taxonomy, first, optional)
     if values.ndim > 1:
         raise ValueError(f"{argument} has shape {values.shape}; allowed: one label per row")
     if values.dtype.kind == "U":
-        return _read_name_array(values, argument, first, optional)
+        return _read_name_array(values, argument, taxonomy, first, optional)
     labels = np.empty(len(values), np.int8)
     for start in range(0, len(values), _LABEL_BLOCK):
         block = values[start : start + _LABEL_BLOCK]
-        if block.dtype.kind not in "iu" or block.min() < 0 or block.max() > 7:
-            _read_each_label(block.tolist(), argument, first + start, optional)
+        if block.dtype.kind not in "iu" or block.min() < 0 or block.max() >= len(taxonomy):
+            _read_each_label(block.tolist(), argument, taxonomy, first + start, optional)
         labels[start : start + len(block)] = block
     return labels
 
 
-def _read_names(values: Sequence[str | None], argument: str, first: int, optional: bool) -> np.ndarray:
-    labels = np.fromiter(map(_INDEX.get, values, itertools.repeat(_UNREAD)), np.int8, len(values))
+def _read_names(
+    values: Sequence[str | None], argument: str, taxonomy: Taxonomy, first: int, optional: bool
+) -> np.ndarray:
+    labels = np.fromiter(map(taxonomy.index.get, values, itertools.repeat(_UNREAD)), np.int8, len(values))
     rest = np.flatnonzero(labels == _UNREAD).tolist()
-    _read_spellings(labels, rest, [values[position] for position in rest], argument, first, optional)
+    _read_spellings(
+        labels, rest, [values[position] for position in rest], argument, taxonomy, first, optional
+    )
     return labels
 
 
-def _read_name_array(values: np.ndarray, argument: str, first: int, optional: bool) -> np.ndarray:
+def _read_name_array(
+    values: np.ndarray, argument: str, taxonomy: Taxonomy, first: int, optional: bool
+) -> np.ndarray:
     labels = np.full(len(values), _UNREAD, np.int8)
     for start in range(0, len(values), _LABEL_BLOCK):
         block = values[start : start + _LABEL_BLOCK]
         found = labels[start : start + _LABEL_BLOCK]
-        for index, name in enumerate(EMOTIONS):
+        for index, name in enumerate(taxonomy.names):
             found[block == name] = index
         rest = np.flatnonzero(found == _UNREAD)
-        _read_spellings(found, rest.tolist(), block[rest].tolist(), argument, first + start, optional)
+        _read_spellings(
+            found, rest.tolist(), block[rest].tolist(), argument, taxonomy, first + start, optional
+        )
     return labels
 
 
@@ -277,6 +278,7 @@ def _read_spellings(
     positions: Sequence[int],
     values: Sequence[str | None],
     argument: str,
+    taxonomy: Taxonomy,
     first: int,
     optional: bool,
 ) -> None:
@@ -284,37 +286,40 @@ def _read_spellings(
     seen: dict[str | None, int] = {}
     for position, value in zip(positions, values, strict=True):
         if value not in seen:
-            seen[value] = _read_label(value, argument, first + position, optional)
+            seen[value] = _read_label(value, argument, taxonomy, first + position, optional)
         labels[position] = seen[value]
 
 
-def _read_each_label(values: Sequence[Any], argument: str, first: int, optional: bool) -> np.ndarray:
+def _read_each_label(
+    values: Sequence[Any], argument: str, taxonomy: Taxonomy, first: int, optional: bool
+) -> np.ndarray:
     return np.fromiter(
-        (_read_label(value, argument, first + position, optional) for position, value in enumerate(values)),
+        (
+            _read_label(value, argument, taxonomy, first + position, optional)
+            for position, value in enumerate(values)
+        ),
         np.int8,
         len(values),
     )
 
 
-def _read_label(value: Any, argument: str, position: int, optional: bool) -> int:
+def _read_label(value: Any, argument: str, taxonomy: Taxonomy, position: int, optional: bool) -> int:
     if value is None or (isinstance(value, str) and not value.strip()):
         if optional:
             return UNSCORED
     elif isinstance(value, str):
         text = value.strip().lower()
-        if text in _INDEX:
-            return _INDEX[text]
-        if text in set("01234567"):
-            return int(text)
+        if text in taxonomy.index:
+            return taxonomy.index[text]
     elif not isinstance(value, (bool, np.bool_)):
         try:
             index = operator.index(value)
         except TypeError:
             index = -1
-        if 0 <= index < len(EMOTIONS):
+        if 0 <= index < len(taxonomy):
             return index
     none = ", or None" if optional else ""
-    raise ValueError(f"{argument}[{position}] is {show(value)}; {_ALLOWED_LABEL}{none}")
+    raise ValueError(f"{argument}[{position}] is {show(value)}; {taxonomy.allowed}{none}")
 
 
 def _is_null(value: Any) -> bool:
@@ -328,9 +333,11 @@ def _is_row(kind: type) -> bool:
     return hasattr(kind, "__len__") and not issubclass(kind, (str, bytes))
 
 
-def _read_score_array(rows: np.ndarray, argument: str, first: int) -> np.ndarray:
-    if rows.shape[1] != len(EMOTIONS):
-        raise ValueError(f"{argument}[{first}] has {rows.shape[1]} values; a row of scores has 8")
+def _read_score_array(rows: np.ndarray, argument: str, taxonomy: Taxonomy, first: int) -> np.ndarray:
+    if rows.shape[1] != len(taxonomy):
+        raise ValueError(
+            f"{argument}[{first}] has {rows.shape[1]} values; a row of scores has {len(taxonomy)}"
+        )
     if rows.dtype.kind not in "iuf":
         raise ValueError(f"{argument}[{first}][0] is {show(rows[0, 0].item())}; a score is a number")
     for start in range(0, len(rows), _ROW_BLOCK):
@@ -338,18 +345,19 @@ def _read_score_array(rows: np.ndarray, argument: str, first: int) -> np.ndarray
     return rows
 
 
-def _read_score_rows(values: Sequence[Any], argument: str, first: int) -> np.ndarray:
-    rows = np.full((len(values), len(EMOTIONS)), np.nan)
+def _read_score_rows(values: Sequence[Any], argument: str, taxonomy: Taxonomy, first: int) -> np.ndarray:
+    rows = np.full((len(values), len(taxonomy)), np.nan)
     for position, value in enumerate(values):
         where = f"{argument}[{first + position}]"
         if value is None or (isinstance(value, str) and not value.strip()):
             continue
         if not _is_row(type(value)):
             raise ValueError(
-                f"{where} is {show(value)}, but other rows are eight scores; labels or rows, not both"
+                f"{where} is {show(value)}, but other rows are {taxonomy.number} scores; "
+                "labels or rows, not both"
             )
-        if len(value) != len(EMOTIONS):
-            raise ValueError(f"{where} has {len(value)} values; a row of scores has 8")
+        if len(value) != len(taxonomy):
+            raise ValueError(f"{where} has {len(value)} values; a row of scores has {len(taxonomy)}")
         for column, number in enumerate(value):
             if isinstance(number, (str, bytes, bool, np.bool_)) or not hasattr(number, "__float__"):
                 raise ValueError(f"{where}[{column}] is {show(number)}; a score is a number")

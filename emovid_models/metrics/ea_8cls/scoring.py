@@ -19,7 +19,6 @@ from .intervals import bootstrap
 from .intervals import check_level
 from .intervals import distinct
 from .intervals import wilson
-from .labels import EMOTIONS
 from .labels import SCORES
 from .labels import TIES
 from .labels import UNSCORED
@@ -28,6 +27,8 @@ from .labels import decide
 from .labels import join_predictions
 from .labels import row_blocks
 from .labels import show
+from .taxonomy import Taxonomy
+from .taxonomy import read_taxonomy
 
 AVERAGES: tuple[str | None, ...] = ("macro", "weighted", "micro", None)
 """The values of `average`."""
@@ -35,7 +36,6 @@ AVERAGES: tuple[str | None, ...] = ("macro", "weighted", "micro", None)
 CALIBRATION_BINS = 15
 """Equal-width confidence bins of the expected calibration error."""
 
-_VALENCES = np.arange(8) // 4
 _LABEL_BLOCK = 1 << 18
 
 
@@ -43,6 +43,8 @@ def score(
     predictions: Any,
     references: Any,
     *,
+    emotions: Any = None,
+    valence: Any = None,
     groups: Any = None,
     sample_weight: Any = None,
     confidence_level: float = 0.95,
@@ -62,12 +64,15 @@ def score(
         predictions: n labels (names in any case, or indices 0..7), or n rows of eight probabilities or logits
             in the order of `EMOTIONS`; None or "" for an unscored one. A list, an array or a tensor.
         references: n labels, the intended emotions; none may be missing.
+        emotions: N names instead of Mikels' eight, 2..127 of them; labels and rows are then of these, and the
+            keys of the results have N in the place of 8.
+        valence: of each of them 0 or "positive", 1 or "negative"; without it there is no EA-2cls.
         groups: n texts or integers, such as content types or prompt ids, or None. Rows of one group are
             resampled together by the bootstrap interval.
         sample_weight: n weights, each 0 or 1e-100..1e100 and not all 0, or None for equal weights.
         confidence_level: of the intervals, between 0 and 1, both excluded.
         average: how `precision`, `recall` and `f1` are averaged over the emotions: "macro" (over the emotions
-            that occur in the references), "weighted" (by support), "micro", or None for a list of eight.
+            that occur in the references), "weighted" (by support), "micro", or None for a list.
         ties: what happens when a row has two largest scores, or equally probable valences: "error", or
             "first" for the lowest index.
         scores: what rows of scores are: "probabilities", "logits" (a softmax makes them probabilities) or
@@ -78,19 +83,19 @@ def score(
     Returns:
         Plain Python numbers, always under the same keys, None where a value does not apply:
 
-        - ea_8cls, ea_2cls: share of rows with the right emotion, with the right valence of the predicted
-          emotion; weighted by `sample_weight`. 0..1, as all shares below.
+        - ea_8cls (with N emotions ea_Ncls), ea_2cls: share of rows with the right emotion, with the right
+          valence of the predicted emotion; weighted by `sample_weight`. 0..1, as all shares below.
         - ea_8cls_wilson, ea_2cls_wilson: [low, high], Wilson score interval; with weights n is
           `effective_n`.
         - ea_8cls_bootstrap, ea_2cls_bootstrap: [low, high], percentiles of the cluster bootstrap over
           `groups`; None without groups or with a single one.
-        - ea_2cls_prob: share of rows whose more probable valence (four probabilities summed) is right.
+        - ea_2cls_prob: share of rows whose more probable valence (its probabilities summed) is right.
         - average, precision, recall, f1: as `average` says.
         - macro_precision, macro_recall, macro_f1: means over the emotions that occur in the references; an
           emotion that was never predicted has precision 0 there.
         - per_emotion: name -> precision (None if never predicted), recall (None if no reference), f1 (None if
           neither), support and unscored (rows, or their weights).
-        - confusion_matrix: 8 x 8, rows are references, columns predictions; counts, or sums of weights.
+        - confusion_matrix: N x N, rows are references, columns predictions; counts, or sums of weights.
         - n, unscored: numbers of rows; effective_n: (sum of weights)^2 / sum of squared weights.
         - scores: "probabilities" or "logits" for rows of scores.
         - expected_calibration_error: 15 equal-width bins, 0..1; brier_score: squared distance to the one-hot
@@ -118,12 +123,14 @@ def score(
     ValueError: predictions[1] is 9; a label is 0..7 or one of amusement, awe, contentment, excitement, anger,
     disgust, fear, sadness, or None
     """
-    batch = read_batch(predictions, references, groups, sample_weight)
-    return summarise([batch], confidence_level, average, ties, scores, resamples, seed)
+    taxonomy = read_taxonomy(emotions, valence)
+    batch = read_batch(predictions, references, groups, sample_weight, taxonomy)
+    return summarise([batch], taxonomy, confidence_level, average, ties, scores, resamples, seed)
 
 
 def summarise(
     batches: Sequence[Batch],
+    taxonomy: Taxonomy,
     confidence_level: float,
     average: str | None,
     ties: str,
@@ -137,23 +144,28 @@ def summarise(
         raise ValueError("predictions is empty; at least one row is needed")
     weight = join_weights([batch.sample_weight for batch in batches])
     groups = join_groups([batch.groups for batch in batches])
-    parts = join_predictions([batch.predictions for batch in batches])
-    labels, kind = decide(parts, scores, ties, "predictions")
+    parts = join_predictions([batch.predictions for batch in batches], taxonomy)
+    labels, kind = decide(parts, scores, ties, "predictions", taxonomy)
 
-    joint = _count_joint(references, labels, weight)
+    joint = _count_joint(references, labels, weight, len(taxonomy))
     confusion = joint[:, 1:]
     support = joint.sum(axis=1)
     total = support.sum()
     n = len(references)
     effective_n = n if weight is None else float(total * total / np.square(weight).sum())
-    same_valence = _VALENCES[:, None] == _VALENCES[None, :]
-    shares = {
-        "ea_8cls": (np.trace(confusion) / total).item(),
-        "ea_2cls": (confusion[same_valence].sum() / total).item(),
-    }
+    shares: dict[str, float | None] = {taxonomy.key: (np.trace(confusion) / total).item()}
+    if "ea_2cls" not in shares:
+        shares["ea_2cls"] = None
+        if taxonomy.valences is not None:
+            valences = np.array(taxonomy.valences)
+            same_valence = valences[:, None] == valences[None, :]
+            shares["ea_2cls"] = (confusion[same_valence].sum() / total).item()
     result: dict[str, Any] = {}
-    clusters = None if groups is None else _count_groups(groups, references, labels, weight)
+    clusters = None if groups is None else _count_groups(groups, references, labels, weight, taxonomy)
     for name, share in shares.items():
+        if share is None:
+            result |= {name: None, f"{name}_wilson": None, f"{name}_bootstrap": None}
+            continue
         low, high = wilson(np.float64(share), np.float64(effective_n), confidence_level)
         result[name] = share
         result[f"{name}_wilson"] = [low.item(), high.item()]
@@ -163,9 +175,9 @@ def summarise(
             result[f"{name}_bootstrap"] = bootstrap(*pairs, confidence_level, resamples, seed)
     calibration: tuple[float | None, ...] = (None, None, None)
     if kind is not None:
-        calibration = _calibrate(parts, kind, labels, references, weight, ties)
+        calibration = _calibrate(parts, kind, labels, references, weight, ties, taxonomy)
     result["ea_2cls_prob"], calibration_error, brier = calibration
-    result.update(_per_emotion(joint, average))
+    result.update(_per_emotion(joint, average, taxonomy.names))
     result["confusion_matrix"] = confusion.tolist()
     result["n"] = n
     result["unscored"] = int(np.count_nonzero(labels == UNSCORED))
@@ -175,7 +187,7 @@ def summarise(
     result["brier_score"] = brier
     result["groups"] = None
     if groups is not None and clusters is not None:
-        result["groups"] = _describe_groups(groups.names, clusters, confidence_level)
+        result["groups"] = _describe_groups(groups.names, clusters, confidence_level, taxonomy)
     result["confidence_level"] = float(confidence_level)
     return result
 
@@ -196,17 +208,22 @@ def check_options(
             raise ValueError(f"{argument} is {show(number)}; allowed: a whole number, {low} or more")
 
 
-def _count_joint(references: np.ndarray, labels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-    """(8, 9) counts or weights; column 0 is unscored, the others are the predicted emotions."""
-    joint = np.zeros(72, np.int64 if weight is None else np.float64)
+def _count_joint(
+    references: np.ndarray, labels: np.ndarray, weight: np.ndarray | None, emotions: int
+) -> np.ndarray:
+    """(N, N + 1) counts or weights; column 0 is unscored, the others are the predicted emotions."""
+    columns = emotions + 1
+    cells = emotions * columns
+    code_of = np.int8 if cells <= 128 else np.int16
+    joint = np.zeros(cells, np.int64 if weight is None else np.float64)
     for start in range(0, len(references), _LABEL_BLOCK):
         block = slice(start, start + _LABEL_BLOCK)
-        code = references[block] * np.int8(9) + labels[block] + np.int8(1)
-        joint += np.bincount(code, None if weight is None else weight[block], minlength=72)
-    return joint.reshape(8, 9)
+        code = references[block].astype(code_of) * code_of(columns) + labels[block] + code_of(1)
+        joint += np.bincount(code, None if weight is None else weight[block], minlength=cells)
+    return joint.reshape(emotions, columns)
 
 
-def _per_emotion(joint: np.ndarray, average: str | None) -> dict[str, Any]:
+def _per_emotion(joint: np.ndarray, average: str | None, names: Sequence[str]) -> dict[str, Any]:
     confusion = joint[:, 1:]
     right = np.diagonal(confusion)
     support = joint.sum(axis=1)
@@ -234,7 +251,7 @@ def _per_emotion(joint: np.ndarray, average: str | None) -> dict[str, Any]:
     keys = ("precision", "recall", "f1", "support", "unscored")
     averages["per_emotion"] = {
         name: dict(zip(keys, row, strict=True))
-        for name, row in zip(EMOTIONS, zip(*columns, strict=True), strict=True)
+        for name, row in zip(names, zip(*columns, strict=True), strict=True)
     }
     return averages
 
@@ -250,44 +267,50 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 
 def _count_groups(
-    groups: Groups, references: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+    groups: Groups,
+    references: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray | None,
+    taxonomy: Taxonomy,
 ) -> dict[str, np.ndarray]:
     """Per group: rows, unscored rows, and the total and the right ones as counts or weights."""
     right = labels == references
-    # -1 >> 2 is -1, which is not a valence: an unscored row is wrong here too.
-    right_valence = labels >> 2 == references >> 2
     rows = count_codes(groups, None, None)
     sums = {
         "n": rows,
         "unscored": count_codes(groups, labels == UNSCORED, None),
         "total": rows if weight is None else count_codes(groups, None, weight),
-        "ea_8cls": count_codes(groups, right, weight),
-        "ea_2cls": count_codes(groups, right_valence, weight),
+        taxonomy.key: count_codes(groups, right, weight),
     }
+    valence_of = taxonomy.valence_table()
+    if valence_of is not None and "ea_2cls" not in sums:
+        # An unscored row has a valence of its own, and so is wrong here too.
+        sums["ea_2cls"] = count_codes(groups, valence_of[labels] == valence_of[references], weight)
     squares = rows if weight is None else count_codes(groups, None, np.square(weight))
     sums["effective_n"] = _ratio(sums["total"] * sums["total"].astype(np.float64), squares)
     return sums
 
 
 def _describe_groups(
-    names: Sequence[str | int], sums: Mapping[str, np.ndarray], confidence_level: float
+    names: Sequence[str | int], sums: Mapping[str, np.ndarray], confidence_level: float, taxonomy: Taxonomy
 ) -> dict[str | int, dict[str, Any]]:
-    emotion = _ratio(sums["ea_8cls"], sums["total"])
+    emotion = _ratio(sums[taxonomy.key], sums["total"])
     low, high = wilson(emotion, sums["effective_n"], confidence_level)
     columns = zip(
         names,
         _plain(emotion),
         zip(low.tolist(), high.tolist(), strict=True),
-        _plain(_ratio(sums["ea_2cls"], sums["total"])),
+        _plain(_ratio(sums["ea_2cls"], sums["total"])) if "ea_2cls" in sums else [None] * len(names),
         sums["n"].tolist(),
         sums["unscored"].tolist(),
         strict=True,
     )
     return {
         name: {
-            "ea_8cls": share,
-            "ea_8cls_wilson": None if share is None else list(bounds),
-            "ea_2cls": valence_share,
+            taxonomy.key: share,
+            f"{taxonomy.key}_wilson": None if share is None else list(bounds),
+            # With two emotions the share of right emotions has this name.
+            **({} if len(taxonomy) == 2 else {"ea_2cls": valence_share}),
             "n": n,
             "unscored": unscored,
         }
@@ -304,9 +327,11 @@ def _calibrate(
     references: np.ndarray,
     weight: np.ndarray | None,
     ties: str,
+    taxonomy: Taxonomy,
 ) -> tuple[float | None, float | None, float | None]:
     """ea_2cls_prob over all rows; calibration error and Brier score over the scored ones."""
     right_valence = total = scored_total = squares = 0.0
+    valence_of = taxonomy.valence_table()
     bins = np.zeros((2, CALIBRATION_BINS))  # weight x confidence, weight x right
     for start, rows in row_blocks(parts):
         block = slice(start, start + len(rows))
@@ -318,15 +343,19 @@ def _calibrate(
         if kind == "logits":
             rows = np.exp(rows - rows.max(axis=1, keepdims=True))
             rows /= rows.sum(axis=1, keepdims=True)
-        valences = rows.reshape(-1, 2, 4).sum(axis=2)
-        tied = valences[:, 0] == valences[:, 1]
-        if ties == "error" and tied.any():
-            position = start + int(np.flatnonzero(scored)[tied.argmax()])
-            raise ValueError(
-                f"predictions[{position}] is a tie of the valences at {valences[tied.argmax(), 0]:g}; "
-                "ties='first' takes positive"
+        if valence_of is not None:
+            valences = np.stack(
+                [rows.take(np.flatnonzero(valence_of == valence), axis=1).sum(axis=1) for valence in (0, 1)],
+                axis=1,
             )
-        right_valence += mass[valences.argmax(axis=1) == truth >> 2].sum()
+            tied = valences[:, 0] == valences[:, 1]
+            if ties == "error" and tied.any():
+                position = start + int(np.flatnonzero(scored)[tied.argmax()])
+                raise ValueError(
+                    f"predictions[{position}] is a tie of the valences at {valences[tied.argmax(), 0]:g}; "
+                    "ties='first' takes positive"
+                )
+            right_valence += mass[valences.argmax(axis=1) == valence_of[truth]].sum()
         scored_total += mass.sum()
         residual = rows.copy()
         residual[np.arange(len(rows)), truth] -= 1
@@ -336,7 +365,7 @@ def _calibrate(
         right = labels[block][scored] == truth
         bins[0] += np.bincount(index, mass * confidence, minlength=CALIBRATION_BINS)
         bins[1] += np.bincount(index, mass * right, minlength=CALIBRATION_BINS)
-    share = float(right_valence / total)
+    share = None if valence_of is None else float(right_valence / total)
     if scored_total == 0:
         return share, None, None
     gap = abs(bins[0] - bins[1]).sum() / scored_total
