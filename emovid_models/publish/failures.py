@@ -20,6 +20,9 @@ from emovid_dataset.store import without_credentials
 
 _API_PATHS = r"^/api/(models|datasets|spaces|repos)/|^/api/validate-yaml$|\.git/info/lfs/objects/"
 
+# What ends a sentence or a bracket behind an address is not part of it.
+_ADDRESS_QUERY = re.compile(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*?(?=[;,.:!)\]}]*(?:[\s'\"<>]|$))")
+
 _TRANSPORT = {"TransportError", "ConnectionError", "Timeout", "ChunkedEncodingError", "JSONDecodeError"}
 
 
@@ -114,11 +117,13 @@ def redact(text: str, secret: str | None = None) -> str:
 
     >>> redact("PUT https://user:pw@s3.example/part?X-Amz-Signature=abc with hf_abcdefghijkl")
     'PUT https://s3.example/part with hf_...'
+    >>> redact("503 (https://s3.example/part?sig=a;b=c); trying again")
+    '503 (https://s3.example/part); trying again'
     """
     if secret:
         text = text.replace(secret, "hf_...")
     text = re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_...", text)
-    return re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]*", r"\1", without_credentials(text))
+    return without_credentials(_ADDRESS_QUERY.sub(r"\1", text))
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 A commit is made once, even if the answer to it is lost: before it is tried again the listing is looked at,
 and it names the commit that it follows, so that the Hub refuses it if the lost one came through after all.
+Its description holds a mark of its own, by which it is told from that of another push of the same files.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,24 @@ _LONG_WAIT = 5.0
 _LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What one call has brought to a branch itself, whatever others brought meanwhile.
+
+    Attributes:
+        commits: how many.
+        added: paths that they added or changed.
+        deleted: paths that they deleted.
+    """
+
+    commits: int = 0
+    added: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+
+    def __add__(self, other: Committed) -> Committed:
+        return Committed(self.commits + other.commits, self.added + other.added, self.deleted + other.deleted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +177,23 @@ class HubRepo:
         deleted: Sequence[str],
         number: str,
         progress: Callable[[int, int], object],
-    ) -> int:
+    ) -> Committed:
         """Send files and commit them, once, whatever gets lost on the way.
 
         Returns:
-            1, or 0 if somebody else brought the branch to this state meanwhile.
+            What this call did; nothing if somebody else brought the branch to this state meanwhile.
         """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         sent: set[str] = set()
-        asked = False
+        tried: dict[str, Committed] = {}
         for wait in (*self.patience.waits(), None):
             head = self.head()
             held = self.files([*(file.path for file in batch), *deleted], head)
             todo = [file for file in batch if not is_same(file, held.get(file.path))]
             gone = [path for path in deleted if path in held]
             if not todo and not gone:
-                return int(asked)
+                return self._came_through(tried, head)
             additions = [CommitOperationAdd(file.path, file.content) for file in todo]
             try:
                 for start in range(0, len(additions), _GROUP):
@@ -189,18 +209,21 @@ class HubRepo:
                         if file.path not in sent:
                             sent.add(file.path)
                             progress(1, file.size)
-                asked = True
-                self.api.create_commit(
+                mark = secrets.token_hex(8)
+                now = Committed(1, tuple(file.path for file in todo), tuple(gone))
+                earlier = dict(tried)
+                tried[mark] = now
+                made = self.api.create_commit(
                     self.id,
                     [*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
                     commit_message=f"{TITLE} {number}: {len(todo)} to add, {len(gone)} to delete",
-                    commit_description="\n".join(f"Deleted: {path}" for path in gone),
+                    commit_description="\n".join([*(f"Deleted: {path}" for path in gone), f"Push: {mark}"]),
                     repo_type=self.type,
                     revision=self.revision,
                     # If the branch is not where it was when we looked, the Hub refuses, and we look again.
                     parent_commit=head,
                 )
-                return 1
+                return now + self._came_through(earlier, str(made.oid))
             except Exception as error:
                 again = status_of(error) == 412 or is_of_storage(error)
                 least = 0.0 if again else seconds_to_wait(error)
@@ -208,6 +231,24 @@ class HubRepo:
                     raise
                 self._wait(error, max(wait, least))
         raise AssertionError("the last try returns or raises")
+
+    def _came_through(self, tried: Mapping[str, Committed], head: str) -> Committed:
+        """What was done by commits that were not answered, or not well: those whose mark is in the history.
+
+        A refusal too may be the answer to a commit that the client has sent twice.
+
+        Args:
+            tried: by mark.
+            head: where the history is read from.
+        """
+        total = Committed()
+        if tried:
+            log = self._try(self.api.list_repo_commits, self.id, repo_type=self.type, revision=head)
+            text = "\n".join(commit.message or "" for commit in log)
+            for mark, done in tried.items():
+                if mark in text:
+                    total += done
+        return total
 
 
 def is_same(file: HashedFile, held: Any) -> bool:

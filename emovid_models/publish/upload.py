@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from emovid_models.publish.failures import Patience, one_line_errors, redacted_logs
-from emovid_models.publish.hub_repo import HubRepo, is_same
+from emovid_models.publish.hub_repo import Committed, HubRepo, is_same
 from emovid_models.publish.screening import check_tree, is_temporary
 from emovid_models.publish.tree import (
     LAST_FILES,
@@ -56,8 +56,8 @@ class Pushed:
         commit: its head, which all of this is about.
         tag: name of this state, None without one or with violations.
         files: all files of the tree.
-        uploaded: paths that were not there, or not like this.
-        deleted: paths of an earlier push that the tree no longer has.
+        uploaded: paths that this call added or changed.
+        deleted: paths of an earlier push that the tree no longer has, and that this call deleted.
         kept: paths that are not part of the tree and were put there by somebody else.
         commits: made by this call.
         violations: differences from the Hub's listing; empty when there are none.
@@ -194,11 +194,11 @@ def push(
             if deleted and not (batches and batches[-1][-1].path in LAST_FILES):
                 batches.append([])
             title = f"uploading {repo_id}"
-            commits = 0
+            done = Committed()
             with Progress(len(missing), unit="files", title=title, enabled=progress) as bar:
                 for number, batch in enumerate(batches, 1):
                     gone = deleted if number == len(batches) else []
-                    commits += repo.commit(batch, gone, f"({number} of {len(batches)})", bar.update)
+                    done += repo.commit(batch, gone, f"({number} of {len(batches)})", bar.update)
             # From here on all is about one commit, wherever somebody else moves the branch.
             head = repo.head()
             found = _compare(files, deleted, repo.listing(head))
@@ -214,10 +214,10 @@ def push(
         commit=head,
         tag=tag if not found else None,
         files=tuple(files),
-        uploaded=tuple(file.path for file in missing),
-        deleted=tuple(deleted),
+        uploaded=done.added,
+        deleted=done.deleted,
         kept=tuple(kept),
-        commits=commits,
+        commits=done.commits,
         violations=tuple(found),
     )
 

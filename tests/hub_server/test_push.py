@@ -19,15 +19,17 @@ from typing import Any
 
 import pytest
 from hub_clients import READ, WRITE
-from hub_server import Fault, HubServer, Repo
+from hub_server import Account, Fault, HubServer, Repo
 from push_process import push_files
 
+from emovid_models.publish.failures import redact
 from emovid_models.publish.repos import assemble
 from emovid_models.publish.screening import check_tree
 from emovid_models.publish.tree import RepoTree
 from emovid_models.publish.upload import plan_commits, push
 
 REPO = "emovid/EmoVid"
+ODD = "not-like.any_token-of-the-Hub"
 NEXT = b"---\nlicense: mit\n---\n# Next\n"
 
 
@@ -337,20 +339,22 @@ class TestWhatItSurvives:
             assert max(sleeps) >= 7, "Retry-After is respected"
 
     def test_a_lost_commit_that_comes_through_late_is_not_made_again(
-        self, empty_hub: HubServer, sleeps: list[float]
+        self, empty_hub: HubServer, sleeps: list[float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The first try seems lost; the Hub applies it just before it gets the second one."""
-        from huggingface_hub import CommitOperationAdd, HfApi
+        from huggingface_hub import HfApi
+
+        commit, asked = HfApi.create_commit, []
+
+        def noted(api: HfApi, *arguments: Any, **options: Any) -> Any:
+            asked.append((api, arguments, {**options, "parent_commit": None}))
+            return commit(api, *arguments, **options)
 
         def apply_late() -> None:
-            first = [path for path in sorted(tree().files) if path not in ("README.md", "manifest.json")][:3]
-            HfApi(endpoint=empty_hub.url, token=WRITE).create_commit(
-                REPO,
-                [CommitOperationAdd(path, tree().files[path]) for path in first],
-                commit_message="emovid push: late",
-                repo_type="dataset",
-            )
+            api, arguments, options = asked[0]
+            commit(api, *arguments, **options)
 
+        monkeypatch.setattr(HfApi, "create_commit", noted)
         empty_hub.faults.append(Fault("POST", "/commit/", status=504))
         empty_hub.faults.append(Fault("POST", "/commit/", strike=apply_late))
         done = send(empty_hub, tree())
@@ -366,6 +370,36 @@ class TestWhatItSurvives:
         assert 412 in {exchange.status for exchange in empty_hub.exchanges}
         assert done.violations == ()
         assert held(empty_hub) == {**tree().files, "note.txt": b"x"}
+
+    @pytest.mark.parametrize("before", range(3))
+    @pytest.mark.parametrize("lost", [False, True])
+    def test_two_pushes_at_once_report_each_its_own(
+        self, empty_hub: HubServer, sleeps: list[float], before: int, lost: bool
+    ) -> None:
+        """The other one makes all commits that are left, just before ours comes or while it seems lost."""
+        others: list[Any] = []
+
+        def other() -> None:
+            others.append(send(empty_hub, tree()))
+
+        empty_hub.faults.append(Fault("POST", "/commit/", skip=before, strike=other, unanswered=lost))
+        mine = send(empty_hub, tree())
+        (theirs,) = others
+        assert (mine.commits, theirs.commits) == ((before + 1, 2 - before) if lost else (before, 3 - before))
+        assert Counter(mine.uploaded + theirs.uploaded) == Counter(dict.fromkeys(tree().files, 1))
+        assert [len(commit.changed) > 0 for commit in repo(empty_hub).log()].count(True) == 4
+        assert held(empty_hub) == tree().files and mine.violations == theirs.violations == ()
+
+    def test_two_pushes_that_delete_report_each_its_own(
+        self, empty_hub: HubServer, sleeps: list[float]
+    ) -> None:
+        send(empty_hub, tree(**{"extra.py": b"# more\n"}))
+        others: list[Any] = []
+        strike = Fault("POST", "/commit/", strike=lambda: others.append(send(empty_hub, tree())))
+        empty_hub.faults.append(strike)
+        mine = send(empty_hub, tree())
+        assert (mine.commits, mine.deleted) == (0, ())
+        assert (others[0].commits, others[0].deleted) == (1, ("extra.py",))
 
     def test_a_hub_that_stays_down_is_one_line_and_the_next_call_goes_on(
         self, empty_hub: HubServer, sleeps: list[float]
@@ -665,8 +699,10 @@ class TestRefusals:
         assert token not in str(caught.value) and "\n" not in str(caught.value)
         assert caught.value.__cause__ is None and caught.value.__suppress_context__
 
+    @pytest.mark.parametrize("token", [WRITE, ODD])
     def test_no_log_line_holds_a_token_or_a_signature(
         self,
+        token: str,
         empty_hub: HubServer,
         sleeps: list[float],
         caplog: pytest.LogCaptureFixture,
@@ -676,13 +712,17 @@ class TestRefusals:
         monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
         caplog.set_level(logging.DEBUG)
         caplog.set_level(logging.DEBUG, logger="huggingface_hub")
+        empty_hub.accounts[token] = Account("maintainer", orgs=("emovid",))
         empty_hub.faults.append(Fault("PUT", "/lfs/", status=503, times=2))
-        send(empty_hub, tree())
+        empty_hub.faults.append(Fault("POST", "/commit/", status=503, error=f"no, {token}"))
+        send(empty_hub, tree(), token=token)
         assert "503 thrown while requesting PUT" in caplog.text and "curl" in caplog.text
-        assert WRITE not in caplog.text and "X-Amz-Signature" not in caplog.text
+        assert token not in caplog.text and "X-Amz-Signature" not in caplog.text
 
+    @pytest.mark.parametrize("token", [WRITE, ODD])
     def test_no_log_line_of_another_library_holds_one_wherever_it_goes(
         self,
+        token: str,
         empty_hub: HubServer,
         sleeps: list[float],
         monkeypatch: pytest.MonkeyPatch,
@@ -698,22 +738,32 @@ class TestRefusals:
 
         def log() -> None:
             logger = logging.getLogger("another.library")
-            logger.warning("GET %s of %s", "https://me:pass@host/x?X-Amz-Signature=1", WRITE)
-            logger.warning("%d arguments", WRITE)
+            logger.warning("GET %s of %s", "https://me:pass@host/x?X-Amz-Signature=1", token)
+            logger.warning("%d arguments", token)
             try:
-                raise OSError(WRITE)
+                raise OSError(token)
             except OSError:
                 logger.exception("failed")
 
+        empty_hub.accounts[token] = Account("maintainer", orgs=("emovid",))
         before = logging.getLogRecordFactory()
         empty_hub.faults.append(Fault("POST", "/preupload/", strike=log))
-        send(empty_hub, tree())
+        send(empty_hub, tree(), token=token)
         assert logging.getLogRecordFactory() is before
         said = capsys.readouterr().err
         assert "GET https://host/x of hf_...\n" in said and "OSError: hf_..." in said
         assert "PUT" in written.getvalue()
         for text in (said, written.getvalue()):
-            assert WRITE not in text and "X-Amz-Signature" not in text and "pass" not in text
+            assert token not in text and "X-Amz-Signature" not in text and "pass" not in text
+
+    @pytest.mark.parametrize(
+        "address", ["https://host/x?sig=abc", "https://me:pass@host/x?a=1;sig=abc&b=(c)d"]
+    )
+    @pytest.mark.parametrize(
+        "end", ["", "; run it again", ", said", "), said", ". Then", " and", "' is", ">"]
+    )
+    def test_of_an_address_only_the_query_goes(self, address: str, end: str) -> None:
+        assert redact(f"PUT {address}{end}") == f"PUT https://host/x{end}"
 
 
 class TestCommand:
