@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 from emovid_dataset.check.decoding import check_clip
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
@@ -85,44 +85,65 @@ def check_shard(
     def found(line: str) -> Record:
         return {"shard": path, "found": [f"{path}: {line}"]}
 
+    lines: list[str] = []
     try:
         if not build.exists(path):
             yield found("is missing")
             return
-        size, digest = 0, hashlib.sha256()
-        with build.open(path) as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-                size += len(block)
-        if size != shard.size:
-            yield found(f"has {size} bytes, the manifest says {shard.size}")
-        if digest.hexdigest() != shard.sha256:
-            yield found(f"sha256 is {digest.hexdigest()}, the manifest says {shard.sha256}")
         count = 0
-        try:
-            with build.open(path) as file:
-                for key, members, offset in read_samples(file):
+        with build.open(path) as file:
+            read = _HashedReader(file)
+            try:
+                for key, members, offset in read_samples(cast(IO[bytes], read)):
                     count += 1
                     try:
                         values = _check_sample(key, members, shard, manifest)
                     except ValueError as error:
-                        yield found(f"{key}: {error}")
+                        lines.append(f"{key}: {error}")
                         continue
                     is_decoded = is_sampled(key, share)
                     if is_decoded:
                         seen = check_clip(values, members["mp4"], manifest.every or EVERY)
-                        for line in seen.wrong:
-                            yield found(f"{key}: {line}")
+                        lines += [f"{key}: {line}" for line in seen.wrong]
                         for line in seen.notes:
                             yield {"shard": path, "notes": [f"{path}: {key}: {line}"]}
                     place = {"offset": offset, "size": len(members["mp4"])}
                     yield {"shard": path, "clip": values, **place, "decoded": is_decoded}
-        except ValueError as error:
-            yield found(str(error))
+            except ValueError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise error.__cause__ from None
+                lines.append(str(error))
+            while read.read(1 << 20):
+                pass
+        if read.size != shard.size:
+            yield found(f"has {read.size} bytes, the manifest says {shard.size}")
+        if (digest := read.sha256.hexdigest()) != shard.sha256:
+            yield found(f"sha256 is {digest}, the manifest says {shard.sha256}")
         if count != shard.samples:
-            yield found(f"has {count} samples, the manifest says {shard.samples}")
+            lines.append(f"has {count} samples, the manifest says {shard.samples}")
+        yield from map(found, lines)
     except OSError as error:
-        yield found(f"cannot be read: {error.strerror or error}")
+        yield from map(found, [*lines, f"cannot be read: {error.strerror or error}"])
+
+
+class _HashedReader:
+    """A file that is hashed as it is read: a shard of gigabytes is read once.
+
+    Attributes:
+        size: bytes that were read.
+        sha256: of them.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.size, self.sha256 = 0, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self.size += len(data)
+        self.sha256.update(data)
+        return data
 
 
 def is_sampled(key: str, share: float) -> bool:

@@ -49,7 +49,9 @@ def push(
         str,
         typer.Argument(help="dataset, annotator, lora, metric, demo or base.", callback=one_of(KINDS)),
     ],
-    source: Annotated[Path, typer.Argument(help="Folder that holds it.", callback=existing_folder)],
+    source: Annotated[
+        str, typer.Argument(help="Folder that holds it; of a build also its URL.", callback=existing_folder)
+    ],
     repo_id: Annotated[
         str,
         typer.Option(
@@ -113,7 +115,7 @@ def push(
         if type(error).__name__ != "SafetensorError":
             raise
         raise ValueError(
-            _damaged_weights(source) or f"weights in {source} cannot be read: {error}"
+            _damaged_weights(Path(source)) or f"weights in {source} cannot be read: {error}"
         ) from error
     check_access(tree, private=private, gated=gated)
     violations = check_tree(tree, secret=get_token())
@@ -199,9 +201,12 @@ def _damaged_weights(source: Path) -> str | None:
     return next(iter(check_tree(RepoTree("model", files))), None)
 
 
-def _version(kind: str, source: Path) -> str:
+def _version(kind: str, source: str) -> str:
     """Version of what is published: the build's, or this package's."""
     from emovid_dataset import __version__
     from emovid_dataset.read.manifest import read_manifest
+    from emovid_dataset.store import Store
 
-    return read_manifest(source).version if kind == "dataset" else __version__
+    if kind != "dataset":
+        return __version__
+    return read_manifest(Store.find(source) if "://" in source else Store.at(source)).version

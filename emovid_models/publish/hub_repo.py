@@ -12,18 +12,19 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emovid_models.publish.failures import Patience, is_of_storage, reason_of, seconds_to_wait, status_of
 from emovid_models.publish.tree import HashedFile
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd
 
 TITLE = "emovid push"
 """Titles of the commits begin with it; a file that was changed last by such a commit is one of ours."""
 
 
 _PATHS = 100  # that are asked for at once
-
-_GROUP = 8
 
 _LONG_WAIT = 5.0
 
@@ -183,9 +184,12 @@ class HubRepo:
         Returns:
             What this call did; nothing if somebody else brought the branch to this state meanwhile.
         """
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        from huggingface_hub import CommitOperationDelete
 
-        sent: set[str] = set()
+        from emovid_models.publish.sending import AT_ONCE, additions, groups
+
+        sent: dict[str, CommitOperationAdd] = {}
+        counted: set[str] = set()
         tried: dict[str, Committed] = {}
         for wait in (*self.patience.waits(), None):
             head = self.head()
@@ -194,28 +198,32 @@ class HubRepo:
             gone = [path for path in deleted if path in held]
             if not todo and not gone:
                 return self._came_through(tried, head)
-            additions = [CommitOperationAdd(file.path, file.content) for file in todo]
             try:
-                for start in range(0, len(additions), _GROUP):
-                    group = additions[start : start + _GROUP]
-                    self.api.preupload_lfs_files(
-                        self.id,
-                        group,
-                        repo_type=self.type,
-                        revision=self.revision,
-                        free_memory=False,
-                    )
-                    for file in todo[start : start + _GROUP]:
-                        if file.path not in sent:
-                            sent.add(file.path)
+                for group in groups(file for file in todo if file.path not in sent):
+                    with additions(group) as made:
+                        self.api.preupload_lfs_files(
+                            self.id,
+                            made,
+                            repo_type=self.type,
+                            revision=self.revision,
+                            num_threads=AT_ONCE,
+                            free_memory=False,
+                        )
+                    for file, addition in zip(group, made, strict=True):
+                        sent[file.path] = addition
+                        if file.path not in counted:
+                            counted.add(file.path)
                             progress(1, file.size)
                 mark = secrets.token_hex(8)
                 now = Committed(1, tuple(file.path for file in todo), tuple(gone))
                 earlier = dict(tried)
                 tried[mark] = now
-                made = self.api.create_commit(
+                answer = self.api.create_commit(
                     self.id,
-                    [*additions, *(CommitOperationDelete(path, is_folder=False) for path in gone)],
+                    [
+                        *(sent[file.path] for file in todo),
+                        *(CommitOperationDelete(path, is_folder=False) for path in gone),
+                    ],
                     commit_message=f"{TITLE} {number}: {len(todo)} to add, {len(gone)} to delete",
                     commit_description="\n".join([*(f"Deleted: {path}" for path in gone), f"Push: {mark}"]),
                     repo_type=self.type,
@@ -223,7 +231,7 @@ class HubRepo:
                     # If the branch is not where it was when we looked, the Hub refuses, and we look again.
                     parent_commit=head,
                 )
-                return now + self._came_through(earlier, str(made.oid))
+                return now + self._came_through(earlier, str(answer.oid))
             except Exception as error:
                 again = status_of(error) == 412 or is_of_storage(error)
                 least = 0.0 if again else seconds_to_wait(error)
@@ -255,4 +263,4 @@ def is_same(file: HashedFile, held: Any) -> bool:
     """Whether the Hub's file has the same bytes."""
     if held is None or held.size != file.size:
         return False
-    return held.lfs.sha256 == file.sha256 if held.lfs else held.blob_id == file.oid
+    return held.lfs.sha256 == file.sha256 if held.lfs else held.blob_id == file.git_oid

@@ -27,12 +27,16 @@ from emovid_dataset.schema.manifest import (
     PAPER_CORPUS,
     metadata_path,
 )
+from emovid_dataset.store import Store, without_credentials
 from emovid_models.publish import cards
 from emovid_models.publish.results import read_json
-from emovid_models.publish.tree import RepoTree
+from emovid_models.publish.tree import Content, RepoTree, StoredFile
 from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
 
-Files = dict[str, Path | bytes]
+HTTP = ("http://", "https://")
+"""Addresses of servers that list nothing."""
+
+Files = dict[str, Content]
 
 RESTRICTION = "the corpus of the EmoVid paper is for academic, non-commercial research, and not redistributed"
 """Why not everybody may read it."""
@@ -60,8 +64,8 @@ def assemble(
 
     Args:
         kind: one of `KINDS`.
-        source: the folder that holds what shall be published: a build, a trained annotator, the output of
-            `emovid train lora`, a Wan base, a metric's folder, a demo's folder.
+        source: what shall be published: a build, by its folder or URL, or the folder of a trained annotator,
+            of what `emovid train lora` wrote, of a Wan base, a metric or a demo.
         repo_id: ``owner/name``; the card's examples name it.
         namespace: owner of the other repos that the card links to.
 
@@ -78,15 +82,23 @@ def assemble(
     ('space', ['README.md', 'app.py', 'batches.py', 'comparison.py', 'ea_8cls.py', 'intervals.py',
     'labels.py', 'requirements.txt', 'scoring.py', 'taxonomy.py', 'tests.py'])
     """
-    if kind not in _ASSEMBLERS:
+    if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
         raise ValueError(f"repo id is {repo_id!r}; it must be owner/name")
     if not re.fullmatch(r"[\w.-]+", namespace):
         raise ValueError(f"namespace is {namespace!r}; it must be the name of a user or organisation")
+    if "://" in os.fspath(source):
+        if kind != "dataset":
+            # Their cards are made from weights, which safetensors reads from the disk only.
+            shown = without_credentials(os.fspath(source))
+            raise ValueError(f"{shown} is not a folder; of what lies at a URL only a dataset can be pushed")
+        return _dataset(Store.find(source), repo_id)
     folder = Path(source)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder")
+    if kind == "dataset":
+        return _dataset(Store.at(folder), repo_id)
     tree = _ASSEMBLERS[kind](folder, repo_id, namespace)
     files = {
         name: _without_origin(file) if isinstance(file, Path) and _SETTINGS.fullmatch(file.name) else file
@@ -95,10 +107,8 @@ def assemble(
     return replace(tree, files=files)
 
 
-def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
-    manifest = read_manifest(folder)
-    if not manifest.complete:
-        raise ValueError(f"{folder} is an unfinished build; run the same emovid build again to finish it")
+def _dataset(build: Store, repo_id: str) -> RepoTree:
+    manifest = read_manifest(build)
     tables = {
         metadata_path(content_type, split)
         for content_type in manifest.configs()
@@ -107,18 +117,26 @@ def _dataset(folder: Path, repo_id: str, namespace: str) -> RepoTree:
     }
     tables |= {metadata_path(shard.content_type, shard.split) for shard in manifest.none_shards}
     names = [*(shard.path for shard in manifest.all_shards), *sorted(tables), INFO_NAME, MANIFEST_NAME]
-    files = _take(folder, names, "build")
-    card = _read(folder, CARD_NAME, "build")
+    held = _names_in(build)
+    for name in (*names, CARD_NAME):
+        if not (build.exists(name) if held is None else name in held):
+            raise ValueError(f"{build.name} is no build: it has no {name}")
     return RepoTree(
         "dataset",
         {
-            **files,
+            **{name: StoredFile(build, name) for name in names},
             "loading_script.py": loading_script(),
             # The build's own card, with whatever its owner has added to it.
-            CARD_NAME: card.replace(REPO, repo_id).encode(),
+            CARD_NAME: build.read(CARD_NAME).decode().replace(REPO, repo_id).encode(),
         },
         RESTRICTION if manifest.corpus == PAPER_CORPUS else None,
+        {shard.path: shard.sha256 for shard in manifest.all_shards},
     )
+
+
+def _names_in(build: Store) -> set[str] | None:
+    """What a bucket holds, by far fewer requests than files; None where each file is asked for."""
+    return None if build.folder is not None or build.root.startswith(HTTP) else set(build.list())
 
 
 def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:
@@ -302,7 +320,6 @@ def _read(folder: Path, name: str, what: str) -> str:
 
 
 _ASSEMBLERS: Mapping[str, Callable[[Path, str, str], RepoTree]] = {
-    "dataset": _dataset,
     "annotator": _annotator,
     "lora": _lora,
     "base": _base,
@@ -310,5 +327,5 @@ _ASSEMBLERS: Mapping[str, Callable[[Path, str, str], RepoTree]] = {
     "demo": _demo,
 }
 
-KINDS = tuple(_ASSEMBLERS)
+KINDS = ("dataset", *_ASSEMBLERS)
 """What can be published."""

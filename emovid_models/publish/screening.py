@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path, PurePosixPath
 
-from emovid_models.publish.tree import RepoTree, blocks, first_bytes
+from emovid_models.publish.tree import Content, RepoTree, StoredFile, blocks, first_bytes, size_of
 
 _SEARCHED_WHOLE = 1 << 20
 
@@ -55,9 +55,9 @@ def check_tree(tree: RepoTree, *, secret: str | None = None) -> list[str]:
         parts = PurePosixPath(path).parts
         if path != "/".join(parts) or "\\" in path or not path or {".", "..", ".git", "/"} & set(parts):
             found.append(f"{path!r}: is no path within a repo")
-        elif isinstance(content, Path) and not content.is_file():
-            found.append(f"{path}: {content} is not a file")
-        elif isinstance(content, Path) and (link := _link(content, parts)):
+        elif (file := _on_disk(content)) is not None and not file.is_file():
+            found.append(f"{path}: {file} is not a file")
+        elif file is not None and (link := _link(file, parts)):
             found.append(f"{path}: {link} is a link; only regular files are published")
         elif is_temporary(path):
             found.append(f"{path}: is a temporary file")
@@ -75,6 +75,10 @@ def is_temporary(path: str) -> bool:
     return _TEMPORARY.search(path) is not None
 
 
+def _on_disk(content: Content) -> Path | None:
+    return content.path if isinstance(content, StoredFile) else content if isinstance(content, Path) else None
+
+
 def _link(file: Path, parts: tuple[str, ...]) -> Path | None:
     """The file itself, or one of the folders that it shares with its path in the repo, if it is a link."""
     for part in reversed(parts):
@@ -86,11 +90,11 @@ def _link(file: Path, parts: tuple[str, ...]) -> Path | None:
     return None
 
 
-def _unsafe(path: str, content: Path | bytes, secret: str | None) -> str | None:
+def _unsafe(path: str, content: Content, secret: str | None) -> str | None:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _UNSAFE_WEIGHTS:
         return "weights are published as safetensors only"
-    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    size = size_of(content)
     # First of all, since safetensors begin with the length of their header, which may look like a pickle.
     whole = _safetensors_size(content, size) if suffix == ".safetensors" else None
     if whole is not None and whole != size:
@@ -109,7 +113,7 @@ def _unsafe(path: str, content: Path | bytes, secret: str | None) -> str | None:
     return _token_in(content, secret)
 
 
-def _token_in(content: Path | bytes, secret: str | None) -> str | None:
+def _token_in(content: Content, secret: str | None) -> str | None:
     """The token in use, or what looks like another one, wherever it stands in a file."""
     known = secret.encode() if secret else b""
     pattern = re.compile(b"|".join([re.escape(known)] * bool(known) + [_TOKEN]))
@@ -121,7 +125,7 @@ def _token_in(content: Path | bytes, secret: str | None) -> str | None:
     return None
 
 
-def _not_finite(weights: Path | bytes) -> str | None:
+def _not_finite(weights: Content) -> str | None:
     """The first tensor that holds a value which is not a number or infinite; one is read at a time."""
     import torch
     from safetensors import SafetensorError, safe_open
@@ -132,6 +136,9 @@ def _not_finite(weights: Path | bytes) -> str | None:
             return False
         return not bool(torch.isfinite(tensor.float() if tensor.element_size() < 2 else tensor).all())
 
+    if isinstance(weights, StoredFile):
+        with weights.store.local(weights.name) as path:
+            return _not_finite(path)
     try:
         if isinstance(weights, bytes):
             found = next((name for name, tensor in load(weights).items() if bad(tensor)), None)
@@ -143,7 +150,7 @@ def _not_finite(weights: Path | bytes) -> str | None:
     return None if found is None else f"{found} holds values that are not finite"
 
 
-def _safetensors_size(content: Path | bytes, size: int) -> int | None:
+def _safetensors_size(content: Content, size: int) -> int | None:
     """Bytes that a safetensors file has by its own header; None if it has no such header.
 
     Source: https://huggingface.co/docs/safetensors (8 bytes of length, little endian; JSON; the tensors).

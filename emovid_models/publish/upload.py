@@ -20,6 +20,7 @@ from typing import Any, Literal
 from emovid_models.publish.failures import Patience, one_line_errors, redacted_logs
 from emovid_models.publish.hub_repo import Committed, HubRepo, is_same
 from emovid_models.publish.screening import check_tree, is_temporary
+from emovid_models.publish.sending import INLINE_FILE
 from emovid_models.publish.tree import (
     LAST_FILES,
     HashedFile,
@@ -35,10 +36,6 @@ COMMIT_FILES = 100
 
 COMMIT_BYTES = 4 * 10**9
 """Maximum bytes per commit, unless a single file is larger."""
-
-
-INLINE_FILE = 10 << 20
-"""The Hub takes smaller files within the commit, in memory, if it does not want them as LFS."""
 
 
 INLINE_BYTES = 32 << 20
