@@ -120,7 +120,9 @@ def push(
     check_access(tree, private=private, gated=gated)
     violations = check_tree(tree, secret=get_token())
     if kind == "dataset" and not violations:
-        violations = verify(source, progress=not as_json)
+        # Other processes do not see this one's memory.
+        engine = "serial" if source.startswith("memory://") else "processes"
+        violations = verify(source, engine=engine, progress=not as_json)
     if violations:
         if as_json:
             print(json.dumps({"repo_id": repo_id, "violations": violations}))
