@@ -3,9 +3,10 @@
     python -m tools.same_build OLD NEW
 
 MP4 members, labels, captions, JSON members, splits and the order of the clips in their shards must be the
-same. Of builds of two formats, the fields that both formats have must be the same; the visual attributes are
-left out, because formats differ in how they are measured. Both builds are read by Python's own tarfile. Exits
-1 and names the first differences when they are not the same.
+same. The names of the shards need not be: earlier versions put the number of shards into them. Of builds of
+two formats, the fields that both formats have must be the same; the visual attributes are left out, because
+formats differ in how they are measured. Both builds are read by Python's own tarfile. Exits 1 and names the
+first differences when they are not the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 import tarfile
 from collections.abc import Set
@@ -21,15 +23,28 @@ from pathlib import Path
 ATTRIBUTES = frozenset(("brightness", "colorfulness", "hue", "luma", "colorfulness_m3", "hue_chroma"))
 
 
+def shards(build: Path) -> dict[str, Path]:
+    """The shards by content type, split and number, whatever the version that named them.
+
+    Args:
+        build: a folder.
+    """
+    found = {}
+    for path in sorted((build / "data").rglob("*.tar")):
+        content_type, name = path.relative_to(build).parts[1], re.sub(r"-of-\d+$", "", path.stem)
+        found[f"{content_type}/{name}"] = path
+    return dict(sorted(found.items()))
+
+
 def listing(build: Path, fields: Set[str] | None = None) -> list[tuple[str, str, str]]:
-    """Every member of every shard, in order: shard, name, sha256.
+    """Every member of every shard, in order: content type, split and number of the shard, name, sha256.
 
     Args:
         build: a folder.
         fields: those of the JSON members that count; None takes the members as they are.
     """
     found = []
-    for shard in sorted(build.glob("data/*/*.tar")):
+    for place, shard in shards(build).items():
         with tarfile.open(shard) as tar:
             for info in tar:
                 file = tar.extractfile(info)
@@ -38,7 +53,7 @@ def listing(build: Path, fields: Set[str] | None = None) -> list[tuple[str, str,
                     held = {name: value for name, value in json.loads(data).items() if name in fields}
                     data = json.dumps(held, sort_keys=True).encode()
                 digest = hashlib.sha256(data).hexdigest()
-                found.append((shard.relative_to(build).as_posix(), info.name, digest))
+                found.append((place, info.name, digest))
     return found
 
 
@@ -51,7 +66,7 @@ def shared_fields(old: Path, new: Path) -> frozenset[str] | None:
 
 
 def _fields(build: Path) -> frozenset[str]:
-    for shard in sorted(build.glob("data/*/*.tar")):
+    for shard in shards(build).values():
         with tarfile.open(shard) as tar:
             for info in tar:
                 file = tar.extractfile(info)

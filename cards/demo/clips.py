@@ -60,7 +60,7 @@ _WHOLE_RANGES: dict[str, tuple[int, int]] = {
 }
 _COLUMNS = (*_TEXTS, *_RANGES, *_WHOLE_RANGES, "hue", "has_audio", "license")
 # A row names the file that is read: nothing but a shard may be read.
-_SHARD = re.compile(r"data/[a-z0-9_]+/[a-z0-9_]+-\d{5}-of-\d{5}\.tar")
+_SHARD = re.compile(r"data/[a-z0-9_]+/(\d{5,}/)?[a-z0-9_]+-\d{5,}(-of-\d{5,})?\.tar", re.ASCII)
 _SPAN = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _KEPT_VIDEOS = 96
 _KEPT_POSTERS = 1024
@@ -125,7 +125,11 @@ class Library:
                     # One commit for all reads, so that a push in between cannot mix two builds.
                     commit = HfApi().dataset_info(self._source).sha
                     self._files, self._root = HfFileSystem(), f"datasets/{self._source}@{commit}"
-                paths = sorted(self._files.glob(f"{self._root}/metadata/*/*.parquet"))
+                # The tables of a large build stand in numbered subfolders too.
+                tables = f"{self._root}/metadata"
+                paths = sorted(
+                    {path for deep in ("*", "*/*") for path in self._files.glob(f"{tables}/{deep}/*.parquet")}
+                )
                 if not paths:
                     raise FileNotFoundError(f"{self.name} is no build of clips: no metadata/*/*.parquet")
                 parts = [pd.read_parquet(io.BytesIO(self._files.cat_file(path))) for path in paths]

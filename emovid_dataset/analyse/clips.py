@@ -13,7 +13,7 @@ import numpy as np
 from emovid_dataset.analyse.outcomes import NotComputed
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import VALENCES
-from emovid_dataset.schema.manifest import Manifest, metadata_path
+from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
@@ -134,14 +134,12 @@ def _metadata(store: Store, manifest: Manifest) -> pyarrow.Table:
     # what format 1 calls brightness, colorfulness and hue is something else
     columns = [*_COLUMNS, *(ATTRIBUTES if manifest.format > 1 else ())]
     tables = []
-    for content_type in manifest.content_types:
-        for split in manifest.splits(content_type):
-            name = metadata_path(content_type, split)
-            try:
-                tables.append(parquet.read_table(io.BytesIO(store.read(name)), columns=columns))
-            except (KeyError, pyarrow.ArrowInvalid) as error:
-                reason = str(error).partition("\n")[0]
-                raise ValueError(f"{store.shown(name)} is not metadata of clips: {reason}") from error
+    for name in manifest.tables():
+        try:
+            tables.append(parquet.read_table(io.BytesIO(store.read(name)), columns=columns))
+        except (KeyError, pyarrow.ArrowInvalid) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{store.shown(name)} is not metadata of clips: {reason}") from error
     if not tables:
         raise ValueError(f"{store.name} holds no clips, so there is nothing to analyse")
     return pyarrow.concat_tables(tables, promote_options="permissive")

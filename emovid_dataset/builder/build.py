@@ -42,17 +42,16 @@ from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
 from emovid_dataset.schema.clip import SPLITS, Clip
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     DAMAGED_NAME,
-    DATA_FOLDER,
     LEFT_OUT_NAME,
     MANIFEST_NAME,
-    METADATA_FOLDER,
     NONE_NAME,
     PAPER_CORPUS,
     REJECTED_NAME,
     Manifest,
-    metadata_path,
+    tables_of,
 )
 from emovid_dataset.schema.no_emotion import NO_EMOTION, NONE, ClipWithoutEmotion, NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
@@ -426,7 +425,7 @@ def _source_digest(plan: Plan) -> str:
 def _remove_strays(out: Store, manifest: Manifest) -> None:
     """Delete shards of an earlier plan of this unfinished build, or of a process that outlived it."""
     known = {shard.path for shard in manifest.all_shards}
-    known |= {metadata_path(shard.content_type, NONE) for shard in manifest.none_shards}
+    known |= set(tables_of(manifest.none_shards))
     for folder in (DATA_FOLDER, NONE):
         for name in list(out.list(folder)):
             if name not in known:
@@ -437,8 +436,9 @@ def _counts(out: Store, manifest: Manifest) -> Counter[tuple[str, str, str]]:
     from pyarrow import parquet
 
     counts: Counter[tuple[str, str, str]] = Counter()
-    for content_type, split in {(shard.content_type, shard.split) for shard in manifest.shards}:
-        with out.local(metadata_path(content_type, split)) as path:
+    for name, (first, *_) in manifest.tables().items():
+        content_type, split = first.content_type, first.split
+        with out.local(name) as path:
             for batch in parquet.ParquetFile(path).iter_batches(columns=["emotion"]):
                 counts.update((content_type, emotion, split) for emotion in batch["emotion"].to_pylist())
     return counts

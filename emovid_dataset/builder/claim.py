@@ -10,14 +10,13 @@ from dataclasses import asdict
 from emovid_dataset import __version__
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
+from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DAMAGED_NAME,
-    DATA_FOLDER,
     INFO_NAME,
     LEFT_OUT_NAME,
     MANIFEST_NAME,
-    METADATA_FOLDER,
     NONE_NAME,
     REJECTED_NAME,
     Manifest,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emovid_dataset.engine import Record
 from emovid_dataset.report.card import info_json, render_card
 from emovid_dataset.schema.features import FEATURES, FeatureType, metadata_schema
-from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, Manifest, ShardRecord, metadata_path
+from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, Manifest, ShardRecord
 from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ ROWS_PER_GROUP = 10_000
 def write_metadata(
     out: Store, records: Iterable[Record], features: Mapping[str, FeatureType] = FEATURES
 ) -> tuple[ShardRecord, ...]:
-    """Write `metadata/{content_type}/{split}.parquet`: every clip field plus shard, offset and size.
+    """Write the metadata tables: every clip field plus shard, offset and size.
 
     Args:
         out: the build.
-        records: of `shards.write_shard`, shard after shard; those of a content type and split together.
+        records: of `shards.write_shard`, shard after shard; those of a table together.
         features: of the build, its columns.
 
     Returns:
@@ -41,7 +41,7 @@ def write_metadata(
             else:
                 shard = shards[-1]
                 place = {"shard": shard.path, "offset": record["offset"], "size": record["size"]}
-                yield metadata_path(shard.content_type, shard.split), {**record["clip"], **place}
+                yield shard.table, {**record["clip"], **place}
 
     for name, members in groupby(rows(), key=lambda row: row[0]):
         _write_table(out, name, (row for _, row in members), metadata_schema(features))

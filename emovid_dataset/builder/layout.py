@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
-from emovid_dataset.schema.manifest import shard_path
+from emovid_dataset.schema.file_names import shard_path
 from emovid_dataset.schema.no_emotion import NONE
 
 MIN_TRAIN_SHARDS = 8
@@ -39,9 +39,8 @@ def lay_out(plan: Plan, *, shard_size: int, seed: int, content_types: Sequence[s
             if not numbers:
                 continue
             least = MIN_TRAIN_SHARDS if split == "train" else 1
-            cuts = list(cut(sizes, shard_size, least))
-            for index, (first, last) in enumerate(cuts):
-                path = shard_path(content_type, split, index, len(cuts))
+            for index, (first, last) in enumerate(cut(sizes, shard_size, least)):
+                path = shard_path(content_type, split, index)
                 plan.add_shard(count, path, content_type, split)
                 plan.place(count, numbers[first:last])
                 count += 1

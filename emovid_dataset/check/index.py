@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import groupby, zip_longest
@@ -15,18 +15,17 @@ from emovid_dataset.engine import Record, records
 from emovid_dataset.report.card import front_matter, info_json
 from emovid_dataset.schema.benchmark import BENCHMARK, LEAST_RATERS, qualifies
 from emovid_dataset.schema.features import PLACE_COLUMNS, metadata_schema
+from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
-    DATA_FOLDER,
     INFO_NAME,
     LEFT_OUT_NAME,
     MANIFEST_NAME,
-    METADATA_FOLDER,
     NONE_NAME,
     REJECTED_NAME,
     Manifest,
     ShardRecord,
-    metadata_path,
+    tables_of,
 )
 from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.store import Store
@@ -49,12 +48,10 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
     if len(shards) != len(manifest.all_shards):
         found.append(f"{MANIFEST_NAME}: names a shard twice")
     found += _check_ids_and_groups(shards, records(stage, ledger), seen)
-    parts: dict[tuple[str, str], list[ShardRecord]] = defaultdict(list)
-    for shard in manifest.all_shards:
-        parts[shard.content_type, shard.split].append(shard)
-    for part, its_shards in sorted(parts.items(), key=lambda item: item[0]):
-        some = VerifyStage(build, manifest, tuple(its_shards), stage.share)
-        found += _check_metadata(build, manifest, metadata_path(*part), records(some, ledger))
+    tables = tables_of(manifest.all_shards)
+    for name, its_shards in sorted(tables.items()):
+        some = VerifyStage(build, manifest, its_shards, stage.share)
+        found += _check_metadata(build, manifest, name, records(some, ledger))
     in_benchmark = VerifyStage(build, manifest, manifest.select(split=BENCHMARK), stage.share)
     found += _check_benchmark(manifest, records(in_benchmark, ledger))
     if not build.exists(INFO_NAME) or build.read(INFO_NAME) != info_json(manifest).encode():
@@ -71,7 +68,7 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
         lines = build.read(name).count(b"\n") if build.exists(name) else 0
         if lines != expected:
             found.append(f"{name}: has {lines} lines, the manifest says {expected}")
-    known = set(shards) | {metadata_path(*part) for part in parts}
+    known = set(shards) | set(tables)
     for top in (DATA_FOLDER, METADATA_FOLDER, NONE):
         found += [f"{name}: is not named by the manifest" for name in build.list(top) if name not in known]
     return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from emovid_dataset.schema.manifest import Manifest, metadata_path
+from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
@@ -45,14 +45,3 @@ def labels_of(argument: str, emotions: str | int | Iterable[str | int], taxonomy
     if not labels:
         raise ValueError(f"{argument} is empty; name at least one of: {', '.join(taxonomy.names)}")
     return labels
-
-
-def metadata_files(
-    manifest: Manifest, content_types: Iterable[str] | None, splits: Iterable[str]
-) -> Iterator[str]:
-    """Names of the metadata tables of some content types (None for all of them) and splits."""
-    splits = tuple(splits)
-    for content_type in manifest.content_types if content_types is None else content_types:
-        for split in manifest.splits(content_type):
-            if split in splits:
-                yield metadata_path(content_type, split)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.manifest import Manifest, ShardRecord, metadata_path
+from emovid_dataset.schema.manifest import Manifest, ShardRecord, tables_of
 from emovid_dataset.store import Store
 
 
@@ -42,7 +42,7 @@ def chosen_clips(
     emotions = None if labels is None else {manifest.taxonomy.names[label] for label in labels}
     places: dict[str, list[tuple[int, bool]]] = {shard.path: [] for shard in shards}
     columns = ["shard", "offset", "emotion"] if where is None else None
-    for path in sorted({metadata_path(shard.content_type, shard.split) for shard in shards}):
+    for path in sorted(tables_of(shards)):
         for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches(columns=columns):
             for row in batch.to_pylist():
                 if row["shard"] in places:

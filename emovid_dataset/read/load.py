@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emovid_dataset.read.arguments import check_config, check_split, metadata_files
+from emovid_dataset.read.arguments import check_config, check_split
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.features import FORMAT_1_NAMES
 from emovid_dataset.schema.manifest import ALL, Manifest
@@ -98,8 +98,7 @@ def _load_metadata(
     from datasets import load_dataset
 
     files = {
-        name: [store.url(path) for path in metadata_files(manifest, None, (name,))]
-        for name in manifest.splits()
+        name: [store.url(path) for path in manifest.tables(splits=(name,))] for name in manifest.splits()
     }
     rows = load_dataset(
         "parquet",

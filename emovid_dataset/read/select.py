@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import overload
 
-from emovid_dataset.read.arguments import labels_of, metadata_files
+from emovid_dataset.read.arguments import labels_of
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.features import FORMAT_1_NAMES
@@ -208,12 +208,11 @@ def _members(
 ) -> Iterator[_Member]:
     import pyarrow.parquet
 
-    for path in metadata_files(manifest, content_types, splits):
-        split = path.rpartition("/")[2].removesuffix(".parquet")
+    for path, (first, *_) in manifest.tables(content_types, splits).items():
         for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches():
             for row in batch.to_pylist():
                 place = {name: row.pop(name) for name in ("shard", "offset", "size")}
-                yield _Member(manifest.clip(row), split, **place)
+                yield _Member(manifest.clip(row), first.split, **place)
 
 
 def _refuse_new_names(names: Iterable[str], build: str) -> None:

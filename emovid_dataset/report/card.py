@@ -16,13 +16,12 @@ from typing import Any
 from emovid_dataset.schema.benchmark import LEAST_RATERS
 from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.schema.features import FeatureType
+from emovid_dataset.schema.file_names import DATA_FOLDER
 from emovid_dataset.schema.manifest import (
     ALL,
-    DATA_FOLDER,
     PAPER_CORPUS,
     Manifest,
     ShardRecord,
-    metadata_path,
 )
 from emovid_dataset.store import Store
 
@@ -165,6 +164,7 @@ def render_card(
         duration=_duration(tally.seconds),
         size=_size(sum(shard.size for shard in manifest.shards)),
         shards=len(manifest.shards),
+        folders="*" if all(shard.path.count("/") == 2 for shard in manifest.all_shards) else "**",
         audible=f"{tally.audible:,}",
         emotions=manifest.taxonomy.names,
         valences=[manifest.taxonomy.of_valence(index) for index in range(len(VALENCES))],
@@ -272,11 +272,16 @@ def _timm_split(name: str, shards: Iterable[ShardRecord]) -> dict[str, Any]:
 
 
 def _files(manifest: Manifest, config: str, split: str) -> str | list[str]:
-    """The shards of a config and split as a card names them: one pattern, or one for each content type."""
-    if config == ALL:
-        return f"{DATA_FOLDER}/*/{split}-*.tar"
-    held = dict.fromkeys(shard.content_type for shard in manifest.select(config, split))
-    patterns = [f"{DATA_FOLDER}/{content_type}/{split}-*.tar" for content_type in held]
+    """The shards of a config and split as a card names them: a pattern for each content type, one where all
+    are meant, and the same again where there are subfolders."""
+    shards = manifest.select(config, split)
+    patterns = []
+    for content_type in ("*",) if config == ALL else dict.fromkeys(shard.content_type for shard in shards):
+        its_shards = (shard for shard in shards if content_type in ("*", shard.content_type))
+        patterns += [
+            f"{DATA_FOLDER}/{content_type}/{'*/' * (depth - 2)}{split}-*.tar"
+            for depth in sorted({shard.path.count("/") for shard in its_shards})
+        ]
     return patterns[0] if len(patterns) == 1 else patterns
 
 
@@ -338,16 +343,16 @@ class _Tally:
 
         columns = ["emotion", "emotion_source", "duration", "has_audio", "license"]
         tally = cls()
-        for content_type in manifest.content_types:
-            for split in manifest.splits(content_type):
-                with build.local(metadata_path(content_type, split)) as path:
-                    for batch in pyarrow.parquet.ParquetFile(path).iter_batches(10_000, columns=columns):
-                        rows = batch.to_pylist()
-                        tally.cells.update((content_type, split, row["emotion"]) for row in rows)
-                        tally.licenses.update(row["license"] for row in rows)
-                        tally.people += sum(row["emotion_source"] == "human" for row in rows)
-                        tally.audible += sum(row["has_audio"] for row in rows)
-                        tally.seconds += sum(row["duration"] for row in rows)
+        for name, (first, *_) in manifest.tables().items():
+            content_type, split = first.content_type, first.split
+            with build.local(name) as path:
+                for batch in pyarrow.parquet.ParquetFile(path).iter_batches(10_000, columns=columns):
+                    rows = batch.to_pylist()
+                    tally.cells.update((content_type, split, row["emotion"]) for row in rows)
+                    tally.licenses.update(row["license"] for row in rows)
+                    tally.people += sum(row["emotion_source"] == "human" for row in rows)
+                    tally.audible += sum(row["has_audio"] for row in rows)
+                    tally.seconds += sum(row["duration"] for row in rows)
         return tally
 
     @property

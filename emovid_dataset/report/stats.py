@@ -19,7 +19,7 @@ from emovid_dataset.engine import Executor, Part, Record, Stage, executor, recor
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.profile import ALL, Profile, axis
 from emovid_dataset.schema.features import FORMAT_1_NAMES
-from emovid_dataset.schema.manifest import NONE_NAME, REJECTED_NAME, Manifest, metadata_path
+from emovid_dataset.schema.manifest import NONE_NAME, REJECTED_NAME, Manifest
 from emovid_dataset.schema.no_emotion import NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
@@ -189,6 +189,7 @@ def measure(
 class TablePart(Part):
     """A metadata table to be read."""
 
+    table: str = ""
     content_type: str = ""
     split: str = ""
 
@@ -209,13 +210,14 @@ class StatsStage(Stage[TablePart, None]):
 
     def parts(self, store: Store) -> Iterator[TablePart]:
         """The tables, in the order of content types and splits."""
-        for content_type in self.manifest.content_types:
-            for split, count in self.manifest.splits(content_type).items():
-                yield TablePart(f"{content_type}-{split}", count["samples"], 0.0, content_type, split)
+        for name, shards in self.manifest.tables().items():
+            rows = sum(shard.samples for shard in shards)
+            first = shards[0]
+            yield TablePart(name.replace("/", "-"), rows, 0.0, name, first.content_type, first.split)
 
     def run(self, state: None, part: TablePart, store: Store) -> Iterator[Record]:
         """Count one."""
-        name = metadata_path(part.content_type, part.split)
+        name = part.table
         with self.build.local(name) as path:
             try:
                 counted = self._counted(path)

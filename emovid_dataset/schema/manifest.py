@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from emovid_dataset.schema.benchmark import Benchmark
 from emovid_dataset.schema.clip import CONTENT_TYPES, NAME_PATTERN, SPLITS, Clip
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.features import FEATURES, FORMAT_1_FEATURES, FeatureType, check_features
+from emovid_dataset.schema.file_names import DATA_FOLDER, is_shard_path, table_path
 from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.schema.taxonomy import Taxonomy
 
@@ -25,8 +25,6 @@ REJECTED_NAME = "rejected.jsonl"
 NONE_NAME = "none.jsonl"
 LEFT_OUT_NAME = "left_out.jsonl"
 DAMAGED_NAME = "damaged.jsonl"
-DATA_FOLDER = "data"
-METADATA_FOLDER = "metadata"
 
 PAPER_CORPUS = "emovid"
 """What `Manifest.corpus` calls the paper's corpus, which is restricted."""
@@ -46,7 +44,7 @@ class ShardRecord:
     """One finished shard.
 
     Attributes:
-        path: below the build folder, with slashes: ``data/sticker/train-00000-of-00008.tar``.
+        path: below the build folder, with slashes: ``data/sticker/train-00000.tar``.
         content_type: one of the manifest's.
         split: one of the manifest's.
         samples: number of clips.
@@ -60,6 +58,20 @@ class ShardRecord:
     samples: int
     size: int
     sha256: str
+
+    @property
+    def table(self) -> str:
+        """Name of the metadata table that lists its clips."""
+        return table_path(self.path, self.split)
+
+
+def tables_of(shards: Iterable[ShardRecord]) -> dict[str, tuple[ShardRecord, ...]]:
+    """The metadata tables that list the clips of some shards, by name, each with those of the shards that it
+    lists, all in the order of the shards."""
+    tables: dict[str, list[ShardRecord]] = {}
+    for shard in shards:
+        tables.setdefault(shard.table, []).append(shard)
+    return {name: tuple(listed) for name, listed in tables.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +94,13 @@ class Manifest:
         corpus: `PAPER_CORPUS` for the paper's corpus, else None.
         benchmark: what was set aside; None without such a split.
         none_clips: number of rows that say "no specific emotion".
-        none_shards: with their clips, if they were kept; in the order of their paths.
+        none_shards: with their clips, if they were kept; in the order of content types and numbers.
         taxonomy: the emotions.
         content_types: those that clips may have, in the order in which they are listed.
         split_names: the splits that clips may be in, in the order in which they are listed.
         config_types: the configs, in order, each with its content types; `with_shards` sets them.
         features: names and types of a clip's fields.
-        shards: in the order of their paths.
+        shards: in the order of content types, splits and numbers.
         format: of the build, 1 or 2.
     """
 
@@ -144,6 +156,21 @@ class Manifest:
         return tuple(
             shard for shard in self.shards if shard.content_type in types and split in (None, shard.split)
         )
+
+    def tables(
+        self, content_types: Iterable[str] | None = None, splits: Iterable[str] | None = None
+    ) -> dict[str, tuple[ShardRecord, ...]]:
+        """The metadata tables of some content types and splits (None for all of them), each with its shards,
+        in the order of content types, splits and numbers."""
+        types = self.content_types if content_types is None else tuple(content_types)
+        wanted = self.split_names if splits is None else tuple(splits)
+        parts: dict[tuple[str, str], list[ShardRecord]] = {
+            (kind, split): [] for kind in types for split in wanted
+        }
+        for shard in self.shards:
+            if (part := parts.get((shard.content_type, shard.split))) is not None:
+                part.append(shard)
+        return tables_of(shard for part in parts.values() for shard in part)
 
     def splits(self, config: str = ALL) -> dict[str, dict[str, int]]:
         """Per split that has clips: the numbers of samples, bytes and shards of a config."""
@@ -324,33 +351,7 @@ _SHARD_TYPES: dict[str, type] = {
 }
 
 
-def _check_paths(shards: Iterable[ShardRecord], folder: str) -> None:
+def _check_paths(shards: Iterable[ShardRecord], top: str) -> None:
     for shard in shards:
-        parts = Path(shard.path).parts
-        if len(parts) != 3 or parts[0] != folder or ".." in parts or "\\" in shard.path:
-            raise ValueError(f"{MANIFEST_NAME} names a shard outside {folder}/: {shard.path!r}")
-
-
-def shard_path(content_type: str, split: str, index: int, count: int) -> str:
-    """Name of a shard below the build folder.
-
-    >>> shard_path("sticker", "train", 3, 8)
-    'data/sticker/train-00003-of-00008.tar'
-    >>> shard_path("sticker", "none", 0, 1)
-    'none/sticker/none-00000-of-00001.tar'
-    """
-    folder = NONE if split == NONE else DATA_FOLDER
-    return f"{folder}/{content_type}/{split}-{index:05d}-of-{count:05d}.tar"
-
-
-def metadata_path(content_type: str, split: str) -> str:
-    """Name of a metadata file below the build folder.
-
-    >>> metadata_path("sticker", "train")
-    'metadata/sticker/train.parquet'
-    >>> metadata_path("sticker", "none")
-    'none/sticker/none.parquet'
-    """
-    if split == NONE:
-        return f"{NONE}/{content_type}/{split}.parquet"
-    return f"{METADATA_FOLDER}/{content_type}/{split}.parquet"
+        if not is_shard_path(shard.path, top):
+            raise ValueError(f"{MANIFEST_NAME} names a shard outside {top}/: {shard.path!r}")

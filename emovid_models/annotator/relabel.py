@@ -17,19 +17,18 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DAMAGED_NAME,
-    DATA_FOLDER,
     INFO_NAME,
     LEFT_OUT_NAME,
     MANIFEST_NAME,
-    METADATA_FOLDER,
     NONE_NAME,
     REJECTED_NAME,
     Manifest,
     ShardRecord,
-    metadata_path,
+    tables_of,
 )
 from emovid_dataset.schema.no_emotion import NONE
 from emovid_dataset.store import Store, is_temporary
@@ -121,8 +120,7 @@ def _copy_others(source: Store, place: Store, manifest: Manifest) -> Manifest:
     Returns:
         The manifest, which counts no lines of lists that are not there.
     """
-    tables = {metadata_path(shard.content_type, shard.split) for shard in manifest.none_shards}
-    for name in (*(shard.path for shard in manifest.none_shards), *sorted(tables)):
+    for name in (*(shard.path for shard in manifest.none_shards), *tables_of(manifest.none_shards)):
         with source.local(name) as path:
             place.put(name, path)
     for name in _LISTS:

@@ -25,7 +25,7 @@ from emovid_dataset.schema.manifest import (
     INFO_NAME,
     MANIFEST_NAME,
     PAPER_CORPUS,
-    metadata_path,
+    tables_of,
 )
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.publish import cards
@@ -109,14 +109,8 @@ def assemble(
 
 def _dataset(build: Store, repo_id: str) -> RepoTree:
     manifest = read_manifest(build)
-    tables = {
-        metadata_path(content_type, split)
-        for content_type in manifest.configs()
-        if content_type != "all"
-        for split in manifest.splits(content_type)
-    }
-    tables |= {metadata_path(shard.content_type, shard.split) for shard in manifest.none_shards}
-    names = [*(shard.path for shard in manifest.all_shards), *sorted(tables), INFO_NAME, MANIFEST_NAME]
+    tables = sorted(tables_of(manifest.all_shards))
+    names = [*(shard.path for shard in manifest.all_shards), *tables, INFO_NAME, MANIFEST_NAME]
     held = _names_in(build)
     for name in (*names, CARD_NAME):
         if not (build.exists(name) if held is None else name in held):

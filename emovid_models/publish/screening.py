@@ -69,7 +69,7 @@ def check_tree(tree: RepoTree, *, secret: str | None = None) -> list[str]:
 def is_temporary(path: str) -> bool:
     """Whether a path looks like what a run or an editor leaves behind.
 
-    >>> is_temporary("data/.train-00000-of-00001.tar.17.tmp"), is_temporary(".gitattributes")
+    >>> is_temporary("data/.train-00000.tar.17.tmp"), is_temporary(".gitattributes")
     (True, False)
     """
     return _TEMPORARY.search(path) is not None

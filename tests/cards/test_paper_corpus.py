@@ -73,7 +73,7 @@ def test_the_card_names_benchmark_and_clips_without_an_emotion_outside_its_confi
 
 def test_a_repo_takes_the_clips_without_an_emotion_along(corpus: Path) -> None:
     tree = assemble("dataset", corpus, repo_id="me/clips")
-    assert {"none/sticker/none-00000-of-00001.tar", "none/sticker/none.parquet"} <= set(tree.files)
+    assert {"none/sticker/none-00000.tar", "none/sticker/none.parquet"} <= set(tree.files)
     assert tree.restricted == RESTRICTION
 
 

@@ -336,8 +336,9 @@ LEFT_BY_A_KILL = (
     ".README.md.0123456789ab.tmp",
     ".rejected.jsonl.0123456789ab.tmp",
     ".manifest.json.tmp",  # as earlier versions left it
-    "data/sticker/.train-00000-of-00008.tar.4242.tmp",
-    "data/sticker/train-00000-of-00999.tar",
+    "data/sticker/.train-00000.tar.4242.tmp",
+    "data/sticker/train-00000-of-00999.tar",  # as earlier versions named them
+    "data/sticker/00001/train-02000.tar",
     "metadata/sticker/.train.parquet.0123456789ab.tmp",
     "metadata/movie/validation.parquet",
     ".build/clips/.movie-0123456789abcdef.mp4.0123456789ab.tmp",

@@ -21,7 +21,7 @@ from emovid_dataset.report.card import info_json, render_card
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.features import json_features
-from emovid_dataset.schema.manifest import Manifest, metadata_path
+from emovid_dataset.schema.manifest import Manifest
 
 
 def members(shard: Path) -> list[tuple[str, bytes]]:
@@ -154,7 +154,7 @@ def _all(folder: Path) -> list[dict[str, bytes]]:
 def test_a_hostile_licence_stays_in_its_cell(mini_build: Path, manifest: Manifest, tmp_path: Path) -> None:
     folder = tmp_path / "build"
     shutil.copytree(mini_build, folder)
-    path = folder / metadata_path("sticker", "train")
+    path = folder / "metadata/sticker/train.parquet"
     table = pyarrow.parquet.read_table(path, partitioning=None)
     index = table.column_names.index("license")
     hostile = pa.array(["CC | 0\n---\nlicense: mit\n# <b>{{ 1 }}"] * len(table))

@@ -72,7 +72,7 @@ def few_shards(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
             shards = manifest.select(content_type, split)
             if not shards:
                 continue
-            path = f"data/{content_type}/{split}-00000-of-00001.tar"
+            path = f"data/{content_type}/{split}-00000.tar"
             with tarfile.open(folder / "one.tar", "w", format=tarfile.USTAR_FORMAT) as joined:
                 for shard in shards:
                     with tarfile.open(folder / shard.path) as tar:

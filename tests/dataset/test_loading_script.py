@@ -104,7 +104,7 @@ def test_beside_the_data_it_is_left_alone(build: Path, tmp_path: Path) -> None:
 
 
 def test_the_video_is_the_member_and_numbers_keep_their_digits(build: Path) -> None:
-    (shard,) = build.glob("data/sticker/test-00000-*.tar")
+    (shard,) = build.glob("data/sticker/test-00000.tar")
     files = dict(read(shard))
     rows = {row["id"]: row for row in streamed(build)}
     for name, data in files.items():
@@ -128,7 +128,7 @@ def test_a_relative_data_dir_is_below_the_working_folder(
 
 @pytest.mark.parametrize("left_out", ["mp4", "json", "txt", "cls"])
 def test_a_sample_that_lacks_a_member_is_named(build: Path, left_out: str) -> None:
-    (shard,) = build.glob("data/sticker/test-00000-*.tar")
+    (shard,) = build.glob("data/sticker/test-00000.tar")
     files = read(shard)
     key = files[0][0].partition(".")[0]
     rewrite(shard, [file for file in files if file[0] != f"{key}.{left_out}"])
@@ -137,14 +137,14 @@ def test_a_sample_that_lacks_a_member_is_named(build: Path, left_out: str) -> No
 
 
 def test_a_shard_that_ends_within_a_sample_is_refused(build: Path) -> None:
-    (shard,) = build.glob("data/sticker/test-00000-*.tar")
+    (shard,) = build.glob("data/sticker/test-00000.tar")
     rewrite(shard, read(shard)[:-1])
     with pytest.raises(ValueError, match="has members"):
         streamed(build)
 
 
 def test_an_unknown_member_is_refused(build: Path) -> None:
-    (shard,) = build.glob("data/sticker/test-00000-*.tar")
+    (shard,) = build.glob("data/sticker/test-00000.tar")
     files = read(shard)
     key = files[0][0].partition(".")[0]
     rewrite(shard, [(f"{key}.jpg" if name == f"{key}.txt" else name, data) for name, data in files])

@@ -57,7 +57,7 @@ def build(mini_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 taxonomy=MOODS,
             )
             samples.append(ShardSample(clip, len(item.video), lambda video=item.video: io.BytesIO(video)))  # type: ignore[misc]
-        path = f"data/{content_type}/{split}-00000-of-00001.tar"
+        path = f"data/{content_type}/{split}-00000.tar"
         records += write_shard(out, path, content_type, split, samples)
     manifest = Manifest(
         version="0",

@@ -14,7 +14,8 @@ import pyarrow.parquet
 
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
-from emovid_dataset.schema.manifest import MANIFEST_NAME, ShardRecord, metadata_path, shard_path
+from emovid_dataset.schema.file_names import shard_path
+from emovid_dataset.schema.manifest import MANIFEST_NAME, ShardRecord
 
 COUNTS = (14, 7, 20)
 
@@ -29,7 +30,7 @@ def write_uneven_build(mini_build: Path, out: Path) -> Path:
     manifest = read_manifest(mini_build)
     rows = {
         row["id"]: row
-        for row in pyarrow.parquet.read_table(mini_build / metadata_path("sticker", "train")).to_pylist()
+        for row in pyarrow.parquet.read_table(mini_build / "metadata/sticker/train.parquet").to_pylist()
     }
     samples = (
         sample
@@ -38,7 +39,7 @@ def write_uneven_build(mini_build: Path, out: Path) -> Path:
     )
     shards, table = [], []
     for number, count in enumerate(COUNTS):
-        path = shard_path("sticker", "train", number, len(COUNTS))
+        path = shard_path("sticker", "train", number)
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         with tarfile.open(out / path, "w", format=tarfile.USTAR_FORMAT) as tar:
             for key, members, _ in islice(samples, count):
@@ -48,7 +49,7 @@ def write_uneven_build(mini_build: Path, out: Path) -> Path:
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
         shards.append(ShardRecord(path, "sticker", "train", count, (out / path).stat().st_size, "0" * 64))
-    metadata = out / metadata_path("sticker", "train")
+    metadata = out / "metadata/sticker/train.parquet"
     metadata.parent.mkdir(parents=True)
     # Tables need not have the order of the shards.
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table[::-1]), metadata)

@@ -25,6 +25,7 @@ import settings
 import torch
 from annotator import check_video
 from demo_space import DEMO
+from foldered_build import write_foldered_build
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -187,6 +188,16 @@ def test_a_build_of_format_1_is_shown() -> None:
     assert len(table) == 12 and "<dt>hue</dt>" in markup.cards(table)
     brightest = clips.Library(str(folder)).choose(clips.Choice(order="brightest first"))
     assert list(brightest["brightness"]) == sorted(table["brightness"], reverse=True)
+
+
+def test_builds_of_every_version_of_names_are_played(tmp_path: Path) -> None:
+    write_foldered_build(tmp_path / "raw", tmp_path / "foldered")
+    for folder in (Path(__file__).parents[1] / "dataset" / "counted_names", tmp_path / "foldered"):
+        library = clips.Library(str(folder))
+        table = library.table()
+        assert len(table) == 8 and table["shard"].nunique() > 4
+        for clip_id, row in table.iterrows():
+            assert len(library.video(str(clip_id))) == row["size"]
 
 
 def test_a_dataset_of_no_clips_and_one_that_lacks_a_column_are_refused(
