@@ -27,19 +27,20 @@ from dataclasses import dataclass, replace
 from emovid_dataset import __version__
 from emovid_dataset.builder.claim import LEASE_NAME, SETTINGS_NAME, claim, digest_of, settings_of
 from emovid_dataset.builder.index import write_card, write_metadata
+from emovid_dataset.builder.join import join_clips
 from emovid_dataset.builder.layout import lay_out
 from emovid_dataset.builder.listings import line_of, read_list, write_list
-from emovid_dataset.builder.plan import Laid, Plan
-from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, PrepareStage, plan_units
+from emovid_dataset.builder.plan import Plan
+from emovid_dataset.builder.prepare import WORK_FOLDER, PrepareStage, plan_units
 from emovid_dataset.builder.ratings import Ratings
 from emovid_dataset.builder.shards import WriteStage
-from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions, printable
+from emovid_dataset.builder.sheet import Rejection, SheetOptions
 from emovid_dataset.builder.sheet.paths import raw_files, unlabelled
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
-from emovid_dataset.schema.clip import SPLITS, Clip
+from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
@@ -53,8 +54,7 @@ from emovid_dataset.schema.manifest import (
     Manifest,
     tables_of,
 )
-from emovid_dataset.schema.no_emotion import NO_EMOTION, NONE, ClipWithoutEmotion, NoEmotion
-from emovid_dataset.schema.taxonomy import Taxonomy
+from emovid_dataset.schema.no_emotion import NONE, NoEmotion
 from emovid_dataset.store import BusyError, Store
 
 
@@ -200,7 +200,7 @@ def build(
             with plan.writing():
                 for record in records(preparing, place):
                     plan.add_prepared(record)
-                _join(plan)
+                join_clips(plan)
             with place.create(REJECTED_NAME) as file:
                 for rejection in plan.rejections():
                     file.write(line_of(rejection))
@@ -307,50 +307,6 @@ def _held(out: Store) -> Iterator[None]:
         raise ValueError(f"out {out.folder or out.name} is being built by another process") from error
 
 
-def _join(plan: Plan) -> None:
-    """Put labels and prepared clips together; the same source twice is one clip."""
-    unsure: dict[int, str] = {}
-    for label, record in plan.joined():
-
-        def refuse(reason: str, label: Label = label) -> None:
-            plan.reject(Rejection(label.row, printable(label.path), printable(reason)))
-
-        if record is None or record["refused"] is not None:
-            refuse("was not prepared" if record is None else record["refused"])
-            continue
-        prepared = Prepared(**record["clip"])
-        clip = _clip(label, prepared, plan.taxonomy)
-        try:
-            type(clip).from_mapping(
-                clip.to_mapping(plan.features), features=plan.features, taxonomy=plan.taxonomy
-            )
-        except ValueError as error:  # such as a frame rate beyond all sense
-            twin = plan.row_of(clip)
-            refuse(str(error) if twin is None else _same_content(twin))
-            continue
-        video = label.path if prepared.verbatim else prepared.staged_name()
-        twin = plan.add_clip(label.row, Laid(clip, prepared.size, video, prepared.verbatim), label.split)
-        if twin is not None:
-            conflict = _conflict(label, other := plan.label_at(twin), plan.taxonomy)
-            refuse(_same_content(twin) + conflict)
-            if conflict and twin not in unsure:
-                unsure[twin] = _same_content(label.row) + _conflict(other, label, plan.taxonomy)
-    for row, reason in unsure.items():
-        plan.drop_clip(row)
-        plan.reject(Rejection(row, printable(plan.label_at(row).path), printable(reason)))
-
-
-def _conflict(label: Label, other: Label, taxonomy: Taxonomy) -> str:
-    """How the labels of one content differ, if they do: nobody can say which is right."""
-    names = (*taxonomy.names, NO_EMOTION)  # None is the last one
-    said = [(names[-1 if one.emotion is None else one.emotion], one.split) for one in (label, other)]
-    if said[0][0] != said[1][0]:
-        return f", which is labelled {said[1][0]}, not {said[0][0]}; neither is taken"
-    if None not in (said[0][1], said[1][1]) and said[0][1] != said[1][1]:
-        return f", which is in {said[1][1]}, not {said[0][1]}; neither is taken"
-    return ""
-
-
 def _why_none(plan: Plan) -> str:
     """Why a sheet gives no clip that shows an emotion."""
     first = next(plan.rejections(), None)
@@ -365,50 +321,6 @@ def _set_aside(plan: Plan, place: Store, per_cell: int | None, ids: Sequence[str
     except ValueError:
         place.delete(SETTINGS_NAME)  # so that a better list goes on with what was prepared
         raise
-
-
-def _same_content(row: int) -> str:
-    return f"has the same content as row {row}"
-
-
-def _clip(label: Label, prepared: Prepared, taxonomy: Taxonomy) -> Clip | ClipWithoutEmotion:
-    whole = label.start is None
-    clip = Clip(
-        id=prepared.id,
-        content_type=label.content_type,
-        emotion=taxonomy.names[label.emotion or 0],
-        valence=taxonomy.valences[label.emotion or 0],
-        emotion_source=label.emotion_source,
-        emotion_scores=label.emotion_scores,
-        caption=label.caption,
-        brightness=prepared.brightness,
-        colorfulness=prepared.colorfulness,
-        hue=prepared.hue,
-        luma=prepared.luma,
-        colorfulness_m3=prepared.colorfulness_m3,
-        hue_chroma=prepared.hue_chroma,
-        width=prepared.width,
-        height=prepared.height,
-        fps=prepared.fps,
-        num_frames=prepared.num_frames,
-        duration=prepared.duration,
-        has_audio=prepared.has_audio,
-        source=label.source or label.path,
-        # segments of one film stay together unless the sheet says which of them belong together
-        group=label.group or (prepared.id if whole else label.path),
-        license=label.license,
-        start=label.start,
-        end=label.end,
-        sha256=prepared.sha256,
-        raters=label.raters,
-        votes=label.votes,
-        agreement=label.agreement,
-        color="; ".join(filter(None, (label.color, prepared.color))) or None,
-        extra=label.extra,
-        kept=label.kept or {},
-        taxonomy=taxonomy,
-    )
-    return ClipWithoutEmotion.of(clip) if label.emotion is None else clip
 
 
 def _source_digest(plan: Plan) -> str:
