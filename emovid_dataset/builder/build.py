@@ -20,9 +20,9 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from emovid_dataset import __version__
 from emovid_dataset.builder.claim import LEASE_NAME, SETTINGS_NAME, claim, digest_of, settings_of
@@ -74,6 +74,7 @@ class BuildReport:
         counts: clips by (content type, emotion, split).
         reused: whether the folder held this finished build already.
         seconds: wall time.
+        steps: seconds of each step of the build, in order.
     """
 
     manifest: Manifest
@@ -87,6 +88,7 @@ class BuildReport:
     counts: Counter[tuple[str, str, str]]
     reused: bool
     seconds: float
+    steps: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def unmet(self) -> list[str]:
@@ -150,6 +152,7 @@ def build(
         OSError: `out` cannot be written, or is full.
     """
     started = time.monotonic()
+    laps = _Laps()
     _check_arguments(shard_size, every, benchmark, benchmark_ids, corpus)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = raw_files(raw, sheet.allow_roots), Store.at(out)
@@ -167,6 +170,7 @@ def build(
                 f"{ratings.not_given} rows give no split; they are shared out, or go with their group"
             )
         without_label = tuple(unlabelled(source, plan.knows))
+        laps.end("sheet")
         plan_units(plan, source, every)
         settings = settings_of(
             plan,
@@ -193,14 +197,17 @@ def build(
                 reused=True,
                 seconds=time.monotonic() - started,
             )
+        laps.end("plan")
         with _held(place):
             place.put(SETTINGS_NAME, settings.encode())
             preparing = PrepareStage(source, plan, every)
             run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())
+            laps.end("prepare")
             with plan.writing():
                 for record in records(preparing, place):
                     plan.add_prepared(record)
                 join_clips(plan)
+            laps.end("join")
             with place.create(REJECTED_NAME) as file:
                 for rejection in plan.rejections():
                     file.write(line_of(rejection))
@@ -213,7 +220,9 @@ def build(
             write_list(place, LEFT_OUT_NAME, plan.left_out())
             write_list(place, DAMAGED_NAME, plan.damaged())
             plan.split(ratios, seed)
+            laps.end("split")
             shards = lay_out(plan, shard_size=shard_size, seed=seed, content_types=sheet.content_types)
+            laps.end("lay out")
             manifest = Manifest(
                 version=__version__,
                 seed=seed,
@@ -236,6 +245,7 @@ def build(
             place.put(MANIFEST_NAME, manifest.to_json().encode())
             writing = WriteStage(source, plan)
             run_stage(writing, place, executor=runner, progress=progress, total=shards)
+            laps.end("write")
             place.clear(METADATA_FOLDER)
             written = write_metadata(place, records(writing, place), plan.features)
             manifest = manifest.with_shards(shard for shard in written if shard.split != NONE)
@@ -245,6 +255,7 @@ def build(
             manifest = replace(manifest, complete=True)
             place.put(MANIFEST_NAME, manifest.to_json().encode())
         place.clear(WORK_FOLDER)
+        laps.end("index")
         return BuildReport(
             manifest=manifest,
             rejections=tuple(plan.rejections()),
@@ -257,7 +268,21 @@ def build(
             counts=plan.counts(),
             reused=False,
             seconds=time.monotonic() - started,
+            steps=laps.seconds,
         )
+
+
+class _Laps:
+    """How long each step took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._begun = time.monotonic()
+
+    def end(self, step: str) -> None:
+        """End a step; the next one begins."""
+        now = time.monotonic()
+        self.seconds[step], self._begun = now - self._begun, now
 
 
 def _check_arguments(
