@@ -81,10 +81,10 @@ def write_shard(
                 _add_video(tar, sample)
                 clip = sample.clip.to_mapping(features)
                 rows.append({"clip": clip, "offset": offset + _BLOCK, "size": sample.size})
-                offset += _padded(sample.size)
+                offset += padded_size(sample.size)
                 for name, data in _texts(sample.clip, features):
                     tar.addfile(_header(f"{sample.clip.id}.{name}", len(data)), io.BytesIO(data))
-                    offset += _padded(len(data))
+                    offset += padded_size(len(data))
     record = ShardRecord(path, content_type, split, len(rows), sink.size, sink.digest.hexdigest())
     yield {"shard": asdict(record)}
     yield from rows
@@ -189,7 +189,7 @@ def _header(name: str, size: int) -> tarfile.TarInfo:
     return info
 
 
-def _padded(size: int) -> int:
+def padded_size(size: int) -> int:
     """Bytes that a member of this size takes in a tar, with its header."""
     return _BLOCK + -(-size // _BLOCK) * _BLOCK
 
