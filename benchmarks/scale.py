@@ -5,11 +5,11 @@
     python benchmarks/scale.py --sizes 100 --plan-sizes 10000 100000 1000000 --record benchmarks/scale.json
     python benchmarks/scale.py --page                     # docs/scale.md and its plot, from that record
 
-`--plan-rows` runs `emovid_dataset.builder.build.build` itself on a label sheet of so many rows, each a stretch
-of a film. Only the work of the workers is synthetic: in the place of an executor that decodes and encodes, one
-writes the ledger files that it would have left. So everything that the parent of a build does is measured:
-the sheet is read, the units and shards are planned, the clips are joined, split and laid out, the metadata
-tables, the card and the manifest are written. One process does it all; the peak is of its resident set.
+`--plan-rows` runs `emovid_dataset.builder.build.build` itself on a label sheet of so many rows, each a
+stretch of a film. Only the work of the workers is synthetic: in the place of an executor that decodes and
+encodes, one writes the ledger files that it would have left. So everything that the parent of a build does
+is measured: the sheet is read, units and shards are planned, clips are joined, split and laid out, metadata
+tables, card and manifest are written. One process does it all; the peak is of its resident set.
 
 Without that option clips are real: small MP4s, told apart by a `free` box, are prepared, written and verified
 by one worker. Every measurement is made in a process of its own.
@@ -263,7 +263,8 @@ def machine() -> str:
     names = [
         line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")
     ]
-    return f"{os.cpu_count()} cores, {names[0] if names else platform.machine()}, Python {platform.python_version()}"
+    processor = names[0] if names else platform.machine()
+    return f"{os.cpu_count()} cores, {processor}, Python {platform.python_version()}"
 
 
 def _lines(path: str) -> list[str]:

@@ -15,8 +15,8 @@ RECORD = ROOT / "benchmarks" / "scale.json"
 def exponent(sizes: Sequence[int], costs: Sequence[float | None]) -> float | None:
     """The growth exponent of a cost: 1 where it is in proportion to the size; None from fewer than two sizes.
 
-    It is the slope of the cost over the size, both as logarithms, between the two largest sizes: the fixed costs of
-    small ones would hide what grows.
+    It is the slope of the cost over the size, both as logarithms, between the two largest sizes: the fixed
+    costs of small ones would hide what grows.
 
     >>> exponent([100, 1000, 10000], [1, 2, 20])
     1.0
