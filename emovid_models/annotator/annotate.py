@@ -28,7 +28,7 @@ from emovid_dataset.engine import (
     records,
     run_stage,
 )
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import BusyError, Store, store_of
 from emovid_models.annotator.annotations import (
     Annotation,
@@ -38,6 +38,7 @@ from emovid_models.annotator.annotations import (
 )
 from emovid_models.annotator.features import FeaturesFile, packed
 from emovid_models.annotator.items import Item
+from emovid_models.annotator.taxonomy import read_taxonomy, taxonomy_of
 from emovid_models.records import folder_identity, hub_commit
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ class AnnotationReport:
         videos: number of items.
         reused: how many were there from an earlier run.
         kept: rows of the file for videos that were not among the items; they come first.
+        taxonomy: the emotions that the annotator tells apart.
     """
 
     out: str
     videos: int
     reused: int
     kept: int
+    taxonomy: Taxonomy
 
     @property
     def annotations(self) -> tuple[Annotation, ...]:
@@ -145,6 +148,14 @@ class LoadedByName:
         """See `model_identity`."""
         return model_identity(self.model, self.commit)
 
+    def taxonomy(self) -> Taxonomy:
+        """The emotions that it tells apart; only its settings are read.
+
+        Raises:
+            OSError: they cannot be read.
+        """
+        return read_taxonomy(self.model, self.commit)
+
     def load(self, worker: int | None = None, *, progress: bool = False) -> VideoEmotionPipeline:
         """Load it.
 
@@ -224,7 +235,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
             **({"return_features": True} if self.features else {}),
         )
         for item, result in zip(part.items, results, strict=True):
-            record = asdict(_annotation(item, result))
+            record = asdict(_annotation(item, result, taxonomy_of(state).names))
             yield {**record, "features": packed(result)} if self.features else record
 
     def refuse(self, part: AnnotatePart, failure: Failure) -> list[Record] | None:
@@ -278,6 +289,7 @@ def annotate(
         OSError: a file cannot be written.
     """
     store, name = store_of(out)
+    taxonomy = annotator.taxonomy() if isinstance(annotator, LoadedByName) else taxonomy_of(annotator)
     settings = json.dumps({"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True)
     vectors = None if features is None else FeaturesFile.at(features, identity, num_frames)
     ledger = f".{name}.parts"
@@ -318,13 +330,13 @@ def annotate(
 
             if vectors is not None:
                 vectors.write(records(stage, store), versions)
-            write_annotations(store, name, rows(), settings)
+            write_annotations(store, name, rows(), settings, taxonomy.names)
             store.clear(ledger)
     except BusyError as error:
         raise ValueError(
             f"{store.shown(name)} is being written by another process; choose another --out"
         ) from error
-    return AnnotationReport(os.fspath(out), len(items), len(done) + counts.reused, len(kept))
+    return AnnotationReport(os.fspath(out), len(items), len(done) + counts.reused, len(kept), taxonomy)
 
 
 def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:
@@ -335,12 +347,12 @@ def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:
         store.put(name, settings.encode())
 
 
-def _annotation(item: Item, result: Any) -> Annotation:
+def _annotation(item: Item, result: Any, emotions: Sequence[str]) -> Annotation:
     if isinstance(result, Mapping) and "error" in result:
         return Annotation(item.key, item.version, None, None, None, printable(result["error"]))
     caption = None
     if isinstance(result, Mapping):
         caption, result = result.get("caption"), result["emotions"]
     found = {entry["label"]: float(entry["score"]) for entry in result}
-    scores = tuple(found[name] for name in EMOTIONS)
+    scores = tuple(found[name] for name in emotions)
     return Annotation(item.key, item.version, result[0]["label"], scores, caption, None)

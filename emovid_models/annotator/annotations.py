@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.store import Store, store_of
 
 _SETTINGS = b"emovid_annotation"
+_FIELDS = ("key", "version", "emotion", "caption", "error")
 _ROWS_PER_GROUP = 10_000
 
 
@@ -22,7 +22,7 @@ class Annotation:
         key: of the `Item`.
         version: of the `Item`.
         emotion: the likeliest; None where it failed.
-        scores: eight probabilities in the order of `EMOTIONS`; None where it failed.
+        scores: a probability of each emotion, in the order of the model's; None where it failed.
         caption: None unless captions were asked for.
         error: why it failed, in one line; None where it did not.
     """
@@ -58,7 +58,9 @@ def check_settings(place: str, found: str, wanted: str) -> None:
         raise ValueError(f"{place} holds annotations with {found}, not {wanted}; choose another --out")
 
 
-def write_annotations(store: Store, name: str, annotations: Iterable[Annotation], settings: str) -> None:
+def write_annotations(
+    store: Store, name: str, annotations: Iterable[Annotation], settings: str, emotions: Sequence[str]
+) -> None:
     """Write a Parquet file: key, version, emotion, a column of probability per emotion, caption, error.
 
     Args:
@@ -66,20 +68,21 @@ def write_annotations(store: Store, name: str, annotations: Iterable[Annotation]
         name: of the file.
         annotations: one a row; they are not held.
         settings: what they were made with; stands in the file's schema.
+        emotions: those of the model, in order.
     """
     import pyarrow
     from pyarrow import parquet
 
     kinds: list[tuple[str, Any]] = [(name, pyarrow.string()) for name in ("key", "version", "emotion")]
-    kinds += [(emotion, pyarrow.float64()) for emotion in EMOTIONS]
+    kinds += [(emotion, pyarrow.float64()) for emotion in emotions]
     kinds += [(name, pyarrow.string()) for name in ("caption", "error")]
     schema = pyarrow.schema(kinds, metadata={_SETTINGS: settings.encode()})
     with store.create(name) as file, parquet.ParquetWriter(file, schema) as writer:
         held: list[dict[str, Any]] = []
         for item in annotations:
-            row = {field: getattr(item, field) for field in ("key", "version", "emotion", "caption", "error")}
-            scores = (None,) * len(EMOTIONS) if item.scores is None else item.scores
-            held.append({**row, **dict(zip(EMOTIONS, scores, strict=True))})
+            row = {field: getattr(item, field) for field in _FIELDS}
+            scores = (None,) * len(emotions) if item.scores is None else item.scores
+            held.append({**row, **dict(zip(emotions, scores, strict=True))})
             if len(held) == _ROWS_PER_GROUP:
                 writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
                 held.clear()
@@ -112,7 +115,8 @@ def read_annotations(path: str | os.PathLike[str], settings: str | None = None) 
     if settings is not None:
         check_settings(str(path), found, settings)
     rows = []
+    emotions = [name for name in table.column_names if name not in _FIELDS]
     for row in table.to_pylist():
-        scores = tuple(row[name] for name in EMOTIONS)
+        scores = tuple(row[name] for name in emotions)
         rows.append(Annotation.from_row({**row, "scores": None if row["emotion"] is None else scores}))
     return rows

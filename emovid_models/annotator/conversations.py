@@ -21,16 +21,15 @@ from torch.utils.data import Dataset
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import Selection
 from emovid_dataset.schema.benchmark import refuse_training_on
-from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.nvila import NVILALiteProcessor
-from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, EMOTION_QUESTION, END_OF_TURN
+from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, END_OF_TURN, emotion_question
 
 
 class Conversations(Dataset[dict[str, Any]]):
     """A build's clips as questions with answers.
 
     Args:
-        clips: of one split, which is not set aside for judging.
+        clips: at least one, of one split, which is not set aside for judging.
         processor: the annotator's.
         caption: whether to ask for captions too, where a clip has one.
         augment: mirror, crop and shift in time; the outcome depends on seed, epoch and index only, so that a
@@ -51,7 +50,9 @@ class Conversations(Dataset[dict[str, Any]]):
         self.rows = [(index, False) for index in range(len(clips))]
         if caption:
             self.rows += [(index, True) for index, clip in enumerate(clips.clips) if clip.caption]
-        counts = np.bincount([clip.label for clip in clips.clips], minlength=len(EMOTIONS))
+        taxonomy = clips.clips[0].taxonomy
+        self.emotion_question = emotion_question(taxonomy.names)
+        counts = np.bincount([clip.label for clip in clips.clips], minlength=len(taxonomy))
         present = np.count_nonzero(counts)
         # Each emotion weighs the same in the sum, whatever its number of clips; the mean weight is 1.
         self.weights = [len(clips) / (present * counts[clip.label]) for clip in clips.clips]
@@ -77,7 +78,7 @@ class Conversations(Dataset[dict[str, Any]]):
         clip = selected.clip
         return {
             "pixels": self.processor.preprocess_frames(frames, do_sample_frames=False),
-            "question": CAPTION_QUESTION if captioned else EMOTION_QUESTION,
+            "question": CAPTION_QUESTION if captioned else self.emotion_question,
             "answer": clip.caption if captioned else clip.emotion,
             "weight": 1.0 if captioned else self.weights[index],
             "emotion": clip.label,

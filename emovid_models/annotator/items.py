@@ -16,7 +16,6 @@ from pathlib import PurePosixPath
 from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.read.select import Selection, select
 from emovid_dataset.read.shard import read_samples
-from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import MANIFEST_NAME
 from emovid_dataset.store import Store, store_of
 
@@ -54,24 +53,39 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
         ValueError: it holds no video, or a shard is damaged or of another layout.
     """
     text = os.fspath(source)
-    if text.startswith("hf://"):
-        return _clips("hf://datasets/" + text.removeprefix("hf://").removeprefix("datasets/"))
-    suffix = PurePosixPath(text).suffix.lower()
-    if os.path.isfile(text) or (_is_url(text) and suffix in (".txt", ".csv", *SUFFIXES)):
+    if (build := find_build(text)) is not None:
+        return _clips(build)
+    if _is_file(text):
         store, name = store_of(text, to_read=True)
+        suffix = PurePosixPath(name).suffix.lower()
         if suffix in (".txt", ".csv"):
             items = [_listed(entry, store) for entry in dict.fromkeys(_read_list(store, name))]
         else:
             items = [_file(name, store, name)]
     else:
         store = _folder(text)
-        if store.exists(MANIFEST_NAME):
-            return _clips(text)
         names = [name for name in store.list() if PurePosixPath(name).suffix.lower() in SUFFIXES]
         items = [_file(name, store, name) for name in names] or _shards(store)
     if not items:
         raise ValueError(f"input {text} holds no video; endings: {' '.join(sorted(SUFFIXES))}")
     return items
+
+
+def find_build(source: str | os.PathLike[str]) -> str | None:
+    """Where the build lies whose clips `find_items` would list; None for other inputs.
+
+    Raises:
+        FileNotFoundError: the input does not exist.
+    """
+    text = os.fspath(source)
+    if text.startswith("hf://"):
+        return "hf://datasets/" + text.removeprefix("hf://").removeprefix("datasets/")
+    return text if not _is_file(text) and _folder(text).exists(MANIFEST_NAME) else None
+
+
+def _is_file(text: str) -> bool:
+    endings = (".txt", ".csv", *SUFFIXES)
+    return os.path.isfile(text) or (_is_url(text) and PurePosixPath(text).suffix.lower() in endings)
 
 
 def _is_url(text: str) -> bool:
@@ -113,18 +127,20 @@ def _shards(store: Store) -> list[Item]:
         try:
             with store.open(shard) as file:
                 for _, members, offset in read_samples(file):
-                    clip = Clip.from_mapping(json.loads(members["json"]))
-                    read = partial(_member, store, shard, offset, len(members["mp4"]), clip)
-                    items.setdefault(clip.id, Item(clip.id, clip.sha256, read))
+                    # Its emotions are nobody's business here, and no manifest says which there are.
+                    clip = json.loads(members["json"])
+                    key, sha256 = str(clip["id"]), str(clip["sha256"])
+                    read = partial(_member, store, shard, offset, len(members["mp4"]), key, sha256)
+                    items.setdefault(key, Item(key, sha256, read))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{store.shown(shard)} is not a shard of a build: {error}") from error
     return list(items.values())
 
 
-def _member(store: Store, shard: str, offset: int, size: int, clip: Clip) -> bytes:
+def _member(store: Store, shard: str, offset: int, size: int, key: str, sha256: str) -> bytes:
     data = store.range(shard, offset, offset + size)
-    if hashlib.sha256(data).hexdigest() != clip.sha256:
-        raise OSError(f"{store.shown(shard)}: clip {clip.id} differs from its sha256")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise OSError(f"{store.shown(shard)}: clip {key} differs from its sha256")
     return data
 
 

@@ -66,7 +66,7 @@ def relabel_build(
         The new manifest; the corpus's notes go with it.
 
     Raises:
-        ValueError: `out` holds something, or a shard is damaged.
+        ValueError: `out` holds something, a shard is damaged, or the annotations are of other emotions.
         OSError: `out` cannot be written.
     """
     check_new_build(out)
@@ -74,6 +74,12 @@ def relabel_build(
     place = Store.at(out)
     manifest = read_manifest(source)
     by_id = {item.key: item for item in annotations if item.scores is not None}
+    for item in by_id.values():
+        if item.emotion not in manifest.taxonomy.names or len(item.scores or ()) != len(manifest.taxonomy):
+            raise ValueError(
+                f"the annotation of {item.key} is of other emotions ({item.emotion}, ...) than those of "
+                f"{source.name}: {', '.join(manifest.taxonomy.names)}"
+            )
     place.put(_UNFINISHED, b"")
     place.sweep()
     for name in _WRITTEN:

@@ -16,7 +16,7 @@ from emovid_models.records import RUN_CARD
 
 
 def run_card(
-    sources: Mapping[str, str],
+    sources: Mapping[str, Any],
     clips: Mapping[str, int],
     config: Mapping[str, Any],
     validation: Mapping[str, Any],
@@ -71,16 +71,20 @@ tags:
 
 # Annotator of video emotions
 
-Fine-tuned from `{run["base"]}` on {clips["train"]} clips; `{RUN_CARD}` says how, with seeds and versions.
+Fine-tuned from `{run["base"]}` on {clips["train"]} clips: the split train of the config
+`{run["data_config"]}` of `{run["data_location"]}`. `{RUN_CARD}` says how, with seeds and versions.
 
 ```python
 from transformers import pipeline
 
 annotate = pipeline("video-emotion", model="<this repo>", trust_remote_code=True)
-annotate("clip.mp4")  # eight emotions with probabilities
+annotate("clip.mp4")  # {len(run["emotions"])} emotions with probabilities
 ```
 
-On {clips["validation"]} validation clips, on which the temperature was fitted and the best epoch chosen:
+It tells apart {", ".join(run["emotions"])}.
+
+On {clips["validation"]} clips of the split validation, on which the temperature was fitted and the best epoch
+chosen:
 
 | measure | value |
 |---|---|

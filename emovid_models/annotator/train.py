@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select
-from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.annotator.annotate import LoadedByName
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
@@ -43,6 +42,7 @@ from emovid_models.annotator.checkpoints import (
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.run_card import readme, run_card
+from emovid_models.annotator.taxonomy import set_taxonomy
 from emovid_models.annotator.training_config import TrainingConfig
 from emovid_models.finite import check_loss, check_weights
 from emovid_models.library_bars import library_bars
@@ -79,10 +79,15 @@ class AnnotatorTrainer(Trainer):
     """`Trainer` with a loss per conversation, weighted, and an evaluation by scored labels."""
 
     def __init__(
-        self, *args: Any, processor: NVILALiteProcessor, run: Mapping[str, Any], **kwargs: Any
+        self,
+        *args: Any,
+        processor: NVILALiteProcessor,
+        emotions: Sequence[str],
+        run: Mapping[str, Any],
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs, data_collator=Collator(processor))  # type: ignore[misc]
-        self._processor, self._run = processor, run
+        self._processor, self._emotions, self._run = processor, tuple(emotions), run
         self.model_accepts_loss_kwargs = False
 
     def compute_loss(  # type: ignore[override]
@@ -128,12 +133,12 @@ class AnnotatorTrainer(Trainer):
 
     @torch.no_grad()
     def score(self, dataset: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-likelihoods of the eight labels, [clips, 8], and the true labels, on every process."""
+        """Log-likelihoods of the labels, [clips, emotions], and the true labels, on every process."""
         model = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
         network = model.get_base_model() if hasattr(model, "get_base_model") else model
-        ids = self._processor.encode_labels(EMOTIONS, end=END_OF_TURN)
+        ids = self._processor.encode_labels(self._emotions, end=END_OF_TURN)
         loader = self.get_eval_dataloader(dataset)
         scores, labels = [], []
         for batch in loader:
@@ -205,11 +210,12 @@ def train_annotator(
     resume: bool = True,
     progress: bool = False,
 ) -> TrainingResult:
-    """Fine-tune an annotator.
+    """Fine-tune an annotator for the emotions of a build.
 
     Args:
-        data: a build with a train and a validation split.
-        base: the annotator to start from: a folder or a Hub repo.
+        data: a build with a train and a validation split; the annotator tells apart the emotions of its
+            taxonomy, which its settings hold.
+        base: the annotator to start from, whatever emotions it tells apart: a folder or a Hub repo.
         out: folder of the new annotator; checkpoints are kept in its ``checkpoints``.
         config: how to train.
         content_type: train on clips of one content type only.
@@ -252,6 +258,7 @@ def train_annotator(
         annotator = load_annotator(base, revision=named.commit or "main", device="cpu", dtype=torch.float32)
     model, processor = annotator.model, annotator.processor
     model.config.use_cache = False
+    set_taxonomy(model.config, manifest.taxonomy)
     model.model.vision_tower.requires_grad_(config.train_tower)
     model.model.freeze_unused_layers()
     network: Any = model
@@ -294,6 +301,7 @@ def train_annotator(
         train_dataset=train,
         eval_dataset=validation,
         processor=processor,
+        emotions=manifest.taxonomy.names,
         run=run,
         callbacks=[_Epoch(train), _EarlyStopping(config.patience)],
     )
@@ -335,6 +343,8 @@ def train_annotator(
             "data_location": store.name if store.folder is None else store.folder.name,
             "data_digest": manifest.source_digest,
             "data_version": manifest.version,
+            "data_config": content_type or "all",
+            "emotions": list(manifest.taxonomy.names),
             "base": str(base),
             "base_identity": identity,
         }

@@ -11,7 +11,6 @@ import typer
 
 from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, new_folder, whole
 from emovid_dataset.cli.errors import FOUND_WRONG, need
-from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import annotator_source, check_annotator, check_device, device_name
 from emovid_models.cli.options import Workers
@@ -74,18 +73,21 @@ def annotate(
     allow_rejected: Annotated[bool, typer.Option(help="Exit 0 although videos failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Label videos with eight probabilities each."""
+    """Label videos with a probability of each emotion: the eight, or those that the model was trained on."""
     from emovid_dataset.builder.sheet import printable
+    from emovid_dataset.read.manifest import read_manifest
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
-    from emovid_models.annotator.items import find_items
+    from emovid_models.annotator.items import find_build, find_items
+    from emovid_models.annotator.taxonomy import check_same_emotions
 
     if keep_human and build is None:
         raise ValueError("--keep-human needs --build FOLDER")
     if features is not None and os.path.abspath(features) == os.path.abspath(out):
         raise ValueError(f"--features {features} is also --out; name another file")
-    if build is not None and not _is_build(source):
+    annotated_build = find_build(source)
+    if build is not None and annotated_build is None:
         raise ValueError(f"--build {build} needs a build folder as INPUT; {source} has no {MANIFEST_NAME}")
     if build is not None:
         relabel.check_new_build(build)
@@ -95,6 +97,9 @@ def annotate(
     check_device(device)
     check_annotator("--model", model)
     named = work.LoadedByName.pinned(model, device)
+    if annotated_build is not None:
+        theirs = read_manifest(annotated_build).taxonomy
+        check_same_emotions(f"--model {model}", named.taxonomy(), f"INPUT {source}", theirs)
     report = work.annotate(
         items,
         named.load(progress=not as_json) if runner.is_this_process else named,
@@ -109,6 +114,7 @@ def annotate(
     )
     if build is not None:
         relabel.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=not as_json)
+    emotions = report.taxonomy.names
     counts = Counter(item.emotion for item in report.annotations if item.emotion is not None)
     if as_json:
         outcome = {
@@ -118,23 +124,14 @@ def annotate(
             "videos": len(report.annotations),
             "reused": report.reused,
             "failed": [{"key": item.key, "error": item.error} for item in report.failed],
-            "emotions": {name: counts[name] for name in EMOTIONS},
+            "emotions": {name: counts[name] for name in emotions},
         }
         print(json.dumps(outcome))
     else:
         for item in report.failed:
             print(f"{printable(item.key)}: {item.error}")
-        rows: list[list[object]] = [[name, counts[name]] for name in EMOTIONS]
+        rows: list[list[object]] = [[name, counts[name]] for name in emotions]
         rows += [["failed", len(report.failed)], ["all", len(report.annotations)]]
         print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)
     if report.failed and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)
-
-
-def _is_build(source: str) -> bool:
-    from emovid_dataset.schema.manifest import MANIFEST_NAME
-    from emovid_dataset.store import Store
-
-    if "://" not in source and not os.path.isdir(source):
-        return False
-    return Store.find(source).exists(MANIFEST_NAME)

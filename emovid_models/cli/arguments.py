@@ -9,7 +9,8 @@ from pathlib import Path
 
 from emovid_dataset.cli.arguments import Check, check_by, parsed_by, whole
 from emovid_dataset.cli.sizes import parse_frame_size
-from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_models.remote.wan.inputs import check_frames, check_size
 from emovid_models.wan.loras import WeightedLora, parse_lora
 
@@ -190,7 +191,14 @@ def check_device(name: str | None) -> None:
         raise ValueError(f"--device {name} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
-def check_build(option: str, source: str, splits: Iterable[str], content_type: str | None = None) -> None:
+def check_build(
+    option: str,
+    source: str,
+    splits: Iterable[str],
+    content_type: str | None = None,
+    *,
+    taxonomy: Taxonomy | None = MIKELS,
+) -> None:
     """Refuse what is not a build, a build of other emotions, or one without clips in some splits.
 
     Args:
@@ -198,17 +206,19 @@ def check_build(option: str, source: str, splits: Iterable[str], content_type: s
         source: the build's folder, URL or Hub repo.
         splits: those that must have clips.
         content_type: only clips of this type count; None counts all.
+        taxonomy: the emotions that the build must have; None for any.
 
     Raises:
-        ValueError: a split has no such clip, or the models here know none of the build's emotions.
+        ValueError: a split has no such clip, or the build has other emotions.
         OSError: it is not a build, or cannot be read.
     """
     from emovid_dataset.read.manifest import read_manifest
 
     manifest = read_manifest(source)
-    if manifest.taxonomy.names != EMOTIONS:
+    if taxonomy is not None and manifest.taxonomy.names != taxonomy.names:
         theirs = f"{manifest.taxonomy.name!r} ({', '.join(manifest.taxonomy.names)})"
-        raise ValueError(f"{option} {source} has the emotions of {theirs}; models know {', '.join(EMOTIONS)}")
+        known = ", ".join(taxonomy.names)
+        raise ValueError(f"{option} {source} has the emotions of {theirs}; the model knows {known}")
     held = manifest.splits(content_type or "all")
     for split in splits:
         if split not in held:
@@ -220,6 +230,26 @@ def check_build(option: str, source: str, splits: Iterable[str], content_type: s
 def check_annotator(option: str, source: str) -> None:
     """Refuse a repo that holds no annotator, see `check_model_kind`."""
     check_model_kind(option, source, "annotator")
+
+
+def annotator_taxonomy(source: str | None) -> Taxonomy:
+    """The emotions that an annotator tells apart; None is the miniature, which knows Mikels' eight."""
+    from emovid_models.annotator.taxonomy import read_taxonomy
+
+    return MIKELS if source is None else read_taxonomy(source)
+
+
+def check_knows_the_eight(source: str | None, asked: str) -> None:
+    """Refuse an annotator of other emotions than Mikels' eight, where those are asked for.
+
+    Raises:
+        ValueError: names the option, and what asks for the eight.
+    """
+    names = annotator_taxonomy(source).names
+    if names != MIKELS.names:
+        raise ValueError(
+            f"--annotator {source} tells apart {', '.join(names)}; {asked} asks for {', '.join(MIKELS.names)}"
+        )
 
 
 def check_model_kind(option: str, source: str, kind: str) -> None:

@@ -22,15 +22,18 @@ from emovid_dataset.cli.arguments import (
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
+from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import (
     annotator_source,
+    annotator_taxonomy,
     base_source,
     build_source,
     check_annotator,
     check_build,
     check_device,
+    check_knows_the_eight,
     clip_source,
     device_name,
     frame_count,
@@ -289,7 +292,7 @@ def evaluate(
                 raise ValueError(f"--{name} {given} needs --base")
         assert videos is not None
         table = videos / evaluation.INTENDED_NAME if intended is None else intended
-        evaluation.read_intended(table)
+        evaluation.read_intended(table, annotator_taxonomy(annotator))
         out = videos / "judged" if out is None else out
     else:
         if intended is not None or against is not None:
@@ -305,8 +308,9 @@ def evaluate(
             wanted = evaluation.take_per_emotion(wanted, per_emotion)
         orders = evaluation.plan_orders(wanted, seed=seed, intensity=intensity)
         check_orders(orders, *parse_frame_size(size))
+        check_knows_the_eight(annotator, f"--base {base}")
     if held_out is not None:
-        check_build("--held-out", held_out, (split,))
+        check_build("--held-out", held_out, (split,), taxonomy=annotator_taxonomy(annotator))
     need("models", "transformers", "safetensors", "evaluate")
     check_device(device)
     if annotator is not None:
@@ -405,7 +409,9 @@ def evaluate(
         )
         result["held_out"] = evaluation.to_record(evaluation.score(real))
         rows.append(evaluation.table_row("real clips, what the annotator reaches", evaluation.score(real)))
-    result["paper"] = evaluation.paper_record()
+    eight = judge.taxonomy == MIKELS  # the paper says nothing of others
+    if eight:
+        result["paper"] = evaluation.paper_record()
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
     written = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
@@ -417,11 +423,10 @@ def evaluate(
             print(f"{video.file}: {video.error}")
         if miniature:
             print(_NOTE)
-        rows += [evaluation.paper_row(task) for task in tasks]
+        rows += [evaluation.paper_row(task) for task in tasks] if eight else []
         reused = sum(found.reused for found in judged.values())
-        print_table(
-            f"Judged by {judge.identity}, {reused} from an earlier run", evaluation.TABLE_COLUMNS, rows
-        )
+        columns = evaluation.table_columns(next(iter(figures.values())))
+        print_table(f"Judged by {judge.identity}, {reused} from an earlier run", columns, rows)
         if comparison is not None:
             second = list(judged)[1]
             print(

@@ -14,7 +14,13 @@ from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
-from emovid_models.cli.arguments import check_annotator, check_build, check_device, check_model_kind
+from emovid_models.cli.arguments import (
+    check_annotator,
+    check_build,
+    check_device,
+    check_knows_the_eight,
+    check_model_kind,
+)
 from emovid_models.cli.evaluated import (
     ComparedLoras,
     annotator_folder,
@@ -99,6 +105,7 @@ def evaluate_paper(options: PaperOptions) -> None:
     check_device(options.device)
     if options.annotator is not None:
         check_annotator("--annotator", options.annotator)
+        check_knows_the_eight(options.annotator, "--protocol paper")
     for name, kind in (("clip", "clip"), ("videomae", "videomae")):
         if (model := getattr(options, name)) is not None:
             check_model_kind(f"--{name}", model, kind)

@@ -77,7 +77,10 @@ def annotator(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
-    """Fine-tune an annotator. On several GPUs: accelerate launch -m emovid_models.cli train annotator ..."""
+    """Fine-tune an annotator for the build's emotions.
+
+    On several GPUs: accelerate launch -m emovid_models.cli train annotator ...
+    """
     from emovid_models.annotator.training_config import TrainingConfig
 
     config = TrainingConfig(
@@ -93,7 +96,7 @@ def annotator(
         train_tower=train_tower,
         caption=caption,
     )
-    check_build("--data", data, ("train", "validation"), content_type)
+    check_build("--data", data, ("train", "validation"), content_type, taxonomy=None)
     need("models", "transformers", "peft", "accelerate", "safetensors")
     from emovid_models.annotator.train import train_annotator
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         TABLE_COLUMNS,
         paper_record,
         paper_row,
+        table_columns,
         table_row,
         to_record,
     )
@@ -78,7 +79,7 @@ _MODULES = {
         "score",
         "score_confusion",
     ),
-    "table": ("TABLE_COLUMNS", "paper_record", "paper_row", "table_row", "to_record"),
+    "table": ("TABLE_COLUMNS", "paper_record", "paper_row", "table_columns", "table_row", "to_record"),
     "videos": ("GENERATION_NAME", "generate_videos", "plan_orders"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
+from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import write_file
 
 INTENDED_NAME = "intended.csv"
@@ -25,7 +26,7 @@ class Intended:
 
     Attributes:
         file: its path in the folder, with slashes.
-        emotion: one of the eight.
+        emotion: one of the taxonomy.
         prompt: the scene, "" if unknown.
         seed: of the noise, None if unknown.
     """
@@ -36,12 +37,13 @@ class Intended:
     seed: int | None = None
 
 
-def read_intended(path: str | os.PathLike[str]) -> list[Intended]:
+def read_intended(path: str | os.PathLike[str], taxonomy: Taxonomy = MIKELS) -> list[Intended]:
     """Read what the videos of a folder were asked to show.
 
     Args:
         path: a CSV file in UTF-8 with the columns ``file`` (relative to the folder) and ``emotion`` (a name
-            or 0..7), and perhaps ``prompt`` and ``seed``.
+            or an index), and perhaps ``prompt`` and ``seed``.
+        taxonomy: the emotions that may be asked for.
 
     Raises:
         FileNotFoundError: it does not exist.
@@ -81,7 +83,11 @@ def read_intended(path: str | os.PathLike[str]) -> list[Intended]:
             value = int(seed) if seed else None
         except ValueError:
             raise ValueError(f"{where}: seed {seed!r} is not a whole number") from None
-        rows.append(Intended(file, _emotion(row["emotion"], where), (row.get("prompt") or "").strip(), value))
+        rows.append(
+            Intended(
+                file, _emotion(row["emotion"], where, taxonomy), (row.get("prompt") or "").strip(), value
+            )
+        )
     if not rows:
         raise ValueError(f"{path} holds no rows")
     return rows
@@ -111,8 +117,8 @@ def _read_text(path: Path) -> str:
         raise ValueError(f"{path} is not UTF-8 text") from error
 
 
-def _emotion(value: str, where: str) -> str:
+def _emotion(value: str, where: str, taxonomy: Taxonomy) -> str:
     try:
-        return EMOTIONS[parse_emotion(value)]
+        return taxonomy.names[taxonomy.parse(value)]
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error

@@ -11,9 +11,12 @@ from typing import Any
 
 import emovid_models
 from emovid_dataset.engine import Executor
+from emovid_dataset.schema.emotions import MIKELS
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_models.annotator.annotate import LoadedByName, annotate
 from emovid_models.annotator.annotations import Annotation
 from emovid_models.annotator.items import Item, clip_item, find_items
+from emovid_models.annotator.taxonomy import check_same_emotions
 from emovid_models.evaluation.intended import Intended, read_intended
 
 
@@ -23,6 +26,7 @@ class Judge:
 
     Attributes:
         identity: names it by its content, so that another one's judgements are told apart.
+        taxonomy: the emotions that it tells apart.
         annotator: called like `VideoEmotionPipeline`: an iterator of functions that return a path or bytes,
             with `batch_size`, gives for every video a list of ``{"label", "score"}``, the likeliest first, or
             ``{"error"}``; or, for engines with workers of their own, how each loads one.
@@ -30,6 +34,7 @@ class Judge:
 
     identity: str
     annotator: Callable[..., Iterator[Any]] | LoadedByName
+    taxonomy: Taxonomy = MIKELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Judgement:
         file: the video's path in its folder, or the clip's id.
         intended: the emotion asked for; for a real clip its label.
         judged: the judge's emotion; None where it failed.
-        scores: eight probabilities in the order of `EMOTIONS`; None where it failed.
+        scores: a probability of each of the judge's emotions, in order; None where it failed.
         error: why it failed; None where it did not.
         prompt: the scene, "" if unknown.
         seed: of the noise, None if unknown.
@@ -63,11 +68,13 @@ class Judged:
         judge: identity of the judge.
         videos: one judgement per video, in the order of the table.
         reused: how many were there from an earlier run.
+        taxonomy: the judge's.
     """
 
     judge: str
     videos: tuple[Judgement, ...]
     reused: int = 0
+    taxonomy: Taxonomy = MIKELS
 
     @property
     def failed(self) -> tuple[Judgement, ...]:
@@ -92,7 +99,7 @@ def load_judge(
         OSError: it cannot be loaded.
     """
     named = LoadedByName.pinned(emovid_models.MINI_ANNOTATOR if model is None else model, device)
-    return Judge(named.identity(), named if by_workers else named.load())
+    return Judge(named.identity(), named if by_workers else named.load(), named.taxonomy())
 
 
 def judge_videos(
@@ -129,7 +136,7 @@ def judge_videos(
     folder = Path(videos)
     if not folder.is_dir():
         raise FileNotFoundError(f"videos {folder} is not a folder")
-    rows = read_intended(intended)
+    rows = read_intended(intended, judge.taxonomy)
     found = {item.key: item for item in find_items(folder)}
     missing = [row.file for row in rows if row.file not in found]
     if missing and not allow_missing:
@@ -144,6 +151,7 @@ def judge_videos(
         judge.identity,
         tuple(_judgement(row, answers.get(row.file)) for row in rows),
         reused,
+        judge.taxonomy,
     )
 
 
@@ -174,11 +182,14 @@ def judge_clips(
         A judgement for every clip that a person labelled.
 
     Raises:
-        ValueError: there is no such clip.
+        ValueError: there is no such clip, or the build has other emotions than the judge.
     """
     from emovid_dataset.read.select import select
 
     selection = select(build, split=split, content_type=content_type)
+    if selection.clips:
+        theirs = selection.clips[0].taxonomy
+        check_same_emotions(f"the judge {judge.identity}", judge.taxonomy, str(build), theirs)
     chosen = [place for place, clip in enumerate(selection.clips) if clip.emotion_source == "human"]
     if not chosen:
         raise ValueError(f"{build} holds no clip of split {split!r} that a person labelled")
@@ -187,7 +198,8 @@ def judge_clips(
     items = [clip_item(selection, place) for place in chosen]
     answers, reused = _annotate(items, judge, Path(out), batch_size, engine, progress)
     rows = [Intended(clip.id, clip.emotion, clip.caption) for clip in clips]
-    return Judged(judge.identity, tuple(_judgement(row, answers[row.file]) for row in rows), reused)
+    videos = tuple(_judgement(row, answers[row.file]) for row in rows)
+    return Judged(judge.identity, videos, reused, judge.taxonomy)
 
 
 def _annotate(

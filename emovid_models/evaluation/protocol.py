@@ -197,7 +197,9 @@ def markdown(
     return "\n\n".join([f"# {title}", table, *below]) + "\n"
 
 
-def _share(share: Share) -> str:
+def _share(share: Share | None) -> str:
+    if share is None:
+        return ""
     return f"{share.value:.2%} ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 

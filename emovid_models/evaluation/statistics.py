@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_models.evaluation.judge import Judged, Judgement
 
 
@@ -25,20 +26,27 @@ class Figures:
     Attributes:
         n: videos.
         unscored: those that could not be judged; they count as wrong.
-        ea_8cls: share whose emotion is the intended one, with Wilson's interval.
-        ea_2cls: share whose valence is the intended one, with Wilson's interval.
+        ea_8cls: share whose emotion is the intended one, with Wilson's interval; for another taxonomy of N
+            emotions it is EA-Ncls.
+        ea_2cls: share whose valence is the intended one, with Wilson's interval; None for a taxonomy without
+            valences.
         recall: of each emotion; None where none was intended.
         macro_recall: mean over the emotions that were intended.
-        confusion: 8 x 8 counts, rows are intended, columns judged, in the order of `EMOTIONS`.
+        confusion: 8 x 8 counts, rows are intended, columns judged, in the order of the emotions.
     """
 
     n: int
     unscored: int
     ea_8cls: Share
-    ea_2cls: Share
+    ea_2cls: Share | None
     recall: Mapping[str, float | None]
     macro_recall: float
     confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def ea_name(self) -> str:
+        """What the share of right emotions is called: EA-8cls, or EA-Ncls for N emotions."""
+        return f"EA-{len(self.confusion)}cls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +113,30 @@ def score(judged: Judged) -> Figures:
     """
     from emovid_models.metrics.ea_8cls import ea_8cls
 
+    emotions, valence = _emotions(judged.taxonomy)
     result = ea_8cls.score(
-        [video.judged for video in judged.videos], [video.intended for video in judged.videos]
+        [video.judged for video in judged.videos],
+        [video.intended for video in judged.videos],
+        emotions=emotions,
+        valence=valence,
     )
+    key = f"ea_{len(emotions)}cls"
+    has_valence = result["ea_2cls"] is not None
     return Figures(
         n=result["n"],
         unscored=result["unscored"],
-        ea_8cls=Share(result["ea_8cls"], *result["ea_8cls_wilson"]),
-        ea_2cls=Share(result["ea_2cls"], *result["ea_2cls_wilson"]),
+        ea_8cls=Share(result[key], *result[f"{key}_wilson"]),
+        ea_2cls=Share(result["ea_2cls"], *result["ea_2cls_wilson"]) if has_valence else None,
         recall={name: entry["recall"] for name, entry in result["per_emotion"].items()},
         macro_recall=result["macro_recall"],
         confusion=tuple(tuple(row) for row in result["confusion_matrix"]),
     )
+
+
+def _emotions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """The emotions and their valences as the metric takes them."""
+    valences = tuple(valence for valence in taxonomy.valences if valence is not None)
+    return taxonomy.names, valences if len(valences) == len(taxonomy) else None
 
 
 def score_confusion(confusion: Sequence[Sequence[int]]) -> Figures:
@@ -174,6 +194,7 @@ def compare(base: Judged, lora: Judged) -> Comparison:
         [first.judged for first, _ in pairs],
         [first.intended for first, _ in pairs],
         groups=scenes,
+        emotions=_emotions(base.taxonomy)[0],
     )
     interval = result["difference_bootstrap"]
     return Comparison(
@@ -206,7 +227,8 @@ def compare_valence(base: Judged, lora: Judged) -> ValenceComparison:
 
 
 def _by_valence(judged: Judged) -> Judged:
-    first = {emotion: EMOTIONS[index // 4 * 4] for index, emotion in enumerate(EMOTIONS)}
+    names, valences = judged.taxonomy.names, judged.taxonomy.valences
+    first = {name: names[valences.index(valence)] for name, valence in zip(names, valences, strict=True)}
     return replace(
         judged,
         videos=tuple(

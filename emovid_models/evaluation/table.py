@@ -6,11 +6,17 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from emovid_dataset.schema.emotions import MIKELS
 from emovid_models.evaluation.judge import Judged
 from emovid_models.evaluation.statistics import Comparison, Figures, Share, ValenceComparison
 
 TABLE_COLUMNS = ("", "n", "EA-8cls", "95 % interval", "EA-2cls", "95 % interval")
-"""Headings of `table_row`."""
+"""Headings of `table_row`, for Mikels' eight."""
+
+
+def table_columns(figures: Figures) -> tuple[str, ...]:
+    """Headings of `table_row` for the emotions of these figures."""
+    return tuple(figures.ea_name if name == "EA-8cls" else name for name in TABLE_COLUMNS)
 
 
 def table_row(name: str, figures: Figures) -> list[object]:
@@ -21,7 +27,9 @@ def table_row(name: str, figures: Figures) -> list[object]:
         figures: of its videos.
     """
 
-    def cells(share: Share) -> tuple[str, str]:
+    def cells(share: Share | None) -> tuple[str | None, str | None]:
+        if share is None:
+            return None, None
         return f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}"
 
     return [name, figures.n, *cells(figures.ea_8cls), *cells(figures.ea_2cls)]
@@ -47,5 +55,17 @@ def paper_record() -> dict[str, Any]:
 
 
 def to_record(result: Figures | Comparison | ValenceComparison | Judged) -> dict[str, Any]:
-    """A result as plain JSON values, the numbers unrounded."""
-    return json.loads(json.dumps(asdict(result)))
+    """A result as plain JSON values, the numbers unrounded; of N emotions "ea_8cls" is called "ea_Ncls"."""
+    record: dict[str, Any] = json.loads(json.dumps(asdict(result)))
+    return _named(record)
+
+
+def _named(record: dict[str, Any]) -> dict[str, Any]:
+    named = {}
+    for key, value in record.items():
+        if key == "ea_8cls":
+            key = f"ea_{len(record['confusion'])}cls"
+        elif key == "taxonomy" and value == json.loads(json.dumps(asdict(MIKELS))):
+            continue
+        named[key] = _named(value) if isinstance(value, dict) else value
+    return named

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -21,6 +22,7 @@ from emovid_models.miniature import is_miniature
 from emovid_models.publish.provenance import licence, public_name, published_base
 from emovid_models.publish.results import measured_results, parameters, read_json
 from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
+from emovid_models.remote.annotator.prompts import emotions_of
 
 CARDS = next(
     folder
@@ -56,7 +58,7 @@ def render(template: str, /, **values: Any) -> str:
     environment.filters["words"] = lambda name: str(name).replace("_", " ")
     environment.filters["fixed"] = _fixed
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
-    return environment.get_template(template).render(citation=CITATION, emotions=EMOTIONS, **values)
+    return environment.get_template(template).render(**{"citation": CITATION, "emotions": EMOTIONS, **values})
 
 
 def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, namespace: str) -> str:
@@ -126,6 +128,8 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         out_of_fold=OUT_OF_FOLD if (folder / OUT_OF_FOLD).is_file() else None,
         miniature=is_miniature(folder),
         run=run,
+        emotions=emotions_of(SimpleNamespace(taxonomy=config.get("taxonomy"))),
+        trained_on=public_name(run.get("data")) if run else dataset,
     )
 
 

@@ -14,7 +14,7 @@ from .labels import concatenate
 from .labels import read_predictions
 from .labels import read_references
 from .labels import show
-from .taxonomy import Taxonomy
+from .taxonomy import EmotionSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Batch:
 
 
 def read_batch(
-    predictions: Any, references: Any, groups: Any, sample_weight: Any, taxonomy: Taxonomy, first: int = 0
+    predictions: Any, references: Any, groups: Any, sample_weight: Any, taxonomy: EmotionSet, first: int = 0
 ) -> Batch:
     """Check one batch; `first` is the position of its first row over all batches."""
     guesses = read_predictions(predictions, "predictions", taxonomy, first)

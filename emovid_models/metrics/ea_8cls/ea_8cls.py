@@ -22,7 +22,7 @@ from .labels import show
 from .scoring import score
 from .scoring import summarise
 from .taxonomy import EMOTIONS
-from .taxonomy import Taxonomy
+from .taxonomy import EmotionSet
 from .taxonomy import read_taxonomy
 
 __all__ = [
@@ -232,7 +232,7 @@ class EA8cls(evaluate.Metric):
         self._batches = []
         return result
 
-    def _chosen(self, emotions: Any, valence: Any) -> Taxonomy:
+    def _chosen(self, emotions: Any, valence: Any) -> EmotionSet:
         if emotions is None and valence is None:
             return self._taxonomy
         return read_taxonomy(self.emotions if emotions is None else emotions, valence)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .taxonomy import Taxonomy
+from .taxonomy import EmotionSet
 
 SCORES: tuple[str, ...] = ("auto", "probabilities", "logits")
 """The values of `scores`."""
@@ -36,7 +36,7 @@ _ROW_BLOCK = 1 << 16
 _LABEL_BLOCK = 1 << 18
 
 
-def read_predictions(values: Any, argument: str, taxonomy: Taxonomy, first: int = 0) -> np.ndarray:
+def read_predictions(values: Any, argument: str, taxonomy: EmotionSet, first: int = 0) -> np.ndarray:
     values = as_column(values, argument)
     if isinstance(values, np.ndarray):
         if values.ndim == 2:
@@ -46,11 +46,11 @@ def read_predictions(values: Any, argument: str, taxonomy: Taxonomy, first: int 
     return _read_labels(values, argument, taxonomy, first, optional=True)
 
 
-def read_references(values: Any, taxonomy: Taxonomy, first: int = 0) -> np.ndarray:
+def read_references(values: Any, taxonomy: EmotionSet, first: int = 0) -> np.ndarray:
     return _read_labels(as_column(values, "references"), "references", taxonomy, first, optional=False)
 
 
-def join_predictions(parts: Sequence[np.ndarray], taxonomy: Taxonomy) -> list[np.ndarray]:
+def join_predictions(parts: Sequence[np.ndarray], taxonomy: EmotionSet) -> list[np.ndarray]:
     """Parts of one kind, labels or rows; a batch with nothing scored goes with either."""
     if all(part.ndim == 1 for part in parts):
         return list(parts)
@@ -71,7 +71,7 @@ def join_predictions(parts: Sequence[np.ndarray], taxonomy: Taxonomy) -> list[np
 
 
 def decide(
-    parts: Sequence[np.ndarray], scores: str, ties: str, argument: str, taxonomy: Taxonomy
+    parts: Sequence[np.ndarray], scores: str, ties: str, argument: str, taxonomy: EmotionSet
 ) -> tuple[np.ndarray, str | None]:
     """int8 labels of all parts, and what their rows of scores are."""
     if parts[0].ndim == 1:
@@ -121,7 +121,7 @@ def _guess_scores(parts: Sequence[np.ndarray]) -> str:
 
 
 def _check_probabilities(
-    rows: np.ndarray, unscored: np.ndarray, start: int, argument: str, scores: str, taxonomy: Taxonomy
+    rows: np.ndarray, unscored: np.ndarray, start: int, argument: str, scores: str, taxonomy: EmotionSet
 ) -> None:
     hint = "; scores='logits' if these are logits" if scores == "auto" else ""
     outside = ((rows < 0) | (rows > 1)).any(axis=1)
@@ -217,7 +217,7 @@ def show(value: Any) -> str:
 
 
 def _read_labels(
-    values: np.ndarray | list[Any], argument: str, taxonomy: Taxonomy, first: int, *, optional: bool
+    values: np.ndarray | list[Any], argument: str, taxonomy: EmotionSet, first: int, *, optional: bool
 ) -> np.ndarray:
     if isinstance(values, list):
         kinds = set(map(type, values))
@@ -247,7 +247,7 @@ def _read_labels(
 
 
 def _read_names(
-    values: Sequence[str | None], argument: str, taxonomy: Taxonomy, first: int, optional: bool
+    values: Sequence[str | None], argument: str, taxonomy: EmotionSet, first: int, optional: bool
 ) -> np.ndarray:
     labels = np.fromiter(map(taxonomy.index.get, values, itertools.repeat(_UNREAD)), np.int8, len(values))
     rest = np.flatnonzero(labels == _UNREAD).tolist()
@@ -258,7 +258,7 @@ def _read_names(
 
 
 def _read_name_array(
-    values: np.ndarray, argument: str, taxonomy: Taxonomy, first: int, optional: bool
+    values: np.ndarray, argument: str, taxonomy: EmotionSet, first: int, optional: bool
 ) -> np.ndarray:
     labels = np.full(len(values), _UNREAD, np.int8)
     for start in range(0, len(values), _LABEL_BLOCK):
@@ -278,7 +278,7 @@ def _read_spellings(
     positions: Sequence[int],
     values: Sequence[str | None],
     argument: str,
-    taxonomy: Taxonomy,
+    taxonomy: EmotionSet,
     first: int,
     optional: bool,
 ) -> None:
@@ -291,7 +291,7 @@ def _read_spellings(
 
 
 def _read_each_label(
-    values: Sequence[Any], argument: str, taxonomy: Taxonomy, first: int, optional: bool
+    values: Sequence[Any], argument: str, taxonomy: EmotionSet, first: int, optional: bool
 ) -> np.ndarray:
     return np.fromiter(
         (
@@ -303,7 +303,7 @@ def _read_each_label(
     )
 
 
-def _read_label(value: Any, argument: str, taxonomy: Taxonomy, position: int, optional: bool) -> int:
+def _read_label(value: Any, argument: str, taxonomy: EmotionSet, position: int, optional: bool) -> int:
     if value is None or (isinstance(value, str) and not value.strip()):
         if optional:
             return UNSCORED
@@ -333,7 +333,7 @@ def _is_row(kind: type) -> bool:
     return hasattr(kind, "__len__") and not issubclass(kind, (str, bytes))
 
 
-def _read_score_array(rows: np.ndarray, argument: str, taxonomy: Taxonomy, first: int) -> np.ndarray:
+def _read_score_array(rows: np.ndarray, argument: str, taxonomy: EmotionSet, first: int) -> np.ndarray:
     if rows.shape[1] != len(taxonomy):
         raise ValueError(
             f"{argument}[{first}] has {rows.shape[1]} values; a row of scores has {len(taxonomy)}"
@@ -345,7 +345,7 @@ def _read_score_array(rows: np.ndarray, argument: str, taxonomy: Taxonomy, first
     return rows
 
 
-def _read_score_rows(values: Sequence[Any], argument: str, taxonomy: Taxonomy, first: int) -> np.ndarray:
+def _read_score_rows(values: Sequence[Any], argument: str, taxonomy: EmotionSet, first: int) -> np.ndarray:
     rows = np.full((len(values), len(taxonomy)), np.nan)
     for position, value in enumerate(values):
         where = f"{argument}[{first + position}]"

@@ -27,7 +27,7 @@ from .labels import decide
 from .labels import join_predictions
 from .labels import row_blocks
 from .labels import show
-from .taxonomy import Taxonomy
+from .taxonomy import EmotionSet
 from .taxonomy import read_taxonomy
 
 AVERAGES: tuple[str | None, ...] = ("macro", "weighted", "micro", None)
@@ -130,7 +130,7 @@ def score(
 
 def summarise(
     batches: Sequence[Batch],
-    taxonomy: Taxonomy,
+    taxonomy: EmotionSet,
     confidence_level: float,
     average: str | None,
     ties: str,
@@ -271,7 +271,7 @@ def _count_groups(
     references: np.ndarray,
     labels: np.ndarray,
     weight: np.ndarray | None,
-    taxonomy: Taxonomy,
+    taxonomy: EmotionSet,
 ) -> dict[str, np.ndarray]:
     """Per group: rows, unscored rows, and the total and the right ones as counts or weights."""
     right = labels == references
@@ -292,7 +292,7 @@ def _count_groups(
 
 
 def _describe_groups(
-    names: Sequence[str | int], sums: Mapping[str, np.ndarray], confidence_level: float, taxonomy: Taxonomy
+    names: Sequence[str | int], sums: Mapping[str, np.ndarray], confidence_level: float, taxonomy: EmotionSet
 ) -> dict[str | int, dict[str, Any]]:
     emotion = _ratio(sums[taxonomy.key], sums["total"])
     low, high = wilson(emotion, sums["effective_n"], confidence_level)
@@ -327,7 +327,7 @@ def _calibrate(
     references: np.ndarray,
     weight: np.ndarray | None,
     ties: str,
-    taxonomy: Taxonomy,
+    taxonomy: EmotionSet,
 ) -> tuple[float | None, float | None, float | None]:
     """ea_2cls_prob over all rows; calibration error and Brier score over the scored ones."""
     right_valence = total = scored_total = squares = 0.0

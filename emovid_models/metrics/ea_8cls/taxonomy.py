@@ -33,7 +33,7 @@ _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eigh
 
 
 @dataclass(frozen=True, slots=True)
-class Taxonomy:
+class EmotionSet:
     """A fixed order of emotions; a label is an index into it.
 
     Attributes:
@@ -80,11 +80,11 @@ class Taxonomy:
         return None if self.valences is None else np.array([*self.valences, -1], np.int8)
 
 
-EIGHT = Taxonomy(EMOTIONS, (0, 0, 0, 0, 1, 1, 1, 1))
+EIGHT = EmotionSet(EMOTIONS, (0, 0, 0, 0, 1, 1, 1, 1))
 """Mikels' eight."""
 
 
-def read_taxonomy(emotions: Any, valence: Any) -> Taxonomy:
+def read_taxonomy(emotions: Any, valence: Any) -> EmotionSet:
     """The taxonomy that a caller names.
 
     Args:
@@ -102,11 +102,11 @@ def read_taxonomy(emotions: Any, valence: Any) -> Taxonomy:
     """
     names = EMOTIONS if emotions is None else _read_names(emotions)
     if valence is None:
-        return EIGHT if names == EMOTIONS else Taxonomy(names, None)
+        return EIGHT if names == EMOTIONS else EmotionSet(names, None)
     values = _listed("valence", valence)
     if len(values) != len(names):
         raise ValueError(f"valence has {len(values)} values, but there are {len(names)} emotions")
-    taxonomy = Taxonomy(names, tuple(_read_valence(value, place) for place, value in enumerate(values)))
+    taxonomy = EmotionSet(names, tuple(_read_valence(value, place) for place, value in enumerate(values)))
     if names == EMOTIONS and taxonomy != EIGHT:
         wrong = [
             one != other for one, other in zip(taxonomy.valences or (), EIGHT.valences or (), strict=True)

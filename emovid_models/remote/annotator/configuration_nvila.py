@@ -29,6 +29,15 @@ def mlp_depth(projector_type: str) -> int | None:
     return int(match.group(1)) if match else None
 
 
+def _is_taxonomy(value: Any) -> bool:
+    labels = value.get("labels") if isinstance(value, dict) else None
+    if not isinstance(labels, list) or not all(isinstance(label, dict) for label in labels):
+        return False
+    names = [label.get("name") for label in labels]
+    named = all(isinstance(name, str) and name.strip() for name in names)
+    return named and len(set(names)) == len(names) > 1
+
+
 class NVILALiteConfig(PretrainedConfig):
     """Configuration of `NVILALiteForConditionalGeneration`.
 
@@ -50,6 +59,8 @@ class NVILALiteConfig(PretrainedConfig):
         frame_end_token_ids: ids of the text that is embedded after each frame, as the processor writes them.
         num_tokens: tokens that the tokenizer knows; logits beyond are cut off, since an embedding may be
             padded. None keeps all.
+        taxonomy: the emotions that an annotator tells apart, as a data set's manifest holds them:
+            ``{"name": ..., "labels": [{"name": "joy", "valence": 0}, ...]}``. None is Mikels' eight.
 
     Raises:
         ValueError: a value is not one of those above, or contradicts another.
@@ -60,6 +71,7 @@ class NVILALiteConfig(PretrainedConfig):
     """
 
     model_type = "nvila_lite"
+    taxonomy: dict[str, Any] | None = None
     sub_configs = {"vision_config": SiglipVisionConfig, "text_config": Qwen2Config}  # noqa: RUF012
     keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012
 
@@ -76,6 +88,7 @@ class NVILALiteConfig(PretrainedConfig):
         sentinel_token_id: int | None = 151648,
         frame_end_token_ids: list[int] | tuple[int, ...] = (198,),
         num_tokens: int | None = None,
+        taxonomy: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if vision_config is None:
@@ -97,6 +110,8 @@ class NVILALiteConfig(PretrainedConfig):
         self.sentinel_token_id = sentinel_token_id
         self.frame_end_token_ids = list(frame_end_token_ids)
         self.num_tokens = num_tokens
+        if taxonomy is not None:  # the settings of annotators of the eight do not mention it
+            self.taxonomy = taxonomy
         kwargs["tie_word_embeddings"] = bool(text_config.tie_word_embeddings)
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             kwargs.setdefault(name, getattr(text_config, name, None))
@@ -118,6 +133,8 @@ class NVILALiteConfig(PretrainedConfig):
                 f"vision_feature_select is {self.vision_feature_select!r}; allowed: 'cls_patch' "
                 "(SigLIP has no class token to drop)"
             )
+        if self.taxonomy is not None and not _is_taxonomy(self.taxonomy):
+            raise ValueError(f"taxonomy is {self.taxonomy!r}, not a name and labels, each with a name")
         if self.num_frames < 1:
             raise ValueError(f"num_frames is {self.num_frames}, not at least 1")
         if self.grid_size < 1:

@@ -1,4 +1,4 @@
-"""The pipeline "video-emotion": videos in, eight probabilities out, and a caption if wanted.
+"""The pipeline "video-emotion": videos in, a probability of each emotion out, and a caption if wanted.
 
 ::
 
@@ -41,7 +41,7 @@ from .h264 import H264Headers  # noqa: F401
 from .packets import Packets  # noqa: F401
 from .pictures import chosen_pictures, open_picture
 from .pixels import rgb
-from .prompts import CAPTION_QUESTION, EMOTION_QUESTION, EMOTIONS, END_OF_TURN
+from .prompts import CAPTION_QUESTION, END_OF_TURN, emotion_question, emotions_of
 from .streams import first_bytes, is_webp, open_bytes
 from .timestamps import mended  # noqa: F401
 from .truncation import is_truncated  # noqa: F401
@@ -66,7 +66,7 @@ class VideoEmotionPipeline(Pipeline):
     each call, which then counts; None stands for the default.
 
     Args:
-        top_k: how many of the eight emotions to return, the likeliest first; None returns all.
+        top_k: how many of the model's emotions to return, the likeliest first; None returns all.
         batch_size: videos that the model sees at once. The next batch is decoded meanwhile.
         num_frames: frames to look at, by default the model's.
         return_caption: whether to write a caption too.
@@ -88,8 +88,8 @@ class VideoEmotionPipeline(Pipeline):
         super().__init__(*args, **kwargs)
         self.model.eval()
         _whole_number("batch_size", self._batch_size)
-        # The defaults of a generation config may sample; the same video shall get the same caption.
-        self._labels = self.processor.encode_labels(EMOTIONS, end=END_OF_TURN)
+        self.emotions = emotions_of(self.model.config)
+        self._labels = self.processor.encode_labels(self.emotions, end=END_OF_TURN)
 
     def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]
         """Annotate one video or many.
@@ -232,7 +232,7 @@ class VideoEmotionPipeline(Pipeline):
         pixels = [item["pixels"].to(self.model.device, self.model.dtype) for item in model_inputs["items"]]
         features = self.model.get_video_features(torch.cat(pixels))
         scores = self.model.score_labels(
-            self._labels, **self._prompts(EMOTION_QUESTION, pixels), video_features=features
+            self._labels, **self._prompts(emotion_question(self.emotions), pixels), video_features=features
         )
         temperature = getattr(self.model.config, "emotion_temperature", 1.0)
         probabilities = (scores.float() / temperature).softmax(-1).cpu()
@@ -246,6 +246,7 @@ class VideoEmotionPipeline(Pipeline):
             written = self.model.generate(
                 **prompts,
                 video_features=features,
+                # The defaults of a generation config may sample; the same video shall get the same caption.
                 do_sample=False,
                 max_new_tokens=max_new_tokens or _CAPTION_TOKENS,
                 eos_token_id=self.processor.tokenizer.convert_tokens_to_ids(END_OF_TURN),
@@ -276,8 +277,8 @@ class VideoEmotionPipeline(Pipeline):
         scores = model_outputs["probabilities"].tolist()
         if not all(map(math.isfinite, scores)):
             return {"error": "the model's scores are not finite: its weights are damaged, or overflow"}
-        order = sorted(range(len(EMOTIONS)), key=lambda label: -scores[label])[:top_k]
-        emotions = [{"label": EMOTIONS[label], "score": scores[label]} for label in order]
+        order = sorted(range(len(scores)), key=lambda label: -scores[label])[:top_k]
+        emotions = [{"label": self.emotions[label], "score": scores[label]} for label in order]
         more = {name: model_outputs[name] for name in ("caption", "features") if name in model_outputs}
         if "features" in more:
             more["features"] = more["features"].numpy()
