@@ -23,6 +23,7 @@ MINI = Path(__file__).resolve().parents[1] / "emovid_dataset" / "mini"
 BLOCK = 8
 BITS = 16
 SOUND_RATE = 44100
+EXACTLY = 0x2 | 0x40000 | 0x2000  # SWS_BILINEAR, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INT
 
 
 def sticker(name: str = "1f375") -> Path:
@@ -35,10 +36,18 @@ def cartoon(name: str = "kite-480300-481600") -> Path:
     return MINI / "cartoon" / f"{name}.mp4"
 
 
+def exact_rgb(frame: av.VideoFrame) -> np.ndarray:
+    """A frame of less than 720 lines as uint8 RGB by FFmpeg's scaler, which `to_ndarray` lets round early."""
+    return frame.reformat(format="rgb24", interpolation=EXACTLY).to_ndarray()
+
+
 def full_decode(path: Path | str, *, pixels: str = "rgb24") -> list[np.ndarray]:
     """Every frame by the plainest use of PyAV."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format=pixels) for frame in container.decode(video=0)]
+        return [
+            exact_rgb(frame) if pixels == "rgb24" else frame.to_ndarray(format=pixels)
+            for frame in container.decode(video=0)
+        ]
 
 
 def full_sound(path: Path | str) -> tuple[np.ndarray, int, float]:

@@ -152,14 +152,9 @@ def _as_array(
             fitted = _fitted(shown_size(frame, orientation, reader.aspect), shape, fit)
         (from_rows, into_rows), (from_columns, into_columns) = map(_middles, fitted, shape)
         first, *others = places[index]
-        stored = orientation.stored(fitted)
-        if stored == (frame.height, frame.width):
-            picture = orientation.shown(converter.packed(frame)).transpose(2, 0, 1)
-            planes[first, :, into_rows, into_columns] = picture[:, from_rows, from_columns]
-        else:
-            for channel, plane in enumerate(converter.planes(frame, stored)):
-                shown = orientation.shown(plane)
-                planes[first, channel, into_rows, into_columns] = shown[from_rows, from_columns]
+        for channel, plane in enumerate(converter.planes(frame, orientation.stored(fitted))):
+            shown = orientation.shown(plane)
+            planes[first, channel, into_rows, into_columns] = shown[from_rows, from_columns]
         for place in others:
             planes[place] = planes[first]
     assert planes is not None
@@ -229,7 +224,7 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
 
     For the reduced picture the scaler takes every n-th pixel (no averaging), so that the spread of the
     colours, which `colorfulness_m3` measures, stays what it is at full size. It reduces in YUV; the small
-    picture is then converted to RGB without interpolation, as frames for models are.
+    picture is then converted to RGB by FFmpeg's quick path, without interpolation.
 
     Args:
         reader: an open video.
@@ -243,7 +238,7 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
     shape: tuple[int, int] | None = None
     if factor > 1:
         shape = (_even(info.height / factor), _even(info.width / factor))
-    reduce, whole, reduced = VideoReformatter(), RgbConverter(_EXACT), RgbConverter()
+    reduce, whole, reduced = VideoReformatter(), RgbConverter(_EXACT), RgbConverter(quick=True)
     with refusing():
         measured = range(0, info.num_frames, every)
         # The frames that a training run takes by default are decoded too: damage there is a refusal now.

@@ -26,6 +26,7 @@ import torch
 from annotator_tiny import MINI
 from PIL import Image
 from transformers.pipelines.pt_utils import KeyDataset
+from video_files import exact_rgb
 
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.portable import truncation
@@ -498,7 +499,7 @@ def test_a_trimmed_video_shows_its_own_frames(tmp_path: Path, codec: str, number
     whole = write_video(tmp_path / "whole.mp4", numbered, codec=codec, bf="2")
     path = trim(whole, tmp_path / "trimmed.mp4", 27)
     with av.open(str(path)) as container:
-        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        everything = [exact_rgb(frame) for frame in container.decode(video=0)]
     assert [read_number(frame) for frame in everything] == list(range(27, 57))
     for indices in ([0, 15, 29], [0], [2, 3], [29], list(range(30))):
         choose = Choice(indices)
@@ -522,7 +523,7 @@ def test_a_gradual_refresh_is_no_place_to_begin(tmp_path: Path, numbered: np.nda
     options = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:scenecut=0"}
     path = write_video(tmp_path / "a.ts", numbered, **options)
     with av.open(str(path)) as container:
-        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        everything = [exact_rgb(frame) for frame in container.decode(video=0)]
     for index in range(len(everything)):
         (frame,) = read_frames(path, Choice([index]))
         assert np.array_equal(frame, everything[index]), f"frame {index}"

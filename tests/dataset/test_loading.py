@@ -26,6 +26,7 @@ import pytest
 import torch
 from datasets import Dataset, IterableDataset
 from torch.utils.data import DataLoader, get_worker_info
+from video_files import exact_rgb
 
 import emovid_dataset
 from emovid_dataset import load, select, stream
@@ -251,7 +252,7 @@ class TestStream:
         expected = samples(mini_build, "sticker", "test")
         for item in stream(mini_build, "sticker", split="test", frames=4, size=128):
             with av.open(io.BytesIO(expected[item["id"]][1])) as film:
-                frames = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+                frames = [exact_rgb(frame) for frame in film.decode(video=0)]
             assert frames[0].shape == (128, 128, 3)
             wanted = np.stack([frames[index] for index in uniform_indices(len(frames), 4)])
             got = item["video"].permute(0, 2, 3, 1).numpy()

@@ -119,14 +119,16 @@ class RgbConverter:
     """Turns the frames of a video into RGB in BT.709's colours, transparent pixels on white; not upright.
 
     It keeps its scalers from frame to frame. The picture of a wider space is reduced before its colours are
-    computed.
+    computed. In a picture's own size FFmpeg's scaler takes a quick path, which is up to 3 levels off for
+    strong colours, unless it is asked to be exact.
 
     Args:
         interpolation: of the scaler, with its flags.
+        quick: whether to take the quick path in a picture's own size, in a third of the time.
     """
 
-    def __init__(self, interpolation: int = Interpolation.BILINEAR) -> None:
-        self._interpolation = interpolation
+    def __init__(self, interpolation: int = Interpolation.BILINEAR, *, quick: bool = False) -> None:
+        self._interpolation, self._quick = interpolation, quick
         self._on_white, self._to_rgb = VideoReformatter(), VideoReformatter()
 
     def packed(
@@ -149,15 +151,16 @@ class RgbConverter:
             [height, width, 3].
         """
         colour = colour or colour_of(frame)
-        if colour.shows_as_bt709 and levels is np.uint8:
+        if not (colour.shows_as_bt709 and levels is np.uint8):
+            return np.moveaxis(self._shown(frame, colour, size, levels), 0, 2)
+        if self._quick:
             return np.asarray(self._scaled(frame, colour, size, "rgb24", self._interpolation).to_ndarray())
-        return np.moveaxis(self._shown(frame, colour, size, levels), 0, 2)
+        return np.dstack(self.planes(frame, size, colour=colour))
 
     def planes(
         self, frame: av.VideoFrame, size: tuple[int, int] | None = None, *, colour: ColorSpace | None = None
     ) -> Sequence[np.ndarray]:
-        """Red, green and blue of the frame; at another size than its own quicker than `packed`, and nearer to
-        exact arithmetic.
+        """Red, green and blue of the frame, which is quicker than `packed`.
 
         Args:
             frame: a decoded frame, in any pixel format.
@@ -189,10 +192,20 @@ class RgbConverter:
     ) -> av.VideoFrame:
         height, width = size or (frame.height, frame.width)
         matrix = None if colour.matrix == RGB else colour.matrix
+        # RGB needs no arithmetic, but would go through some
+        exactly = 0 if self._quick or matrix is None else ROUNDED | WHOLE_CHROMA_OUT
         if is_transparent(frame):
-            rgba = self._on_white.reformat(frame, format="rgba", src_colorspace=matrix, threads=1)
+            rgba = self._on_white.reformat(
+                frame,
+                format="rgba",
+                src_colorspace=matrix,
+                interpolation=Interpolation.BILINEAR | exactly,
+                threads=1,
+            )
             frame = av.VideoFrame.from_ndarray(lay_on_white(rgba.to_ndarray()), format="rgb24")
             matrix = None
+        elif (height, width) == (frame.height, frame.width):
+            interpolation |= exactly
         return self._to_rgb.reformat(
             frame,
             width=width,
