@@ -18,6 +18,8 @@ import fsspec
 import pandas as pd
 from emotions import NAMES
 from huggingface_hub import HfApi, HfFileSystem
+from PIL import Image
+from portable.pixels import rgb
 from settings import shown_name
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -204,7 +206,7 @@ class Library:
         data = self.video(clip_id)
         try:
             with av.open(io.BytesIO(data)) as file:
-                picture = next(file.decode(video=0)).to_image()
+                picture = Image.fromarray(rgb(next(file.decode(video=0))))
         # Without a stream of pictures there is no index 0, without a picture no next one.
         except (av.FFmpegError, ValueError, IndexError, StopIteration) as error:
             raise OSError(f"clip {clip_id} cannot be decoded") from error

@@ -133,10 +133,11 @@ def demo(
     os.environ.update(variables)
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.update(GRADIO_SERVER_NAME=host, GRADIO_SERVER_PORT=str(port))
+    from emovid_dataset.media import portable
     from emovid_models.remote import sticker
 
-    # A Space carries this folder beside its page.
-    sys.modules["sticker"] = sticker
+    # A Space carries these folders beside its page.
+    sys.modules.update(sticker=sticker, portable=portable)
     app = CARDS / "demo" / "app.py"
     # As on a Space, where the page's folder is the first place that its modules are searched in.
     sys.path.insert(0, str(app.parent))

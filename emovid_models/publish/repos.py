@@ -197,10 +197,11 @@ def _base(folder: Path, repo_id: str, namespace: str) -> RepoTree:
 
 
 def _demo(folder: Path, repo_id: str, namespace: str) -> RepoTree:
+    from emovid_dataset.media.portable import PICTURE_CODE
     from emovid_models.remote.sticker import CODE
 
     needed = ("app.py", "requirements.txt")
-    files: Files = {**_take(folder, needed, "demo"), **CODE}
+    files: Files = {**_take(folder, needed, "demo"), **CODE, **PICTURE_CODE}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if _DEMO_FILES.fullmatch(name):
@@ -217,12 +218,12 @@ def _example_picture(task: str) -> Files:
     """The first frame of the example clip, for models that start from a picture."""
     if task != "i2v":
         return {}
-    import av
+    from PIL import Image
 
-    with av.open(str(EXAMPLE_CLIP)) as film:
-        picture = next(film.decode(video=0)).to_image()
+    from emovid_dataset.media.frames import decode
+
     png = io.BytesIO()
-    picture.save(png, "PNG")
+    Image.fromarray(decode(EXAMPLE_CLIP, frames=lambda count: [0])[0]).save(png, "PNG")
     return {cards.EXAMPLE_PICTURE: png.getvalue()}
 
 

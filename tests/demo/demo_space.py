@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -11,13 +12,14 @@ from typing import Any
 import pytest
 import web_pages
 
+from emovid_dataset.media import portable
 from emovid_models.remote import sticker
 
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "cards" / "demo"
 sys.path.append(str(DEMO))
-# A Space carries this folder beside its page.
-sys.modules["sticker"] = sticker
+# A Space carries these folders beside its page.
+sys.modules.update(sticker=sticker, portable=portable)
 
 
 def serving(command: list[str], log: Path, **variables: str) -> AbstractContextManager[str]:
@@ -29,8 +31,10 @@ def serving(command: list[str], log: Path, **variables: str) -> AbstractContextM
         **{
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
-            # Holds the folder `sticker`, which a Space carries beside its page.
-            "PYTHONPATH": str(TESTS.parent / "emovid_models" / "remote"),
+            # Hold the folders `sticker` and `portable`, which a Space carries beside its page.
+            "PYTHONPATH": os.pathsep.join(
+                str(TESTS.parent / room) for room in ("emovid_models/remote", "emovid_dataset/media")
+            ),
             "GRADIO_TEMP_DIR": str(log.parent / "uploads"),
             "TMPDIR": str(log.parent),
             **variables,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
 import clips
 import emotions
 import generator
@@ -33,6 +35,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from emovid_dataset.cli import program
+from emovid_dataset.media import portable
 from emovid_dataset.media.frames import decode
 from emovid_dataset.report.page import PALETTE
 from emovid_dataset.schema import clip
@@ -45,14 +48,15 @@ from emovid_models.remote.wan.conditioning import MOODS, STYLES
 gr = pytest.importorskip("gradio")
 app = importlib.import_module("app")
 
-SIBLINGS = {path.stem for path in (*DEMO.glob("*.py"), *sticker.CODE.values())} | {"sticker"}
+CARRIED = (*sticker.CODE.values(), *portable.PICTURE_CODE.values())
+SIBLINGS = {path.stem for path in (*DEMO.glob("*.py"), *CARRIED)} | {"sticker", "portable"}
 REQUIRED = {"gradio", "huggingface_hub", "fsspec", "pandas", "av", "PIL", "numpy", "torch", "transformers"}
 REQUIRED |= {"diffusers", "starlette", "packaging"}
 FORBIDDEN_CALLS = {"exec", "eval", "compile", "__import__"}
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted(DEMO.glob("*.py")), *sticker.CODE.values()], ids=lambda path: path.name
+    "path", [*sorted(DEMO.glob("*.py")), *CARRIED], ids=lambda path: f"{path.parent.name}/{path.name}"
 )
 def test_a_file_imports_public_libraries_only_and_runs_nothing(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -254,6 +258,21 @@ def test_a_clip_that_cannot_be_decoded_is_an_answer_and_no_failure(
     client = TestClient(Starlette(routes=[Route("/poster/{id}.jpg", library.serve_poster)]))
     answer = client.get("/poster/sticker-0.jpg")
     assert (answer.status_code, answer.text) == (502, "the clip cannot be read")
+
+
+def test_a_poster_shows_the_colours_of_the_clip(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """BT.709, which a picture of 720 lines has without saying so; read as BT.601 it is 20 levels off."""
+    with av.open(str(tmp_path / "hd.mp4"), "w") as film:
+        stream = film.add_stream("libx264", rate=24, options={"crf": "2"})
+        stream.width, stream.height, stream.pix_fmt = 960, 720, "yuv420p"
+        frame = av.VideoFrame(960, 720, "yuv420p")
+        for plane, level in zip(frame.planes, (138, 89, 71), strict=True):  # (40, 180, 60) in BT.709
+            np.asarray(memoryview(plane))[:] = level
+        film.mux([*stream.encode(frame), *stream.encode(None)])
+    library = clips.Library("me/clips")
+    monkeypatch.setattr(library, "video", lambda clip_id: (tmp_path / "hd.mp4").read_bytes())
+    shown = np.asarray(Image.open(io.BytesIO(library.poster("movie-0"))), int)
+    assert np.abs(shown - (40, 180, 60)).max() <= 5
 
 
 def test_a_failing_client_is_an_answer_and_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:

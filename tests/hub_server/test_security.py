@@ -23,6 +23,7 @@ import emovid_models.wan
 from emovid_dataset import load, select, stream
 from emovid_dataset.builder.build import build
 from emovid_dataset.check import verify
+from emovid_dataset.media.portable import PICTURE_CODE
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
 from emovid_models import MINI_ANNOTATOR
@@ -308,8 +309,10 @@ class TestRemoteCode:
     def test_the_demo_runs_no_text_no_programs_and_no_pickle(self) -> None:
         """A Space is a program of its own: it may load the repos that its settings name, and no more."""
         files = list((CARDS / "demo").glob("*.py"))
-        own = {file.stem for file in files} | {f"sticker.{file.stem}" for file in STICKER_CODE.values()}
-        for path in (*files, *STICKER_CODE.values()):
+        carried = {**STICKER_CODE, **PICTURE_CODE}
+        own = {file.stem for file in files}
+        own |= {f"{name.partition('/')[0]}.{file.stem}" for name, file in carried.items()}
+        for path in (*files, *carried.values()):
             code = path.read_text()
             siblings = {
                 f"{node.module}.{alias.name}"
@@ -317,7 +320,11 @@ class TestRemoteCode:
                 if isinstance(node, ast.ImportFrom) and node.module in own
                 for alias in node.names
             }
-            allowed = IMPORTS["demo"] | siblings
+            allowed = (
+                IMPORTS["demo"]
+                | siblings
+                | (IMPORTS["annotator"] if path in PICTURE_CODE.values() else set())
+            )
             assert set(misdeeds(code, allowed)) <= {"trusts code from elsewhere"}, path.name
 
     @pytest.mark.parametrize(
