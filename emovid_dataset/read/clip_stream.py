@@ -30,7 +30,7 @@ from emovid_dataset.media.frames import Fit
 from emovid_dataset.media.source import VideoError
 from emovid_dataset.media.windows import read_windows
 from emovid_dataset.read.choice import chosen_clips
-from emovid_dataset.read.launchers import Division, division_of
+from emovid_dataset.read.launchers import Division, division_of, is_known_here
 from emovid_dataset.read.share import Even, StreamReader, Take, even_parts, whole_shards
 from emovid_dataset.schema.clip import KEYS, Clip
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
@@ -156,7 +156,7 @@ class ClipStream(IterableDataset):
         self.rank, self.world_size = rank, world_size
         # In shared memory, so that what is set here reaches workers that live on (persistent_workers=True).
         self._epoch = torch.tensor(epoch, dtype=torch.int64).share_memory_()
-        self._division = torch.tensor(int(Division.BY_STREAM)).share_memory_()
+        self._division = Division.BY_STREAM
         self._resumed_epoch, self._skip = epoch, 0
         self._yielded = 0
         self._ranks: tuple[int, int] | None = None
@@ -166,8 +166,9 @@ class ClipStream(IterableDataset):
 
     def __getstate__(self) -> dict[str, Any]:
         # A DataLoader's worker that is spawned knows nothing of torch.distributed; one that is forked does.
-        in_worker = get_worker_info() is not None
-        return {**self.__dict__, "_ranks": self._ranks if in_worker else pytorch_worker_info()[:2]}
+        if get_worker_info() is not None:
+            return dict(self.__dict__)
+        return {**self.__dict__, "_ranks": pytorch_worker_info()[:2], "_division": division_of(self)}
 
     @property
     def epoch(self) -> int:
@@ -193,8 +194,8 @@ class ClipStream(IterableDataset):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if get_worker_info() is None:
             self._note_division()
-        elif (division := division_of(self)) is not Division.BY_STREAM:
-            self._division.fill_(int(division))  # a user's own wrapper need not pass the epoch on
+        elif is_known_here():
+            self._division = division_of(self)
         skip = self._skip if self._resumed_epoch == self.epoch else 0
         self._skip = 0
         self._yielded = skip
@@ -205,15 +206,15 @@ class ClipStream(IterableDataset):
             yield item
 
     def _note_division(self) -> None:
-        """Find out in the main process who divides the clips, for the workers too."""
+        """Find out in the main process who divides the clips."""
         division = division_of(self)
-        if division is Division.BY_RANK_0 and self._division != division:
+        if division is Division.BY_RANK_0 and self._division is not division:
             warnings.warn(
                 "accelerate sends this stream's batches from rank 0 to the others, tensors only: id, caption "
                 "and the other texts are left out; docs/streaming.md shows how to keep them",
                 stacklevel=3,
             )
-        self._division.fill_(int(division))
+        self._division = division
 
     def _reader(self) -> StreamReader:
         rank, world_size, worker, workers = pytorch_worker_info()
@@ -221,7 +222,7 @@ class ClipStream(IterableDataset):
             rank, world_size = self._ranks
         if self.rank is not None and self.world_size is not None:
             rank, world_size = self.rank, self.world_size
-        by_stream = self._division == Division.BY_STREAM
+        by_stream = self._division is Division.BY_STREAM
         if not by_stream and (self.shard_by == "rank" or self.rank is not None):
             given = "shard_by='rank'" if self.shard_by == "rank" else f"rank={self.rank}"
             raise ValueError(
@@ -327,6 +328,6 @@ class ClipStream(IterableDataset):
             "emotion_scores": torch.tensor(clip.emotion_scores or (math.nan,) * emotions),
             "votes": torch.tensor(clip.votes or (-1,) * emotions),
         }
-        if self._division == Division.BY_RANK_0:
+        if self._division is Division.BY_RANK_0:
             return {name: value for name, value in item.items() if not isinstance(value, str)}
         return item

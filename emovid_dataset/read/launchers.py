@@ -7,15 +7,18 @@
 - without it every rank iterates the whole stream and keeps its own part
 
 Either says in accelerate's `GradientState` that it is being iterated before it asks the stream for anything.
+After a `break` it goes on saying so, and one that is suspended does too. Whether it is the one that asks now
+shows in the calls that lead here, in a worker that was forked for it as well.
 """
 
 from __future__ import annotations
 
 import sys
 from enum import IntEnum
+from types import FrameType, ModuleType
 from typing import Any
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, dataloader
 
 
 class Division(IntEnum):
@@ -34,12 +37,32 @@ def division_of(stream: object) -> Division:
         return Division.BY_STREAM
     loader = state.GradientState().active_dataloader
     dataset: Any = getattr(loader, "dataset", None)
-    if not _reads(dataset, stream):
+    if not _reads(dataset, stream) or not _asks(loader, loaders):
         return Division.BY_STREAM
     if isinstance(dataset, loaders.IterableDatasetShard):
         return Division.BY_EACH_RANK
     dispatched = isinstance(loader, loaders.DataLoaderDispatcher) and loader.state.num_processes > 1
     return Division.BY_RANK_0 if dispatched else Division.BY_STREAM
+
+
+def _asks(loader: object, loaders: ModuleType) -> bool:
+    """Whether a method of accelerate's loader is among the calls that lead here."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals is vars(loaders) and frame.f_locals.get("self") is loader:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def is_known_here() -> bool:
+    """Whether the calls that lead here show which DataLoader iterates: not in a worker that was spawned."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals is vars(dataloader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _reads(dataset: Any, stream: object, depth: int = 8) -> bool:

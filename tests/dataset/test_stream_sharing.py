@@ -280,6 +280,21 @@ class TestAccelerate:
         assert sum(len(batch["id"]) for batch in self.prepared(data, 1)) == 24
         assert sum(len(batch["id"]) for batch in DataLoader(data, batch_size=4)) == 21
 
+    @pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (1, "spawn")])
+    def test_a_loop_that_was_left_divides_nothing_else(
+        self, uneven: Path, ranks: Any, workers: int, start: str | None
+    ) -> None:
+        """After a `break`, or while its iterator waits, a plain DataLoader of the same stream is its own."""
+        ranks(1)
+        data = small(uneven)
+        for _ in self.prepared(data, 1, min(workers, 1)):
+            break
+        waiting = iter(self.prepared(data, 1))
+        held = len(next(waiting)["id"])
+        plain = DataLoader(data, batch_size=4, num_workers=workers, multiprocessing_context=start)
+        assert sum(len(batch["id"]) for batch in plain) == 21
+        assert held + sum(len(batch["id"]) for batch in waiting) == 24
+
     def test_epochs_are_counted_by_the_loader(self, uneven: Path, ranks: Any) -> None:
         ranks(0)
         loader = self.prepared(small(uneven), 0)
