@@ -43,6 +43,45 @@ def stamps(path: Path) -> list[int]:
     return [read_stamp(frame) for frame in full_decode(path)]
 
 
+# an index that contradicts the pictures
+
+
+def exchanged(times: list[int]) -> list[int]:
+    times[10], times[14] = times[14], times[10]
+    return times
+
+
+def thrown_back(times: list[int]) -> list[int]:
+    times[30] = times[12] + 1
+    return times
+
+
+@pytest.mark.parametrize("change", [sorted, exchanged, thrown_back])
+def test_times_against_the_order_of_the_pictures_are_put_right(change: Any, tmp_path: Path) -> None:
+    """Times in the order of decoding, as of a muxer that knows no other, and single wrong ones."""
+    options = {"bf": "3", "g": "24", "sc_threshold": "0"}
+    whole = write_video(tmp_path / "whole.mp4", numbered_frames(48), rate=RATE, options=options)
+    path = tmp_path / "a.mp4"
+    with av.open(str(whole)) as old, av.open(str(path), "w", options={"movflags": "+faststart"}) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        packets = [packet for packet in old.demux(video=0) if packet.size]
+        early = 48 * (packets[0].duration or 0)  # no picture is shown before it is decoded
+        for packet, time in zip(packets, change([packet.pts or 0 for packet in packets]), strict=True):
+            packet.pts, packet.dts, packet.stream = time, (packet.dts or 0) - early, stream
+            new.mux(packet)
+    assert stamps(path) == list(range(48)) and counted_by_ffmpeg(path) == 48
+    with Reader(path) as reader:
+        assert reader.info.num_frames == 48
+        assert nonconforming(reader) is not None
+        assert (np.diff(reader.times) > 0).all()
+        assert [read_stamp(exact_rgb(frame)) for _, frame in reader.frames([9, 14, 31])] == [9, 14, 31]
+    made = cut(path, tmp_path)
+    assert stamps(made) == list(range(48))
+    with Reader(made) as reader, Reader(whole) as good:
+        assert nonconforming(reader) is None and nonconforming(good) is None
+        assert reader.info.duration == pytest.approx(48 / RATE, abs=0.1)
+
+
 # fields
 
 

@@ -87,6 +87,8 @@ def coded(request: pytest.FixtureRequest, folder: Path) -> Path:
 def test_sampled_frames_are_those_of_a_full_decode(coded: Path) -> None:
     everything = full_decode(coded)
     assert [read_stamp(frame) for frame in everything] == list(range(COUNT))
+    with VideoFile(coded) as file:
+        assert file.packets.doubt is None, "nothing has to be decoded twice"
     for count in (1, 4, 16, 17, COUNT, 2 * COUNT):
         chosen = uniform_indices(COUNT, count)
         frames = decode(coded, frames=count)

@@ -1,4 +1,5 @@
-"""What H.264's own headers say: whether a packet holds a whole picture, and where decoding may begin.
+"""What H.264's own headers say: whether a packet holds a whole picture, where decoding may begin, and in
+which order pictures are shown.
 
 A picture of an interlaced stream may stand in two packets, one for each field; only the slices tell.
 """
@@ -30,6 +31,8 @@ class H264Headers:
         self._sequences: dict[int, _Sequence] = {}
         self._sequence_of: dict[int, int] = {}  # by picture parameter set
         self._forms: set[tuple[int, ...]] = set()
+        self._refreshes = self._pictures = 0
+        self._order_before = 0  # of the reference picture before
         self.length_size = 0
         """Bytes of the length before every NAL unit; 0 for a byte stream with start codes."""
         if extradata and len(extradata) > 6 and extradata[0] == 1:
@@ -58,15 +61,68 @@ class H264Headers:
         """Whether the parameter sets so far allow packets of one field, or are not known."""
         return not self._sequences or any(each.may_hold_fields for each in self._sequences.values())
 
+    def place_shown(self, packet: av.Packet) -> tuple[int, int] | None:
+        """Where a packet's picture stands among those shown, to be compared with those of other packets.
+
+        Args:
+            packet: the one after that of the call before, without fields.
+
+        Returns:
+            The refreshes so far, and the picture order count since; None where that is not known.
+
+        Source: ITU-T H.264, section 8.2.1 (types 0 and 2; what resets the count within a group is not read).
+        """
+        unit = self._slice(packet)
+        if unit is None:
+            return None
+        bits = _Bits(unit[1:_HEADER])
+        is_refresh, is_reference = unit[0] & 31 == _IDR_SLICE, bool(unit[0] & 0x60)
+        self._pictures += 1
+        self._refreshes += is_refresh
+        try:
+            sequence = self._sequence_of_slice(bits)
+            if sequence is None or sequence.order_bits is None:
+                return None
+            if sequence.order_bits == 0:
+                return self._refreshes, self._pictures
+            bits.take(sequence.bits_before_field)
+            if sequence.may_hold_fields and bits.take(1):
+                return None
+            if is_refresh:
+                bits.golomb()  # its identity
+            low = bits.take(sequence.order_bits)
+        except ValueError:
+            return None
+        cycle = 1 << sequence.order_bits
+        before = 0 if is_refresh else self._order_before
+        # the count is the one with these low bits that lies nearest to the reference picture's before
+        ahead = (low - before) % cycle
+        order = before + (ahead if ahead <= cycle // 2 else ahead - cycle)
+        if is_reference:
+            self._order_before = order
+        return self._refreshes, order
+
     def _first_slice(self, packet: av.Packet) -> tuple[bool, bool]:
+        unit = self._slice(packet)
+        if unit is None:
+            return False, False
+        return self._holds_field(unit), unit[0] & 31 == _IDR_SLICE
+
+    def _slice(self, packet: av.Packet) -> memoryview | None:
+        """The first slice of a packet; parameter sets before it are learnt."""
         data = memoryview(packet)
         units = _units_of_lengths(data, self.length_size) if self.length_size else _units_of_stream(data)
         for unit in units:
-            kind = unit[0] & 31
-            if kind in (_SLICE, _IDR_SLICE):
-                return self._holds_field(unit), kind == _IDR_SLICE
+            if unit[0] & 31 in (_SLICE, _IDR_SLICE):
+                return unit
             self._learn(unit)
-        return False, False
+        return None
+
+    def _sequence_of_slice(self, bits: _Bits) -> _Sequence | None:
+        """Read a slice's header up to its parameter set."""
+        bits.golomb()  # first macroblock
+        bits.golomb()  # slice type
+        return self._sequences.get(self._sequence_of.get(bits.golomb(), 0))
 
     def _learn(self, unit: memoryview) -> None:
         kind = unit[0] & 31
@@ -86,9 +142,7 @@ class H264Headers:
             return False
         bits = _Bits(unit[1:_HEADER])
         try:
-            bits.golomb()  # first macroblock
-            bits.golomb()  # slice type
-            sequence = self._sequences.get(self._sequence_of.get(bits.golomb(), 0))
+            sequence = self._sequence_of_slice(bits)
             if sequence is None or not sequence.may_hold_fields:
                 return False
             bits.take(sequence.bits_before_field)
@@ -105,11 +159,14 @@ class _Sequence:
         may_hold_fields: whether a packet of it may be one field.
         bits_before_field: of a slice's header, between its parameter set's number and its field flag.
         form: what its pictures' size and format follow from.
+        order_bits: of the low part of the order count in a slice's header; 0 where pictures are shown in the
+            order of their packets, None where the header says it in another way.
     """
 
     may_hold_fields: bool
     bits_before_field: int
     form: tuple[int, ...]
+    order_bits: int | None
 
 
 class _Bits:
@@ -158,8 +215,9 @@ def _read_sequence(bits: _Bits) -> tuple[int, _Sequence]:
                     _skip_scaling_list(bits, 16 if index < 6 else 64)
     frame_number_bits = bits.golomb() + 4
     order = bits.golomb()
+    order_bits = 0 if order == 2 else None
     if order == 0:
-        bits.golomb()
+        order_bits = bits.golomb() + 4
     elif order == 1:
         bits.take(1), bits.signed_golomb(), bits.signed_golomb()
         for _ in range(min(bits.golomb(), 255)):
@@ -172,7 +230,7 @@ def _read_sequence(bits: _Bits) -> tuple[int, _Sequence]:
     bits.take(1)  # direct inference
     crop = tuple(bits.golomb() for _ in range(4)) if bits.take(1) else ()
     form = (chroma, *depths, *size, only_frames, *crop)
-    return number, _Sequence(not only_frames, 2 * separate_planes + frame_number_bits, form)
+    return number, _Sequence(not only_frames, 2 * separate_planes + frame_number_bits, form, order_bits)
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

@@ -65,6 +65,7 @@ class PacketScan:
         # without times of decoding beside them, as in MP4, no muxer has compared the times
         self._has_one_clock = "matroska" in container.format.name
         self._headers = H264Headers(stream.codec_context.extradata) if self._codec == "h264" else None
+        self._places: list[tuple[int, int] | None] = []  # of H.264's pictures among those shown
         if container.format.name in _GUESSED:
             self.packets.is_guessed = True
             self._doubt("timestamps that are not in the file")
@@ -97,9 +98,20 @@ class PacketScan:
             self._doubt("timestamps that are missing or doubled")
         elif known.times[0] is None or min(stated) < known.times[0]:
             self._doubt("frames before its first key frame")
+        elif self._are_disordered():
+            self._doubt("timestamps in another order than that of its pictures")
         elif stated != sorted(stated) and self._may_be_misplaced(stated):
             self._doubt("timestamps that may be out of place")
         return known
+
+    def _are_disordered(self) -> bool:
+        """Whether H.264's own headers show the pictures in another order than the timestamps."""
+        places = [place for place in self._places if place is not None]
+        if self.packets.doubt is not None or len(places) < len(self.packets.times):
+            return False
+        numbers = range(len(places))
+        times = self.packets.times
+        return sorted(numbers, key=places.__getitem__) != sorted(numbers, key=lambda each: times[each] or 0)
 
     def _may_be_misplaced(self, stated: list[int]) -> bool:
         """Whether packets in another order than that of their timestamps may owe it to a wrong one."""
@@ -121,6 +133,7 @@ class PacketScan:
                 self._doubt("a beginning that refers to what was before it")
             elif self._headers.may_hold_fields and self._headers.is_field(packet):
                 self._doubt("fields in packets of their own")
+            self._places.append(self._headers.place_shown(packet))
         elif self._codec in _SHOWS and not _SHOWS[self._codec](packet):
             self._doubt("packets that show nothing")
 
