@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import av
 import numpy as np
@@ -10,8 +11,7 @@ import numpy as np
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.streams import Source, channels_of, kept, open_container
 from emovid_dataset.media.scan import SoundForm
-
-_GAP = 0.05  # seconds; containers round times, so smaller steps are no gaps
+from emovid_dataset.media.sound_line import SoundLine
 
 
 def read_waveform(
@@ -20,7 +20,7 @@ def read_waveform(
     """Decode parts of the sound.
 
     Mono stays mono, everything else becomes stereo. Where there is no sound, before its start, in its gaps
-    and after its end, there is silence.
+    and after its end, there is silence; what is there twice is heard once (`sound_line`).
 
     Args:
         source: bytes or a path.
@@ -44,7 +44,8 @@ def read_waveform(
         channels = 1 if channels_of(stream.codec_context) == 1 else 2
         parts = np.zeros((len(firsts), channels, samples), np.float32)
         heard = False
-        for place, piece in _pieces(container, stream, rate, "mono" if channels == 1 else "stereo", zero):
+        frames = _on_line(container, stream, SoundLine(sound.has_times))
+        for place, piece in _placed(frames, rate, "mono" if channels == 1 else "stereo", zero):
             heard = True
             for part, first in zip(parts, firsts, strict=True):
                 low, high = max(place, first), min(place + piece.shape[1], first + samples)
@@ -55,32 +56,50 @@ def read_waveform(
     return parts if heard else None
 
 
-def _pieces(
-    container: av.container.InputContainer, stream: av.AudioStream, rate: int, layout: str, zero: float
+def _on_line(
+    container: av.container.InputContainer, stream: av.AudioStream, line: SoundLine
+) -> Iterator[tuple[av.AudioFrame, float | None]]:
+    """The frames of sound, and the seconds at which those begin that follow a break."""
+    for frame in container.decode(stream):
+        kept(frame.layout)
+        time, frame.pts = frame.time, None
+        yield from line.push(frame, time)
+    yield from line.close()
+
+
+def _placed(
+    frames: Iterable[tuple[av.AudioFrame, float | None]], rate: int, layout: str, zero: float
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound in pieces [C, samples], each with the sample after the first picture at which it begins."""
+    place = end = 0
+    for piece, begins in _resampled(frames, rate, layout):
+        if begins is not None:
+            place = round((begins - zero) * rate)
+        twice = max(0, min(end - place, piece.shape[1]))
+        yield place + twice, piece[:, twice:]
+        place += piece.shape[1]
+        end = max(end, place)
+
+
+def _resampled(
+    frames: Iterable[tuple[av.AudioFrame, float | None]], rate: int, layout: str
+) -> Iterator[tuple[np.ndarray, float | None]]:
     resampler: av.AudioResampler | None = None
     form: tuple[str, str, int] | None = None
-    due, place = 0.0, 0
-    for frame in container.decode(stream):
-        time = due if frame.time is None else frame.time
-        now = (frame.format.name, kept(frame.layout).name, frame.sample_rate)
-        broken = abs(time - due) > _GAP
-        if resampler is None or broken or now != form:
-            if resampler is not None:
-                for piece in resampler.resample(None):
-                    yield place, piece.to_ndarray()
-                    place += piece.samples
-            if resampler is None or broken:
-                due = time
-                place = round((time - zero) * rate)
+    moved: float | None = None
+    for frame, begins in chain(frames, [(None, None)]):
+        now = None if frame is None else (frame.format.name, kept(frame.layout).name, frame.sample_rate)
+        pieces: list[av.AudioFrame] = []
+        if resampler is not None and (begins is not None or now != form):
+            pieces, resampler = resampler.resample(None), None
+        for piece in pieces:
+            yield piece.to_ndarray(), moved
+            moved = None
+        if frame is None:
+            return
+        if resampler is None:
             resampler, form = av.AudioResampler(format="fltp", layout=layout, rate=rate), now
-        due += frame.samples / frame.sample_rate  # from the last break on, so that small gaps add up
-        frame.pts = None
+        moved = moved if begins is None else begins
         for piece in resampler.resample(frame):
-            yield place, piece.to_ndarray()
-            place += piece.samples
-    if resampler is not None:
-        for piece in resampler.resample(None):
-            yield place, piece.to_ndarray()
-            place += piece.samples
+            yield piece.to_ndarray(), moved
+            moved = None
