@@ -20,15 +20,16 @@ from av.video.reformatter import Interpolation
 from emovid_dataset.media.attributes import HsvSum, luma
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.pixels import ROUNDED, WHOLE_CHROMA_OUT, RgbConverter
+from emovid_dataset.media.sound import TAIL
 from emovid_dataset.media.sound_check import SoundCheck, SoundDecoder
 
 AAC_FRAMES = 2
 """The sound may end so many AAC frames of 1024 samples, and one picture, away from the pictures: encoders
 begin with one frame of lead-in and fill the last one."""
 
-MUCH_LATER = 0.5
-"""Sound that ends so many seconds later still is wrong, since pictures are missing. Less is a note, and so is
-any sound that ends before its pictures: cameras stop them one after the other, and films end in silence."""
+MUCH_LATER = TAIL
+"""Sound that ends so many seconds later still is wrong: a build leaves it out, so pictures are missing.
+Less is a note, since a build takes it as it is; so is sound that ends early: films end in silence."""
 
 _AAC_FRAME = 1024  # samples
 _LONGEST_OFF = 0.05  # seconds; a clip's duration is never farther from the truth than this or half a frame

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.streams import open_bytes
-from emovid_dataset.media.sound_check import is_sound_whole
+from emovid_dataset.media.sound import TAIL
+from emovid_dataset.media.sound_check import is_sound_whole, sound_end
 from emovid_dataset.media.source import Reader, Source
 
 _HDR_TRANSFERS = (16, 18)  # FFmpeg's numbers of PQ and HLG
@@ -67,6 +68,8 @@ def _reason(reader: Reader) -> str | None:
     pixels = stream.width * stream.height * reader.info.num_frames
     if not is_sound_whole(reader.source, container, pixels):
         return "sound that does not decode"
+    if sound_end(container) > reader.start_time + reader.info.duration + TAIL:
+        return "sound that goes on long after its pictures"
     return None
 
 

@@ -18,7 +18,7 @@ from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.portable.streams import sound_streams
 from emovid_dataset.media.segment import HELD, Stretch, segment, stretch_of
-from emovid_dataset.media.sound import SoundTrack
+from emovid_dataset.media.sound import TAIL, SoundTrack
 from emovid_dataset.media.sound_check import SoundDecoder, sound_errors
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.media.stored_picture import StoredPictures
@@ -62,7 +62,8 @@ def transcode(
     """Encode a video, or a segment of it, as a conforming MP4, sound in step.
 
     One thread and no date or version in the file: the same input gives the same bytes. Packets of sound that
-    are damaged become silence; sound of which hardly anything decodes is left out.
+    are damaged become silence; sound of which hardly anything decodes is left out, and so is what is heard
+    more than `TAIL` after the last picture.
 
     Args:
         reader: the open source; many segments of one film share it.
@@ -82,13 +83,18 @@ def transcode(
         stretch = stretch_of(reader, start, end)
         until = reader.info.duration if end is None else end
         if reader.sound is None:
-            colours, _ = _encode(reader, stretch, out, crf, None)
+            colours, _, _ = _encode(reader, stretch, out, crf, None)
             return Encoded(colours, _why_mute(reader))
         decoder = SoundDecoder()
-        colours, is_heard = _encode(reader, stretch, out, crf, decoder, until - (start or 0))
+        colours, is_heard, over = _encode(reader, stretch, out, crf, decoder, until - (start or 0))
         found = decoder.found()
         if is_heard and found.is_audible:
-            return Encoded(colours, f"{found.damage}; they are silent" if found.errors else None)
+            told = [f"{found.damage}; they are silent"] if found.errors else []
+            if over >= 0.05:
+                told.append(
+                    f"its sound goes on {over + TAIL:.1f} s after its pictures; {over:.1f} s are left out"
+                )
+            return Encoded(colours, "; ".join(told) or None)
         _encode(reader, stretch, out, crf, None)  # no track rather than an empty one
         return Encoded(colours, f"{found.damage}; it is left out" if found.errors else None)
 
@@ -106,7 +112,7 @@ def _why_mute(reader: Reader) -> str | None:
 
 def _encode(
     reader: Reader, stretch: Stretch, out: Path, crf: int, decoder: SoundDecoder | None, duration: float = 0.0
-) -> tuple[str | None, bool]:
+) -> tuple[str | None, bool, float]:
     """Encode a stretch.
 
     Args:
@@ -115,7 +121,8 @@ def _encode(
         duration: seconds of the pictures.
 
     Returns:
-        What was done to the colours, and whether any sound was written.
+        What was done to the colours, whether any sound was written, and the seconds of sound that were left
+        out because they come after the end of the film's pictures.
     """
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(os.fspath(out), "w", format="mp4", options=options) as sink:
@@ -132,8 +139,8 @@ def _encode(
                 continue
             if pictures is None:
                 pictures = _PictureTrack(sink, reader, stretch, frame, crf)
-                if sound is not None and not math.isinf(stretch.end):
-                    sound.limit(stretch.end - pictures.zero)
+                if sound is not None:
+                    sound.limit(duration + TAIL if math.isinf(stretch.end) else stretch.end - pictures.zero)
             pictures.write(frame)
         if pictures is None:
             raise VideoError("has no frames that decode")
@@ -142,7 +149,8 @@ def _encode(
         pictures.close()
         if sound is not None:
             sound.close()
-        return pictures.colours_done, sound is not None and not sound.is_empty
+        over = sound.seconds_over if sound is not None and math.isinf(stretch.end) else 0.0
+        return pictures.colours_done, sound is not None and not sound.is_empty, over
 
 
 def _write_all(sound: SoundTrack, frames: list[av.AudioFrame], zero: float) -> None:

@@ -148,6 +148,21 @@ def is_sound_whole(source: Source, container: av.container.InputContainer, pixel
     return stride > 1 and not sound_errors(source).errors
 
 
+def sound_end(container: av.container.InputContainer) -> float:
+    """When the last packet of an MP4's sound ends, seconds in the file's own time; -inf without any.
+
+    Args:
+        container: open; it is moved.
+    """
+    end = -math.inf
+    for stream in sound_streams(container)[:1]:
+        container.seek(max((stream.start_time or 0) + (stream.duration or 0) - 1, 0), stream=stream)
+        for packet in container.demux(stream):
+            if packet.pts is not None and packet.time_base:
+                end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    return end
+
+
 def heard_stream(source: Source, container: av.container.InputContainer) -> av.AudioStream | None:
     """The stream of sound that is heard: of those that hold anything that decodes the one to be played first.
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import av
 import pytest
-from video_files import SOUND_RATE, damage_sound, noise, numbered_frames, remux, sticker, write_video
+from video_files import (
+    SOUND_RATE,
+    damage_sound,
+    full_sound,
+    noise,
+    numbered_frames,
+    remux,
+    sticker,
+    write_video,
+)
 
+from emovid_dataset.check.decoding import check_clip
+from emovid_dataset.media.attributes import EVERY, measure
+from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.sound_check import SoundCheck, sound_errors
 from emovid_dataset.media.source import Reader
@@ -122,3 +135,24 @@ def test_sound_is_there_if_it_decodes(case: str, tmp_path: Path) -> None:
 
 def test_no_sound_is_no_damage() -> None:
     assert sound_errors(sticker()) == SoundCheck(packets=0, errors=0, seconds=0.0, start=None, end=None)
+
+
+@pytest.mark.parametrize(("seconds", "kept"), [(1.35, 1.35), (3.0, 1.5)])
+def test_a_build_and_verify_agree_on_sound_that_goes_on(seconds: float, kept: float, tmp_path: Path) -> None:
+    """Half a second more of sound than of pictures stays; what comes later is left out, and told."""
+    mp4, made = film(tmp_path / "a.mp4", "aac", seconds), tmp_path / "made.mp4"
+    with Reader(mp4) as reader:
+        assert nonconforming(reader) == (
+            None if seconds == kept else "sound that goes on long after its pictures"
+        )
+        encoded = transcode(reader, made)
+    assert encoded.damage == (
+        None if seconds == kept else "its sound goes on 2.0 s after its pictures; 1.5 s are left out"
+    )
+    sound, rate, _ = full_sound(made)
+    assert len(sound) / rate == pytest.approx(kept, abs=0.05)
+    with Reader(made) as reader:
+        levels, _ = measure(reader)
+        fields = {**asdict(reader.info), **asdict(levels)}
+    findings = check_clip(fields, made.read_bytes(), EVERY)
+    assert findings.wrong == () and "the sound ends 0." in findings.notes[0]
