@@ -19,6 +19,7 @@ from emovid_dataset.schema.manifest import (
     MANIFEST_NAME,
     NONE_NAME,
     REJECTED_NAME,
+    REMOVED_NAME,
     Manifest,
 )
 from emovid_dataset.schema.no_emotion import NONE
@@ -26,8 +27,11 @@ from emovid_dataset.store import BusyError, Store, is_temporary
 
 SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
 LEASE_NAME = f"{WORK_FOLDER}/lock"
+COMMIT_NAME = f"{WORK_FOLDER}/commit.json"
+"""Says what an interrupted change of a finished build has still to do; see `commit`."""
 _OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, WORK_FOLDER}
-_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME}
+_OWN_LISTS = {REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME}
+_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME} | _OWN_LISTS
 _OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 
 
@@ -104,6 +108,10 @@ def claim(out: Store, settings: str, newest: int, *, overwrite: bool) -> Manifes
         )
     if not is_ours:
         return None
+    if out.exists(COMMIT_NAME) and not overwrite:
+        raise ValueError(
+            f"out {place} is being changed, and that was interrupted; run the same command again to finish it"
+        )
     if overwrite:
         check_unclaimed(out)  # not while another process builds it
         for name in held:
@@ -113,7 +121,10 @@ def claim(out: Store, settings: str, newest: int, *, overwrite: bool) -> Manifes
     if finished is not None:
         same = finished.settings_digest == digest_of(settings)
         if not same or _is_older(out, newest):
-            raise ValueError(f"out {place} holds a build of other input or settings; give --overwrite")
+            raise ValueError(
+                f"out {place} holds a build of other input or settings; give --overwrite, or --append "
+                "to add what is new"
+            )
         out.clear(WORK_FOLDER)
         return finished
     if out.exists(SETTINGS_NAME) and out.read(SETTINGS_NAME).decode() != settings:

@@ -6,7 +6,7 @@ written in any order, by any number of workers, and come out byte for byte the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.schema.benchmark import BENCHMARK
@@ -18,7 +18,14 @@ MIN_TRAIN_SHARDS = 8
 """A train split has at least so many shards, where it has as many clips: loaders share shards out."""
 
 
-def lay_out(plan: Plan, *, shard_size: int, seed: int, content_types: Sequence[str] = CONTENT_TYPES) -> int:
+def lay_out(
+    plan: Plan,
+    *,
+    shard_size: int,
+    seed: int,
+    content_types: Sequence[str] = CONTENT_TYPES,
+    after: Mapping[tuple[str, str], int] | None = None,
+) -> int:
     """Give every clip its shard and its place in it.
 
     Args:
@@ -27,6 +34,7 @@ def lay_out(plan: Plan, *, shard_size: int, seed: int, content_types: Sequence[s
         shard_size: bytes aimed at.
         seed: of the order of the clips.
         content_types: that clips may have, in the order in which they are listed.
+        after: by content type and split the number of the first new shard, where a build has shards already.
 
     Returns:
         Number of shards.
@@ -38,8 +46,9 @@ def lay_out(plan: Plan, *, shard_size: int, seed: int, content_types: Sequence[s
             numbers, sizes = plan.shuffled(content_type, split, seed)
             if not numbers:
                 continue
-            least = MIN_TRAIN_SHARDS if split == "train" else 1
-            for index, (first, last) in enumerate(cut(sizes, shard_size, least)):
+            begin = (after or {}).get((content_type, split), 0)
+            least = MIN_TRAIN_SHARDS if split == "train" and not begin else 1
+            for index, (first, last) in enumerate(cut(sizes, shard_size, least), begin):
                 path = shard_path(content_type, split, index)
                 plan.add_shard(count, path, content_type, split)
                 plan.place(count, numbers[first:last])

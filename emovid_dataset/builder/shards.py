@@ -156,15 +156,23 @@ class WriteStage(Stage[WritePart, None]):
 
     def run(self, state: None, part: WritePart, store: Store) -> Iterator[Record]:
         """Write one."""
+        yield from self.write(part, store, store)
+
+    def write(self, part: WritePart, store: Store, out: Store) -> Iterator[Record]:
+        """Write a shard.
+
+        Args:
+            part: the shard.
+            store: the build, which holds the transcoded clips.
+            out: where the shard goes.
+        """
 
         def sample(laid: Laid) -> ShardSample:
             held = self.raw if laid.verbatim else store
             return ShardSample(laid.clip, laid.size, lambda: held.open(laid.video))
 
         samples = (sample(laid) for laid in part.clips)
-        yield from write_shard(
-            store, part.path, part.content_type, part.split, samples, features=self.features
-        )
+        yield from write_shard(out, part.path, part.content_type, part.split, samples, features=self.features)
 
     def is_whole(self, part: WritePart, records: Iterable[Record], store: Store) -> bool:
         """Whether the shard is still there."""

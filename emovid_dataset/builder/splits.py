@@ -118,6 +118,7 @@ class Placement:
         clips = sum(strata.values())
         self._wanted_totals = [clips * ratio for ratio in ratios]
         self._totals = [0] * len(ratios)
+        self._fixed = [0] * len(ratios)
         self._groups: dict[tuple[Kind, int], int] = {}
         self._moves: dict[tuple[Kind, int], Counter[int]] = defaultdict(Counter)
 
@@ -125,6 +126,19 @@ class Placement:
     def rank(group: str, seed: int) -> bytes:
         """The place of a group among those of the same size, drawn by the seed."""
         return hashlib.sha256(f"{seed}/{group}".encode()).digest()
+
+    def hold(self, stratum: Any, split: str, clips: int) -> None:
+        """Count clips that have their split for good; it is called before any group is placed.
+
+        Args:
+            stratum: of the clips.
+            split: that they have.
+            clips: how many there are.
+        """
+        index = SPLITS.index(split)
+        self._placed[stratum][index] += clips
+        self._totals[index] += clips
+        self._fixed[index] += 1
 
     def place(self, members: Members) -> str:
         """The split of the next group.
@@ -216,8 +230,8 @@ class Placement:
         return max(1.0, min(largest, self._wanted_totals[index] * _SHARE_OFF))
 
     def _held(self) -> list[int]:
-        """Groups in every split."""
-        held = [0] * len(self._totals)
+        """Groups in every split, and what is there for good."""
+        held = list(self._fixed)
         for (_, index), groups in self._groups.items():
             held[index] += groups
         return held

@@ -23,6 +23,7 @@ from emovid_dataset.schema.manifest import (
     MANIFEST_NAME,
     NONE_NAME,
     REJECTED_NAME,
+    REMOVED_NAME,
     Manifest,
     ShardRecord,
     tables_of,
@@ -64,7 +65,8 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
         if refused != manifest.rejected:
             found.append(f"{REJECTED_NAME}: has {refused} lines, the manifest says {manifest.rejected}")
     left_out = 0 if manifest.benchmark is None else manifest.benchmark.left_out
-    for name, expected in ((NONE_NAME, manifest.none_clips), (LEFT_OUT_NAME, left_out)):
+    counted = ((NONE_NAME, manifest.none_clips), (LEFT_OUT_NAME, left_out), (REMOVED_NAME, manifest.removed))
+    for name, expected in counted:
         lines = build.read(name).count(b"\n") if build.exists(name) else 0
         if lines != expected:
             found.append(f"{name}: has {lines} lines, the manifest says {expected}")

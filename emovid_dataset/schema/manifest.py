@@ -5,6 +5,7 @@ A build is done when `complete` is true; before that, its shards are in the ledg
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,7 @@ REJECTED_NAME = "rejected.jsonl"
 NONE_NAME = "none.jsonl"
 LEFT_OUT_NAME = "left_out.jsonl"
 DAMAGED_NAME = "damaged.jsonl"
+REMOVED_NAME = "removed.jsonl"
 
 PAPER_CORPUS = "emovid"
 """What `Manifest.corpus` calls the paper's corpus, which is restricted."""
@@ -94,6 +96,8 @@ class Manifest:
         corpus: `PAPER_CORPUS` for the paper's corpus, else None.
         benchmark: what was set aside; None without such a split.
         none_clips: number of rows that say "no specific emotion".
+        removed: number of clips that were removed from the build.
+        purged: how many of them no earlier revision of its Hub repo serves either.
         none_shards: with their clips, if they were kept; in the order of content types and numbers.
         taxonomy: the emotions.
         content_types: those that clips may have, in the order in which they are listed.
@@ -118,6 +122,8 @@ class Manifest:
     corpus: str | None = None
     benchmark: Benchmark | None = None
     none_clips: int = 0
+    removed: int = 0
+    purged: int = 0
     none_shards: tuple[ShardRecord, ...] = ()
     taxonomy: Taxonomy = MIKELS
     content_types: tuple[str, ...] = CONTENT_TYPES
@@ -144,6 +150,12 @@ class Manifest:
                 f"content_type is {clip.content_type!r}; allowed: {', '.join(self.content_types)}"
             )
         return clip
+
+    @property
+    def revision(self) -> str:
+        """Names the state of the data: 8 hex digits that change when any shard does."""
+        lines = "".join(f"{shard.sha256} {shard.path}\n" for shard in self.all_shards)
+        return hashlib.sha256(lines.encode()).hexdigest()[:8]
 
     @property
     def all_shards(self) -> tuple[ShardRecord, ...]:
@@ -207,6 +219,7 @@ class Manifest:
                 "corpus": self.corpus,
                 "benchmark": None if self.benchmark is None else self.benchmark.to_json(),
                 "none_clips": self.none_clips,
+                **({"removed": self.removed, "purged": self.purged} if self.removed else {}),
                 "none_shards": [asdict(shard) for shard in self.none_shards],
                 "taxonomy": self.taxonomy.to_mapping(),
                 "content_types": self.content_types,
@@ -270,6 +283,8 @@ def _format_2(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[Sha
         corpus=body["corpus"],
         benchmark=benchmark,
         none_clips=body.get("none_clips", 0),
+        removed=body.get("removed", 0),
+        purged=body.get("purged", 0),
         none_shards=tuple(ShardRecord(**shard) for shard in body.get("none_shards", ())),
         taxonomy=taxonomy,
         content_types=tuple(body["content_types"]),
@@ -321,8 +336,9 @@ def _check_types(manifest: Manifest) -> None:
                 f"{MANIFEST_NAME}: {shard.path} has the content type {shard.content_type!r} "
                 f"and stands in the place of {shard.split!r}"
             )
-    if type(manifest.none_clips) is not int:
-        raise ValueError(f"{MANIFEST_NAME}: none_clips is {manifest.none_clips!r}, not a number of rows")
+    for key in ("none_clips", "removed", "purged"):
+        if type(getattr(manifest, key)) is not int:
+            raise ValueError(f"{MANIFEST_NAME}: {key} is {getattr(manifest, key)!r}, not a number")
 
 
 def _check_record(where: str, record: object, types: Mapping[str, type]) -> None:

@@ -25,6 +25,7 @@ from emovid_dataset.schema.manifest import (
     INFO_NAME,
     MANIFEST_NAME,
     PAPER_CORPUS,
+    REMOVED_NAME,
     tables_of,
 )
 from emovid_dataset.store import Store, without_credentials
@@ -111,6 +112,8 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
     manifest = read_manifest(build)
     tables = sorted(tables_of(manifest.all_shards))
     names = [*(shard.path for shard in manifest.all_shards), *tables, INFO_NAME, MANIFEST_NAME]
+    if manifest.removed:
+        names.append(REMOVED_NAME)
     held = _names_in(build)
     for name in (*names, CARD_NAME):
         if not (build.exists(name) if held is None else name in held):
