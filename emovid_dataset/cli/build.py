@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -37,6 +37,8 @@ from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.label_set import MIKELS_LABELS, read_label_set
 from emovid_dataset.schema.manifest import NONE_NAME, PAPER_CORPUS
 
+Value = TypeVar("Value")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command.
@@ -50,6 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
+    context: typer.Context,
     raw: Annotated[
         str,
         typer.Argument(
@@ -172,6 +175,24 @@ def build(
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Start anew, or go on where a run was interrupted.")
     ] = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Add what is new in the sheet to the build in --out; its shards stay as they are.",
+        ),
+    ] = False,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update",
+            help="With --append: write clips again whose row says something else, with their shards only.",
+        ),
+    ] = False,
+    restore: Annotated[
+        bool,
+        typer.Option("--restore", help="With --append: take clips in again that were removed."),
+    ] = False,
     allow_rejected: Annotated[bool, typer.Option(help="Exit 0 although files were refused.")] = False,
     note: Annotated[
         list[Path] | None,
@@ -189,6 +210,12 @@ def build(
         keep_columns=parse_names(keep_columns or ""),
         min_agreement=min_agreement or 0.0,
     )
+    for name, given in (("--update", update), ("--restore", restore)):
+        if given and not append:
+            raise ValueError(f"{name} needs --append")
+    for name, given in (("--overwrite", overwrite), ("--check", check)):
+        if given and append:
+            raise ValueError(f"--append and {name} exclude each other")
     if check:
         found = print_preview(raw, labels, sheet, keep_none=keep_none, split=split, as_json=as_json)
         if found.rejections and not allow_rejected:
@@ -201,6 +228,37 @@ def build(
         raise ValueError(f"--benchmark {benchmark} and --benchmark-ids {benchmark_ids} exclude each other")
     ids = None if benchmark_ids is None else _ids(benchmark_ids)
     runner = chosen_executor(engine, workers, ray_address, default="processes")
+    if append:
+        from emovid_dataset.cli.append import append_rows
+
+        def chosen(name: str, value: Value) -> Value | None:
+            """The value of an option that was given, None for one that was not."""
+            given = context.get_parameter_source(name)
+            return value if given is not None and given.name != "DEFAULT" else None
+
+        append_rows(
+            raw,
+            labels,
+            out,
+            sheet=sheet,
+            settings={
+                "shard_size": chosen("shard_size", parse_byte_size(shard_size)),
+                "ratios": chosen("split", parse_ratios(split)),
+                "seed": chosen("seed", seed),
+                "every": chosen("every", every),
+                "benchmark": benchmark,
+                "benchmark_ids": ids,
+                "keep_none": chosen("keep_none", keep_none),
+                "corpus": corpus,
+                "notes": chosen("note", notes),
+            },
+            update=update,
+            restore=restore,
+            runner=runner,
+            allow_rejected=allow_rejected,
+            as_json=as_json,
+        )
+        return
     from emovid_dataset.builder.build import build as build_dataset
 
     report = build_dataset(

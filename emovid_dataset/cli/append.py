@@ -1,0 +1,98 @@
+"""What `emovid build --append` does and says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import typer
+
+from emovid_dataset.builder.sheet.options import SheetOptions
+from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.cli.errors import FOUND_WRONG
+from emovid_dataset.engine import Executor
+
+
+def append_rows(
+    raw: str,
+    labels: str | None,
+    out: str,
+    *,
+    sheet: SheetOptions,
+    settings: Mapping[str, Any],
+    update: bool,
+    restore: bool,
+    runner: Executor,
+    allow_rejected: bool,
+    as_json: bool,
+) -> None:
+    """Append, and print what was done.
+
+    Args:
+        raw, labels, out, sheet, update, restore: as in `builder.append.append`.
+        settings: fields of `builder.append_settings.Settings`.
+        runner: who does the work.
+        allow_rejected: exit 0 although rows were refused.
+        as_json: print the report as JSON.
+    """
+    from emovid_dataset.builder.append import append
+    from emovid_dataset.builder.append_settings import Settings
+
+    report = append(
+        raw,
+        labels,
+        out,
+        sheet=sheet,
+        settings=Settings(**settings),
+        update=update,
+        restore=restore,
+        engine=runner,
+        progress=not as_json,
+    )
+    manifest = report.manifest
+    clips = sum(shard.samples for shard in manifest.shards)
+    if as_json:
+        rows = [
+            {"content_type": content_type, "emotion": emotion, "split": split, "clips": count}
+            for (content_type, emotion, split), count in sorted(report.added.items())
+        ]
+        body = {
+            "out": out,
+            "clips": clips,
+            "added": rows,
+            "updated": list(report.updated),
+            "held": report.held,
+            "removed_before": list(report.removed_before),
+            "rejected": [asdict(rejection) for rejection in report.rejections],
+            "damaged": [asdict(clip) for clip in report.damaged],
+            "unlabelled": list(report.unlabelled),
+            "remarks": list(report.remarks),
+            "shards": list(report.shards),
+            "rewritten": list(report.rewritten),
+            "seconds": round(report.seconds, 3),
+        }
+        typer.echo(json.dumps(body, ensure_ascii=False))
+    else:
+        print_counts(report.added, manifest)
+        for remark in report.remarks:
+            typer.echo(f"note: {remark}")
+        for rejection in report.rejections:
+            typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
+        for clip in report.damaged:
+            typer.echo(f"damaged: row {clip.row}: {clip.path}: {clip.reason}")
+        for key in report.removed_before:
+            typer.echo(f"left out: {key} was removed earlier; --restore takes it in again")
+        for key in report.updated:
+            typer.echo(f"updated: {key}")
+        if report.unlabelled:
+            more = f" and {len(report.unlabelled) - 3} more" if len(report.unlabelled) > 3 else ""
+            typer.echo(f"no label for: {', '.join(report.unlabelled[:3])}{more}")
+        typer.echo(
+            f"{out}: {report.added.total()} clips added, {len(report.updated)} updated, {report.held} there "
+            f"already, {len(report.rejections)} refused; {len(report.shards)} new shards, "
+            f"{len(report.rewritten)} written again; {clips} clips in all; {report.seconds:.1f} s"
+        )
+    if report.rejections and not allow_rejected:
+        raise typer.Exit(FOUND_WRONG)
