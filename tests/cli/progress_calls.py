@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -32,11 +33,15 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from hub_clients import WRITE
     from hub_server import Account, HubServer
     from PIL import Image
+    from pyarrow import parquet
     from wan_tiny import t2v_components
 
     from emovid_dataset.analyse.analyses import analyse_build
     from emovid_dataset.analyse.sound import measure_sound
+    from emovid_dataset.builder.append import append
     from emovid_dataset.builder.build import build
+    from emovid_dataset.builder.remove import remove
+    from emovid_dataset.builder.repair import repair
     from emovid_dataset.check import check_build, verify
     from emovid_dataset.engine import Serial
     from emovid_dataset.report.page import contact_sheets, draw_clips, write_report
@@ -97,6 +102,11 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             tree = assemble("dataset", made, repo_id="me/clips")
             push(tree, "me/clips", token=WRITE, endpoint=server.url, progress=progress)
 
+    def less(progress: bool) -> None:
+        shutil.copytree(made, folder / "less")
+        clip = next((made / "metadata/sticker").glob("train*.parquet"))
+        remove(folder / "less", ids=parquet.read_table(clip)["id"].to_pylist()[:1], progress=progress)
+
     def relabel(progress: bool) -> None:
         answers = read_annotations(folder / "a.parquet")
         relabel_build(made, answers, folder / "relabelled", progress=progress)
@@ -105,6 +115,9 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         build: lambda on: build(
             folder / "raw", folder / "raw/labels.csv", made, workers=1, ratios=(0.4, 0.3, 0.3), progress=on
         ),
+        append: lambda on: append(folder / "raw", folder / "raw/labels.csv", made, workers=1, progress=on),
+        remove: less,
+        repair: lambda on: repair(made, workers=1, progress=on),
         verify: lambda on: verify(made, workers=1, progress=on),
         check_build: lambda on: check_build(made, workers=1, progress=on),
         measure: lambda on: measure(made, progress=on),
@@ -169,6 +182,9 @@ def commands(folder: Path) -> list[list[str]]:
     lora = ["--task", "t2v", "--data", "made", "--base", "base", "--out", "lora2", "--rank", "2"]
     words = [
         ["build", "raw", "--labels", "raw/labels.csv", "--out", "made2", "--workers", "1"],
+        ["build", "raw", "--labels", "raw/labels.csv", "--out", "made2", "--append", "--workers", "1"],
+        ["remove", "made2", "--where", "emotion=awe", "--workers", "1"],
+        ["repair", "made2", "--workers", "1"],
         ["verify", "made", "--workers", "1"],
         ["stats", "made", "--html", "page2.html", "--clips", "1"],
         ["analyse", "made", "--html", "page3.html"],

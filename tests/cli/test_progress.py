@@ -24,6 +24,8 @@ CALLS = Path(__file__).with_name("progress_calls.py")
 
 PASSED_ON = {
     "emovid_dataset.engine.run_stage": "what build, verify and annotate show",
+    "emovid_dataset.builder.held.damaged_shards": "called by repair",
+    "emovid_dataset.builder.held.refuse_damaged": "called by append and remove",
     "emovid_models.cli.demo.miniature": "to build",
     "emovid_models.wan.encode_stage.fill_cache": "called by train_lora",
 }
@@ -116,5 +118,5 @@ def test_progress_is_shown_where_it_is_asked_for_and_nowhere_else(
     else:
         assert {name: text for name, text in said.items() if text} == {}
         # A command may print what it has decided, in plain lines; a bar goes back to the start of its line.
-        assert len(commands) == 15
+        assert len(commands) == 18
         assert {name: text for name, text in commands.items() if re.search(r"\r(?!\n)|%\|", text)} == {}
