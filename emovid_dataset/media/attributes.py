@@ -254,7 +254,8 @@ def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, bool]:
         every: frames 0, `every`, 2 x `every` ... are looked at.
 
     Returns:
-        `Attributes`, and whether the frames are shown as they are stored, neither turned nor mirrored.
+        `Attributes`, and whether the frames are shown as they are stored: neither turned nor mirrored, nor in
+        colours that only an ICC profile tells.
 
     Raises:
         VideoError: the video is damaged.
@@ -264,7 +265,7 @@ def measure(reader: Reader, every: int = EVERY) -> tuple[Attributes, bool]:
     for frame in sample_for_attributes(reader, every):
         hsv.add(*frame.planes)
         reduced.append(frame.reduced)
-        is_upright &= frame.orientation.is_upright
+        is_upright &= frame.orientation.is_upright and not frame.has_profile
     return Attributes(*hsv.result(), *perceptual_attributes(np.stack(reduced))), is_upright
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
+from emovid_dataset.media.portable.icc import lend
 from emovid_dataset.media.portable.pictures import open_picture, pictures_at
 from emovid_dataset.media.portable.pixels import rgb
 from emovid_dataset.media.portable.streams import decoder_of, open_bytes, open_container, video_stream
@@ -271,7 +272,7 @@ def _frames_from(reader: Reader, begin: float) -> Iterator[tuple[float, av.Video
             skip_unreferenced(decoder, before)
             for frame in _decoded_packet(decoder, packet):
                 if frame.time is not None:
-                    yield frame.time - reader.start_time, frame
+                    yield frame.time - reader.start_time, _with_profile(frame, reader)
 
 
 def _counted(reader: Reader) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -282,7 +283,11 @@ def _counted(reader: Reader) -> Iterator[tuple[float, av.VideoFrame]]:
         decoder = decoder_of(stream)
         for packet in container.demux(stream):
             for frame in _decoded_packet(decoder, packet):
-                yield next(times), frame
+                yield next(times), _with_profile(frame, reader)
+
+
+def _with_profile(frame: av.VideoFrame, reader: Reader) -> av.VideoFrame:
+    return frame if reader.file is None else lend(frame, reader.file.profile)
 
 
 def _decoded_packet(decoder: av.VideoCodecContext, packet: av.Packet) -> list[av.VideoFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emovid_dataset.media.portable.errors import refusing
+from emovid_dataset.media.portable.matrices import BEYOND_SCALER
 from emovid_dataset.media.portable.streams import open_bytes
 from emovid_dataset.media.sound import TAIL
 from emovid_dataset.media.sound_check import is_sound_whole, sound_end
@@ -46,7 +47,11 @@ def _reason(reader: Reader) -> str | None:
         return f"codec {context.name}"
     if context.pix_fmt != "yuv420p":
         return f"pixel format {context.pix_fmt}"
-    if context.color_trc in _HDR_TRANSFERS or context.color_primaries == _BT2020:
+    if (
+        context.color_trc in _HDR_TRANSFERS
+        or context.color_primaries == _BT2020
+        or context.colorspace in BEYOND_SCALER
+    ):
         return "colours beyond BT.709"
     if stream.width % 2 or stream.height % 2:
         return f"odd size {stream.width}x{stream.height}"

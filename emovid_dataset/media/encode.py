@@ -198,7 +198,7 @@ class _PictureTrack:
     @property
     def colours_done(self) -> str | None:
         """What is done to the colours; None where nothing is."""
-        return self._pictures.done
+        return "icc profile -> bt709" if self._reader.has_profile else self._pictures.done
 
     def write(self, frame: av.VideoFrame) -> None:
         ready = self._pictures.make(frame)

@@ -18,8 +18,9 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from emovid_dataset.media.portable.colour import colour_of
+from emovid_dataset.media.portable.colour import BT601, ColorSpace, colour_of
 from emovid_dataset.media.portable.errors import refusing
+from emovid_dataset.media.portable.matrices import BEYOND_SCALER
 from emovid_dataset.media.portable.pixels import (
     ROUNDED,
     WHOLE_CHROMA_OUT,
@@ -209,11 +210,13 @@ class SampledFrame:
             turned upright.
         reduced: uint8 [h, w, 3], the same with at most 128 pixels on the longer side.
         orientation: how it is turned to be shown.
+        has_profile: whether its colours were brought from those of an ICC profile to sRGB.
     """
 
     planes: tuple[np.ndarray, np.ndarray, np.ndarray]
     reduced: np.ndarray
     orientation: Orientation
+    has_profile: bool
 
 
 def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
@@ -254,14 +257,20 @@ def sample_for_attributes(reader: Reader, every: int) -> Iterator[SampledFrame]:
                     width=shape[1],
                     height=shape[0],
                     # the scaler refuses some matrices, though it does not need them here
-                    src_colorspace=colour.matrix or None,
-                    dst_colorspace=colour.matrix or None,
+                    src_colorspace=_known_to_scaler(colour),
+                    dst_colorspace=_known_to_scaler(colour),
                     interpolation=Interpolation.POINT,
                     threads=1,
                 )
             red, green, blue = whole.planes(frame, colour=colour)
             tiny = reduced.packed(small, colour=colour)
-            yield SampledFrame((red, green, blue), tiny, orientation_of(frame))
+            has_profile = colour.profile is not None
+            yield SampledFrame((red, green, blue), tiny, orientation_of(frame), has_profile)
+
+
+def _known_to_scaler(colour: ColorSpace) -> int | None:
+    """A matrix that goes through the scaler; None where it needs none."""
+    return BT601 if colour.matrix in BEYOND_SCALER else colour.matrix or None
 
 
 def _even(pixels: float) -> int:

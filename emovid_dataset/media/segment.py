@@ -22,6 +22,7 @@ import numpy as np
 
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
+from emovid_dataset.media.portable.icc import lend
 from emovid_dataset.media.portable.video_file import VideoFile, whole
 from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.source import Reader
@@ -274,7 +275,7 @@ def _in_its_time(reader: Reader, file: VideoFile, frame: av.VideoFrame, place: i
         frame.pts, frame.time_base = file.times[place], file.base
     else:
         frame.pts, frame.time_base = round(_file_time(reader, place) * 90000), Fraction(1, 90000)
-    return frame
+    return lend(frame, file.profile)
 
 
 def _file_time(reader: Reader, place: int) -> float:

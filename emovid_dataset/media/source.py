@@ -12,7 +12,12 @@ from fractions import Fraction
 import av
 
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.pictures import open_picture, pictures_at, webp_delays
+from emovid_dataset.media.portable.pictures import (
+    open_picture,
+    pictures_at,
+    profile_of_picture,
+    webp_delays,
+)
 from emovid_dataset.media.portable.streams import Source, first_bytes, is_mp4, is_webp, open_bytes
 from emovid_dataset.media.portable.video_file import VideoFile, whole
 from emovid_dataset.media.scan import VideoInfo, scan_file, scan_pictures
@@ -42,6 +47,8 @@ class Reader:
         times: seconds from the first frame to each, float64 [num_frames].
         start_time: seconds in the file's own time at which the first frame is shown.
         aspect: width of a pixel by its height.
+        has_profile: whether an animated picture's frames, as they are given, were brought from the colours of
+            an ICC profile to sRGB.
 
     Raises:
         VideoError: it is not a video, has no frames, or is damaged.
@@ -52,11 +59,13 @@ class Reader:
         self.source = source
         self.quick = quick
         self.file: VideoFile | None = None
+        self.has_profile = False
         with refusing():
             head = first_bytes(source)
             if is_webp(head):
                 with open_bytes(source) as stored, open_picture(stored) as image:
                     scan = scan_pictures(image.size, webp_delays(stored), getattr(image, "n_frames", 1))
+                    self.has_profile = profile_of_picture(image) is not None
             else:
                 self.file = VideoFile(source, threads=threads, headers_only=quick and is_mp4(head))
                 try:

@@ -73,8 +73,14 @@ IMPORTS: dict[str, set[str]] = {
     "dataset": {"os", "datasets"},
     "metric": {"datasets", "evaluate", "gradio", "matplotlib.figure.Figure", "numpy", "PIL.Image"},
     "annotator": {
-        *("os", "av", "numpy", "PIL.Image", "torch", "torch.nn", "torch.nn.functional"),
-        *("av.sidedata.sidedata.SideDataContainer", "av.video.reformatter.Interpolation"),
+        *("os", "av", "numpy", "PIL.Image", "PIL.ImageCms", "torch", "torch.nn", "torch.nn.functional"),
+        *(
+            "av.dictionary.Dictionary",
+            "gc",
+            "zlib",
+            "av.sidedata.sidedata.SideDataContainer",
+            "av.video.reformatter.Interpolation",
+        ),
         "av.video.reformatter.VideoReformatter",
         *("concurrent.futures.Future", "concurrent.futures.ThreadPoolExecutor"),
         *("transformers.BatchFeature", "transformers.GenerationConfig", "transformers.GenerationMixin"),

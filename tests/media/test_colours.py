@@ -27,7 +27,7 @@ from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode, sample_for_attributes
 from emovid_dataset.media.portable.pixels import rgb
-from emovid_dataset.media.source import Reader
+from emovid_dataset.media.source import Reader, VideoError
 
 FFMPEG = shutil.which("ffmpeg")
 COLOURS = np.array(
@@ -59,7 +59,7 @@ XY = {  # of red, green and blue, by zscale's name of the primaries; white is D6
     "2020": ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
     "432": ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
 }
-MATRICES = {"709": 1, "470bg": 5, "170m": 6, "7": 7, "2020_ncl": 9}
+MATRICES = {"709": 1, "470bg": 5, "170m": 6, "7": 7, "2020_ncl": 9, "ycgco": 8, "2020_cl": 10, "ictcp": 14}
 PRIMARIES = {"709": 1, "470bg": 5, "170m": 6, "2020": 9, "432": 12}
 TRANSFERS = {"709": 1, "470bg": 5, "601": 6, "2020_10": 14, "2084": 16, "b67": 18}
 ZSCALE = {"b67": "arib-std-b67", "2084": "smpte2084", "432": "smpte432", "470bg": "bt470bg"}
@@ -92,6 +92,8 @@ SDR = {
     "bt2020 in 8 bits": Space("2020_ncl", "2020", "2020_10", codec="libx264"),
     "display-p3": Space("709", "432", "709", codec="libx264"),
     "smpte240m": Space("7", "709", "709"),
+    "ycgco": Space("ycgco", pixels="yuv444p"),
+    "ycgco full": Space("ycgco", full=True, pixels="yuv420p"),
     "untagged": Space("170m", tagged=False, codec="libx264"),
     "untagged full": Space("170m", tagged=False, full=True, pixels="yuvj422p", codec="mjpeg"),
     "untagged of 720 lines": Space("709", tagged=False, lines=720, codec="libx264"),
@@ -102,6 +104,8 @@ HDR = {
     "hlg in 8 bits": Space("2020_ncl", "2020", "b67", codec="libx264"),
     "pq": Space("2020_ncl", "2020", "2084", pixels="yuv420p10le", bits=10),
     "pq full": Space("2020_ncl", "2020", "2084", full=True, pixels="yuv444p10le", bits=10),
+    "ictcp pq": Space("ictcp", "2020", "2084", pixels="yuv444p10le", bits=10),
+    "ictcp hlg": Space("ictcp", "2020", "b67", pixels="yuv420p10le", bits=10),
     "pq of 720 lines": Space("2020_ncl", "2020", "2084", pixels="yuv420p10le", bits=10, lines=720),
 }
 
@@ -128,16 +132,61 @@ def encoded(colours: np.ndarray, space: Space, peak: float = 203.0) -> np.ndarra
     return np.asarray(np.clip(light, 0, 1) ** (1 / (2.8 if space.transfer == "470bg" else 2.4)))
 
 
+def constant_luminance(coded: np.ndarray) -> np.ndarray:
+    """Luma and colour by BT.2020-2, table 4, of coded red, green and blue [n, 3]."""
+    light = np.where(coded < 0.08145, coded / 4.5, ((coded + 0.0993) / 1.0993) ** (1 / 0.45))
+    mixed = light @ np.array([0.2627, 0.6780, 0.0593])
+    luma = np.where(mixed < 0.0181, 4.5 * mixed, 1.0993 * mixed**0.45 - 0.0993)
+    blue, red = coded[:, 2] - luma, coded[:, 0] - luma
+    blue = np.where(blue <= 0, blue / (2 * 0.9702), blue / (2 * 0.7910))
+    red = np.where(red <= 0, red / (2 * 0.8591), red / (2 * 0.4969))
+    return np.stack([luma, blue, red], axis=1)
+
+
+def ictcp(coded: np.ndarray, transfer: str) -> np.ndarray:
+    """ICtCp by BT.2100-2, table 7, of coded red, green and blue [n, 3]."""
+    if transfer == "2084":
+        power = coded ** (32 / 2523)
+        light = (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (16384 / 2610)
+    else:
+        upper = (np.exp((coded - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        light = np.where(coded <= 0.5, coded**2 / 3, upper)
+    cones = light @ np.array([[1688, 2146, 262], [683, 2951, 462], [99, 309, 3688]]).T / 4096
+    if transfer == "2084":
+        power = cones ** (2610 / 16384)
+        cones = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** (2523 / 32)
+        rows = [[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, -543]]
+    else:
+        upper = 0.17883277 * np.log(np.maximum(12 * cones - 0.28466892, 1e-9)) + 0.55991073
+        cones = np.where(cones <= 1 / 12, np.sqrt(3 * cones), upper)
+        rows = [[2048, 2048, 0], [3625, -7465, 3840], [9500, -9212, -288]]
+    return np.asarray(cones @ np.array(rows).T / 4096)
+
+
+def mixed(coded: np.ndarray, space: Space) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Luma of 0..1, blue and red of -0.5..0.5, by the space's matrix."""
+    if space.matrix in WEIGHTS:
+        red_weight, blue_weight = WEIGHTS[space.matrix]
+        luma = coded @ np.array([red_weight, 1 - red_weight - blue_weight, blue_weight])
+        blue = (coded[:, 2] - luma) / (2 - 2 * blue_weight)
+        return luma, blue, (coded[:, 0] - luma) / (2 - 2 * red_weight)
+    if space.matrix == "ycgco":
+        rows = np.array([[0.25, 0.5, 0.25], [-0.25, 0.5, -0.25], [0.5, 0, -0.5]])
+        # in limited range made of whole levels, which reach over 219 of 255 for colour too
+        rows[1:] *= 1 if space.full else 219 / 224
+        planes = coded @ rows.T
+    else:
+        planes = constant_luminance(coded) if space.matrix == "2020_cl" else ictcp(coded, space.transfer)
+    return planes[:, 0], planes[:, 1], planes[:, 2]
+
+
 def patches(coded: np.ndarray, space: Space) -> av.VideoFrame:
     """Flat patches as a frame, from coded red, green and blue, by the space's matrix and range.
 
     Eight of them fill it; of more colours than that each patch is 16 pixels wide and high.
     """
     rows, columns = _grid(len(coded))
-    red_weight, blue_weight = WEIGHTS[space.matrix]
-    luma = coded @ np.array([red_weight, 1 - red_weight - blue_weight, blue_weight])
-    blue = (coded[:, 2] - luma) / (2 - 2 * blue_weight)
-    red = (coded[:, 0] - luma) / (2 - 2 * red_weight)
+    luma, blue, red = mixed(coded, space)
     unit = 1 << (space.bits - 8)
     if space.full:
         top = (1 << space.bits) - 1
@@ -306,6 +355,37 @@ def test_strong_colours_are_exact_at_full_size_too(space: Space, tmp_path: Path)
     for name, picture in found.items():
         off = np.abs(middles(picture, len(strong)) - wanted)
         assert off.max() <= 1, (name, off.max())
+
+
+def test_constant_luminance_shows_what_its_red_green_and_blue_are(tmp_path: Path) -> None:
+    """zscale takes BT.2020's transfer for that of a camera there, and for that of a display elsewhere."""
+    plain = Space("2020_ncl", "2020", "2020_10", pixels="yuv444p10le", bits=10)
+    coded = encoded(COLOURS, plain)
+    found = whole(write(tmp_path / "cl.mkv", replace(plain, matrix="2020_cl"), coded))
+    assert np.abs(found - by_zscale(write(tmp_path / "ncl.mkv", plain, coded), plain)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(11, "has colours in SMPTE ST 2085, which is not read"), (15, "IPT-C2"), (14, "in ICtCp, but not the")],
+)
+def test_a_matrix_that_is_not_read_is_refused(number: int, reason: str, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mkv"), "w") as sink:
+        stream: Any = sink.add_stream("ffv1", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        stream.codec_context.colorspace = number
+        sink.mux([*stream.encode(patches(COLOURS / 255, Space(pixels="yuv444p"))), *stream.encode(None)])
+    with pytest.raises(VideoError, match=reason):
+        decode(tmp_path / "in.mkv")
+    with Reader(tmp_path / "in.mkv") as reader, pytest.raises(VideoError, match=reason):
+        transcode(reader, tmp_path / "out.mp4")
+
+
+def test_a_matrix_that_players_do_not_know_does_not_conform(tmp_path: Path) -> None:
+    space = Space("ycgco", codec="libx264")
+    with Reader(write(tmp_path / "in.mp4", space, COLOURS / 255)) as reader:
+        assert nonconforming(reader) == "colours beyond BT.709"
+        assert transcode(reader, tmp_path / "out.mp4").colours == "ycgco -> bt709"
 
 
 RGB_FILES: dict[str, tuple[str, str]] = {

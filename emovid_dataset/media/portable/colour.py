@@ -5,6 +5,8 @@ players do: a matrix that is not named is BT.2020's for BT.2020 primaries and HD
 720 lines on and BT.601's below; primaries that are not named are BT.2020's for that matrix and for HDR, and
 otherwise BT.709's, so that untagged pictures keep their numbers.
 
+An ICC profile says all of that itself, unless the picture is HDR.
+
 SDR transfers that differ on paper alone (BT.709, BT.601, BT.2020, sRGB) count as one: that of a display of
 gamma 2.4 (BT.1886).
 
@@ -21,17 +23,23 @@ chromatic adaptation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import av
 import numpy as np
 
+from .errors import VideoError
+from .icc import profile_of
+from .matrices import BEYOND_SCALER, BT2020_CONSTANT, DERIVED, DERIVED_CONSTANT, ICTCP, YCGCO
+
 RGB, BT709, BT601, BT2020 = 0, 1, 5, 9
 """Matrices by FFmpeg's numbers, which its scaler takes too; RGB has none."""
 
 _FCC, _SMPTE240M = 4, 7
-_MATRICES = {1: BT709, 4: _FCC, 5: BT601, 6: BT601, 7: _SMPTE240M, 9: BT2020, 10: BT2020}
+_MATRICES = {1: BT709, 4: _FCC, 5: BT601, 6: BT601, 7: _SMPTE240M, 9: BT2020}
+_MATRICES |= {number: number for number in BEYOND_SCALER}
+_NOT_READ = {11: "SMPTE ST 2085", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 LINES_OF_HD = 720
 """From how many lines on a picture that names no matrix is taken for BT.709."""
 
@@ -59,6 +67,11 @@ _MATRIX_NAMES = {
     BT601: "bt601",
     _SMPTE240M: "smpte240m",
     BT2020: "bt2020",
+    YCGCO: "ycgco",
+    BT2020_CONSTANT: "bt2020 constant luminance",
+    DERIVED: "chromaticity-derived",
+    DERIVED_CONSTANT: "chromaticity-derived constant luminance",
+    ICTCP: "ictcp",
 }
 
 _D65, _C, _DCI = (0.3127, 0.3290), (0.310, 0.316), (0.314, 0.351)
@@ -88,11 +101,13 @@ class ColorSpace:
     """What a frame's numbers mean.
 
     Attributes:
-        matrix: `RGB`, `BT709`, `BT601`, `BT2020`, or FFmpeg's number of a rarer one.
+        matrix: `RGB`, `BT709`, `BT601`, `BT2020`, one of `BEYOND_SCALER`, or FFmpeg's number of a rarer one.
         full: whether black and white are the least and the greatest number, not 16 and 235.
         primaries: "bt709", "bt601-525", "bt601-625", "bt2020", "display-p3" or a rarer one.
         transfer: "sdr", "hlg", "pq", "gamma22", "gamma28" or "linear".
         named: whether the frame names its matrix.
+        profile: an ICC profile by which red, green and blue become sRGB; None where there is none, or it is
+            sRGB's own.
     """
 
     matrix: int
@@ -100,6 +115,7 @@ class ColorSpace:
     primaries: str
     transfer: str
     named: bool
+    profile: bytes | None = None
 
     @property
     def is_hdr(self) -> bool:
@@ -108,12 +124,21 @@ class ColorSpace:
 
     @property
     def shows_as_bt709(self) -> bool:
-        """Whether red, green and blue are those of BT.709 or sRGB as they are."""
-        return self.primaries == "bt709" and self.transfer == "sdr"
+        """Whether FFmpeg's scaler gives red, green and blue of BT.709 or sRGB as they are."""
+        is_bt709 = self.primaries == "bt709" and self.transfer == "sdr" and self.profile is None
+        return is_bt709 and self.matrix not in BEYOND_SCALER
+
+    @property
+    def luminance_weights(self) -> tuple[float, float]:
+        """Those of red and blue in the luminance of the primaries."""
+        red, _, blue = _rgb_to_xyz(self.primaries)[1]
+        return float(red), float(blue)
 
     @property
     def name(self) -> str:
         """What people call it, for example "hdr-hlg", "bt2020" or "bt601 full"."""
+        if self.profile is not None:
+            return "icc profile"
         words = [f"hdr-{self.transfer}" if self.is_hdr else self.primaries]
         if words == ["bt709"]:
             words = [_MATRIX_NAMES[self.matrix]]
@@ -125,8 +150,12 @@ class ColorSpace:
 
 
 def colour_of(frame: av.VideoFrame) -> ColorSpace:
-    """What a decoded frame's numbers mean, by its tags and, where it has none, as players take it."""
-    return _colour(
+    """What a decoded frame's numbers mean, by its tags and, where it has none, as players take it.
+
+    Raises:
+        VideoError: they are in a space that is not read here.
+    """
+    found = _colour(
         frame.format.name,
         frame.colorspace,
         frame.color_range,
@@ -134,6 +163,8 @@ def colour_of(frame: av.VideoFrame) -> ColorSpace:
         frame.color_trc,
         frame.height >= LINES_OF_HD,
     )
+    profile = None if found.is_hdr else profile_of(frame)
+    return replace(found, primaries="bt709", transfer="sdr", profile=profile) if profile else found
 
 
 @lru_cache(maxsize=64)
@@ -150,9 +181,11 @@ def _colour(
         known: int | None = RGB
     else:
         known = _MATRICES.get(matrix)
+        if matrix in _NOT_READ:
+            raise VideoError(f"has colours in {_NOT_READ[matrix]}, which is not read")
     guess = BT2020 if from_2020 else BT709 if is_hd else BT601
     decided = guess if known is None else known
-    wide = decided == BT2020 or by in _HDR
+    wide = decided in (BT2020, BT2020_CONSTANT, ICTCP) or by in _HDR
     return ColorSpace(
         matrix=decided,
         full=is_rgb or color_range == _FULL_RANGE or pixel_format.startswith("yuvj"),

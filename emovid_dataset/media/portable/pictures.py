@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import VideoError
+from .icc import differing, to_srgb
 from .pixels import lay_on_white
 
 USUAL_DELAY = 100
@@ -51,8 +52,7 @@ def chosen_pictures(image: Image.Image, indices: Sequence[int]) -> list[np.ndarr
     """
     frames: dict[int, np.ndarray] = {}
     for index in sorted(set(indices)):
-        image.seek(index)
-        frames[index] = lay_on_white(np.asarray(image.convert("RGBA")))
+        frames[index] = lay_on_white(_picture(image, index))
     return [frames[index] for index in indices]
 
 
@@ -92,6 +92,19 @@ def pictures_at(image: Image.Image, indices: Sequence[int]) -> Iterator[tuple[in
         Index, and uint8 [height, width, 4], RGBA. Only one is held.
     """
     for index in indices:
-        image.seek(index)
-        image.load()
-        yield index, np.asarray(image.convert("RGBA"))
+        yield index, _picture(image, index)
+
+
+def profile_of_picture(image: Image.Image) -> bytes | None:
+    """The ICC profile of an open picture; None where it has none, or one that says the same as sRGB."""
+    profile = image.info.get("icc_profile")
+    return differing(profile) if profile else None
+
+
+def _picture(image: Image.Image, index: int) -> np.ndarray:
+    """A frame in sRGB, uint8 [height, width, 4]."""
+    image.seek(index)
+    image.load()
+    picture = np.asarray(image.convert("RGBA"))
+    profile = profile_of_picture(image)
+    return picture if profile is None else to_srgb(picture, profile)

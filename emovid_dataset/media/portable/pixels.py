@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .colour import RGB, ColorSpace, colour_of, shown_in_bt709
+from .colour import BT601, RGB, ColorSpace, colour_of, shown_in_bt709
+from .errors import VideoError
+from .icc import to_srgb
+from .matrices import BEYOND_SCALER, coded_rgb
+from .side_data import attached
 
 # The scaler's flags SWS_ACCURATE_RND, SWS_FULL_CHR_H_INT and SWS_FULL_CHR_H_INP: PyAV names them from 18 on.
 ROUNDED, WHOLE_CHROMA_OUT, WHOLE_CHROMA_IN = 0x40000, 0x2000, 0x4000
@@ -93,9 +96,8 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     shown at (a p + c q + x, b p + d q + y).
     """
     try:
-        # a frame keeps its own `side_data`, which keeps the frame: neither would ever be freed
-        matrix = _SIDE_DATA(frame).get("DISPLAYMATRIX")
-    except ValueError:  # the frame carries something that this PyAV has no name for
+        matrix = attached(frame, "DISPLAYMATRIX")
+    except ValueError:
         return _QUARTER_TURNS[round(frame.rotation / 90) % 4]
     if matrix is None:
         return _UPRIGHT
@@ -105,7 +107,6 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     return Orientation(True, c < 0, b < 0)
 
 
-_SIDE_DATA: Any = SideDataContainer  # PyAV's types say that it takes no frame
 _UPRIGHT = Orientation()
 _QUARTER_TURNS = (  # counterclockwise
     _UPRIGHT,
@@ -177,10 +178,48 @@ class RgbConverter:
     def _shown(
         self, frame: av.VideoFrame, colour: ColorSpace, size: tuple[int, int] | None, levels: type
     ) -> np.ndarray:
+        if colour.profile is not None:
+            stored = self.packed(frame, size, colour=replace(colour, profile=None))
+            shown = np.moveaxis(to_srgb(stored, colour.profile), 2, 0)
+            return shown if levels is np.uint8 else shown * np.uint16(257)
+        if colour.matrix in BEYOND_SCALER:
+            return shown_in_bt709(self._mixed(frame, colour, size), colour, levels=levels)
         exactly = self._interpolation | ROUNDED | WHOLE_CHROMA_OUT
         deep = self._scaled(frame, colour, size, "gbrp16le", exactly)
         white = _white("rgb24" if is_transparent(frame) else frame.format.name, colour.full)
         return shown_in_bt709(_planes(deep, np.dtype("<u2")), colour, white=white, levels=levels)
+
+    def _mixed(
+        self, frame: av.VideoFrame, colour: ColorSpace, size: tuple[int, int] | None
+    ) -> list[np.ndarray]:
+        """Red, green and blue, coded, from a matrix that the scaler does not know; uint16."""
+        if is_transparent(frame):
+            raise VideoError(f"has transparent pictures in {colour.name}, which are not read")
+        height, width = size or (frame.height, frame.width)
+        bits = max(component.bits for component in frame.format.components)
+        color_range = 2 if colour.full else 1
+        # the scaler only brings all three planes to one size: from any matrix to the same one
+        ready = self._to_rgb.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="yuv444p" if bits == 8 else f"yuv444p{bits}le",
+            src_colorspace=BT601,
+            dst_colorspace=BT601,
+            src_color_range=color_range,
+            dst_color_range=color_range,
+            interpolation=self._interpolation | ROUNDED | WHOLE_CHROMA_IN,
+            threads=1,
+        )
+        number = np.uint8 if bits == 8 else np.dtype("<u2")
+        return coded_rgb(
+            _in_order(ready, number),
+            matrix=colour.matrix,
+            transfer=colour.transfer,
+            weights=colour.luminance_weights,
+            bits=bits,
+            full=colour.full,
+        )
 
     def _scaled(
         self,
@@ -226,11 +265,16 @@ def _white(pixel_format: str, full: bool) -> int:
 
 def _planes(frame: av.VideoFrame, number: Any) -> list[np.ndarray]:
     """Red, green and blue of a planar RGB frame, without a copy."""
-    green, blue, red = (
+    green, blue, red = _in_order(frame, number)
+    return [red, green, blue]
+
+
+def _in_order(frame: av.VideoFrame, number: Any) -> list[np.ndarray]:
+    """The planes of a frame as they are stored, without a copy."""
+    return [
         np.asarray(memoryview(plane)).view(number).reshape(plane.height, -1)[:, : plane.width]
         for plane in frame.planes
-    )
-    return [red, green, blue]
+    ]
 
 
 def rgb(frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:

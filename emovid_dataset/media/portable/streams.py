@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import av
 
+from .dolby_vision import needs_dolby_vision
 from .errors import VideoError
 from .truncation import is_truncated
 
@@ -39,7 +40,7 @@ def first_bytes(source: Source) -> bytes:
     """The first 16 bytes of a file that is all there.
 
     Raises:
-        VideoError: it is empty, or truncated by what it says itself.
+        VideoError: it is empty, truncated by what it says itself, or in Dolby Vision's own colours.
         OSError: as for `open_bytes`.
     """
     with open_bytes(source) as file:
@@ -48,6 +49,8 @@ def first_bytes(source: Source) -> bytes:
             raise VideoError("is empty (0 bytes)")
         if is_truncated(file):
             raise VideoError("is truncated: its own sizes say that there is more")
+        if needs_dolby_vision(file):
+            raise VideoError("is in Dolby Vision (profile 5) without colours that other players can show")
     return head
 
 

@@ -14,9 +14,10 @@ import av
 
 from .errors import VideoError
 from .groups import Order, decode_groups, needed_groups
+from .icc import lend, profile_of_png
 from .packets import PacketScan
 from .pictures import TOO_SHORT, USUAL_DELAY
-from .streams import Source, decoder_of, open_container, video_stream
+from .streams import Source, decoder_of, open_bytes, open_container, video_stream
 from .timestamps import EndToEnd, mended, slowed
 
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
@@ -45,6 +46,7 @@ class VideoFile:
         has_hidden_frames: whether an edit list leaves out frames.
         is_mended: whether its packets tell other frames or other times than there are.
         breaks: how often its clock begins anew.
+        profile: the ICC profile that a PNG or APNG states.
 
     Raises:
         VideoError: there is no video stream, it has no frames, or some are missing.
@@ -66,6 +68,8 @@ class VideoFile:
         self._headers_only = headers_only
         self._strict = strict
         self._kept: list[av.Packet] | None = None
+        with open_bytes(source) as file:
+            self.profile = profile_of_png(file)
         self._open()
         try:
             self._scan()
@@ -288,7 +292,7 @@ class VideoFile:
         known = place is not None and self.times is not None and place < len(self.times)
         frame.pts = self.times[place] if known and self.times is not None and place is not None else None
         frame.time_base = self.base
-        return frame
+        return lend(frame, self.profile)
 
     def _decode_all(self) -> Iterator[av.VideoFrame]:
         """All frames that are shown; the `pts` of each is the number of its packet."""

@@ -12,8 +12,8 @@ import emovid_dataset.media.portable
 _HERE = Path(__file__).parent
 _PORTABLE = Path(emovid_dataset.media.portable.__file__).parent
 _PORTABLE_MODULES = (
-    *("colour", "errors", "groups", "h264", "packets", "pictures", "pixels", "streams"),
-    *("timestamps", "truncation", "video_file"),
+    *("colour", "dolby_vision", "errors", "groups", "h264", "icc", "matrices", "packets", "pictures"),
+    *("pixels", "side_data", "streams", "timestamps", "truncation", "video_file"),
 )
 __path__ = [*__path__, str(_PORTABLE)]
 

@@ -35,13 +35,17 @@ from transformers import Pipeline
 
 # Some are not used here: from a folder transformers copies only the files that this one itself imports.
 from .colour import colour_of  # noqa: F401
+from .dolby_vision import needs_dolby_vision  # noqa: F401
 from .errors import VideoError, refusing
 from .groups import decode_groups  # noqa: F401
 from .h264 import H264Headers  # noqa: F401
+from .icc import to_srgb  # noqa: F401
+from .matrices import coded_rgb  # noqa: F401
 from .packets import Packets  # noqa: F401
 from .pictures import chosen_pictures, open_picture
 from .pixels import rgb
 from .prompts import CAPTION_QUESTION, END_OF_TURN, emotion_question, emotions_of
+from .side_data import attached  # noqa: F401
 from .streams import first_bytes, is_webp, open_bytes
 from .timestamps import mended  # noqa: F401
 from .truncation import is_truncated  # noqa: F401
