@@ -148,7 +148,7 @@ def append(
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = raw_files(raw, sheet.allow_roots), Store.at(build)
     remarks: list[str] = []
-    with changing(place):
+    with changing(place), runner:
         manifest = read_manifest(place)
         sheet = settings.check(manifest, sheet, place.name)
         with GrowingPlan(manifest, keep_none=settings.keeps_none(manifest)) as plan:

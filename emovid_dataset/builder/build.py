@@ -198,7 +198,7 @@ def build(
                 seconds=time.monotonic() - started,
             )
         laps.end("plan")
-        with _held(place):
+        with _held(place), runner:  # the same workers prepare and write
             place.put(SETTINGS_NAME, settings.encode())
             preparing = PrepareStage(source, plan, every)
             run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())

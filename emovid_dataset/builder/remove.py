@@ -107,7 +107,7 @@ def remove(
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     today = date or datetime.now(timezone.utc).date().isoformat()
     place = Store.at(build)
-    with changing(place):
+    with changing(place), runner:
         manifest = read_manifest(place)
         if manifest.format == 1:
             raise ValueError(f"{place.name} is a build of format 1, which cannot be changed; build it again")

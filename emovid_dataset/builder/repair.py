@@ -109,7 +109,7 @@ def repair(
     place = Store.at(build)
     source = None if raw is None else raw_files(raw, sheet.allow_roots)
     other = None if repo is None else Store.find(repo, revision=revision, token=token)
-    with changing(place):
+    with changing(place), runner:
         manifest = read_manifest(place)
         found = damaged_shards(place, manifest.all_shards, executor=runner, progress=progress)
         damaged = [shard for shard in manifest.all_shards if shard.path in found]

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -238,6 +239,9 @@ class Stage(ABC, Generic[P, S]):
 class Executor(ABC):
     """Who does the parts of a stage. All executors have the same results and treat failures alike.
 
+    Within `with executor:` it may keep what is costly to start, such as its processes, from stage to stage;
+    such blocks may be nested.
+
     Attributes:
         is_this_process: whether parts are done in this process, with what is loaded here.
         threads: CPU threads that one worker may compute on; None leaves it to the libraries.
@@ -245,6 +249,14 @@ class Executor(ABC):
 
     is_this_process: bool = False
     threads: int | None = None
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
 
     @abstractmethod
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:

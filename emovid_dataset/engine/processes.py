@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from emovid_dataset.engine.base import Executor, OnDone, P, S, Stage
 from emovid_dataset.engine.policy import Attempt, broken_error
 from emovid_dataset.engine.schedule import Schedule
-from emovid_dataset.engine.worker_process import WorkerProcess, task_of, wait_for_any, without_ctrl_c
+from emovid_dataset.engine.worker_process import (
+    Job,
+    WorkerProcess,
+    task_of,
+    wait_for_any,
+    without_ctrl_c,
+)
 
 if TYPE_CHECKING:
     from emovid_dataset.store import Store
@@ -20,7 +27,9 @@ class Processes(Executor):
     """Does the parts in processes of this machine; a crash costs its part, not the run.
 
     The workers never see Ctrl-C and end with this process, even when it is killed. They are started only as
-    there is work for them. A script that runs a stage must do so under `if __name__ == "__main__":`.
+    there is work for them, and end with the stage; within `with engine:` they wait for the next stage, which
+    spares starting and importing again. A script that runs a stage must do so under
+    `if __name__ == "__main__":`.
 
     Args:
         workers: number of processes. None is one per usable core, and a single one for a stage on a GPU.
@@ -31,22 +40,50 @@ class Processes(Executor):
             raise ValueError(f"workers is {workers}; it must be at least 1")
         self.workers = workers
         self.threads = None if workers is None else max(1, usable_cores() // workers)
+        self._entered = 0
+        self._waiting: list[WorkerProcess] = []
+
+    def __enter__(self) -> Processes:
+        self._entered += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered -= 1
+        if not self._entered:
+            waiting, self._waiting = self._waiting, []
+            _end(waiting)
 
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
         pickled, timeout = pickle.dumps(stage), stage.resources.timeout
-        workers = [WorkerProcess(n, pickled, store, timeout) for n in range(self.workers_for(stage))]
-        busy: dict[WorkerProcess, Attempt] = {}
+        jobs = [Job(n, pickled, store, timeout) for n in range(self.workers_for(stage))]
         schedule = Schedule(stage, store, on_done)
+        workers = self._at_work(jobs)
+        busy: dict[WorkerProcess, Attempt] = {}
         try:
             while _hand_out(schedule, workers, busy, stage.name):
                 wait_for_any(busy)
                 for worker in list(busy):
                     if (result := worker.poll()) is not None:
                         schedule.settle(busy.pop(worker), result)
-            _retire(workers, busy, stage.name)
+            _close(workers, stage.name)
+            if self._entered:
+                self._waiting += [worker for worker in workers if worker.has_process]
+            else:
+                _end(workers)
         finally:
+            _kill([worker for worker in workers if worker not in self._waiting])
             schedule.close()
-            _kill(workers)
+
+    def _at_work(self, jobs: Sequence[Job]) -> list[WorkerProcess]:
+        """A place for each job, those with waiting workers first; what waits beyond that is ended."""
+        waiting, self._waiting = self._waiting, []
+        _end(waiting[len(jobs) :])
+        workers = waiting[: len(jobs)]
+        for worker, job in zip(workers, jobs, strict=False):
+            worker.begin(job)
+        return workers + [WorkerProcess(job) for job in jobs[len(workers) :]]
 
     def workers_for(self, stage: Stage[P, S]) -> int:
         """The most processes that a stage gets."""
@@ -70,20 +107,29 @@ def _hand_out(
             if attempt is None:
                 break
             if attempt.alone:
-                _retire(workers, busy, stage)  # idle workers hold memory too
+                idle = [other for other in workers if other not in busy]
+                _close(idle, stage)
+                _end(idle)  # idle workers hold memory too
             worker.give(task_of(attempt))
             busy[worker] = attempt
     return bool(busy)
 
 
-def _retire(workers: Sequence[WorkerProcess], busy: Collection[WorkerProcess], stage: str) -> None:
-    """Let idle workers close what they set up, and end."""
-    idle = [worker for worker in workers if worker not in busy]
+def _close(idle: Sequence[WorkerProcess], stage: str) -> None:
+    """Let idle workers close what they set up."""
     for worker in idle:
         worker.dismiss()
     for worker in idle:
-        if broken := worker.leave():
+        if broken := worker.closed():
             raise broken_error(stage, broken.failure)
+
+
+def _end(closed: Sequence[WorkerProcess]) -> None:
+    """Let workers whose stage is closed end."""
+    for worker in closed:
+        worker.ask_to_exit()
+    for worker in closed:
+        worker.exited()
 
 
 def _kill(workers: Sequence[WorkerProcess]) -> None:

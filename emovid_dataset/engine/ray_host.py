@@ -14,7 +14,7 @@ import emovid_dataset
 from emovid_dataset.engine.base import Outcome
 from emovid_dataset.engine.ledger import Ledger
 from emovid_dataset.engine.worker import Broken, Result
-from emovid_dataset.engine.worker_process import WorkerProcess, wait_for_any
+from emovid_dataset.engine.worker_process import Job, WorkerProcess, wait_for_any
 from emovid_dataset.store import Store
 
 
@@ -78,7 +78,7 @@ class RayHost:
         self._scratch = None if store else TemporaryDirectory(prefix="emovid-ray-")
         self._store = store or Store.at(self._scratch.name if self._scratch else "")
         self._ledger = Ledger(self._store, ledger)
-        self._worker = WorkerProcess(index, stage, self._store, timeout)
+        self._worker = WorkerProcess(Job(index, stage, self._store, timeout))
 
     def facts(self, mark: str) -> HostFacts:
         """Look around on this node.
@@ -104,7 +104,9 @@ class RayHost:
     def close(self) -> Broken | None:
         """Let the worker process close what it set up, and end; why that failed, if it did."""
         self._worker.dismiss()
-        broken = self._worker.leave()
+        broken = self._worker.closed()
+        self._worker.ask_to_exit()
+        self._worker.exited()
         if self._scratch:
             self._scratch.cleanup()
         return broken

@@ -1,4 +1,4 @@
-"""One worker process: it is started, given parts, watched, and said why it died.
+"""One worker process: it is started, given parts of one stage or several, watched, and said why it died.
 
 Each worker is a process with a pipe of its own, on one part at a time, so that a death costs exactly the part
 that it was on, and its exit code tells a crash from a kill.
@@ -7,11 +7,13 @@ that it was on, and its exit code tells a crash from a kill.
 
     this process                      a worker
         <------------- UP --------------     it has started
-        ----- stage and store, once ----->
+        -------------- job ------------->    a stage and its store
         ------------- part ------------->    looked for in the ledger; set up, the first time
         <----------- RUNNING ------------    its time begins
         <------------ result ------------    its ledger file is written
-        ------------- None ------------->    close, exit
+        ------------- None ------------->    close
+        <----------- CLOSED -------------    ready for another job
+        ------------- EXIT ------------->
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from enum import Enum
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -43,8 +46,9 @@ _FAULTS = frozenset(
     getattr(signal, f"SIG{name}") for name in ("SEGV", "BUS", "ABRT", "ILL", "FPE", "TRAP", "SYS")
 )
 _CLOSE = pickle.dumps(None)
+_EXIT = b"exit"  # no pickle begins like this
 _LOOK = 1.0  # seconds between looks at processes whose pipe an orphan of theirs keeps open
-_EXIT = 10.0  # seconds that a worker has for exiting after its last word
+_LEAVE = 10.0  # seconds that a worker has for exiting after its last word
 
 
 def task_of(attempt: Attempt) -> bytes:
@@ -67,27 +71,44 @@ class _Sign(Enum):
     CLOSED = "closed"
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is there for, until another job comes.
+
+    Attributes:
+        index: which worker of the stage it is.
+        stage: pickled; only the worker loads it.
+        store: where its outputs and its ledger go.
+        timeout: seconds that one part may take, None for as long as it likes.
+    """
+
+    index: int
+    stage: bytes
+    store: Store
+    timeout: float | None
+
+
 class WorkerProcess:
     """A place for one worker process; another one takes the place of one that died.
 
     Args:
-        index: which worker of the stage this is.
-        stage: pickled; only the worker loads it.
-        store: where its outputs and its ledger go.
-        timeout: seconds that one part may take, None for as long as it likes.
+        job: its first one.
 
     Attributes:
         deadline: when its time is up, None while no clock runs.
     """
 
-    def __init__(self, index: int, stage: bytes, store: Store, timeout: float | None) -> None:
-        self.index = index
+    def __init__(self, job: Job) -> None:
         self.deadline: float | None = None
-        self._stage, self._store, self._timeout = stage, store, timeout
+        self._job = job
         self._task = b""
         self._process: SpawnProcess | None = None
         self._connection: Connection | None = None
-        self._is_up = self._is_running = self._has_answered = False
+        self._is_up = self._has_job = self._is_running = self._has_answered = False
+
+    def begin(self, job: Job) -> None:
+        """Take up another job, when the last one is closed."""
+        self._job = job
 
     def give(self, task: bytes) -> None:
         """Start an attempt, in a new process where there is none.
@@ -132,30 +153,43 @@ class WorkerProcess:
             return self._death()
         if self.deadline is not None and time.monotonic() >= self.deadline:
             self.discard()
-            return Failure(FailureKind.TIMED_OUT, f"took longer than {self._timeout:g} s", "TimeoutError")
+            return Failure(FailureKind.TIMED_OUT, f"took longer than {self._job.timeout:g} s", "TimeoutError")
         return None
 
-    def dismiss(self) -> None:
-        """Ask an idle worker to close and exit."""
-        if self._process is not None and self._connection is not None:
-            try:
-                self._connection.send_bytes(_CLOSE)
-            except OSError:  # it is dead
-                self.discard()
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a process, as far as is known."""
+        return self._process is not None
 
-    def leave(self) -> Broken | None:
-        """Wait until a dismissed worker has gone; why its closing failed, if it did."""
-        if self._process is None or self._connection is None:
+    def dismiss(self) -> None:
+        """Ask an idle worker to close its job."""
+        if self._has_job:
+            self._send(_CLOSE)
+
+    def closed(self) -> Broken | None:
+        """Wait until a dismissed worker is ready for another job; why its closing failed, if it did."""
+        if self._process is None or self._connection is None or not self._has_job:
             return None
-        last = None
+        last, self._has_job = None, False
         with suppress(EOFError, OSError):  # it died while it was idle: all its parts are done
             while not self._connection.poll(_LOOK) and self._process.exitcode is None:
                 pass
             if self._connection.poll():
                 last = self._connection.recv()
-        self._process.join(_EXIT)
-        self.discard()
+        if last is None:
+            self.discard()
         return last if isinstance(last, Broken) else None
+
+    def ask_to_exit(self) -> None:
+        """Let an idle worker whose job is closed end by itself; `exited` must follow."""
+        if self._process is not None:
+            self._send(_EXIT)
+
+    def exited(self) -> None:
+        """Wait until a worker that was asked to exit has gone."""
+        if self._process is not None:
+            self._process.join(_LEAVE)
+            self.discard()
 
     def kill(self) -> None:
         """Kill the process, if there is one."""
@@ -169,13 +203,14 @@ class WorkerProcess:
             self._process.join()
             self._connection.close()
             self._process = self._connection = None
+            self._has_job = False
 
     def _start(self) -> None:
         # Started before SIGINT is blocked, for starting it unblocks SIGINT.
         resource_tracker.ensure_running()
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self.index), name=f"worker {self.index}")
+        process = context.Process(target=_serve, args=(theirs,), name=f"worker {self._job.index}")
         with without_ctrl_c():
             process.start()
             self._process, self._connection = process, ours
@@ -183,9 +218,15 @@ class WorkerProcess:
         theirs.close()
 
     def _send_task(self) -> None:
+        if not self._has_job:
+            self._has_job = True
+            self._send(pickle.dumps((self._job.index, self._job.store, self._job.stage)))
+        self._send(self._task)
+
+    def _send(self, message: bytes) -> None:
         assert self._connection is not None
         with suppress(OSError):  # it is dead, which the next look at it shows
-            self._connection.send_bytes(self._task)
+            self._connection.send_bytes(message)
 
     def _receive(self) -> tuple[Result | None, bool]:
         """The attempt's result, if it has come, and whether the pipe has ended."""
@@ -195,13 +236,11 @@ class WorkerProcess:
                 message = self._connection.recv()
                 if message is _Sign.UP:
                     self._is_up = True
-                    self._connection.send_bytes(self._stage)
-                    self._connection.send(self._store)
                     self._send_task()
                 elif message is _Sign.RUNNING:
                     self._is_running = True
-                    if self._timeout is not None:
-                        self.deadline = time.monotonic() + self._timeout
+                    if self._job.timeout is not None:
+                        self.deadline = time.monotonic() + self._job.timeout
                 else:
                     return message, False
         except (EOFError, OSError):
@@ -212,7 +251,7 @@ class WorkerProcess:
         """Why the process died."""
         assert self._process is not None
         process = self._process
-        process.join(_EXIT)  # the pipe ends a moment before the process
+        process.join(_LEAVE)  # the pipe ends a moment before the process
         self.discard()
         code = process.exitcode
         assert code is not None
@@ -251,32 +290,41 @@ def without_ctrl_c() -> Iterator[None]:
 # in the worker
 
 
-def _serve(connection: Connection, index: int) -> None:
-    """Do the parts that come through the pipe, until None comes or the pipe ends."""
+def _serve(connection: Connection) -> None:
+    """Do the jobs that come through the pipe, until it is time to exit or the pipe ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     connection.send(_Sign.UP)
-    try:
-        stage, store = pickle.loads(connection.recv_bytes()), connection.recv()
-    except EOFError:
-        return
-    except Exception as error:
-        connection.send(Broken(Failure.of(error)))
-        return
-    worker = Worker(stage, store, index)
+    with suppress(EOFError):
+        while (job := connection.recv_bytes()) != _EXIT:
+            try:
+                index, store, stage = pickle.loads(job)
+                worker = Worker(pickle.loads(stage), store, index)
+            except Exception as error:
+                connection.send(Broken(Failure.of(error)))
+                return
+            if not _do_parts(worker, connection):
+                return
+            connection.send(worker.close() or _Sign.CLOSED)
+
+
+def _do_parts(worker: Worker, connection: Connection) -> bool:
+    """Do the parts of one job, until None comes; whether all of them could be loaded here.
+
+    Raises:
+        EOFError: the pipe has ended.
+    """
     while True:
+        message = connection.recv_bytes()
         try:
-            task = pickle.loads(connection.recv_bytes())
-        except EOFError:
-            return
-        except Exception as error:  # a part that cannot be unpickled here
+            task = pickle.loads(message)
+        except Exception as error:
             connection.send(Broken(Failure.of(error)))
-            return
+            return False
         if task is None:
-            break
+            return True
         part, written = task
         result = worker.perform(part, written=written, on_start=lambda: connection.send(_Sign.RUNNING))
         connection.send(result)
-    connection.send(worker.close() or _Sign.CLOSED)
 
 
 def _end_with_parent() -> None:

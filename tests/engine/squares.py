@@ -193,8 +193,18 @@ class Mischief:
         knock(self.log / "here")
         signal.pause()
 
-    def wait_and_segfault(self) -> None:
-        pass_through(self.log / "crash")
+    def wait(self) -> None:
+        pass_through(self.log / "go")
+
+    def let_go(self) -> None:
+        knock(self.log / "go")
+
+    def let_go_and_hang(self) -> None:
+        self.let_go()
+        signal.pause()
+
+    def wait_for_a_knock_and_segfault(self) -> None:
+        pass_through(self.log / "here")
         self.segfault()
 
     def leave_an_orphan(self) -> None:

@@ -53,17 +53,16 @@ def wait_until_gone(family: list[psutil.Process]) -> None:
 
 
 def test_a_crash_costs_its_part_and_not_the_one_beside_it(store: Store, log: Path) -> None:
-    here, go, crash = Gate(log / "here"), Gate(log / "go"), Gate(log / "crash")
-    stage = Squares(log, count=2, size=1, does={0: "knock_and_wait", 1: "wait_and_segfault"})
+    _, go = Gate(log / "here"), Gate(log / "go")
+    # the other part begins before the crash, and ends after it
+    stage = Squares(log, count=2, size=1, does={0: "knock_and_wait", 1: "wait_for_a_knock_and_segfault"})
     told: list[tuple[str, Outcome]] = []
 
     def on_done(done: Done) -> None:
         told.append((done.part.key, done.outcome))
         if done.outcome is Outcome.REFUSED:
-            here.wait()  # the other part began before
-            go.open()  # and ends after
+            go.open()
 
-    crash.open()
     Processes(2).run(stage, store, on_done=on_done)
     assert told == [("1-1", Outcome.REFUSED), ("0-0", Outcome.DONE)]
     assert sorted((log / "log.txt").read_text().split("\n")).count("run 0-0") == 1
@@ -131,25 +130,88 @@ def test_workers_end_with_a_parent_that_is_killed(store: Store, log: Path, momen
         wait_until_gone(family)
 
 
+def children() -> list[psutil.Process]:
+    """The workers of this process."""
+    return [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+
+
 def test_an_exception_in_the_parent_leaves_no_worker(store: Store, log: Path) -> None:
-    here = Gate(log / "here")
+    go = Gate(log / "go")
 
     class Enough(Exception):
         pass
 
     def stop(done: Done) -> None:
-        here.wait()
         raise Enough
 
-    before = set(psutil.Process().children(recursive=True))
     with pytest.raises(Enough):
-        Processes(2).run(Squares(log, size=1, does={1: "knock_and_hang"}), store, on_done=stop)
-    left = set(psutil.Process().children(recursive=True)) - before
-    assert [child for child in left if "spawn_main" in " ".join(child.cmdline())] == []
+        stage = Squares(log, size=1, does={0: "wait", 1: "let_go_and_hang"})
+        Processes(2).run(stage, store, on_done=stop)
+    assert children() == []
+    del go
+
+
+class Cube(Squares):
+    """Another stage, with a ledger of its own."""
+
+    name, ledger = "cube", "ledger/cube"
+
+
+def setups(log: Path) -> list[str]:
+    """The processes that were set up, one after the other."""
+    lines = (log / "log.txt").read_text().splitlines()
+    return [line.split()[2] for line in lines if line.startswith("setup")]
+
+
+def test_workers_wait_for_the_next_stage_where_they_are_told_to(store: Store, log: Path) -> None:
+    with Processes(1) as engine:
+        with engine:
+            engine.run(Squares(log), store, on_done=lambda done: None)
+        (worker,) = children()
+        engine.run(Cube(log), store, on_done=lambda done: None)
+        assert setups(log) == [str(worker.pid)] * 2
+        lines = (log / "log.txt").read_text().splitlines()
+        assert [line.split()[0] for line in lines if line[:3] in ("set", "clo")] == ["setup", "close"] * 2
+
+        # one that died meanwhile is replaced
+        kill_the_only_worker(signal.SIGKILL)
+        store.clear("ledger")
+        engine.run(Squares(log), store, on_done=lambda done: None)
+        assert len(set(setups(log))) == 2
+
+        # what fails in the next stage costs no more than it does in a first one
+        told: list[Done] = []
+        broken = Cube(log, count=2, size=1, does={1: "segfault"})
+        engine.run(broken, store, on_done=told.append)
+        assert [done.outcome for done in told] == [Outcome.DONE, Outcome.REFUSED]
+        again = Cube(log, count=3, size=1, does={2: "kill_once_then_count_workers"})
+        engine.run(again, store, on_done=told.append)
+        assert (log / "workers").read_text() == "1"
+        assert told[-1].outcome is Outcome.DONE
+        with pytest.raises(FileNotFoundError):
+            engine.run(Cube(log, count=4, size=1, at_setup="miss_a_file"), store, on_done=told.append)
+        assert children() == []
+        engine.run(Cube(log, count=5, size=1), store, on_done=told.append)
+        assert len(children()) == 1
+    assert children() == []
+    engine.run(Squares(log, count=17), store, on_done=lambda done: None)
+    assert children() == []
+
+
+def test_a_stage_on_fewer_workers_ends_those_that_are_left_over(store: Store, log: Path) -> None:
+    go = Gate(log / "go")
+    with Processes(2) as engine:
+        stage = Squares(log, count=2, size=1, does={0: "wait", 1: "let_go"})
+        engine.run(stage, store, on_done=lambda done: None)
+        assert len(children()) == 2
+        engine.workers = 1
+        engine.run(Cube(log), store, on_done=lambda done: None)
+        assert len(children()) == 1
+    del go
 
 
 def kill_the_only_worker(number: int) -> None:
-    (worker,) = [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+    (worker,) = children()
     os.kill(worker.pid, number)
     while worker.status() != psutil.STATUS_ZOMBIE:
         os.sched_yield()
