@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 class Progress:
@@ -35,6 +35,9 @@ class Progress:
         self._start = self._last = time.monotonic()
         self._bar: tqdm | None = None
         if enabled and sys.stderr.isatty():
+            # only here, as in `print_table`: a job whose progress nobody sees needs neither tqdm nor rich
+            from tqdm import tqdm
+
             self._bar = tqdm(total=total, unit=f" {unit}", desc=title, dynamic_ncols=True)
 
     def update(self, count: int = 1, size: int = 0) -> None:
@@ -76,6 +79,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         columns: column headings.
         rows: one sequence of cells per row, as long as `columns`.
     """
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(title=title, title_justify="left")
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], (int, float, type(None))) for row in rows)
