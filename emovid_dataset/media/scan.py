@@ -109,7 +109,9 @@ def scan_file(video: VideoFile) -> Scan:
     count = video.num_frames
     if video.times is not None:
         first = video.times[0]
-        times = np.array([float((time - first) * base) for time in video.times])
+        # as exact as fractions, and far quicker: one division of whole numbers, which rounds once
+        ticks = np.array(video.times, np.int64) - first
+        times = ticks * base.numerator / base.denominator
         start_time = float(first * base)
         last = float((video.end - first) * base) if video.end is not None else 0.0
         if last <= times[-1]:
