@@ -37,6 +37,11 @@ STAGING_FOLDER = f"{WORK_FOLDER}/clips"
 SEGMENTS_PER_UNIT = 8
 """A film's segments are shared out in pieces of so many."""
 
+SEGMENTS_PER_SLOW_UNIT = 64
+"""Those of a film that must be decoded whole before any segment can be found, once for each piece."""
+
+_SLOW = (".mpg", ".mpeg", ".avi")  # few timestamps are in these files
+
 FILES_PER_PART = 64
 BYTES_PER_PART = 256_000_000
 LEAST_PARTS = 64
@@ -161,8 +166,9 @@ def plan_units(plan: Plan, raw: Store, every: int) -> None:
             path = rows[0].path
             size, version = raw.size(path), raw.version(path)
             segments = [Segment(row.content_type, row.start, row.end) for row in rows]
-            for first in range(0, len(segments), SEGMENTS_PER_UNIT):
-                unit = Unit(path, size, version, tuple(segments[first : first + SEGMENTS_PER_UNIT]))
+            together = SEGMENTS_PER_SLOW_UNIT if path.lower().endswith(_SLOW) else SEGMENTS_PER_UNIT
+            for first in range(0, len(segments), together):
+                unit = Unit(path, size, version, tuple(segments[first : first + together]))
                 plan.add_unit(unit.key(every), path, size, asdict(unit))
 
 

@@ -12,11 +12,22 @@ import numpy as np
 import pytest
 from field_pairs import level, write_field_pairs
 from test_video import trim
-from video_files import exact_rgb, full_decode, full_sound, noise, numbered_frames, read_stamp, write_video
+from video_files import (
+    exact_rgb,
+    full_decode,
+    full_sound,
+    noise,
+    numbered_frames,
+    read_stamp,
+    write_sheet,
+    write_video,
+)
 
+from emovid_dataset import build
 from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode
+from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.source import Reader, probe
 from emovid_models.remote.annotator.pipeline import _read_file
 
@@ -41,6 +52,29 @@ def cut(path: Path, folder: Path, start: float | None = None, end: float | None 
 
 def stamps(path: Path) -> list[int]:
     return [read_stamp(frame) for frame in full_decode(path)]
+
+
+def test_a_program_stream_is_decoded_whole_once_for_its_segments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "raw.mpg", numbered_frames(96), rate=RATE, codec="mpeg2video", options={"g": "12"})
+    rows = [
+        {"path": "raw.mpg", "emotion": "awe", "content_type": "movie", "start": 0.3 * i, "end": 0.3 * i + 0.2}
+        for i in range(12)
+    ]
+    opened = []
+    monkeypatch.setattr(VideoFile, "__init__", _noting(VideoFile.__init__, opened))
+    report = build(tmp_path, write_sheet(tmp_path, rows), tmp_path / "out", engine="serial")
+    assert not report.rejections and sum(shard.samples for shard in report.manifest.shards) == 12
+    assert sum(str(source).endswith("raw.mpg") for source in opened) == 1
+
+
+def _noting(plainly: Any, opened: list[Any]) -> Any:
+    def init(self: Any, source: Any, **options: Any) -> None:
+        opened.append(source)
+        plainly(self, source, **options)
+
+    return init
 
 
 # an index that contradicts the pictures
