@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from scipy.signal import correlate
-from video_files import full_sound, noise, numbered_frames
+from video_files import full_sound, noise, numbered_frames, write_video
 
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.source import Reader
@@ -173,3 +173,45 @@ def test_overlaps_add_up(tmp_path: Path) -> None:
     assert len(full_sound(tmp_path / "out.mp4")[0]) / RATE == pytest.approx(
         SECONDS * (1 - 0.9 / every), abs=0.1
     )
+
+
+SECONDS_EACH = {  # of sound and pictures in the file, one after the other
+    "all pictures first": [("video", 0.0, 99.0), ("audio", 0.0, 99.0)],
+    "sound three seconds ahead": [
+        (kind, second + ahead, second + ahead + 1)
+        for second in range(-3, 12)
+        for kind, ahead in (("audio", 3), ("video", 0))
+    ],
+    "in long runs": [(kind, start, start + 5) for start in range(0, 15, 5) for kind in ("audio", "video")],
+}
+
+
+@pytest.mark.parametrize("runs", list(SECONDS_EACH))
+def test_a_segment_keeps_its_sound_however_the_file_is_interleaved(runs: str, tmp_path: Path) -> None:
+    sound = noise(12, rate=RATE)
+    pictures = (*numbered_frames(240), *numbered_frames(48))
+    source = write_video(
+        tmp_path / "a.mkv",
+        pictures,
+        options={"g": "48", "bf": "0"},
+        sound=sound,
+        sound_codec="libmp3lame",
+        sound_rate=RATE,
+    )
+    path = tmp_path / "b.mkv"
+    options = {"max_interleave_delta": "1", "cluster_time_limit": "1000"}
+    with av.open(str(source)) as old, av.open(str(path), "w", options=options) as new:
+        streams = {s.type: new.add_stream_from_template(s) for s in old.streams}
+        packets = [packet for packet in old.demux() if packet.size]
+        kinds = [packet.stream.type for packet in packets]
+        times = [max(float(packet.pts * packet.time_base), 0.0) for packet in packets]
+        for wanted, low, high in SECONDS_EACH[runs]:
+            for packet, kind, time in zip(packets, kinds, times, strict=True):
+                if kind == wanted and low <= time < high:
+                    packet.stream, packet.dts = streams[kind], packet.pts
+                    new.mux(packet)
+    with Reader(path) as reader:
+        assert reader.info.num_frames == 288
+        transcode(reader, tmp_path / "out.mp4", start=6.5, end=9.0)
+    late = heard_late(tmp_path / "out.mp4", sound[round(6.5 * RATE) :], [0.2, 1.0, 2.0], 0.3)
+    assert np.abs(late).max() < 0.012
