@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emovid_dataset.cli.arguments import check_by, existing_folder, one_of, parsed_by
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
+
+if TYPE_CHECKING:
+    from emovid_dataset.store import Store
 
 KINDS = ("dataset", "annotator", "lora", "metric", "demo", "base")
 """What can be published; `publish.repos` assembles each."""
@@ -79,10 +83,19 @@ def push(
     tag: Annotated[
         str | None,
         typer.Option(
-            help="Name for this state; by default v and the version.", callback=check_by(_no_ref_name)
+            help="Name for this state; by default v and the version, of a build with the data's revision.",
+            callback=check_by(_no_ref_name),
         ),
     ] = None,
     no_tag: Annotated[bool, typer.Option("--no-tag", help="Give it no name.")] = False,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge",
+            help="Also delete for good what earlier revisions of a build's repo hold: its tags, its history "
+            "and its LFS objects.",
+        ),
+    ] = False,
     commit_size: Annotated[
         str, typer.Option(help="Bytes of one commit at most.", callback=parsed_by(parse_byte_size))
     ] = "4GB",
@@ -97,7 +110,10 @@ def push(
     from huggingface_hub import get_token
 
     from emovid_dataset.check import verify
+    from emovid_dataset.report.card import REPO
     from emovid_dataset.terminal import Progress, print_table
+    from emovid_models.publish.purge import COPIES, check_branches, purged_files
+    from emovid_models.publish.purge import purge as purge_repo
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.screening import check_tree
     from emovid_models.publish.tree import check_access, hash_tree
@@ -107,6 +123,8 @@ def push(
         raise ValueError(f"--tag {tag!r} and --no-tag exclude each other")
     if gated is not None and kind in SPACES:
         raise ValueError(f"--gated {gated}: gated is for datasets and models; a Space can be private only")
+    if purge and kind != "dataset":
+        raise ValueError(f"--purge is for a dataset, not for a {kind}")
     commit_bytes = parse_byte_size(commit_size)
     try:
         tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
@@ -145,19 +163,38 @@ def push(
             print(f"{len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB")
         return
 
+    name = None if no_tag else tag or f"v{_version(kind, source)}"
+    changed: dict[str, bytes] = {}
+    if purge:
+        check_branches(tree, repo_id, revision)
+        changed = purged_files(_build(source))
+        tree = replace(
+            tree,
+            files={
+                **tree.files,
+                **{path: data.replace(REPO.encode(), repo_id.encode()) for path, data in changed.items()},
+            },
+        )
     done = push_tree(
         tree,
         repo_id,
         private=private,
         gated=gated,  # type: ignore[arg-type]  # checked by push
         revision=revision,
-        tag=None if no_tag else tag or f"v{_version(kind, source)}",
+        tag=None if purge else name,
         commit_bytes=commit_bytes,
         progress=not as_json,
     )
+    purged = None
+    if purge and not done.violations:
+        purged = purge_repo(tree, repo_id, revision=revision, tag=name)
+        done = replace(done, commit=purged.commit, tag=name, violations=purged.violations)
+        if not purged.violations:
+            for path, data in changed.items():
+                _build(source).put(path, data)
     sizes = {file.path: file.size for file in done.files}
     if as_json:
-        result = {
+        result: dict[str, object] = {
             "repo_id": done.repo_id,
             "repo_type": done.repo_type,
             "revision": done.revision,
@@ -170,6 +207,8 @@ def push(
             "commits": done.commits,
             "violations": list(done.violations),
         }
+        if purged is not None:
+            result["purged"] = {**asdict(purged), "remains": COPIES}
         print(json.dumps(result))
     else:
         there = sorted(set(sizes) - set(done.uploaded))
@@ -184,6 +223,13 @@ def push(
             print(f"deleted: {path}")
         for line in done.violations:
             print(line)
+        if purged is not None:
+            print(
+                f"purged: {len(purged.commits)} earlier commits, {len(purged.tags)} tags, "
+                f"{len(purged.objects)} LFS objects of {purged.size / 1e6:.1f} MB"
+                + ("" if purged.violations else "; the earlier revisions answer 404")
+            )
+            print(COPIES)
         if not done.violations:
             named = f", tagged {done.tag}" if done.tag else ""
             print(
@@ -204,11 +250,17 @@ def _damaged_weights(source: Path) -> str | None:
 
 
 def _version(kind: str, source: str) -> str:
-    """Version of what is published: the build's, or this package's."""
+    """Version of what is published: the build's with the revision of its data, or this package's."""
     from emovid_dataset import __version__
     from emovid_dataset.read.manifest import read_manifest
-    from emovid_dataset.store import Store
 
     if kind != "dataset":
         return __version__
-    return read_manifest(Store.find(source) if "://" in source else Store.at(source)).version
+    manifest = read_manifest(_build(source))
+    return f"{manifest.version}-{manifest.revision}"
+
+
+def _build(source: str) -> Store:
+    from emovid_dataset.store import Store
+
+    return Store.find(source) if "://" in source else Store.at(source)

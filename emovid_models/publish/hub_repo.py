@@ -61,7 +61,7 @@ class HubRepo:
     revision: str
     patience: Patience
 
-    def _try(self, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    def tried(self, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Call a function of the client until it works or another try is useless."""
         for wait in self.patience.waits():
             try:
@@ -83,7 +83,7 @@ class HubRepo:
     def create(self, private: bool, gated: str | None, space_sdk: str | None) -> None:
         """Create repo and branch if missing."""
         # An unset visibility means the owner's default, which an organisation may have set to private.
-        self._try(
+        self.tried(
             self.api.create_repo,
             self.id,
             repo_type=self.type,
@@ -91,23 +91,23 @@ class HubRepo:
             space_sdk=space_sdk,
             exist_ok=True,
         )
-        if private and not self._try(self.api.repo_info, self.id, repo_type=self.type).private:
+        if private and not self.tried(self.api.repo_info, self.id, repo_type=self.type).private:
             raise ValueError(
                 f"{self.id} is public already; make it private in its settings, or leave out --private"
             )
         if gated is not None:
-            self._try(self.api.update_repo_settings, self.id, gated=gated, repo_type=self.type)
-            found = self._try(self.api.repo_info, self.id, repo_type=self.type).gated
+            self.tried(self.api.update_repo_settings, self.id, gated=gated, repo_type=self.type)
+            found = self.tried(self.api.repo_info, self.id, repo_type=self.type).gated
             if found != gated:
                 raise ValueError(f"{self.id} is not gated: the Hub says {found!r} instead of {gated!r}")
         if self.revision != "main":
-            self._try(
+            self.tried(
                 self.api.create_branch, self.id, branch=self.revision, repo_type=self.type, exist_ok=True
             )
 
     def head(self) -> str:
         """The commit that the branch names."""
-        return str(self._try(self.api.repo_info, self.id, repo_type=self.type, revision=self.revision).sha)
+        return str(self.tried(self.api.repo_info, self.id, repo_type=self.type, revision=self.revision).sha)
 
     def listing(self, revision: str) -> dict[str, Any]:
         """All files by path, as the Hub lists them."""
@@ -116,14 +116,14 @@ class HubRepo:
             entries = self.api.list_repo_tree(self.id, repo_type=self.type, revision=revision, recursive=True)
             return {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}
 
-        return self._try(whole)
+        return self.tried(whole)
 
     def files(self, paths: Sequence[str], revision: str, *, expand: bool = False) -> dict[str, Any]:
         """Some files by path."""
         found: dict[str, Any] = {}
         for start in range(0, len(paths), _PATHS):
             part = list(paths[start : start + _PATHS])
-            entries = self._try(
+            entries = self.tried(
                 self.api.get_paths_info,
                 self.id,
                 part,
@@ -154,7 +154,7 @@ class HubRepo:
             ValueError: it names others.
         """
         try:
-            refs = self._try(self.api.list_repo_refs, self.id, repo_type=self.type)
+            refs = self.tried(self.api.list_repo_refs, self.id, repo_type=self.type)
         except Exception as error:
             if status_of(error) in (401, 403, 404):
                 return False  # There is no such repo yet; if it is for lack of rights, creating it says so.
@@ -169,8 +169,8 @@ class HubRepo:
 
     def tag(self, tag: str, commit: str) -> str:
         """Give a commit a name, unless that is taken; returns the commit that it names now."""
-        self._try(self.api.create_tag, self.id, tag=tag, revision=commit, repo_type=self.type, exist_ok=True)
-        return str(self._try(self.api.repo_info, self.id, repo_type=self.type, revision=tag).sha)
+        self.tried(self.api.create_tag, self.id, tag=tag, revision=commit, repo_type=self.type, exist_ok=True)
+        return str(self.tried(self.api.repo_info, self.id, repo_type=self.type, revision=tag).sha)
 
     def commit(
         self,
@@ -251,7 +251,7 @@ class HubRepo:
         """
         total = Committed()
         if tried:
-            log = self._try(self.api.list_repo_commits, self.id, repo_type=self.type, revision=head)
+            log = self.tried(self.api.list_repo_commits, self.id, repo_type=self.type, revision=head)
             text = "\n".join(commit.message or "" for commit in log)
             for mark, done in tried.items():
                 if mark in text:

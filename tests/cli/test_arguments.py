@@ -440,6 +440,10 @@ ALONE: list[tuple[list[str], str]] = [
     (["analyse", "none"], "none is no folder, no Hub repo"),
     (["push", "model", "made", "--repo-id", "me/x"], "KIND is 'model'; allowed: dataset, annotator, lora"),
     (["push", "dataset", "none", "--repo-id", "me/x"], "SOURCE none is not a folder"),
+    (
+        ["push", "metric", "made", "--repo-id", "me/x", "--purge"],
+        "--purge is for a dataset, not for a metric",
+    ),
     (["push", "demo", "made", "--repo-id", "me/x", "--gated", "auto"], "gated is for datasets and models"),
 ]
 """Whole commands, where an argument has no option or is missing."""

@@ -18,6 +18,7 @@ from hub_server import Fault, HubServer
 
 from emovid_dataset import cli
 from emovid_dataset.builder.build import build
+from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 from emovid_models.publish import screening, sending
 from emovid_models.publish.repos import assemble
@@ -121,7 +122,8 @@ def test_a_build_in_a_bucket_is_pushed_with_two_reads_of_each_shard(
         for name, content in wanted.items()
     }
     shards = [file for file in done["files"] if file["path"].endswith(".tar")]
-    assert len(shards) >= 3 and done["tag"] == f"v{json.loads(held(empty_hub)['manifest.json'])['version']}"
+    manifest = Manifest.from_json(held(empty_hub)["manifest.json"].decode())
+    assert len(shards) >= 3 and done["tag"] == f"v{manifest.version}-{manifest.revision}"
     heads = 2 * (8 + 8192)  # what the screening looks at, of the command and of the upload
     assert {shard["path"]: reads[shard["path"]] - heads for shard in shards} == {
         shard["path"]: 2 * shard["size"] for shard in shards

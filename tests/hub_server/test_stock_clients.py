@@ -22,6 +22,7 @@ from web_pages import serving
 import emovid_models
 import emovid_models.metrics.ea_8cls
 from emovid_dataset.media.frames import decode
+from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR
 from emovid_models.publish.repos import EXAMPLE_CLIP, assemble
@@ -123,9 +124,12 @@ def metadata(build: Path, content_type: str) -> list[dict[str, Any]]:
 
 
 def content(files: Any) -> dict[str, bytes]:
-    return {
-        path: data if isinstance(data, bytes) else Path(data).read_bytes() for path, data in files.items()
-    }
+    return {path: data if isinstance(data, bytes) else data.read_bytes() for path, data in files.items()}
+
+
+def tag_of(kind: str, folder: Path) -> str:
+    """What a push calls a state by default."""
+    return f"v0.1.0-{read_manifest(folder).revision}" if kind == "dataset" else "v0.1.0"
 
 
 class TestPushed:
@@ -138,7 +142,8 @@ class TestPushed:
         for report, ((kind, repo_id), folder) in zip(reports, sources.items(), strict=True):
             tree = assemble(kind, folder, repo_id=repo_id)
             repo = server.repos[f"{tree.repo_type}s", repo_id]
-            assert repo.tags == {"v0.1.0": report["commit"]} == {"v0.1.0": repo.branches["main"]}
+            assert report["tag"] == tag_of(kind, folder)
+            assert repo.tags == {report["tag"]: report["commit"]} == {report["tag"]: repo.branches["main"]}
             blobs = repo.commits[report["commit"]].blobs
             held = {path: blob.file.read_bytes() for path, blob in blobs.items()}
             assert {**content(tree.files), ".gitattributes": held[".gitattributes"]} == held
@@ -162,7 +167,9 @@ class TestPushed:
         trees = {
             repo_id: assemble(kind, folder, repo_id=repo_id) for (kind, repo_id), folder in sources.items()
         }
-        found = client(SNAPSHOTS, json.dumps({name: tree.repo_type for name, tree in trees.items()}))
+        tags = {repo_id: tag_of(kind, folder) for (kind, repo_id), folder in sources.items()}
+        asked = {name: [tree.repo_type, tags[name]] for name, tree in trees.items()}
+        found = client(SNAPSHOTS, json.dumps(asked))
         for name, tree in trees.items():
             hashes = {path: hashlib.sha256(data).hexdigest() for path, data in content(tree.files).items()}
             found[name].pop(".gitattributes")
@@ -173,8 +180,8 @@ SNAPSHOTS = """
 import hashlib, json, pathlib, sys
 from huggingface_hub import snapshot_download
 found = {}
-for name, kind in json.loads(sys.argv[1]).items():
-    folder = pathlib.Path(snapshot_download(name, repo_type=kind, revision="v0.1.0"))
+for name, (kind, tag) in json.loads(sys.argv[1]).items():
+    folder = pathlib.Path(snapshot_download(name, repo_type=kind, revision=tag))
     found[name] = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*") if path.is_file()

@@ -140,7 +140,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Find the route of the request and answer."""
-        from hub_server import reading, writing
+        from hub_server import purging, reading, writing
 
         url = urlsplit(self.path)
         self.query = {name: values[-1] for name, values in parse_qs(url.query).items()}
@@ -160,7 +160,7 @@ class HubHandler(BaseHTTPRequestHandler):
             if self.fault.strike and self.fault.only_strikes:
                 self.fault.strike()
             try:
-                for methods, pattern, answer in (*reading.ROUTES, *writing.ROUTES):
+                for methods, pattern, answer in (*reading.ROUTES, *writing.ROUTES, *purging.ROUTES):
                     found = pattern.fullmatch(url.path)
                     if found and self.command in methods:
                         groups = {name: unquote(text or "") for name, text in found.groupdict().items()}

@@ -216,6 +216,7 @@ class Repo:
         commits: by sha.
         branches: sha by name.
         tags: sha by name.
+        objects: path and size of every file that was ever pushed as LFS and not deleted, by sha256.
     """
 
     kind: str
@@ -226,11 +227,34 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def add(self, commit: Commit, branch: str = "main") -> None:
         """Make a commit the head of a branch."""
         self.commits[commit.sha] = commit
         self.branches[branch] = commit.sha
+        for path, blob in commit.blobs.items():
+            if blob.sha256:
+                self.objects.setdefault(blob.sha256, (path, blob.size))
+
+    def forget(self, objects: set[str]) -> None:
+        """Take the files with these hashes out of every commit that has one; such commits get other names."""
+        renamed: dict[str, str] = {}
+        for sha in [commit.sha for name in self.branches for commit in reversed(list(self.log(name)))]:
+            commit = self.commits.get(sha)
+            if commit is None:
+                continue
+            blobs = {path: blob for path, blob in commit.blobs.items() if blob.sha256 not in objects}
+            parent = renamed.get(commit.parent or "", commit.parent or "")
+            if len(blobs) == len(commit.blobs) and parent == (commit.parent or ""):
+                continue
+            facts = {"title": commit.title, "message": commit.message, "author": commit.author}
+            made = Commit.of(blobs, self.commits.get(parent), **facts)
+            renamed[sha] = made.sha
+            del self.commits[sha]
+            self.commits[made.sha] = made
+        for names in (self.branches, self.tags):
+            names |= {name: renamed.get(sha, sha) for name, sha in names.items()}
 
     def commit(self, revision: str) -> Commit | None:
         """The commit that a branch, tag, full ref or sha means, or None."""

@@ -64,7 +64,7 @@ def delete_repo(handler: HubHandler) -> None:
 
 def settings(handler: HubHandler, kind: str, repo_id: str) -> None:
     """Change who may see a repo."""
-    repo = _writable(handler, kind, repo_id)
+    repo = writable(handler, kind, repo_id)
     wanted = handler.read_json()
     if wanted.get("gated", False) not in GATES:
         raise HubError(HTTPStatus.BAD_REQUEST, "", f"Invalid gated {wanted['gated']!r}")
@@ -92,7 +92,7 @@ def validate_yaml(handler: HubHandler) -> None:
 
 def preupload(handler: HubHandler, kind: str, repo_id: str, revision: str) -> None:
     """Say which files come as LFS, and what is there under their names already."""
-    commit = handler.commit(_writable(handler, kind, repo_id), revision)
+    commit = handler.commit(writable(handler, kind, repo_id), revision)
     answers = []
     for file in handler.read_json()["files"]:
         held = commit.blobs.get(file["path"])
@@ -111,7 +111,7 @@ def preupload(handler: HubHandler, kind: str, repo_id: str, revision: str) -> No
 def lfs_batch(handler: HubHandler, kind: str, repo_id: str) -> None:
     """Say where each object goes, in one part or in several; nothing for one that is there."""
     kind = kind or "models"
-    _writable(handler, kind, repo_id)
+    writable(handler, kind, repo_id)
     wanted = handler.read_json()
     hub = handler.hub
     objects: list[dict[str, Any]] = []
@@ -137,7 +137,7 @@ def lfs_batch(handler: HubHandler, kind: str, repo_id: str) -> None:
 
 def lfs_verify(handler: HubHandler, kind: str, repo_id: str) -> None:
     """Say whether an object has come whole."""
-    _writable(handler, kind or "models", repo_id)
+    writable(handler, kind or "models", repo_id)
     wanted = handler.read_json()
     file = _object(handler, wanted["oid"])
     if not file.is_file() or file.stat().st_size != wanted["size"]:
@@ -182,7 +182,7 @@ def complete(handler: HubHandler, oid: str, size: str, count: str) -> None:
 
 def commit(handler: HubHandler, kind: str, repo_id: str, revision: str) -> None:
     """Apply a list of changes to a branch, all or none."""
-    repo = _writable(handler, kind, repo_id)
+    repo = writable(handler, kind, repo_id)
     lines = [json.loads(line) for line in handler.read_body().splitlines() if line.strip()]
     header = next(line["value"] for line in lines if line["key"] == "header")
     with handler.hub.lock:
@@ -254,7 +254,7 @@ def _apply(
 
 def create_branch(handler: HubHandler, kind: str, repo_id: str, name: str) -> None:
     """Let a branch begin at a revision."""
-    repo = _writable(handler, kind, repo_id)
+    repo = writable(handler, kind, repo_id)
     start = handler.commit(repo, handler.read_json().get("startingPoint") or "main")
     _name_commit(repo.branches, name, start)
     handler.send_json({})
@@ -262,14 +262,14 @@ def create_branch(handler: HubHandler, kind: str, repo_id: str, name: str) -> No
 
 def create_tag(handler: HubHandler, kind: str, repo_id: str, name: str) -> None:
     """Name a commit; here the path names the revision, the body the tag."""
-    repo = _writable(handler, kind, repo_id)
+    repo = writable(handler, kind, repo_id)
     _name_commit(repo.tags, handler.read_json()["tag"], handler.commit(repo, name))
     handler.send_json({})
 
 
 def delete_branch(handler: HubHandler, kind: str, repo_id: str, name: str) -> None:
     """Forget the name of a branch."""
-    repo = _writable(handler, kind, repo_id)
+    repo = writable(handler, kind, repo_id)
     if name == "main" or repo.branches.pop(name, None) is None:
         raise HubError(HTTPStatus.FORBIDDEN, "", f"Cannot delete branch {name}")
     handler.send_json({})
@@ -277,7 +277,7 @@ def delete_branch(handler: HubHandler, kind: str, repo_id: str, name: str) -> No
 
 def delete_tag(handler: HubHandler, kind: str, repo_id: str, name: str) -> None:
     """Forget a tag."""
-    repo = _writable(handler, kind, repo_id)
+    repo = writable(handler, kind, repo_id)
     if repo.tags.pop(name, None) is None:
         raise HubError(HTTPStatus.NOT_FOUND, "RevisionNotFound", f"Invalid rev id: {name}")
     handler.send_json({})
@@ -315,7 +315,7 @@ def _check_writer(handler: HubHandler, repo_id: str) -> None:
         )
 
 
-def _writable(handler: HubHandler, kind: str, repo_id: str) -> Repo:
+def writable(handler: HubHandler, kind: str, repo_id: str) -> Repo:
     repo = handler.repo(kind, repo_id)
     _check_writer(handler, repo_id)
     return repo
