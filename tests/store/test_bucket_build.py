@@ -15,7 +15,9 @@ from buckets import KEY, SECRET, copied
 from faulty_server import FAULTS, FaultyServer, faulty
 
 from emovid_dataset import load, select, stream
+from emovid_dataset.builder.append import append
 from emovid_dataset.builder.build import build
+from emovid_dataset.builder.remove import remove
 from emovid_dataset.check import verify
 from emovid_dataset.cli import main
 from emovid_dataset.report.stats import measure
@@ -95,6 +97,23 @@ def test_a_build_on_a_bucket_is_checked_counted_and_read_as_on_the_disk(
         for place, name in ((local, "a"), (there, "b"))
     ]
     assert rows[0] == rows[1] and rows[0]
+    assert faults.happened.total() >= 3
+
+
+def test_a_build_on_a_bucket_grows_and_shrinks_as_on_the_disk(
+    clips: Path, s3: Store, faults: FaultyServer, tmp_path: Path
+) -> None:
+    raw, sheet = clips / "clips", clips / "labels.csv"
+    first = tmp_path / "first.csv"
+    first.write_text("".join(sheet.read_text(encoding="utf-8").splitlines(True)[:7]), encoding="utf-8")
+    local = tmp_path / "local"
+    build(raw, first, local, engine="serial")
+    there = copied(Store.at(local), s3, "EmoVid")
+    clip = select(local, split="train", limit=1).clips[0].id
+    for place in (local, there.root):
+        assert append(raw, sheet, place, engine="serial").added.total() == 2
+        assert remove(place, ids=[clip], date="2026-11-27", engine="serial").removed == (clip,)
+    assert files(there) == files(Store.at(local))
     assert faults.happened.total() >= 3
 
 
