@@ -71,7 +71,7 @@ def on_a_terminal(command: list[str]) -> str:
                 return
             chunks.append(chunk)
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_DISABLE_XET": "1", "TERM": "xterm"}
     environment["PYTHONWARNINGS"] = "ignore"
@@ -81,10 +81,11 @@ def on_a_terminal(command: list[str]) -> str:
         )
     finally:
         os.close(slave)
-        reader.join()
+        reader.join(60)
         os.close(master)
     told = b"".join(chunks).decode()
     assert done.returncode == 0, told[-3000:]
+    assert not reader.is_alive(), "a process that outlives the program holds the terminal"
     return told
 
 

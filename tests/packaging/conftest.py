@@ -67,6 +67,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     def run(code: str | Path, *arguments: object, cwd: Path = tmp_path) -> str:
         environment = {
             **os.environ,
+            # tqdm's monitor is a thread, and a process that has threads had better not fork
+            "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
             "HF_HOME": str(home / "huggingface"),
             "HF_HUB_OFFLINE": "1",
             "HOME": str(home),

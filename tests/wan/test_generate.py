@@ -88,7 +88,7 @@ def test_a_worker_that_is_killed_costs_its_video_only_a_second_try(
 ) -> None:
     (Path(gated.folder) / "at-1").write_text("kill")
     out = tmp_path / "out"
-    made = generate(gated, orders(3), Store.at(out), model="m", engine=Processes(2), **SMALL)
+    made = generate(gated, orders(3), Store.at(out), model="m", engine=Processes(1), **SMALL)
     assert made == contents(out).keys() == {"0.mp4", "1.mp4", "2.mp4"}
     log = (Path(gated.folder) / "log").read_text().split("\n")[:-1]
     assert sorted(line.split()[1] for line in log) == ["at-0", "at-1", "at-1", "at-2"]
@@ -136,7 +136,7 @@ def test_another_model_setting_or_image_is_another_part(source: PipelineSource, 
     assert len(keys) == 6
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGKILL, 2)])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGKILL, 1)])
 def test_the_same_command_goes_on_after_ctrl_c_and_after_a_kill(
     t2v_base: Path, gates: Path, tmp_path: Path, number: signal.Signals, workers: int
 ) -> None:
