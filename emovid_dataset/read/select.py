@@ -38,7 +38,17 @@ class SelectedClip:
 
 
 @dataclass(frozen=True, slots=True)
-class _Member:
+class Member:
+    """Where a clip lies in its build.
+
+    Attributes:
+        clip: its fields.
+        split: such as "train".
+        shard: name of the shard.
+        offset: of its MP4 in the shard.
+        size: bytes of its MP4.
+    """
+
     clip: Clip
     split: str
     shard: str
@@ -53,7 +63,7 @@ class Selection(Sequence[SelectedClip]):
         clips: the fields of every clip, in order, without reading a video.
     """
 
-    def __init__(self, store: Store, members: Sequence[_Member]) -> None:
+    def __init__(self, store: Store, members: Sequence[Member]) -> None:
         self._store, self._members = store, tuple(members)
         self.clips: tuple[Clip, ...] = tuple(member.clip for member in self._members)
 
@@ -97,7 +107,7 @@ class Selection(Sequence[SelectedClip]):
     def __repr__(self) -> str:
         return f"Selection of {len(self)} clips in {self._store.name}"
 
-    def _read(self, member: _Member) -> SelectedClip:
+    def _read(self, member: Member) -> SelectedClip:
         video = self._store.range(member.shard, member.offset, member.offset + member.size)
         if hashlib.sha256(video).hexdigest() != member.clip.sha256:
             raise OSError(
@@ -193,7 +203,7 @@ def select(
             and (where is None or where(clip))
         )
 
-    found = (member for member in _members(store, manifest, content_types, splits) if chosen(member.clip))
+    found = (member for member in read_members(store, manifest, content_types, splits) if chosen(member.clip))
     if seed is None:
         members = list(islice(found, limit))
     else:
@@ -203,16 +213,17 @@ def select(
     return Selection(store, members)
 
 
-def _members(
+def read_members(
     store: Store, manifest: Manifest, content_types: Iterable[str], splits: Iterable[str]
-) -> Iterator[_Member]:
+) -> Iterator[Member]:
+    """The clips of a build in the order of its shards, one table of the metadata at a time."""
     import pyarrow.parquet
 
     for path, (first, *_) in manifest.tables(content_types, splits).items():
         for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches():
             for row in batch.to_pylist():
                 place = {name: row.pop(name) for name in ("shard", "offset", "size")}
-                yield _Member(manifest.clip(row), first.split, **place)
+                yield Member(manifest.clip(row), first.split, **place)
 
 
 def _refuse_new_names(names: Iterable[str], build: str) -> None:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,13 +33,15 @@ from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import BusyError, Store, store_of
 from emovid_models.annotator.annotations import (
     Annotation,
+    Annotations,
     check_settings,
-    read_annotations,
+    stream_annotations,
     write_annotations,
 )
 from emovid_models.annotator.features import FeaturesFile, packed
 from emovid_models.annotator.items import Item
 from emovid_models.annotator.taxonomy import read_taxonomy, taxonomy_of
+from emovid_models.annotator.worklist import Worklist
 from emovid_models.records import folder_identity, hub_commit
 
 if TYPE_CHECKING:
@@ -67,9 +70,9 @@ class AnnotationReport:
     taxonomy: Taxonomy
 
     @property
-    def annotations(self) -> tuple[Annotation, ...]:
-        """Of every item, in order; read from the file."""
-        return tuple(read_annotations(self.out)[self.kept :])
+    def annotations(self) -> Sequence[Annotation]:
+        """Of every item, in order; read from the file whenever they are asked for, and not held."""
+        return Annotations(self.out, self.kept, self.videos)
 
     @property
     def failed(self) -> tuple[Annotation, ...]:
@@ -251,7 +254,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
 
 
 def annotate(
-    items: Sequence[Item],
+    items: Iterable[Item],
     annotator: VideoEmotionPipeline | LoadedByName,
     out: str | os.PathLike[str],
     *,
@@ -266,7 +269,7 @@ def annotate(
     """Annotate videos into a Parquet file, leaving out what is there.
 
     Args:
-        items: the videos.
+        items: the videos; listed once, and held on the disk.
         annotator: the pipeline, or for engines with workers of their own how each loads it.
         out: the Parquet file: key, version, emotion, a column of probability per emotion, caption, error.
             Its rows for videos that are not among `items` are kept.
@@ -296,47 +299,34 @@ def annotate(
     try:
         with store.lease(f".{name}.lock"), nullcontext() if vectors is None else vectors.lease():
             _check_left_over(store, f"{ledger}/settings.json", name, settings)
-            earlier = (
-                {item.key: item for item in read_annotations(out, settings)} if store.exists(name) else {}
-            )
-            versions = {item.key: item.version for item in items}
-            held = versions if vectors is None else vectors.versions()
-            done = {
-                key: result
-                for key, result in earlier.items()
-                if key in versions
-                and result.error is None
-                and result.version == versions[key] == held.get(key)
-            }
-            kept = [result for key, result in earlier.items() if key not in versions]
-            stage = AnnotateStage(
-                [item for item in items if item.key not in done],
-                annotator,
-                settings if vectors is None else f"{settings} {vectors.settings}",
-                ledger,
-                batch_size=batch_size,
-                num_frames=num_frames,
-                caption=caption,
-                features=vectors is not None,
-            )
-            counts = run_stage(
-                stage, store, executor=engine or Serial(), progress=progress, total=len(stage.items)
-            )
-            answers = map(Annotation.from_row, records(stage, store))
-
-            def rows() -> Iterator[Annotation]:
-                yield from kept
-                yield from (done[item.key] if item.key in done else next(answers) for item in items)
-
-            if vectors is not None:
-                vectors.write(records(stage, store), versions)
-            write_annotations(store, name, rows(), settings, taxonomy.names)
+            earlier = stream_annotations(out, settings) if store.exists(name) else ()
+            with Worklist(items, earlier, None if vectors is None else vectors.versions()) as worklist:
+                stage = AnnotateStage(
+                    worklist.pending,
+                    annotator,
+                    settings if vectors is None else f"{settings} {vectors.settings}",
+                    ledger,
+                    batch_size=batch_size,
+                    num_frames=num_frames,
+                    caption=caption,
+                    features=vectors is not None,
+                )
+                counts = run_stage(
+                    stage, store, executor=engine or Serial(), progress=progress, total=len(stage.items)
+                )
+                if vectors is not None:
+                    vectors.write(records(stage, store), worklist.version)
+                answers = map(Annotation.from_row, records(stage, store))
+                rows = chain(worklist.others(), worklist.merged(answers))
+                write_annotations(store, name, rows, settings, taxonomy.names)
+                reused = worklist.done + counts.reused
+                report = AnnotationReport(os.fspath(out), len(worklist), reused, worklist.kept, taxonomy)
             store.clear(ledger)
     except BusyError as error:
         raise ValueError(
             f"{store.shown(name)} is being written by another process; choose another --out"
         ) from error
-    return AnnotationReport(os.fspath(out), len(items), len(done) + counts.reused, len(kept), taxonomy)
+    return report
 
 
 def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:

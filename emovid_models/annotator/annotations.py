@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, overload
 
-from emovid_dataset.store import Store, store_of
+from emovid_dataset.store import Store, store_of, without_credentials
 
 _SETTINGS = b"emovid_annotation"
 _FIELDS = ("key", "version", "emotion", "caption", "error")
@@ -102,21 +104,82 @@ def read_annotations(path: str | os.PathLike[str], settings: str | None = None) 
     Raises:
         ValueError: it is no such file, or was written with other settings.
     """
+    return list(stream_annotations(path, settings))
+
+
+def stream_annotations(
+    path: str | os.PathLike[str], settings: str | None = None, *, start: int = 0
+) -> Generator[Annotation, None, None]:
+    """Read what `annotate` wrote, row by row; a few thousand are held.
+
+    Args:
+        path, settings: as for `read_annotations`.
+        start: how many rows are left out.
+
+    Raises:
+        ValueError: as for `read_annotations`.
+    """
     import pyarrow
     from pyarrow import parquet
 
+    shown = without_credentials(os.fspath(path))
     try:
         store, name = store_of(path, to_read=True)
-        with store.local(name) as file:
-            table = parquet.read_table(file, partitioning=None)
-        found = (table.schema.metadata or {})[_SETTINGS].decode()
+        with store.local(name) as local, parquet.ParquetFile(local) as file:
+            found = (file.schema_arrow.metadata or {})[_SETTINGS].decode()
+            if settings is not None:
+                check_settings(shown, found, settings)
+            emotions = [name for name in file.schema_arrow.names if name not in _FIELDS]
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if start >= rows:
+                    start -= rows
+                    continue
+                for row in file.read_row_group(group).slice(start).to_pylist():
+                    scores = None if row["emotion"] is None else tuple(row[name] for name in emotions)
+                    yield Annotation.from_row({**row, "scores": scores})
+                start = 0
     except (pyarrow.ArrowInvalid, KeyError) as error:
-        raise ValueError(f"{path} is not a file of annotations") from error
-    if settings is not None:
-        check_settings(str(path), found, settings)
-    rows = []
-    emotions = [name for name in table.column_names if name not in _FIELDS]
-    for row in table.to_pylist():
-        scores = tuple(row[name] for name in emotions)
-        rows.append(Annotation.from_row({**row, "scores": None if row["emotion"] is None else scores}))
-    return rows
+        raise ValueError(f"{shown} is not a file of annotations") from error
+
+
+class Annotations(Sequence[Annotation]):
+    """Rows of a file of annotations, read anew whenever they are asked for; they are not held.
+
+    Args:
+        path: of the file.
+        start: the first row.
+        count: how many.
+    """
+
+    def __init__(self, path: str, start: int, count: int) -> None:
+        self._path, self._start, self._count = path, start, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Annotation]:
+        return islice(stream_annotations(self._path, start=self._start), self._count)
+
+    @overload
+    def __getitem__(self, index: int) -> Annotation: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Annotation]: ...
+
+    def __getitem__(self, index: int | slice) -> Annotation | Sequence[Annotation]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        place = range(self._count)[index]
+        with closing(stream_annotations(self._path, start=self._start + place)) as rows:
+            return next(rows)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or len(other) != len(self):
+            return NotImplemented if not isinstance(other, Sequence) else False
+        return all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Annotations({without_credentials(self._path)!r}, {self._count} rows)"

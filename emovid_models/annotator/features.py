@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,36 +80,38 @@ class FeaturesFile:
                 ) from error
             yield
 
-    def versions(self) -> dict[str, str]:
-        """The version of every video that it holds features of; none where there is no file.
+    def versions(self) -> Iterator[tuple[str, str]]:
+        """Key and version of every video that it holds features of; none where there is no file.
 
         Raises:
             ValueError: it is not a file of features, or was made by another model or with other settings.
         """
         if not self.store.exists(self.name):
-            return {}
+            return
         from pyarrow import ArrowInvalid, parquet
 
         shown = self.store.shown(self.name)
         with self.store.local(self.name) as path:
             try:
-                table = parquet.read_table(path, columns=["id", "version"], partitioning=None)
-                found = (table.schema.metadata or {})[SETTINGS].decode()
+                with parquet.ParquetFile(path) as file:
+                    found = (file.schema_arrow.metadata or {})[SETTINGS].decode()
+                    if found != self.settings:
+                        raise ValueError(
+                            f"{shown} holds features with {found}, not {self.settings}; "
+                            "choose another --features"
+                        )
+                    for batch in file.iter_batches(columns=["id", "version"]):
+                        yield from zip(batch["id"].to_pylist(), batch["version"].to_pylist(), strict=True)
             except (ArrowInvalid, KeyError) as error:
                 raise ValueError(f"{shown} is not a file of video features") from error
-        if found != self.settings:
-            raise ValueError(
-                f"{shown} holds features with {found}, not {self.settings}; choose another --features"
-            )
-        return dict(zip(table["id"].to_pylist(), table["version"].to_pylist(), strict=True))
 
-    def write(self, records: Iterable[Record], versions: Mapping[str, str]) -> None:
+    def write(self, records: Iterable[Record], version_of: Callable[[str], str | None]) -> None:
         """Write it anew: what it held, and what was learnt now.
 
         Args:
             records: "key", "version" and, unless it failed, "features" (`packed`) of each video looked
                 at.
-            versions: of every video of this run; what the file held of other versions of them is dropped.
+            version_of: of a video of this run, else None; what the file held of other versions is dropped.
         """
         import pyarrow
         from pyarrow import parquet
@@ -135,7 +137,7 @@ class FeaturesFile:
             for batch in self._held():
                 ids, their = batch["id"].to_pylist(), batch["version"].to_pylist()
                 kept = [
-                    key not in fresh and versions.get(key, version) == version
+                    key not in fresh and version_of(key) in (None, version)
                     for key, version in zip(ids, their, strict=True)
                 ]
                 writer.write_batch(batch.filter(pyarrow.array(kept, pyarrow.bool_())))

@@ -8,16 +8,23 @@ import io
 import json
 import os
 import posixpath
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
 from emovid_dataset.media.source import SUFFIXES
-from emovid_dataset.read.select import Selection, select
+from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.select import Selection, read_members
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.manifest import MANIFEST_NAME
-from emovid_dataset.store import Store, store_of
+from emovid_dataset.store import Store, store_of, without_credentials
+
+_SIGNING = re.compile(
+    r"(?i)^x-(amz|goog|oss)-|^s(ig|e|t)$|signature|token|secret|passw|credential|auth|expires|policy"
+)
+_KEY = re.compile(r"(?i)key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,7 @@ class Item:
     """A video that is to be annotated.
 
     Attributes:
-        key: its path or address as given; in a build the clip's id.
+        key: its path or address as given, see `public_address`; in a build the clip's id.
         version: changes when the file changes, so that its result is not taken for the new one's.
         open: returns a path, an address or bytes; called when it is the video's turn. It can be pickled, so
             that another process can call it.
@@ -34,6 +41,32 @@ class Item:
     key: str
     version: str
     open: Callable[[], str | bytes]
+
+
+class Items:
+    """The videos of an input, listed anew whenever they are asked for; they are not held.
+
+    A key may come twice in a list.
+
+    Args:
+        source: as for `find_items`.
+
+    Raises:
+        FileNotFoundError: it does not exist.
+    """
+
+    def __init__(self, source: str | os.PathLike[str]) -> None:
+        self._source = os.fspath(source)
+        self._list = _lister(self._source)
+
+    def __iter__(self) -> Iterator[Item]:
+        found = False
+        for item in self._list():
+            found = True
+            yield item
+        if not found:
+            shown = without_credentials(self._source)
+            raise ValueError(f"input {shown} holds no video; endings: {' '.join(sorted(SUFFIXES))}")
 
 
 def find_items(source: str | os.PathLike[str]) -> list[Item]:
@@ -52,23 +85,35 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
         FileNotFoundError: it does not exist.
         ValueError: it holds no video, or a shard is damaged or of another layout.
     """
-    text = os.fspath(source)
+    items: dict[str, Item] = {}
+    for item in Items(source):
+        items.setdefault(item.key, item)
+    return list(items.values())
+
+
+def _lister(text: str) -> Callable[[], Iterator[Item]]:
+    """What lists the videos of an input."""
     if (build := find_build(text)) is not None:
-        return _clips(build)
+        return partial(_clips, build)
     if _is_file(text):
         store, name = store_of(text, to_read=True)
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in (".txt", ".csv"):
-            items = [_listed(entry, store) for entry in dict.fromkeys(_read_list(store, name))]
-        else:
-            items = [_file(name, store, name)]
-    else:
-        store = _folder(text)
-        names = [name for name in store.list() if PurePosixPath(name).suffix.lower() in SUFFIXES]
-        items = [_file(name, store, name) for name in names] or _shards(store)
-    if not items:
-        raise ValueError(f"input {text} holds no video; endings: {' '.join(sorted(SUFFIXES))}")
-    return items
+            return lambda: (_listed(entry, store) for entry in _read_list(store, name))
+        return lambda: iter([_file(name, store, name)])
+    store = _folder(text)
+    return partial(_of_folder, store)
+
+
+def _of_folder(store: Store) -> Iterator[Item]:
+    """The videos of a folder; where there are none, those of its shards."""
+    found = False
+    for name in store.list():
+        if PurePosixPath(name).suffix.lower() in SUFFIXES:
+            found = True
+            yield _file(name, store, name)
+    if not found:
+        yield from _shards(store)
 
 
 def find_build(source: str | os.PathLike[str]) -> str | None:
@@ -98,9 +143,12 @@ def _folder(text: str) -> Store:
     return Store.find(text)
 
 
-def _clips(source: str | os.PathLike[str]) -> list[Item]:
-    selection = select(source)
-    return [clip_item(selection, index) for index in range(len(selection))]
+def _clips(source: str) -> Iterator[Item]:
+    """The clips of a build, from its metadata."""
+    store = Store.find(source)
+    manifest = read_manifest(store)
+    for member in read_members(store, manifest, manifest.content_types, manifest.split_names):
+        yield _clip(store, member.clip.id, member.clip.sha256, member.shard, member.offset, member.size)
 
 
 def clip_item(selection: Selection, index: int) -> Item:
@@ -118,9 +166,8 @@ def _clip_video(one: Selection) -> bytes:
     return one[0].video
 
 
-def _shards(store: Store) -> list[Item]:
+def _shards(store: Store) -> Iterator[Item]:
     """The clips of shards without their manifest, as when only some of a build's files were downloaded."""
-    items: dict[str, Item] = {}
     for shard in store.list():
         if not shard.endswith(".tar"):
             continue
@@ -130,17 +177,19 @@ def _shards(store: Store) -> list[Item]:
                     # Its emotions are nobody's business here, and no manifest says which there are.
                     clip = json.loads(members["json"])
                     key, sha256 = str(clip["id"]), str(clip["sha256"])
-                    read = partial(_member, store, shard, offset, len(members["mp4"]), key, sha256)
-                    items.setdefault(key, Item(key, sha256, read))
+                    yield _clip(store, key, sha256, shard, offset, len(members["mp4"]))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{store.shown(shard)} is not a shard of a build: {error}") from error
-    return list(items.values())
 
 
-def _member(store: Store, shard: str, offset: int, size: int, key: str, sha256: str) -> bytes:
+def _clip(store: Store, key: str, sha256: str, shard: str, offset: int, size: int) -> Item:
+    return Item(key, sha256, partial(_member, store, shard, offset, size, key, sha256))
+
+
+def _member(store: Store, shard: str, offset: int, size: int, clip: str, sha256: str) -> bytes:
     data = store.range(shard, offset, offset + size)
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise OSError(f"{store.shown(shard)}: clip {key} differs from its sha256")
+        raise OSError(f"{store.shown(shard)}: clip {clip} differs from its sha256")
     return data
 
 
@@ -171,13 +220,36 @@ def _unicode(name: str) -> str:
 
 def _listed(entry: str, store: Store) -> Item:
     if entry.startswith(("http://", "https://")):
-        return Item(entry, "", partial(_itself, entry))
+        return Item(public_address(entry), "", partial(_itself, entry))
     if _is_url(entry) or os.path.isabs(entry):
         return _file(entry, *store_of(entry, to_read=True))
     if store.folder is None:
         return _file(entry, store, posixpath.normpath(entry))
     # a relative path may lead out of the list's folder
     return _file(entry, *store_of(os.path.join(store.root, entry), to_read=True))
+
+
+def public_address(url: str) -> str:
+    """An address as it may be written down: without user, password and signature, else as it is.
+
+    What signs it changes from day to day and names no video; of a key a few digits of its hash stay, as what
+    is called so may name one.
+
+    >>> public_address("https://me:pw@host/a.mp4?id=7&X-Amz-Signature=0f3e&token=t")
+    'https://host/a.mp4?id=7&X-Amz-Signature=...&token=...'
+    """
+    rest, mark, fragment = url.partition("#")
+    place, question, query = rest.partition("?")
+    return without_credentials(place) + question + "&".join(map(_public, query.split("&"))) + mark + fragment
+
+
+def _public(parameter: str) -> str:
+    name, equals, value = parameter.partition("=")
+    if _SIGNING.search(name):
+        return f"{name}{equals}..."
+    if _KEY.search(name):
+        return f"{name}{equals}...{hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:6]}"
+    return parameter
 
 
 def _read_list(store: Store, name: str) -> Iterator[str]:

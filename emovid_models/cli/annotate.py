@@ -79,7 +79,7 @@ def annotate(
     from emovid_dataset.schema.manifest import MANIFEST_NAME
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
-    from emovid_models.annotator.items import find_build, find_items
+    from emovid_models.annotator.items import Items, find_build
     from emovid_models.annotator.taxonomy import check_same_emotions
 
     if keep_human and build is None:
@@ -92,7 +92,8 @@ def annotate(
     if build is not None:
         relabel.check_new_build(build)
     runner = chosen_executor(engine, workers, ray_address)
-    items = find_items(source)
+    items = Items(source)
+    next(iter(items))  # an input without videos is refused before a model is loaded
     need("models", "transformers", "safetensors")
     check_device(device)
     check_annotator("--model", model)
@@ -115,23 +116,29 @@ def annotate(
     if build is not None:
         relabel.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=not as_json)
     emotions = report.taxonomy.names
-    counts = Counter(item.emotion for item in report.annotations if item.emotion is not None)
+    counts: Counter[str] = Counter()
+    failed = []
+    for item in report.annotations:
+        if item.error is not None:
+            failed.append(item)
+        else:
+            counts[str(item.emotion)] += 1
     if as_json:
         outcome = {
             "out": out,
             "features": features,
             "build": build,
-            "videos": len(report.annotations),
+            "videos": report.videos,
             "reused": report.reused,
-            "failed": [{"key": item.key, "error": item.error} for item in report.failed],
+            "failed": [{"key": item.key, "error": item.error} for item in failed],
             "emotions": {name: counts[name] for name in emotions},
         }
         print(json.dumps(outcome))
     else:
-        for item in report.failed:
+        for item in failed:
             print(f"{printable(item.key)}: {item.error}")
         rows: list[list[object]] = [[name, counts[name]] for name in emotions]
-        rows += [["failed", len(report.failed)], ["all", len(report.annotations)]]
+        rows += [["failed", len(failed)], ["all", report.videos]]
         print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)
-    if report.failed and not allow_rejected:
+    if failed and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)
