@@ -36,6 +36,16 @@ def scheme_of(text: str) -> str:
     return found[1].lower() if found else ""
 
 
+def joined(place: str | os.PathLike[str], name: str) -> str:
+    """The path or URL of what lies in a folder, which may be either.
+
+    >>> joined("s3://bucket/out/", "judged"), joined("out", "judged")
+    ('s3://bucket/out/judged', 'out/judged')
+    """
+    text = os.fspath(place)
+    return f"{text.rstrip('/')}/{name}" if "://" in text else os.path.join(text, name)
+
+
 def root_to_read(source: str | os.PathLike[str], revision: str | None, token: str | bool | None) -> str:
     """The root of `Store.find`."""
     text = os.fspath(source)

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from emovid_dataset._address import BUCKETS, HTTP, HUB, root_to_read, root_to_write, scheme_of
+from emovid_dataset._address import BUCKETS, HTTP, HUB, joined, root_to_read, root_to_write, scheme_of
 from emovid_dataset._credentials import without_credentials
 from emovid_dataset._disk import disk_entries, is_being_written, is_temporary, placed_whole, written_whole
 from emovid_dataset._lease import BusyError, Lease, hold_object, hold_on_disk
@@ -30,7 +30,8 @@ from emovid_dataset._retry import retried
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["BusyError", "Lease", "Store", "is_temporary", "store_of", "without_credentials", "write_file"]
+__all__ = ["BusyError", "Lease", "Store", "is_temporary", "joined", "read_file", "store_of"]
+__all__ += ["without_credentials", "write_file"]
 
 # What no listing in XML can hold, what is no UTF-8, and what s3fs would cut off.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]|\?versionId=")
@@ -444,12 +445,13 @@ def store_of(place: str | os.PathLike[str], *, to_read: bool = False) -> tuple[S
     return Store.at(folder or os.curdir), name
 
 
-def write_file(place: str | os.PathLike[str], data: bytes) -> None:
-    """Write one file of a path or URL, whole or not at all.
+def read_file(place: str | os.PathLike[str]) -> bytes:
+    """Read one file of a path or URL; it raises what `store_of` and `Store.read` do."""
+    store, name = store_of(place, to_read=True)
+    return store.read(name)
 
-    Raises:
-        ValueError: nothing can be written there.
-        OSError: it could not be written.
-    """
+
+def write_file(place: str | os.PathLike[str], data: bytes) -> None:
+    """Write one file of a path or URL, whole or not at all; it raises what `store_of` and `Store.put` do."""
     store, name = store_of(place)
     store.put(name, data)

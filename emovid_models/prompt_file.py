@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -20,6 +21,7 @@ from typing import Any
 
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS, parse_emotion
+from emovid_dataset.store import Store, store_of, without_credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,7 @@ class PromptEntry:
         emotion: one of the eight, or a blend such as ``{"awe": 0.7, "fear": 0.3}``.
         intensity: 0 for the base model, 1 as trained.
         content_type: "cartoon", "movie" or "sticker".
-        image: path of the first image; in the file it is relative to the file.
+        image: path or URL of the first image; in the file it is relative to the file.
         seed: of the noise.
         out: name of the MP4.
     """
@@ -57,7 +59,7 @@ def read_prompt_file(path: str | os.PathLike[str]) -> list[PromptEntry]:
     """Read a file of prompts.
 
     Args:
-        path: UTF-8; one JSON object per line, or a JSON list of objects.
+        path: path or URL of UTF-8; one JSON object per line, or a JSON list of objects.
 
     Returns:
         At least one entry, in the order of the file.
@@ -67,17 +69,18 @@ def read_prompt_file(path: str | os.PathLike[str]) -> list[PromptEntry]:
         ValueError: in one line with the place: not JSON, an unknown field, a value that is not allowed, an id
             that is used twice, an image that is missing, or images for some of the prompts only.
     """
-    path = Path(path)
-    if not path.is_file():
+    store, name = store_of(path, to_read=True) if "://" in os.fspath(path) else store_of(path)
+    path = without_credentials(os.fspath(path))
+    if not store.exists(name):
         raise FileNotFoundError(f"{path} is not a file")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = store.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text") from error
     places: dict[str, str] = {}
     entries = []
     for place, value in _objects(text, path):
-        entry = _entry(value, f"{path}, {place}", path.parent)
+        entry = _entry(value, f"{path}, {place}", store)
         if entry.id is not None:
             if entry.id in places:
                 raise ValueError(f"{entry.place}: id {entry.id!r} is also in {places[entry.id]}")
@@ -90,7 +93,7 @@ def read_prompt_file(path: str | os.PathLike[str]) -> list[PromptEntry]:
     return entries
 
 
-def _objects(text: str, path: Path) -> Iterator[tuple[str, Any]]:
+def _objects(text: str, path: str) -> Iterator[tuple[str, Any]]:
     """The JSON values of a file, each with its place."""
     if text.lstrip().startswith("["):
         try:
@@ -107,7 +110,7 @@ def _objects(text: str, path: Path) -> Iterator[tuple[str, Any]]:
                 raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
 
 
-def _entry(value: Any, place: str, folder: Path) -> PromptEntry:
+def _entry(value: Any, place: str, folder: Store) -> PromptEntry:
     allowed = f"allowed: {', '.join(PROMPT_FIELDS)}"
     if not isinstance(value, dict):
         raise ValueError(
@@ -125,11 +128,20 @@ def _entry(value: Any, place: str, folder: Path) -> PromptEntry:
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
     if "image" in given:
-        image = folder / given["image"]
-        if not image.is_file():
+        image = _beside(folder, given["image"])
+        if image is None:
             raise ValueError(f"{place}: image {given['image']!r} does not exist")
-        given["image"] = str(image)
+        given["image"] = image
     return PromptEntry(place=place, **given)
+
+
+def _beside(folder: Store, image: str) -> str | None:
+    """Path or URL of an image that is named relative to a folder, if it is there."""
+    if folder.folder is not None and "://" not in image:
+        path = folder.folder / image
+        return str(path) if path.is_file() else None
+    store, name = store_of(image, to_read=True) if "://" in image else (folder, posixpath.normpath(image))
+    return store.url(name) if store.exists(name) else None
 
 
 def _id(value: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,7 @@ from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.schema.emotions import MIKELS
-from emovid_dataset.store import write_file
+from emovid_dataset.store import joined, write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import (
     annotator_source,
@@ -82,14 +81,14 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     videos: Annotated[
-        Path | None, typer.Option(help="Folder of videos, by any generator.", callback=existing_folder)
+        str | None, typer.Option(help="Folder of videos, by any generator.", callback=existing_folder)
     ] = None,
     intended: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="CSV with file, emotion, and perhaps prompt, seed; by default intended.csv there."),
     ] = None,
     against: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="With --videos: another model's videos for the same table, as the base.",
             callback=existing_folder,
@@ -154,7 +153,7 @@ def evaluate(
         ),
     ] = None,
     prompts: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Own prompts: JSON Lines or a JSON list of objects with id, emotion, content_type, prompt, "
             "and perhaps image, seed.",
@@ -165,7 +164,7 @@ def evaluate(
         int | None, typer.Option(help="Only this many prompts of each emotion.", callback=whole(1))
     ] = None,
     out: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             help="Folder of what is generated and judged; with --videos by default VIDEOS/judged.",
             callback=new_folder,
@@ -291,9 +290,9 @@ def evaluate(
             if given is not None:
                 raise ValueError(f"--{name} {given} needs --base")
         assert videos is not None
-        table = videos / evaluation.INTENDED_NAME if intended is None else intended
+        table = joined(videos, evaluation.INTENDED_NAME) if intended is None else intended
         evaluation.read_intended(table, annotator_taxonomy(annotator))
-        out = videos / "judged" if out is None else out
+        out = joined(videos, "judged") if out is None else out
     else:
         if intended is not None or against is not None:
             raise ValueError("--intended and --against belong to --videos; with --base the prompts say it")
@@ -321,11 +320,12 @@ def evaluate(
 
     if base is None:
         assert videos is not None
-        folders = {"base": against, "videos": videos} if against is not None else {"videos": videos}
+        folders = {} if against is None else {"base": against}
+        folders["videos"] = videos
         tables = dict.fromkeys(folders, table)
         tasks = ["t2v", "i2v"]
     else:
-        tables = generate_models(
+        folders = generate_models(
             base,
             loras,
             wanted,
@@ -343,7 +343,7 @@ def evaluate(
             emotion_guidance_scale=emotion_guidance,
             negative_prompt=negative,
         )
-        folders = {name: table.parent for name, table in tables.items()}
+        tables = {name: joined(folder, evaluation.INTENDED_NAME) for name, folder in folders.items()}
         tasks = ["t2v" if wanted[0].image is None else "i2v"]
         generated = {
             "task": tasks[0],
@@ -374,14 +374,13 @@ def evaluate(
             folder,
             tables[name],
             judge,
-            out=out if base is None and name == "videos" else out / f"judged-{name}",
+            out=out if base is None and name == "videos" else joined(out, f"judged-{name}"),
             batch_size=batch_size,
             allow_missing=allow_rejected,
             engine=runner,
             progress=not as_json,
         )
         for name, folder in folders.items()
-        if folder is not None
     }
     miniature = annotator is None or is_miniature(annotator_folder(annotator))
     figures = {name: evaluation.score(found) for name, found in judged.items()}
@@ -402,7 +401,7 @@ def evaluate(
             held_out,
             judge,
             split=split,
-            out=out / "judged-real",
+            out=joined(out, "judged-real"),
             batch_size=batch_size,
             engine=runner,
             progress=not as_json,
@@ -415,9 +414,9 @@ def evaluate(
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
     written = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
-    write_file(out / EVALUATION, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+    write_file(joined(out, EVALUATION), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
     if as_json:
-        print(json.dumps({"out": str(out / EVALUATION), **result}))
+        print(json.dumps({"out": joined(out, EVALUATION), **result}))
     else:
         for video in failed:
             print(f"{video.file}: {video.error}")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.cli.sizes import parse_frame_size
-from emovid_dataset.store import write_file
+from emovid_dataset.store import joined, without_credentials, write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import (
     check_annotator,
@@ -56,9 +55,9 @@ class PaperOptions:
     base: str | None
     loras: ComparedLoras
     wording: str | None
-    videos: Path | None
-    against: Path | None
-    out: Path | None
+    videos: str | None
+    against: str | None
+    out: str | None
     per_emotion: int | None
     annotator: str | None
     clip: str | None
@@ -114,7 +113,7 @@ def evaluate_paper(options: PaperOptions) -> None:
     from emovid_models.evaluation.measuring import Networks
     from emovid_models.library_bars import library_bars
 
-    out = options.out if options.out is not None else Path(str(options.videos)) / "judged"
+    out = options.out if options.out is not None else joined(str(options.videos), "judged")
     benchmark = write_prompts(benchmark, out)
     folders, generated = _videos(options, benchmark, out)
     with library_bars("transformers", shown=not options.as_json):
@@ -124,7 +123,7 @@ def evaluate_paper(options: PaperOptions) -> None:
     networks = Networks(options.clip, options.videomae, options.device)
     judged = _judge(options, benchmark, folders, judge, out, options.engine)
     measured = {
-        name: _measure(options, benchmark, folder, networks, out / f"measured-{name}", options.engine)
+        name: _measure(options, benchmark, folder, networks, joined(out, f"measured-{name}"), options.engine)
         for name, folder in {**folders, "real": None}.items()
     }
     outcome = _Outcome(options, benchmark, judge, networks, judged, measured, generated)
@@ -134,12 +133,12 @@ def evaluate_paper(options: PaperOptions) -> None:
         raise typer.Exit(FOUND_WRONG)
 
 
-def _say_what_was_written(benchmark: BenchmarkTask, out: Path, *, as_json: bool) -> None:
+def _say_what_was_written(benchmark: BenchmarkTask, out: str, *, as_json: bool) -> None:
     from emovid_models.evaluation.benchmark import PROMPTS_NAME
 
-    place = out / PROMPTS_NAME
+    place = joined(out, PROMPTS_NAME)
     if as_json:
-        print(json.dumps({"out": str(place), "n": len(benchmark.prompts), "benchmark": benchmark.identity}))
+        print(json.dumps({"out": place, "n": len(benchmark.prompts), "benchmark": benchmark.identity}))
     else:
         print(
             f"{place}: {len(benchmark.prompts)} prompts; call each video {{id}}.mp4 and give --videos FOLDER"
@@ -147,8 +146,8 @@ def _say_what_was_written(benchmark: BenchmarkTask, out: Path, *, as_json: bool)
 
 
 def _videos(
-    options: PaperOptions, benchmark: BenchmarkTask, out: Path
-) -> tuple[dict[str, Path], dict[str, Any] | None]:
+    options: PaperOptions, benchmark: BenchmarkTask, out: str
+) -> tuple[dict[str, str], dict[str, Any] | None]:
     """The folder of every model's videos, and for generated ones how they were made."""
     from emovid_models import evaluation
     from emovid_models.wan.generate import check_orders
@@ -160,7 +159,7 @@ def _videos(
     prompts = list(benchmark.prompts)
     orders = evaluation.plan_orders(prompts, seed=options.seed, intensity=options.intensity)
     check_orders(orders, *parse_frame_size(options.size))
-    tables = generate_models(
+    folders = generate_models(
         options.base,
         options.loras,
         prompts,
@@ -201,22 +200,22 @@ def _videos(
             "own_prompts": False,
         },
     }
-    return {name: table.parent for name, table in tables.items()}, generated
+    return folders, generated
 
 
 def _judge(
     options: PaperOptions,
     benchmark: BenchmarkTask,
-    folders: Mapping[str, Path],
+    folders: Mapping[str, str],
     judge: Judge,
-    out: Path,
+    out: str,
     engine: Executor,
 ) -> dict[str, Judged]:
     """What the judge says of every model's videos, and under "real" of the benchmark's own clips."""
     from emovid_dataset.schema.benchmark import BENCHMARK
     from emovid_models import evaluation
 
-    table = out / evaluation.INTENDED_NAME
+    table = joined(out, evaluation.INTENDED_NAME)
     rows = [evaluation.Intended(f"{one.id}.mp4", one.emotion, one.prompt) for one in benchmark.prompts]
     evaluation.write_intended(table, rows)
     shared: dict[str, Any] = {
@@ -229,13 +228,15 @@ def _judge(
             folder,
             table,
             judge,
-            out=out / f"judged-{name}",
+            out=joined(out, f"judged-{name}"),
             allow_missing=options.allow_rejected,
             **shared,
         )
         for name, folder in folders.items()
     }
-    real = evaluation.judge_clips(options.data, judge, split=BENCHMARK, out=out / "judged-real", **shared)
+    real = evaluation.judge_clips(
+        options.data, judge, split=BENCHMARK, out=joined(out, "judged-real"), **shared
+    )
     wanted = {prompt.id for prompt in benchmark.prompts}
     kept = tuple(video for video in real.videos if video.file in wanted)
     return {**judged, "real": replace(real, videos=kept)}
@@ -244,9 +245,9 @@ def _judge(
 def _measure(
     options: PaperOptions,
     benchmark: BenchmarkTask,
-    folder: Path | None,
+    folder: str | None,
     networks: Networks,
-    out: Path,
+    out: str,
     engine: Executor,
 ) -> list[Measured]:
     """What was measured on a model's videos, or without a folder on the benchmark's own clips."""
@@ -331,7 +332,7 @@ class _Outcome:
             "protocol": {
                 "name": "paper",
                 "task": options.task,
-                "data": options.data,
+                "data": without_credentials(options.data),
                 "split": BENCHMARK,
                 "benchmark": benchmark.identity,
                 "n": len(benchmark.prompts),
@@ -408,7 +409,7 @@ class _Outcome:
         notes.append(f"The paper's rows: {SOURCE}, n = {N}, with other judge weights. {cautions}")
         return notes
 
-    def write(self, out: Path) -> None:
+    def write(self, out: str) -> None:
         """Write the record with every single video, and the table as Markdown."""
         from emovid_models import evaluation
         from emovid_models.evaluation.protocol import COLUMNS, markdown
@@ -421,16 +422,18 @@ class _Outcome:
                 for name, found in self.measured.items()
             },
         }
-        write_file(out / EVALUATION, (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+        write_file(
+            joined(out, EVALUATION), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode()
+        )
         title, rows = self.table()
-        write_file(out / TABLE_NAME, markdown(title, COLUMNS, rows, self.notes()).encode())
+        write_file(joined(out, TABLE_NAME), markdown(title, COLUMNS, rows, self.notes()).encode())
 
-    def show(self, out: Path) -> None:
+    def show(self, out: str) -> None:
         """Print it, as a table or as JSON."""
         from emovid_models.evaluation.protocol import COLUMNS
 
         if self.options.as_json:
-            print(json.dumps({"out": str(out / EVALUATION), **self.record()}))
+            print(json.dumps({"out": joined(out, EVALUATION), **self.record()}))
             return
         for failure in self.failed:
             print(f"{failure['file']}: {failure['error']}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
+from emovid_dataset.store import joined
 
 if TYPE_CHECKING:
     from emovid_dataset.engine import Executor
@@ -73,7 +75,7 @@ def generate_models(
     base: str,
     loras: ComparedLoras,
     wanted: list[Prompt],
-    out: Path,
+    out: str | os.PathLike[str],
     *,
     wording: str | None = None,
     size: str,
@@ -83,7 +85,7 @@ def generate_models(
     engine: Executor,
     progress: bool,
     **options: Any,
-) -> dict[str, Path]:
+) -> dict[str, str]:
     """Generate the videos of the base, and of the LoRAs on it; one model is in memory at a time.
 
     Both are asked in the same words.
@@ -92,7 +94,7 @@ def generate_models(
         base: a folder or a Hub repo.
         loras: what is compared with the base, and what is on both.
         wanted: prompts, with an image for all or for none.
-        out: gets a folder for each model.
+        out: path or URL of the folder that gets one for each model.
         wording: see `asked_wording`.
         size: WIDTHxHEIGHT.
         seed: of the first scene.
@@ -103,7 +105,7 @@ def generate_models(
         **options: of every call of the pipeline.
 
     Returns:
-        The table of what was asked for, for "base" and perhaps "lora".
+        Path or URL of the folder of each model, for "base" and perhaps "lora".
 
     Raises:
         OSError, ValueError: a model cannot be loaded or does another task, or a video cannot be made.
@@ -118,7 +120,7 @@ def generate_models(
     height, width = parse_frame_size(size)
     asked = asked_wording(base, loras, wording)
     carried = {"base": loras.on_both(), **({"lora": loras.loras} if loras.loras else {})}
-    tables = {}
+    folders = {}
     for name, its in carried.items():
         source = PipelineSource(
             base,
@@ -132,10 +134,11 @@ def generate_models(
         # The intensity moves nothing of what is on both, though it be an emotion's.
         adapter: str | tuple[str, ...] | None = () if name == "base" and its else source.emotion_adapter
         moved = {} if adapter is None else {"emotion_adapter": adapter}
-        tables[name] = evaluation.generate_videos(
+        folders[name] = joined(out, name)
+        evaluation.generate_videos(
             source,
             wanted,
-            out / name,
+            folders[name],
             model=source.identity(),
             seed=seed,
             intensity=intensity,
@@ -147,7 +150,7 @@ def generate_models(
             **moved,
             **options,
         )
-    return tables
+    return folders
 
 
 def asked_wording(base: str, loras: ComparedLoras, wording: str | None) -> str:

@@ -13,7 +13,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from emovid_dataset.media.frames import decode
@@ -21,7 +20,7 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import Selection, select
 from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.emotions import EMOTIONS
-from emovid_dataset.store import Store, write_file
+from emovid_dataset.store import Store, joined, write_file
 from emovid_models.evaluation.paper import Task
 from emovid_models.evaluation.prompts import Prompt
 from emovid_models.remote.wan.conditioning import conditioning_text
@@ -107,7 +106,7 @@ def write_prompts(benchmark: BenchmarkTask, folder: str | os.PathLike[str]) -> B
 
     Args:
         benchmark: of `read_benchmark`.
-        folder: gets the files; pictures that are there are kept.
+        folder: path or URL of the folder that gets the files; pictures that are there are kept.
 
     Returns:
         The same, for I2V with the paths of the first frames.
@@ -128,11 +127,11 @@ def write_prompts(benchmark: BenchmarkTask, folder: str | os.PathLike[str]) -> B
             row["image"] = f"first-frames/{prompt.id}.png"
             if not store.exists(row["image"]):
                 store.put(row["image"], first_frame(benchmark.selection[place].video))
-            image = str(Path(folder) / row["image"])
+            image = joined(folder, row["image"])
             prompt = Prompt(prompt.id, prompt.emotion, prompt.content_type, prompt.prompt, image)
         prompts.append(prompt)
         rows.append(json.dumps(row, ensure_ascii=False))
-    write_file(Path(folder) / PROMPTS_NAME, ("\n".join(rows) + "\n").encode())
+    write_file(joined(folder, PROMPTS_NAME), ("\n".join(rows) + "\n").encode())
     return BenchmarkTask(benchmark.task, benchmark.selection, tuple(prompts), benchmark.identity)
 
 

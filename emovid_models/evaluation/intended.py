@@ -7,11 +7,11 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.taxonomy import Taxonomy
-from emovid_dataset.store import write_file
+from emovid_dataset.store import read_file, without_credentials, write_file
 
 INTENDED_NAME = "intended.csv"
 """The table beside generated videos that says what each was to show."""
@@ -41,8 +41,8 @@ def read_intended(path: str | os.PathLike[str], taxonomy: Taxonomy = MIKELS) -> 
     """Read what the videos of a folder were asked to show.
 
     Args:
-        path: a CSV file in UTF-8 with the columns ``file`` (relative to the folder) and ``emotion`` (a name
-            or an index), and perhaps ``prompt`` and ``seed``.
+        path: path or URL of a CSV file in UTF-8 with the columns ``file`` (relative to the folder) and
+            ``emotion`` (a name or an index), and perhaps ``prompt`` and ``seed``.
         taxonomy: the emotions that may be asked for.
 
     Raises:
@@ -50,8 +50,8 @@ def read_intended(path: str | os.PathLike[str], taxonomy: Taxonomy = MIKELS) -> 
         ValueError: a column is missing or unknown, a row is too long or too short, an emotion is unknown, a
             file is named twice, or there is no row.
     """
-    path = Path(path)
-    reader = csv.DictReader(io.StringIO(_read_text(path)), strict=True)
+    text, path = _read_text(path), without_credentials(os.fspath(path))
+    reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         columns = list(reader.fieldnames or ())
         numbered = [(reader.line_num, row) for row in reader]
@@ -97,7 +97,7 @@ def write_intended(path: str | os.PathLike[str], rows: Sequence[Intended]) -> No
     """Write what `read_intended` reads.
 
     Args:
-        path: the CSV file.
+        path: path or URL of the CSV file.
         rows: one per video.
     """
     text = io.StringIO()
@@ -108,13 +108,14 @@ def write_intended(path: str | os.PathLike[str], rows: Sequence[Intended]) -> No
     write_file(path, text.getvalue().encode())
 
 
-def _read_text(path: Path) -> str:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file")
+def _read_text(path: str | os.PathLike[str]) -> str:
+    shown = without_credentials(os.fspath(path))
+    if "://" not in shown and not os.path.isfile(path):
+        raise FileNotFoundError(f"{shown} is not a file")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text") from error
+        raise ValueError(f"{shown} is not UTF-8 text") from error
 
 
 def _emotion(value: str, where: str, taxonomy: Taxonomy) -> str:

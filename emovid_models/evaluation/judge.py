@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import emovid_models
 from emovid_dataset.engine import Executor
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.taxonomy import Taxonomy
+from emovid_dataset.store import joined, without_credentials
 from emovid_models.annotator.annotate import LoadedByName, annotate
 from emovid_models.annotator.annotations import Annotation
 from emovid_models.annotator.items import Item, clip_item, find_items
@@ -116,11 +116,12 @@ def judge_videos(
     """Judge the videos of a folder.
 
     Args:
-        videos: the folder, searched with its subfolders.
-        intended: the table of what they were asked for; a video that it does not name is left out.
+        videos: path or URL of the folder, searched with its subfolders.
+        intended: path or URL of the table of what they were asked for; a video that it does not name is left
+            out.
         judge: who judges.
-        out: folder of what was judged, one Parquet file per judge, by default ``judged`` in the videos'
-            folder. A video that is in it and has not changed is not judged again.
+        out: path or URL of a folder of what was judged, one Parquet file per judge, by default ``judged`` in
+            the videos' folder. A video that is in it and has not changed is not judged again.
         batch_size: videos that the judge sees at once.
         allow_missing: count a video of the table that is not there as wrong, instead of refusing the table.
         engine: who judges them, by default this process.
@@ -133,19 +134,20 @@ def judge_videos(
         OSError: the folder or the table is not there, or `out` cannot be written.
         ValueError: the table is wrong, or names videos that are not there.
     """
-    folder = Path(videos)
-    if not folder.is_dir():
+    folder = without_credentials(os.fspath(videos))
+    if "://" not in folder and not os.path.isdir(videos):
         raise FileNotFoundError(f"videos {folder} is not a folder")
     rows = read_intended(intended, judge.taxonomy)
-    found = {item.key: item for item in find_items(folder)}
+    found = {item.key: item for item in find_items(videos)}
     missing = [row.file for row in rows if row.file not in found]
     if missing and not allow_missing:
+        shown = without_credentials(os.fspath(intended))
         raise ValueError(
-            f"{len(missing)} of {len(rows)} videos of {intended} are not in {folder}, first {missing[0]}; "
+            f"{len(missing)} of {len(rows)} videos of {shown} are not in {folder}, first {missing[0]}; "
             "--allow-rejected counts them as wrong"
         )
     items = [found[row.file] for row in rows if row.file in found]
-    place = folder / "judged" if out is None else Path(out)
+    place = joined(videos, "judged") if out is None else os.fspath(out)
     answers, reused = _annotate(items, judge, place, batch_size, engine, progress)
     return Judged(
         judge.identity,
@@ -173,7 +175,7 @@ def judge_clips(
         judge: who judges; it must not have learnt from these clips.
         split: of the build.
         content_type: one of the three, or None for all.
-        out: folder of what was judged.
+        out: path or URL of a folder of what was judged.
         batch_size: clips that the judge sees at once.
         engine: who judges them, by default this process.
         progress: show progress on stderr.
@@ -196,7 +198,7 @@ def judge_clips(
 
     clips = [selection.clips[place] for place in chosen]
     items = [clip_item(selection, place) for place in chosen]
-    answers, reused = _annotate(items, judge, Path(out), batch_size, engine, progress)
+    answers, reused = _annotate(items, judge, os.fspath(out), batch_size, engine, progress)
     rows = [Intended(clip.id, clip.emotion, clip.caption) for clip in clips]
     videos = tuple(_judgement(row, answers[row.file]) for row in rows)
     return Judged(judge.identity, videos, reused, judge.taxonomy)
@@ -205,7 +207,7 @@ def judge_clips(
 def _annotate(
     items: Sequence[Item],
     judge: Judge,
-    out: Path,
+    out: str,
     batch_size: int,
     engine: Executor | None,
     progress: bool,
@@ -214,7 +216,7 @@ def _annotate(
     report = annotate(
         items,
         judge.annotator,  # type: ignore[arg-type]
-        out / name,
+        joined(out, name),
         identity=judge.identity,
         batch_size=batch_size,
         engine=engine,

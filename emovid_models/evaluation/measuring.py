@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +31,7 @@ from emovid_dataset.engine.base import one_line
 from emovid_dataset.media.frames import decode, shown_size
 from emovid_dataset.media.portable.pixels import orientation_of, rgb
 from emovid_dataset.media.source import Reader, VideoError
-from emovid_dataset.store import Store
+from emovid_dataset.store import Store, read_file, store_of
 from emovid_models.evaluation.measures.clip_score import clip_score
 from emovid_models.evaluation.measures.first_frame import first_frame_consistency
 from emovid_models.evaluation.measures.flicker import temporal_flicker
@@ -55,7 +54,7 @@ class Measurable:
         version: changes when the video changes.
         open: returns a path or bytes; it can be pickled.
         text: what it is compared with by the CLIP score.
-        first: path of the given first frame; None for text to video.
+        first: path or URL of the given first frame; None for text to video.
     """
 
     file: str
@@ -160,7 +159,7 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
 
     def parts(self, store: Store) -> Iterator[MeasurePart]:
         for video in self.videos:
-            first = None if video.first is None else _digest(Path(video.first))
+            first = None if video.first is None else _digest(video.first)
             of = [DEFINITIONS, video.file, video.version, video.text, first, *self.identities]
             yield MeasurePart(hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32], 1, 0.0, video)
 
@@ -217,7 +216,7 @@ def measure(video: Measurable, clip: ClipModel | None, videomae: VideoMaeModel |
         )
         if video.first is not None:
             height, width = next(iter(rgb_frames(source))).shape[:2]
-            given = np.asarray(read_image(Path(video.first), height, width))
+            given = np.asarray(read_image(video.first, height, width))
             found = replace(found, first_frame=first_frame_consistency(features, clip.frames([given])[0]))
     if videomae is not None:
         frames = decode(source, frames=videomae.num_frames, size=videomae.size)
@@ -258,7 +257,7 @@ def measure_videos(
     Args:
         videos: each file once.
         networks: where features come from.
-        out: folder of the results, a file per video.
+        out: path or URL of the folder of the results, a file per video.
         engine: who measures, by default this process.
         progress: show progress on stderr.
 
@@ -268,10 +267,9 @@ def measure_videos(
     Raises:
         OSError: a network cannot be loaded, or the folder cannot be written.
     """
-    place = Path(out)
-    store = Store.at(place.parent)
+    store, ledger = store_of(out)
     identities = tuple(networks.identities().values())
-    stage = MeasureStage(tuple(videos), networks, identities, place.name)
+    stage = MeasureStage(tuple(videos), networks, identities, ledger)
     counts = run_stage(stage, store, executor=engine or Serial(), progress=progress, total=len(videos))
     found = [
         Measured(**{**row, "feature": None if row["feature"] is None else tuple(row["feature"])})
@@ -280,5 +278,5 @@ def measure_videos(
     return found, counts.reused
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(place: str) -> str:
+    return hashlib.sha256(read_file(place)).hexdigest()

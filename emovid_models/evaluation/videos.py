@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.engine import Executor
-from emovid_dataset.store import Store
+from emovid_dataset.store import Store, joined, without_credentials
 from emovid_models.evaluation.intended import INTENDED_NAME, Intended, read_intended, write_intended
 from emovid_models.evaluation.prompts import Prompt
 from emovid_models.wan.generate import Order, generate
@@ -34,7 +33,7 @@ def generate_videos(
     engine: Executor | None = None,
     progress: bool = False,
     **options: Any,
-) -> Path:
+) -> str:
     """Generate the video of every prompt, and write beside them what each was to show.
 
     A scene has the same noise for every emotion and every model, so that only these differ.
@@ -42,7 +41,7 @@ def generate_videos(
     Args:
         pipe: where workers load it from; or a loaded one, for use in this process only.
         prompts: unique ids; the video is called ``{id}.mp4``.
-        folder: the videos of one model; those that are there are not made again.
+        folder: path or URL of the videos of one model; those that are there are not made again.
         model: names base and LoRA by what they hold, see `PipelineSource.identity`.
         seed: of the first scene; the next distinct scene has the next seed.
         intensity: of the emotion; 0 is the base model.
@@ -52,14 +51,14 @@ def generate_videos(
         **options: arguments of every call, such as `height`, `num_frames`, `num_inference_steps`.
 
     Returns:
-        Path of the table of what was asked for.
+        Path or URL of the table of what was asked for.
 
     Raises:
         ValueError: the folder holds videos of another model or other settings, or an option does not work.
         StageError, OSError: a pipeline cannot be loaded, or a video cannot be made.
     """
-    folder = Path(folder)
     store = Store.at(folder)
+    shown = without_credentials(os.fspath(folder))
     orders = plan_orders(prompts, seed=seed, intensity=intensity)
     options["wording"] = pipe.wording_of(wording)
     made_with = {"model": model, "seed": seed, "intensity": intensity, **options}
@@ -68,20 +67,20 @@ def generate_videos(
         # A run that could not load its model has left this file and no videos.
         if store.read(GENERATION_NAME) != settings and _holds_videos(store):
             raise ValueError(
-                f"{folder} holds videos with other settings ({GENERATION_NAME}); choose another folder"
+                f"{shown} holds videos with other settings ({GENERATION_NAME}); choose another folder"
             )
     elif any(store.exists(order.out) for order in orders):
-        raise ValueError(f"{folder} holds videos without {GENERATION_NAME}; choose another folder")
-    table = folder / INTENDED_NAME
+        raise ValueError(f"{shown} holds videos without {GENERATION_NAME}; choose another folder")
+    table = joined(folder, INTENDED_NAME)
     wanted = [
         Intended(order.out, prompt.emotion, prompt.prompt, order.seed)
         for prompt, order in zip(prompts, orders, strict=True)
     ]
-    earlier = {row.file: row for row in read_intended(table)} if table.exists() else {}
+    earlier = {row.file: row for row in read_intended(table)} if store.exists(INTENDED_NAME) else {}
     for row in wanted:
         if earlier.get(row.file, row) != row and store.exists(row.file):
             raise ValueError(
-                f"{folder / row.file} was made for another prompt or seed; choose another folder"
+                f"{joined(shown, row.file)} was made for another prompt or seed; choose another folder"
             )
     store.put(GENERATION_NAME, settings)
     write_intended(table, wanted)

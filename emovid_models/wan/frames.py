@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emovid_dataset.store import Store
+from emovid_dataset.store import Store, read_file, without_credentials
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,11 +20,11 @@ FPS = 16
 """Frames per second of a generated video, as Wan2.1 was trained."""
 
 
-def read_image(path: Path, height: int, width: int) -> Image.Image:
+def read_image(place: str | os.PathLike[str], height: int, width: int) -> Image.Image:
     """Read an image and crop it to a video's shape, keeping the middle.
 
     Args:
-        path: of any format that Pillow reads; transparent parts become white.
+        place: path or URL of any format that Pillow reads; transparent parts become white.
         height: pixels.
         width: pixels.
 
@@ -36,10 +38,12 @@ def read_image(path: Path, height: int, width: int) -> Image.Image:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as file:
+        with Image.open(io.BytesIO(read_file(place))) as file:
             image = ImageOps.exif_transpose(file).convert("RGBA")
     except UnidentifiedImageError as error:
-        raise ValueError(f"image {path} is not an image that Pillow reads") from error
+        raise ValueError(
+            f"image {without_credentials(os.fspath(place))} is not an image that Pillow reads"
+        ) from error
     white = Image.new("RGBA", image.size, "white")
     return ImageOps.fit(Image.alpha_composite(white, image).convert("RGB"), (width, height))
 

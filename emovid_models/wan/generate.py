@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.engine import Done, Executor, Ledger, Outcome, Part, Record, Resources, Serial, Stage
 from emovid_dataset.schema.clip import CONTENT_TYPES
-from emovid_dataset.store import Store
+from emovid_dataset.store import Store, read_file
 from emovid_dataset.terminal import Progress
 from emovid_models.prompt_file import read_prompt_file
 from emovid_models.remote.wan.conditioning import check_intensity, emotion_weights
@@ -21,8 +21,6 @@ from emovid_models.wan.frames import encode_video, read_image
 from emovid_models.wan.loading import PipelineSource
 
 if TYPE_CHECKING:
-    import os
-
     import numpy as np
 
     from emovid_models.wan.loading import Pipeline
@@ -37,7 +35,7 @@ class Order:
         emotion: a name, or a blend such as ``{"awe": 0.7, "fear": 0.3}``, or None.
         intensity: 0 for the base model, 1 as trained.
         content_type: "cartoon", "movie", "sticker" or None.
-        image: path of the first image, for I2V.
+        image: path or URL of the first image, for I2V.
         seed: of the noise.
         out: name of the MP4 in its store.
     """
@@ -108,9 +106,9 @@ def check_orders(orders: Sequence[Order], height: int, width: int) -> None:
         if (order.image is None) != (orders[0].image is None):
             raise ValueError("either all prompts have an image or none has")
         if order.image is not None:
-            if not Path(order.image).is_file():
+            if "://" not in order.image and not os.path.isfile(order.image):
                 raise ValueError(f"image {order.image} does not exist")
-            read_image(Path(order.image), height, width)
+            read_image(order.image, height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
 
     def key(self, order: Order) -> str:
         """Names a video by everything that it is made from."""
-        image = None if order.image is None else hashlib.sha256(Path(order.image).read_bytes()).hexdigest()
+        image = None if order.image is None else hashlib.sha256(read_file(order.image)).hexdigest()
         made_from = {**asdict(order), "image": image, "model": self.model, "options": dict(self.options)}
         text = json.dumps(made_from, sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -171,7 +169,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
 
         order, call = part.order, dict(self.options)
         if order.image is not None:
-            call["image"] = read_image(Path(order.image), call["height"], call["width"])
+            call["image"] = read_image(order.image, call["height"], call["width"])
         frames = state(
             prompt=order.prompt,
             emotion=order.emotion,

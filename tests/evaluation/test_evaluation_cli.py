@@ -223,7 +223,7 @@ def test_other_loras_are_on_the_base_too(base: Path, lora: Path, prompts: Path, 
 
     def videos(name: str, *loras: str, named: Path | None = None, intensity: float = 1) -> dict[str, bytes]:
         emotion = None if named is None else str(named)
-        tables = generate_models(
+        folders = generate_models(
             str(base),
             ComparedLoras(parse_loras(loras, emotion), emotion),
             [asked],
@@ -237,7 +237,7 @@ def test_other_loras_are_on_the_base_too(base: Path, lora: Path, prompts: Path, 
             num_frames=5,
             num_inference_steps=1,
         )
-        return {model: (table.parent / f"{asked.id}.mp4").read_bytes() for model, table in tables.items()}
+        return {name: Path(folder, f"{asked.id}.mp4").read_bytes() for name, folder in folders.items()}
 
     first, second = emotion_lora(tmp_path / "first", 1), emotion_lora(tmp_path / "second", 2)
     style = videos("style", f"{lora}:0.5")
