@@ -43,9 +43,7 @@ class Store:
 
     A name that is empty, absolute, or holds a backslash, a NUL or a part that is empty, "." or ".." is a
     ValueError. On a disk a linked folder can be read through; nothing is written or deleted through one that
-    leads out of the root.
-
-    A store can be pickled and hashed; it holds no connection.
+    leads out of the root. A store can be pickled and hashed; it holds no connection.
 
     Attributes:
         root: an absolute folder, or a URL without a slash at its end; ``hf://datasets/<repo>@<commit>`` for a
@@ -71,6 +69,11 @@ class Store:
     def url(self, name: str) -> str:
         """Full name of a file, as `datasets` and fsspec understand it."""
         return f"{self.root}/{name}"
+
+    @property
+    def has_listings(self) -> bool:
+        """Whether `list` works: http has no listings."""
+        return scheme_of(self.root) not in HTTP
 
     @property
     def folder(self) -> Path | None:
@@ -423,7 +426,7 @@ class Store:
                 yield name
 
     def _remote_entries(self, prefix: str) -> set[str]:
-        if scheme_of(self.root) in HTTP:
+        if not self.has_listings:
             raise OSError(f"{self.name} cannot be listed: http has no listings")
         shown = self.shown(prefix) if prefix else self.name
         with suppress(FileNotFoundError), one_line_errors(shown, "listed", self.token):

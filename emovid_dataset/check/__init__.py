@@ -106,6 +106,10 @@ def check_build(
         run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.all_shards))
         found: list[str] = []
         notes: list[str] = []
+        if not build.has_listings:
+            notes.append(
+                f"{build.name}: http has no listings, so files that the manifest does not name are not found"
+            )
         clips = decoded = 0
         for record in records(stage, ledger):
             found += record.get("found", ())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import closing
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -58,6 +58,8 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
     if not build.exists(INFO_NAME) or build.read(INFO_NAME) != info_json(manifest).encode():
         found.append(f"{INFO_NAME}: is missing or does not agree with the manifest")
     found += _check_card(build, manifest)
+    if build.root.startswith("hf://"):
+        return found + _check_names(build, set(shards) | set(tables))  # a published build lists no refusals
     if not build.exists(REJECTED_NAME):
         found.append(f"{REJECTED_NAME}: is missing")
     else:
@@ -70,10 +72,17 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
         lines = build.read(name).count(b"\n") if build.exists(name) else 0
         if lines != expected:
             found.append(f"{name}: has {lines} lines, the manifest says {expected}")
-    known = set(shards) | set(tables)
-    for top in (DATA_FOLDER, METADATA_FOLDER, NONE):
-        found += [f"{name}: is not named by the manifest" for name in build.list(top) if name not in known]
-    return found
+    return found + _check_names(build, set(shards) | set(tables))
+
+
+def _check_names(build: Store, known: Set[str]) -> list[str]:
+    """Files that the manifest does not name, as far as the build's place can be listed."""
+    return [
+        f"{name}: is not named by the manifest"
+        for top in ((DATA_FOLDER, METADATA_FOLDER, NONE) if build.has_listings else ())
+        for name in build.list(top)
+        if name not in known
+    ]
 
 
 def _check_ids_and_groups(

@@ -20,6 +20,7 @@ from emovid_dataset.cli.arguments import (
     whole,
 )
 from emovid_dataset.cli.errors import need
+from emovid_dataset.store import without_credentials
 from emovid_dataset.terminal import print_table
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def analyse(
     page = None if html is None else write_page(found, html)
     if as_json:
         written = None if page is None else {"path": str(page.path), "bytes": page.size}
-        body = {"source": source, **found.to_json(), "html": written}
+        body = {"source": without_credentials(source), **found.to_json(), "html": written}
         typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
         return
     _print(found)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from emovid_dataset.store import without_credentials
+
 FOUND_WRONG = 1
 """Exit code: the work is done, and something in it is wrong."""
 
@@ -19,9 +21,12 @@ INTERRUPTED = 130
 
 
 def print_error(message: object) -> None:
-    """Print one line on stderr, under the program's name; the lines of a library's message become one."""
+    """Print one line on stderr, under the program's name; the lines of a library's message become one.
+
+    No address in it shows a password or a signature.
+    """
     lines = [line.strip() for line in str(message).splitlines() if line.strip()]
-    print(f"emovid: {' '.join(lines)}", file=sys.stderr)
+    print(f"emovid: {without_credentials(' '.join(lines))}", file=sys.stderr)
 
 
 def need(extra: str, *modules: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, whole
 from emovid_dataset.cli.counts import print_benchmark, print_counts
 from emovid_dataset.cli.errors import FOUND_WRONG
+from emovid_dataset.store import without_credentials
 from emovid_dataset.terminal import print_table
 
 
@@ -79,7 +80,13 @@ def stats(
         page = None if report is None else {"path": str(report.path), "bytes": report.size}
         problems = [{"id": key, "reason": reason} for key, reason in unshown]
         tables = {"corpus": statistics.manifest.corpus, "table_2": [row.to_json() for row in rows]}
-        body = {"source": source, **statistics.to_json(), **tables, "html": page, "unshown": problems}
+        body = {
+            "source": without_credentials(source),
+            **statistics.to_json(),
+            **tables,
+            "html": page,
+            "unshown": problems,
+        }
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         print_counts(statistics.counts, statistics.manifest)

@@ -9,6 +9,7 @@ import typer
 
 from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, share, whole
 from emovid_dataset.cli.errors import FOUND_WRONG
+from emovid_dataset.store import without_credentials
 
 if TYPE_CHECKING:
     from emovid_dataset.check import CheckReport
@@ -53,7 +54,7 @@ def verify(
     )
     if as_json:
         body = {
-            "folder": folder,
+            "folder": without_credentials(folder),
             "decoded": decode,
             "clips": report.clips,
             "clips_decoded": report.decoded,
@@ -77,7 +78,7 @@ def _closing(folder: str, report: CheckReport, decode: bool, sample: float | Non
     how = "not decoded"
     if decode:
         how = "every clip decoded" if sample is None else f"{report.decoded} of them decoded"
-    what = f"{folder}: {report.clips} clips in {report.shards} shards"
+    what = f"{without_credentials(folder)}: {report.clips} clips in {report.shards} shards"
     if report.violations:
         return f"{what}, {how}; {len(report.violations)} violations"
     return f"{what} are sound, {how}"

@@ -34,9 +34,6 @@ from emovid_models.publish.results import read_json
 from emovid_models.publish.tree import Content, RepoTree, StoredFile
 from emovid_models.records import FIGURES, OUT_OF_FOLD, RUN_CARD
 
-HTTP = ("http://", "https://")
-"""Addresses of servers that list nothing."""
-
 Files = dict[str, Content]
 
 RESTRICTION = "the corpus of the EmoVid paper is for academic, non-commercial research, and not redistributed"
@@ -133,7 +130,7 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
 
 def _names_in(build: Store) -> set[str] | None:
     """What a bucket holds, by far fewer requests than files; None where each file is asked for."""
-    return None if build.folder is not None or build.root.startswith(HTTP) else set(build.list())
+    return set(build.list()) if build.folder is None and build.has_listings else None
 
 
 def _annotator(folder: Path, repo_id: str, namespace: str) -> RepoTree:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec import get_filesystem_class
 from fsspec.implementations.memory import MemoryFileSystem
 from hub_clients import WRITE
 from hub_server import Fault, HubServer
 
-from emovid_dataset import cli
+from emovid_dataset import cli, load, select
 from emovid_dataset.builder.build import build
+from emovid_dataset.check import check_build
+from emovid_dataset.report.stats import measure
 from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 from emovid_models.publish import screening, sending
@@ -35,12 +38,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     lines = (MINI / "labels.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     stickers = [line for line in lines if line.startswith("sticker/")][:9]
-    (folder / "labels.csv").write_text("".join([lines[0], *stickers]), encoding="utf-8")
+    (folder / "sheet").mkdir()
+    (folder / "sheet" / "labels.csv").write_text("".join([lines[0], *stickers]), encoding="utf-8")
     raw = Store.at(folder / "raw")
     for line in stickers:
         name = line.partition(",")[0]
         raw.put(name, MINI / name)
-    build(folder / "raw", folder / "labels.csv", folder / "build", engine="serial", shard_size=150_000)
+    build(
+        folder / "raw", folder / "sheet" / "labels.csv", folder / "build", engine="serial", shard_size=150_000
+    )
     return folder / "build"
 
 
@@ -187,3 +193,51 @@ def test_a_file_that_changes_after_it_was_hashed_is_not_sent_under_the_old_hash(
 def test_of_what_lies_in_a_bucket_only_a_data_set_is_pushed(kind: str) -> None:
     with pytest.raises(ValueError, match=r"^memory://push/x is not a folder; of what lies at a URL only"):
         assemble(kind, "memory://push/x", repo_id="me/x")
+
+
+@pytest.mark.parametrize("scheme", ["hf", "http"])
+def test_a_published_build_is_checked_counted_and_read_where_it_lies(
+    clips: Path, empty_hub: HubServer, scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
+    template = empty_hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    get_filesystem_class("hf").clear_instance_cache()
+    push(assemble("dataset", clips, repo_id=REPO), REPO, endpoint=empty_hub.url, token=WRITE)
+    there = f"hf://datasets/{REPO}"
+    if scheme == "http":  # where a build lies as it is, with its list of refusals
+        empty_hub.publish("datasets", "emovid/plain", clips)
+        there = f"{empty_hub.url}/datasets/emovid/plain/resolve/main"
+    report = check_build(there, engine="serial", decode=True, sample=0.3)
+    assert (report.violations, report.clips) == ((), 9)
+    assert [note.rpartition(": ")[2] for note in report.notes] == [
+        "http has no listings, so files that the manifest does not name are not found"
+    ] * (scheme == "http")
+    assert {**measure(there).to_json(), "name": ""} == {**measure(clips).to_json(), "name": ""}
+    assert list(select(there)) == list(select(clips))
+    if scheme == "http":  # `datasets` learns the Hub's address when it is imported
+        rows = [
+            load(place, split="train", cache_dir=str(tmp_path / name)).to_list()
+            for place, name in ((there, "there"), (clips, "here"))
+        ]
+        assert rows[0] == rows[1] and rows[0]
+
+
+def test_a_build_is_made_of_files_on_the_hub(
+    clips: Path, empty_hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
+    template = empty_hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    get_filesystem_class("hf").clear_instance_cache()
+    empty_hub.publish("datasets", "emovid/raw", clips.parent / "raw")
+    empty_hub.publish("datasets", "emovid/labels", clips.parent / "sheet")
+    labels = f"{empty_hub.url}/datasets/emovid/labels/resolve/main/labels.csv"
+    out = tmp_path / "out"
+    build("hf://datasets/emovid/raw", labels, out, engine="serial", shard_size=150_000)
+    made, wanted = Store.at(out), Store.at(clips)
+    assert {name: made.read(name) for name in made.list()} == {
+        name: wanted.read(name) for name in wanted.list()
+    }
+    with pytest.raises(OSError, match=r"/raw/resolve/main cannot be listed: http has no listings$"):
+        build(f"{empty_hub.url}/datasets/emovid/raw/resolve/main", labels, tmp_path / "none", engine="serial")
