@@ -6,7 +6,7 @@ without a chosen frame are not even given to the decoder. The frames that come o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import av
@@ -25,9 +25,13 @@ from emovid_dataset.media.scan import VideoInfo, scan_file, scan_pictures
 __all__ = ["SUFFIXES", "Reader", "Source", "VideoError", "VideoInfo", "probe"]
 
 SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mkv", ".mov", ".avi", ".webm", ".gif", ".webp", ".apng", ".png", ".mpg", ".mpeg"}
+    (
+        *(".mp4", ".m4v", ".mkv", ".mov", ".qt", ".avi", ".webm", ".gif", ".webp", ".apng", ".png"),
+        *(".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".m2ts", ".mts", ".flv", ".f4v", ".wmv", ".asf"),
+        *(".3gp", ".3g2", ".ogv", ".mxf", ".divx", ".rm", ".rmvb"),
+    )
 )
-"""File name endings that a raw folder is searched for."""
+"""Endings of names that are taken for videos where only names are known; else what a file holds counts."""
 
 
 class Reader:
@@ -49,6 +53,8 @@ class Reader:
         aspect: width of a pixel by its height.
         has_profile: whether an animated picture's frames, as they are given, were brought from the colours of
             an ICC profile to sRGB.
+        seen_by: is shown every frame that `frames` decodes, with its number; None shows them to nobody else.
+        heard_by: is given the sound that is decoded of the video; likewise.
 
     Raises:
         VideoError: it is not a video, has no frames, or is damaged.
@@ -60,6 +66,8 @@ class Reader:
         self.quick = quick
         self.file: VideoFile | None = None
         self.has_profile = False
+        self.seen_by: Callable[[int, av.VideoFrame], None] | None = None
+        self.heard_by: Callable[[av.AudioFrame], None] | None = None
         with refusing():
             head = first_bytes(source)
             if is_webp(head):
@@ -99,7 +107,13 @@ class Reader:
         wanted = sorted(set(indices))
         if wanted and not 0 <= wanted[0] <= wanted[-1] < self.info.num_frames:
             raise ValueError(f"frame indices {wanted[0]}..{wanted[-1]} of {self.info.num_frames} frames")
-        return self._frames(wanted)
+        return self._shown(wanted)
+
+    def _shown(self, wanted: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        for index, frame in self._frames(wanted):
+            if self.seen_by is not None:
+                self.seen_by(index, frame)
+            yield index, frame
 
     def _frames(self, wanted: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         with refusing():

@@ -341,8 +341,17 @@ def test_a_link_and_two_dots_cannot_swap_the_file_that_was_checked(raw: Path, tm
 def test_special_files_are_refused(raw: Path) -> None:
     os.mkfifo(raw / "sticker/pipe.mp4")
     assert refusal(raw, {"path": "sticker/pipe.mp4"}) == "is not a regular file"
-    (raw / "sticker/notes.txt").write_text("hello")
-    assert refusal(raw, {"path": "sticker/notes.txt"}).startswith("has the ending '.txt'; allowed: .apng")
+
+
+def test_what_a_file_holds_counts_not_its_name(raw: Path) -> None:
+    shutil.copy(sticker(), raw / "sticker/download")
+    shutil.copy(sticker(), raw / "sticker/clip.bin")
+    (raw / "sticker/notes").write_text("hello")
+    os.mkfifo(raw / "sticker/pipe")
+    labels, _ = read(raw, "path,emotion\nsticker/download,0\n")
+    assert [label.path for label in labels] == ["sticker/download"]
+    found = list(unlabelled(Store.at(raw), {"sticker/download"}.__contains__))
+    assert "sticker/clip.bin" in found and not {"sticker/notes", "sticker/pipe"} & set(found)
 
 
 def test_files_without_a_label_are_told(raw: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from emovid_dataset.builder.sheet.formats import ENDINGS
-from emovid_dataset.builder.sheet.paths import is_video_name
+from emovid_dataset.builder.sheet.paths import is_video
 from emovid_dataset.builder.sheet.table import Row, Table
 from emovid_dataset.store import Store
 
@@ -27,9 +27,9 @@ def open_folders(raw: Store, is_emotion: Callable[[str], bool]) -> Table:
         number = 0
         for name in raw.list():
             *folders, _ = name.split("/")
-            if len(folders) not in (1, 2) or folders[0].startswith(".") or not is_video_name(name):
+            if len(folders) not in (1, 2) or folders[0].startswith("."):
                 continue
-            if is_emotion(folders[-1]):
+            if is_emotion(folders[-1]) and is_video(raw, name):
                 number += 1
                 content_type = folders[0] if len(folders) == 2 else ""
                 yield Row(number, dict(zip(HEADERS, (name, folders[-1], content_type), strict=True)))

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from emovid_dataset.builder.sheet.rows import printable
+from emovid_dataset.media.signatures import HEAD, is_video_head
 from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.store import Store
 
@@ -84,6 +85,22 @@ def is_video_name(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
+def is_video(raw: Store, name: str) -> bool:
+    """Whether a file has the ending of a video or, on a disk, begins like one."""
+    if is_video_name(name):
+        return True
+    if raw.folder is None:  # to look into every file of a bucket would take hours
+        return False
+    try:
+        with raw.local(name) as path:
+            if not path.is_file():  # a pipe would be waited for
+                return False
+            with path.open("rb") as file:
+                return is_video_head(file.read(HEAD))
+    except OSError:
+        return False
+
+
 def unlabelled(raw: Store, knows: Callable[[str], bool]) -> Iterator[str]:
     """Video files of the raw store that no row of the sheet names, sorted; hidden folders are left out.
 
@@ -93,7 +110,7 @@ def unlabelled(raw: Store, knows: Callable[[str], bool]) -> Iterator[str]:
     """
     for name in raw.list():
         hidden = any(part.startswith(".") for part in name.split("/")[:-1])
-        if is_video_name(name) and not hidden and not knows(name):
+        if not hidden and not knows(name) and is_video(raw, name):
             yield printable(name)
 
 
@@ -146,9 +163,6 @@ class Finder:
             name = self._find_tail(self.root, slashed)
         else:
             name = self._find_on_disk(self.root, slashed)
-        if not is_video_name(name):
-            ending = PurePosixPath(name).suffix
-            raise ValueError(f"has the ending {ending!r}; allowed: {', '.join(sorted(SUFFIXES))}")
         return name
 
     def _find_below(self, path: str) -> str:
