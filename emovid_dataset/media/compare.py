@@ -23,7 +23,7 @@ from emovid_dataset.media.portable.pictures import open_picture, pictures_at
 from emovid_dataset.media.portable.pixels import rgb
 from emovid_dataset.media.portable.streams import decoder_of, open_bytes, open_container, video_stream
 from emovid_dataset.media.portable.video_file import VideoFile
-from emovid_dataset.media.segment import stretch_of
+from emovid_dataset.media.segment import stretch_of, thinned
 from emovid_dataset.media.source import Reader, Source
 
 LEAST_PSNR = 24.0
@@ -38,6 +38,9 @@ SHIFTED = 4.0
 
 LARGEST_COLOUR_OFF = 16.0
 """Levels of 255, root mean square of red, green and blue over a grid of 8 x 8 cells."""
+
+_USUAL_CRF = 18
+_PSNR_PER_CRF = 0.5  # dB that every further step of x264's scale may cost
 
 _SIDE, _CELLS = 160, 8
 _EPSILON = 1e-6  # seconds
@@ -95,7 +98,15 @@ class MadeClip(Reader):
         return self.kept
 
 
-def check_faithful(reader: Reader, made: MadeClip, *, start: float | None, end: float | None) -> None:
+def check_faithful(
+    reader: Reader,
+    made: MadeClip,
+    *,
+    start: float | None,
+    end: float | None,
+    crf: int = _USUAL_CRF,
+    fps: float | None = None,
+) -> None:
     """Compare a clip with the stretch of the source that it was made of.
 
     Args:
@@ -103,32 +114,39 @@ def check_faithful(reader: Reader, made: MadeClip, *, start: float | None, end: 
         made: the clip.
         start: first second of the segment, None for a whole file.
         end: end of the segment in seconds (exclusive), None for a whole file.
+        crf: with which it was encoded.
+        fps: to which it was thinned, as for `transcode`.
 
     Raises:
         VideoError: the clip has another number of frames, or a picture that is not the source's.
         OSError: the source cannot be read.
     """
     stretch = stretch_of(reader, start, end)
-    frames = made.info.num_frames
-    if frames != stretch.stop - stretch.first:
-        raise _unfaithful(f"it has {frames} frames, the source {stretch.stop - stretch.first}")
-    places = made.places
+    chosen = thinned(reader, stretch, fps)
+    frames, due = made.info.num_frames, stretch.stop - stretch.first if chosen is None else len(chosen)
+    if frames != due:
+        raise _unfaithful(f"it has {frames} frames, the source {due}")
+    places = sources = made.places
     begin = stretch.zero - reader.start_time
     times = [begin + float(made.times[place]) for place in places]
+    if chosen is not None:
+        sources = [chosen[place] - stretch.first for place in places]
+        times = [float(reader.times[chosen[place]]) for place in places]
+    least = LEAST_PSNR - _PSNR_PER_CRF * max(crf - _USUAL_CRF, 0)
     with refusing("cannot be compared with its source"):
         pictures = made.to_compare()
-        for place, moment in zip(places, _moments(reader, stretch.first, places, times), strict=True):
-            _compare(pictures[place], moment, float(made.times[place]))
-    if moment.until < (math.inf if end is None else end) - _slack(reader):
+        for place, moment in zip(places, _moments(reader, stretch.first, sources, times), strict=True):
+            _compare(pictures[place], moment, float(made.times[place]), least)
+    if chosen is None and moment.until < (math.inf if end is None else end) - _slack(reader):
         raise _unfaithful("the source shows more pictures")
 
 
-def _compare(picture: av.VideoFrame, moment: _Moment, time: float) -> None:
+def _compare(picture: av.VideoFrame, moment: _Moment, time: float, least: float) -> None:
     ours = _reduced(picture, None)
     size = ours.shape[0], ours.shape[1]
     theirs = _reduced(moment.shown, size)
     error = _squared_error(ours, theirs)
-    if _psnr(error) < LEAST_PSNR:
+    if _psnr(error) < least:
         raise _unfaithful(f"the picture at {time:.3f} s is not the source's (PSNR {_psnr(error):.1f} dB)")
     off = _colour_off(ours, theirs)
     if off > LARGEST_COLOUR_OFF:

@@ -1,16 +1,62 @@
-"""What a shard takes as it is: an MP4 that every reader of the data set can play."""
+"""What a shard takes as it is: an MP4 that every reader of the data set can play; and what comes near one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.matrices import BEYOND_SCALER
+from emovid_dataset.media.portable.h264 import H264Headers
+from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.portable.streams import open_bytes
 from emovid_dataset.media.sound import TAIL
 from emovid_dataset.media.sound_check import is_sound_whole, sound_end
+from emovid_dataset.media.sound_copy import CannotCopy, SoundLayout, sound_layout
 from emovid_dataset.media.source import Reader, Source
 
 _HDR_TRANSFERS = (16, 18)  # FFmpeg's numbers of PQ and HLG
 _BT2020 = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How far a video fits a shard.
+
+    Attributes:
+        file: why the file cannot go in as it is; None where it can.
+        pictures: why its pictures must be encoded; None where their packets can be copied.
+        sound: why its sound must be encoded; None where its packets can be copied, or nothing is heard.
+        layout: where the packets of its sound go; None where they are not copied.
+    """
+
+    file: str | None
+    pictures: str | None = None
+    sound: str | None = None
+    layout: SoundLayout | None = None
+
+
+def fit_of(reader: Reader) -> Fit:
+    """What of a video must be encoded, and what can be copied.
+
+    Args:
+        reader: an open video, not opened with `quick`.
+
+    Raises:
+        VideoError: the file is damaged.
+        OSError: it cannot be read.
+    """
+    why = nonconforming(reader)
+    if why is None:
+        return Fit(None)
+    with refusing():
+        pictures = _pictures(reader) or _packets(reader)
+        sound, layout = None, None
+        if reader.sound is not None:
+            try:
+                layout = sound_layout(reader)
+            except CannotCopy as error:
+                sound = str(error)
+        return Fit(why, pictures, sound, layout)
 
 
 def nonconforming(reader: Reader) -> str | None:
@@ -30,19 +76,27 @@ def nonconforming(reader: Reader) -> str | None:
     if reader.quick:
         raise ValueError("a reader opened with quick=True does not know the pixel format")
     with refusing():
-        return _reason(reader)
+        return _container(reader) or _pictures(reader) or _rest(reader)
 
 
-def _reason(reader: Reader) -> str | None:
+def _container(reader: Reader) -> str | None:
     if reader.file is None:
         return "animated WebP"
-    container, stream = reader.file.container, reader.file.stream
+    container = reader.file.container
     names = container.format.name.split(",")
-    context = stream.codec_context
     if "mp4" not in names:
         return f"container {names[0]}"
     if container.metadata.get("major_brand", "").strip() == "qt":
         return "container mov"
+    return None
+
+
+def _pictures(reader: Reader) -> str | None:
+    """Why other readers would not show the pictures as they are."""
+    if reader.file is None:
+        return "animated WebP"
+    stream = reader.file.stream
+    context = stream.codec_context
     if context.name != "h264":
         return f"codec {context.name}"
     if context.pix_fmt != "yuv420p":
@@ -57,21 +111,43 @@ def _reason(reader: Reader) -> str | None:
         return f"odd size {stream.width}x{stream.height}"
     if reader.aspect != 1:
         return f"pixel aspect {reader.aspect}"
+    if reader.file.has_hidden_frames:
+        return "frames that its edit list leaves out"
+    if reader.file.is_mended:  # another reader would count or time its frames otherwise
+        return reader.file.packets.doubt or "times of pictures that are guessed"
+    if reader.file.packets.changes_form:
+        return "pictures that change their size or format"
+    return None
+
+
+def _packets(reader: Reader) -> str | None:
+    """Why the packets of pictures that are right cannot be put into another container."""
+    assert reader.file is not None
+    file = reader.file
+    if file.order is None or file.times is None or file.packets.is_guessed:
+        return "pictures without times of their own"
+    if file.breaks:
+        return "a clock that begins anew"
+    if not H264Headers(file.stream.codec_context.extradata).has_sets:
+        return "H.264 without parameter sets"
+    _, first = next(reader.frames([0]))
+    if not orientation_of(first).is_upright:
+        return "pictures that are turned or mirrored"
+    return None
+
+
+def _rest(reader: Reader) -> str | None:
+    assert reader.file is not None
+    container, stream = reader.file.container, reader.file.stream
     for audio in container.streams.audio:
         if audio.codec_context is None or audio.codec_context.name != "aac":
             return f"sound codec {audio.name or 'unknown'}"
     if len(container.streams) > 2 or len(container.streams) > 1 + len(container.streams.audio):
         return "more than one video and one sound stream"
-    if reader.file.has_hidden_frames:
-        return "frames that its edit list leaves out"
-    if reader.file.is_mended:  # another reader would count or time its frames otherwise
-        return str(reader.file.packets.doubt)
-    if reader.file.packets.changes_form:
-        return "pictures that change their size or format"
     if not _has_faststart(reader.source):
         return "index behind the frames"
     pixels = stream.width * stream.height * reader.info.num_frames
-    if not is_sound_whole(reader.source, container, pixels):
+    if not is_sound_whole(reader.source, container, pixels, heard_by=reader.heard_by):
         return "sound that does not decode"
     if sound_end(container) > reader.start_time + reader.info.duration + TAIL:
         return "sound that goes on long after its pictures"

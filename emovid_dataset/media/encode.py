@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,10 @@ import av
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.portable.streams import sound_streams
-from emovid_dataset.media.segment import HELD, Stretch, segment, stretch_of
+from emovid_dataset.media.segment import HELD, Stretch, segment, stretch_of, thinned
 from emovid_dataset.media.sound import TAIL, SoundTrack
-from emovid_dataset.media.sound_check import SoundDecoder, sound_errors
+from emovid_dataset.media.sound_check import SoundCheck, SoundDecoder, sound_errors
+from emovid_dataset.media.sound_copy import SoundCopy, SoundLayout
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.media.stored_picture import StoredPictures
 
@@ -28,6 +30,9 @@ X264_SAME_BYTES = {"threads": "1", "x264-params": "asm=avx2"}
 
 Its AVX-512 code gave other bytes now and then on some processors; AVX2's does not.
 """
+
+MP4_OPTIONS = {"movflags": "+faststart", "fflags": "+bitexact"}
+"""Of the muxer: the index in front, and no version in the file."""
 
 _VARIABLE_BASE = Fraction(1, 90000)
 _SMALL_DENOMINATOR = 1001  # of NTSC's rates
@@ -57,7 +62,15 @@ VERBATIM = Encoded()
 
 
 def transcode(
-    reader: Reader, out: Path, *, start: float | None = None, end: float | None = None, crf: int = 18
+    reader: Reader,
+    out: Path,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    crf: int = 18,
+    height: int | None = None,
+    fps: float | None = None,
+    sound: SoundLayout | None = None,
 ) -> Encoded:
     """Encode a video, or a segment of it, as a conforming MP4, sound in step.
 
@@ -71,6 +84,9 @@ def transcode(
         start: first second of the segment, None for a whole file.
         end: end of the segment in seconds (exclusive), None for a whole file.
         crf: x264's constant rate factor, 0..51.
+        height: pictures of more lines are reduced to so many, an even number; None keeps their size.
+        fps: of more frames per second so many are taken; None keeps them all.
+        sound: where the packets of a whole file's sound go that are copied; None encodes what can be heard.
 
     Returns:
         What was done to it.
@@ -79,27 +95,39 @@ def transcode(
         VideoError: nothing decodes, or the source is damaged.
         OSError: `out` cannot be written, or the source cannot be read.
     """
-    with refusing("cannot be encoded"), _blaming_the_disk(out):
+    with refusing("cannot be encoded"), blaming_the_disk(out):
         stretch = stretch_of(reader, start, end)
+        form = _Form(crf, height, fps)
         until = reader.info.duration if end is None else end
+        if sound is not None:
+            colours, _, _ = _encode(reader, stretch, out, form, sound)
+            return Encoded(colours)
         if reader.sound is None:
-            colours, _, _ = _encode(reader, stretch, out, crf, None)
-            return Encoded(colours, _why_mute(reader))
-        decoder = SoundDecoder()
-        colours, is_heard, over = _encode(reader, stretch, out, crf, decoder, until - (start or 0))
+            colours, _, _ = _encode(reader, stretch, out, form, None)
+            return Encoded(colours, why_mute(reader))
+        decoder = SoundDecoder(reader.heard_by)
+        colours, is_heard, over = _encode(reader, stretch, out, form, decoder, until - (start or 0))
         found = decoder.found()
         if is_heard and found.is_audible:
-            told = [f"{found.damage}; they are silent"] if found.errors else []
-            if over >= 0.05:
-                told.append(
-                    f"its sound goes on {over + TAIL:.1f} s after its pictures; {over:.1f} s are left out"
-                )
-            return Encoded(colours, "; ".join(told) or None)
-        _encode(reader, stretch, out, crf, None)  # no track rather than an empty one
+            return Encoded(colours, damage_of_sound(found, over))
+        _encode(reader, stretch, out, form, None)  # no track rather than an empty one
         return Encoded(colours, f"{found.damage}; it is left out" if found.errors else None)
 
 
-def _why_mute(reader: Reader) -> str | None:
+def damage_of_sound(found: SoundCheck, over: float) -> str | None:
+    """What of a clip's sound is not as in its source, in words; None where all is.
+
+    Args:
+        found: what decoding it told.
+        over: seconds that were left out because they come after the pictures.
+    """
+    told = [f"{found.damage}; they are silent"] if found.errors else []
+    if over >= 0.05:
+        told.append(f"its sound goes on {over + TAIL:.1f} s after its pictures; {over:.1f} s are left out")
+    return "; ".join(told) or None
+
+
+def why_mute(reader: Reader) -> str | None:
     """What is wrong with the sound of a source of which none decodes; None where there is none at all."""
     if reader.file is None or not reader.file.container.streams.audio:
         return None
@@ -110,26 +138,45 @@ def _why_mute(reader: Reader) -> str | None:
     return "its sound is in a codec that cannot be decoded; it is left out" if unknown else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How pictures are encoded; as for `transcode`."""
+
+    crf: int
+    height: int | None
+    fps: float | None
+
+
 def _encode(
-    reader: Reader, stretch: Stretch, out: Path, crf: int, decoder: SoundDecoder | None, duration: float = 0.0
+    reader: Reader,
+    stretch: Stretch,
+    out: Path,
+    form: _Form,
+    heard: SoundDecoder | SoundLayout | None,
+    duration: float = 0.0,
 ) -> tuple[str | None, bool, float]:
     """Encode a stretch.
 
     Args:
-        reader, stretch, out, crf: as for `transcode`.
-        decoder: of the sound; None leaves the sound out.
+        reader, stretch, out: as for `transcode`.
+        form: of the pictures.
+        heard: decodes the sound, or says where its packets go; None leaves the sound out.
         duration: seconds of the pictures.
 
     Returns:
         What was done to the colours, whether any sound was written, and the seconds of sound that were left
         out because they come after the end of the film's pictures.
     """
-    options = {"movflags": "+faststart", "fflags": "+bitexact"}
-    with av.open(os.fspath(out), "w", format="mp4", options=options) as sink:
+    with av.open(os.fspath(out), "w", format="mp4", options=MP4_OPTIONS) as sink:
         pictures: _PictureTrack | None = None
         sound: SoundTrack | None = None
+        copied: SoundCopy | None = None
+        decoder = heard if isinstance(heard, SoundDecoder) else None
         if decoder is not None and reader.sound is not None:
             sound = SoundTrack(sink, reader.sound, duration)
+        places = thinned(reader, stretch, form.fps)
+        repeats = None if places is None else Counter(places)
+        place = stretch.first
         early: list[av.AudioFrame] = []  # sound from before the first picture: both streams stand first
         for frame in segment(reader, stretch, decoder):
             if isinstance(frame, av.AudioFrame):
@@ -138,15 +185,23 @@ def _encode(
                     _write_all(sound, early, pictures.zero)
                 continue
             if pictures is None:
-                pictures = _PictureTrack(sink, reader, stretch, frame, crf)
+                pictures = _PictureTrack(sink, reader, stretch, frame, form, is_thinned=repeats is not None)
+                if isinstance(heard, SoundLayout):
+                    copied = SoundCopy(sink, reader, heard)
                 if sound is not None:
                     sound.limit(duration + TAIL if math.isinf(stretch.end) else stretch.end - pictures.zero)
-            pictures.write(frame)
+            if copied is not None:
+                copied.write_until((frame.time or 0.0) - pictures.zero)
+            for _ in range(1 if repeats is None else repeats[place]):
+                pictures.write(frame)
+            place += 1
         if pictures is None:
             raise VideoError("has no frames that decode")
         if sound is not None:
             _write_all(sound, early, pictures.zero)
         pictures.close()
+        if copied is not None:
+            copied.close()
         if sound is not None:
             sound.close()
         over = sound.seconds_over if sound is not None and math.isinf(stretch.end) else 0.0
@@ -168,24 +223,29 @@ class _PictureTrack:
         reader: Reader,
         stretch: Stretch,
         first: av.VideoFrame,
-        crf: int,
+        form: _Form,
+        *,
+        is_thinned: bool,
     ) -> None:
         info = reader.info
-        rate = _frame_rate(info.fps)
+        rate = frame_rate(form.fps if is_thinned and form.fps is not None else info.fps)
         self.zero = stretch.zero
         self._reader, self._stretch = reader, stretch
         # a picture that stands long is cut with the segment, to the tick
         is_whole = stretch.first == 0 and math.isinf(stretch.end)
-        self._is_constant = info.constant_rate and (is_whole or 1 / info.fps <= HELD + 1e-6)
+        is_even = info.constant_rate and (is_whole or 1 / info.fps <= HELD + 1e-6)
+        self._is_constant = is_thinned or is_even
         self._sink = sink
         self._base = 1 / rate if self._is_constant else _VARIABLE_BASE
         self._count, self._last = 0, -1
         width, height = info.width + info.width % 2, info.height + info.height % 2
         if orientation_of(first).transposed:
             width, height = height, width
+        if form.height is not None and height > form.height:
+            width, height = max(2, 2 * round(width * form.height / height / 2)), form.height
         stream: Any = sink.add_stream("libx264", rate=rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "veryfast", **X264_SAME_BYTES}
+        stream.options = {"crf": str(form.crf), "preset": "veryfast", **X264_SAME_BYTES}
         if not self._is_constant:
             # MP4 holds durations in the order of decoding; only without reordering are they exact
             stream.options = {**stream.options, "bf": "0"}
@@ -225,7 +285,7 @@ class _PictureTrack:
         return max(until - (self.zero + self._last * float(self._base)), 0.0)
 
 
-def _frame_rate(fps: float) -> Fraction:
+def frame_rate(fps: float) -> Fraction:
     whole = abs(fps - round(fps)) <= 1e-3
     rate = Fraction(fps).limit_denominator(1 if whole else _SMALL_DENOMINATOR)
     # a slideshow's pictures may stand for hours
@@ -233,7 +293,7 @@ def _frame_rate(fps: float) -> Fraction:
 
 
 @contextmanager
-def _blaming_the_disk(out: Path) -> Iterator[None]:
+def blaming_the_disk(out: Path) -> Iterator[None]:
     """What a full or broken disk makes FFmpeg raise, as a plain OSError."""
     try:
         yield

@@ -31,6 +31,8 @@ HELD = 0.1
 """Seconds; a picture that stays on display longer than this after a segment's start opens the segment."""
 
 _EPSILON = 1e-6  # seconds
+_FASTER = 1e-3  # share by which a rate is faster than another, rather than rounded
+_WHOLE = 0.01  # of a picture: a rest shorter than this is a rounding
 _ROOMS = (0.5, 5.0, 30.0)
 """Seconds before the first picture to which a file is sought; where one is not enough, the next. Even the
 first leaves room, so that the sound's packets before the first picture are read too."""
@@ -83,6 +85,37 @@ def stretch_of(reader: Reader, start: float | None, end: float | None) -> Stretc
         math.inf if end is None else reader.start_time + end,
         reader.start_time + begin if held else _file_time(reader, first),
     )
+
+
+def is_faster(reader: Reader, fps: float) -> bool:
+    """Whether a video has more frames per second, and not only by a rounding."""
+    return reader.info.fps > fps * (1 + _FASTER)
+
+
+def thinned(reader: Reader, stretch: Stretch, fps: float | None) -> list[int] | None:
+    """Which pictures of a stretch are taken where it has more of them per second than are wanted.
+
+    At every moment of the new rate it is the picture that is on display: one that stands long is taken
+    several times.
+
+    Args:
+        reader: an open video.
+        stretch: of it.
+        fps: frames per second that are wanted; None wants all.
+
+    Returns:
+        Their places, ascending; None where every picture is taken once.
+    """
+    info = reader.info
+    if fps is None or not is_faster(reader, fps):
+        return None
+    places = np.arange(stretch.first, stretch.stop)
+    times = places / info.fps if info.constant_rate else reader.times[places]
+    times = times - (stretch.zero - reader.start_time)
+    end = min(stretch.end - reader.start_time, info.duration) - (stretch.zero - reader.start_time)
+    moments = np.arange(max(1, math.ceil(end * fps - _WHOLE))) / fps
+    shown = np.searchsorted(times, moments + _EPSILON, side="right") - 1
+    return [int(place) for place in places[np.maximum(shown, 0)]]
 
 
 def segment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,13 @@ class SoundDecoder:
     Decoders tell of damage in two ways: those of AAC, MP3, FLAC and ALAC raise and give no frame, that of
     AC-3 gives one with a flag. Together these are all that FFmpeg logs. Opus and PCM carry nothing by which
     damage within a packet could be seen.
+
+    Args:
+        heard_by: is given every frame of sound that counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, heard_by: Callable[[av.AudioFrame], None] | None = None) -> None:
+        self._heard_by = heard_by
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -88,6 +92,8 @@ class SoundDecoder:
             self._errors += 1
         for frame in frames:
             kept(frame.layout)
+            if counted and self._heard_by is not None:
+                self._heard_by(frame)
             self._seconds += frame.samples / frame.sample_rate
             if frame.time is not None:
                 end = frame.time + frame.samples / frame.sample_rate
@@ -120,7 +126,13 @@ def sound_errors(source: Source) -> SoundCheck:
     return decoder.found()
 
 
-def is_sound_whole(source: Source, container: av.container.InputContainer, pixels: int) -> bool:
+def is_sound_whole(
+    source: Source,
+    container: av.container.InputContainer,
+    pixels: int,
+    stream: av.AudioStream | None = None,
+    heard_by: Callable[[av.AudioFrame], None] | None = None,
+) -> bool:
     """Whether the sound of a file decodes, for a fiftieth of the time in which its pictures are prepared.
 
     Every packet is tried where the pictures are large, else every second up to every eighth. If one of these
@@ -130,22 +142,25 @@ def is_sound_whole(source: Source, container: av.container.InputContainer, pixel
         source: of the container.
         container: open; it is moved.
         pixels: of all its pictures together.
+        stream: of the container; None is the one that players choose.
+        heard_by: is given the sound that is decoded.
 
     Raises:
         av.FFmpegError, OSError: as for `open_container`.
     """
-    streams = sound_streams(container)
+    streams = sound_streams(container) if stream is None else [stream]
     if not streams:
         return True
-    container.seek(0)
+    if stream is None:
+        container.seek(0)
     packets = [packet for packet in container.demux(streams[0]) if packet.size]
     stride = min(max(math.ceil(_COSTLY * len(packets) / max(pixels, 1)), 1), _WIDEST_STRIDE)
-    decoder = SoundDecoder()
+    decoder = SoundDecoder(heard_by)
     for packet in packets[::stride]:
         decoder.decode(packet)
     if not decoder.found().errors:
         return True
-    return stride > 1 and not sound_errors(source).errors
+    return stride > 1 and stream is None and not sound_errors(source).errors
 
 
 def sound_end(container: av.container.InputContainer) -> float:

@@ -33,6 +33,9 @@ class H264Headers:
         self._forms: set[tuple[int, ...]] = set()
         self._refreshes = self._pictures = 0
         self._order_before = 0  # of the reference picture before
+        self._sets: dict[tuple[int, int], bytes] = {}  # contents by kind and number
+        self.changes_sets = False
+        """Whether a parameter set has been replaced by another one of its number."""
         self.length_size = 0
         """Bytes of the length before every NAL unit; 0 for a byte stream with start codes."""
         if extradata and len(extradata) > 6 and extradata[0] == 1:
@@ -47,6 +50,11 @@ class H264Headers:
     def forms(self) -> int:
         """How many different sizes and formats of pictures the parameter sets so far state."""
         return len(self._forms)
+
+    @property
+    def has_sets(self) -> bool:
+        """Whether there are parameter sets of both kinds, without which nothing decodes."""
+        return {kind for kind, _ in self._sets} == {_SPS, _PPS}
 
     def is_field(self, packet: av.Packet) -> bool:
         """Whether the packet holds one field only; parameter sets in it count from here on."""
@@ -129,13 +137,22 @@ class H264Headers:
         try:
             if kind == _SPS:
                 number, sequence = _read_sequence(_Bits(unit[1:_IN_FRONT]))
+                self._keep(unit, number)
                 self._sequences[number] = sequence
                 self._forms.add(sequence.form)
             elif kind == _PPS:
                 bits = _Bits(unit[1:_HEADER])
-                self._sequence_of[bits.golomb()] = bits.golomb()
+                number = bits.golomb()
+                self._keep(unit, number)
+                self._sequence_of[number] = bits.golomb()
         except ValueError:
             pass  # a damaged set: the decoder will say so
+
+    def _keep(self, unit: memoryview, number: int) -> None:
+        # zeros at its end belong to the next start code
+        key, content = (unit[0] & 31, number), bytes(unit).rstrip(b"\0")
+        self.changes_sets |= self._sets.setdefault(key, content) != content
+        self._sets[key] = content
 
     def _holds_field(self, unit: memoryview) -> bool:
         if not self.may_hold_fields:
