@@ -36,6 +36,7 @@ from emovid_dataset.builder.layout import lay_out
 from emovid_dataset.builder.listings import line_of
 from emovid_dataset.builder.plan import Laid
 from emovid_dataset.builder.prepare import STAGING_FOLDER, PrepareStage, plan_units
+from emovid_dataset.builder.problems import find_problems
 from emovid_dataset.builder.remove import LISTS
 from emovid_dataset.builder.rewrite import RewriteStage, ShardChange, clip_of
 from emovid_dataset.builder.set_aside import LEFT_OUT
@@ -44,7 +45,9 @@ from emovid_dataset.builder.sheet import Rejection, SheetOptions, printable
 from emovid_dataset.builder.sheet.paths import raw_files, unlabelled
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.engine import Executor, Ledger, Record, executor, records, run_stage
+from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.benchmark import LeftOut
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.manifest import (
@@ -151,6 +154,8 @@ def append(
     with changing(place), runner:
         manifest = read_manifest(place)
         sheet = settings.check(manifest, sheet, place.name)
+        if "max_seconds" in manifest.video:  # which whole files it holds shows only when each is opened
+            raise ValueError(f"{place.name} was built with max_seconds; nothing can be appended to it")
         with GrowingPlan(manifest, keep_none=settings.keeps_none(manifest)) as plan:
             with plan.writing():
                 for row in read_sheet(
@@ -222,7 +227,7 @@ class _Growth:
         self.restored: set[str] = set()
         self.moved: list[LabelChange] = []
         self.held = 0
-        self.every = manifest.every or 0
+        self.every, self.video = manifest.every or 0, VideoSettings(**manifest.video)
 
     def identify(self) -> None:
         """Find out which clip each row is about."""
@@ -285,8 +290,8 @@ class _Growth:
             The new manifest, and the paths of new and of changed shards.
         """
         plan, build, manifest = self.plan, self.build, self.manifest
-        plan_units(plan, self.raw, self.every)
-        preparing = PrepareStage(self.raw, plan, self.every)
+        plan_units(plan, self.raw, self.every, self.video)
+        preparing = PrepareStage(self.raw, plan, self.every, self.video)
         run_stage(preparing, build, executor=self.runner, progress=self.progress, total=plan.count_kept())
         with plan.writing():
             for record in records(preparing, build):
@@ -382,7 +387,13 @@ class _Growth:
             for name, entries in new.items()
         }
         left = (entry for key, entry in sorted(self.removed.items()) if key not in self.restored)
-        return {**lists, REMOVED_NAME: removed_lines(left)}
+        # of what was there before no fingerprints are kept: near-duplicates are not sought
+        problems = b"".join(map(line_of, find_problems(plan, (), (), ())))
+        return {
+            **lists,
+            REMOVED_NAME: removed_lines(left),
+            PROBLEMS_NAME: self.lists[PROBLEMS_NAME] + problems,
+        }
 
 
 def _next_numbers(manifest: Manifest) -> Mapping[tuple[str, str], int]:

@@ -32,6 +32,7 @@ from emovid_dataset.builder.layout import lay_out
 from emovid_dataset.builder.listings import line_of, read_list, write_list
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER, PrepareStage, plan_units
+from emovid_dataset.builder.problems import duplicates_in, find_problems, group_families
 from emovid_dataset.builder.ratings import Ratings
 from emovid_dataset.builder.shards import WriteStage
 from emovid_dataset.builder.sheet import Rejection, SheetOptions
@@ -39,6 +40,8 @@ from emovid_dataset.builder.sheet.paths import raw_files, unlabelled
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
+from emovid_dataset.media.video_settings import VideoSettings
+from emovid_dataset.report.problems import PROBLEMS_NAME, Problem, read_problems
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
 from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.damage import Damaged
@@ -68,6 +71,7 @@ class BuildReport:
         without_emotion: rows that say "no specific emotion", in the sheet's order; they are no refusals.
         left_out: clips in no split, because one of their group is in the benchmark.
         damaged: clips of whose source a part is damaged, in the sheet's order; they are no refusals.
+        problems: clips that show or say nothing, are there twice, or stand out; see docs/problems.md.
         unlabelled: video files below the raw folder that the sheet does not name.
         remarks: what a person should know of how the sheet was read, a line each.
         ratings: how far its raters agree, and how many rows have a split of their own.
@@ -82,6 +86,7 @@ class BuildReport:
     without_emotion: tuple[NoEmotion, ...]
     left_out: tuple[LeftOut, ...]
     damaged: tuple[Damaged, ...]
+    problems: tuple[Problem, ...]
     unlabelled: tuple[str, ...]
     remarks: tuple[str, ...]
     ratings: Ratings
@@ -112,6 +117,12 @@ def build(
     benchmark_ids: Sequence[str] | None = None,
     keep_none: bool = False,
     corpus: str | None = None,
+    transcode: str = "needed",
+    height: int | None = None,
+    fps: float | None = None,
+    crf: int = 18,
+    max_seconds: float | None = None,
+    group_duplicates: bool = False,
     overwrite: bool = False,
     notes: Sequence[str] = (),
     progress: bool = False,
@@ -138,6 +149,13 @@ def build(
         benchmark_ids: set these clips aside instead, whoever labelled them.
         keep_none: write the clips that show no specific emotion too, as shards in `none/`.
         corpus: "emovid" if this is the paper's corpus, which is restricted; its card says so.
+        transcode: "needed" encodes what a shard cannot take as it is, pictures and sound each for themselves;
+            "always" encodes everything; "never" refuses what would have to be encoded, segments too.
+        height: reduce pictures of more lines to so many, an even number.
+        fps: of clips with more frames per second take so many.
+        crf: x264's constant rate factor of what is encoded, 0..51.
+        max_seconds: cut longer clips to so many seconds from their beginning; `start` and `end` say so.
+        group_duplicates: put near-duplicates into one group, so that they are never on two sides of a split.
         overwrite: remove what an earlier build wrote there, and nothing else.
         notes: sentences about this corpus for the card.
         progress: show progress on stderr.
@@ -154,6 +172,7 @@ def build(
     started = time.monotonic()
     laps = _Laps()
     _check_arguments(shard_size, every, benchmark, benchmark_ids, corpus)
+    video = VideoSettings(transcode, height, fps, crf, max_seconds)
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = raw_files(raw, sheet.allow_roots), Store.at(out)
     remarks: list[str] = []
@@ -171,7 +190,7 @@ def build(
             )
         without_label = tuple(unlabelled(source, plan.knows))
         laps.end("sheet")
-        plan_units(plan, source, every)
+        plan_units(plan, source, every, video)
         settings = settings_of(
             plan,
             shard_size=shard_size,
@@ -181,6 +200,8 @@ def build(
             notes=notes,
             benchmark=benchmark if benchmark_ids is None else benchmark_ids,
             corpus=corpus,
+            video=video,
+            group_duplicates=group_duplicates,
         )
         finished = claim(place, settings, _newest(source, plan), overwrite=overwrite)
         if finished is not None:
@@ -190,6 +211,7 @@ def build(
                 without_emotion=tuple(read_list(place, NONE_NAME, NoEmotion)),
                 left_out=tuple(read_list(place, LEFT_OUT_NAME, LeftOut)),
                 damaged=tuple(read_list(place, DAMAGED_NAME, Damaged)),
+                problems=read_problems(place),
                 unlabelled=without_label,
                 remarks=tuple(remarks),
                 ratings=ratings,
@@ -200,13 +222,17 @@ def build(
         laps.end("plan")
         with _held(place), runner:  # the same workers prepare and write
             place.put(SETTINGS_NAME, settings.encode())
-            preparing = PrepareStage(source, plan, every)
+            preparing = PrepareStage(source, plan, every, video)
             run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())
             laps.end("prepare")
             with plan.writing():
                 for record in records(preparing, place):
                     plan.add_prepared(record)
-                join_clips(plan)
+                contested = join_clips(plan)
+            families = duplicates_in(plan)
+            if group_duplicates and families:
+                with plan.writing():
+                    remarks += group_families(plan, families)
             laps.end("join")
             with place.create(REJECTED_NAME) as file:
                 for rejection in plan.rejections():
@@ -220,6 +246,9 @@ def build(
             write_list(place, LEFT_OUT_NAME, plan.left_out())
             write_list(place, DAMAGED_NAME, plan.damaged())
             plan.split(ratios, seed)
+            asked = [split for split, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0]
+            problems = find_problems(plan, families, contested, asked)
+            write_list(place, PROBLEMS_NAME, problems)
             laps.end("split")
             shards = lay_out(plan, shard_size=shard_size, seed=seed, content_types=sheet.content_types)
             laps.end("lay out")
@@ -235,6 +264,7 @@ def build(
                 complete=False,
                 notes=tuple(notes),
                 corpus=corpus,
+                video=video.changed(),
                 benchmark=aside,
                 none_clips=none_clips,
                 taxonomy=taxonomy,
@@ -262,6 +292,7 @@ def build(
             without_emotion=tuple(plan.without_emotion()),
             left_out=tuple(plan.left_out()),
             damaged=tuple(plan.damaged()),
+            problems=tuple(problems),
             unlabelled=without_label,
             remarks=tuple(remarks),
             ratings=ratings,

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from emovid_dataset import __version__
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
+from emovid_dataset.media.video_settings import VideoSettings
+from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
@@ -30,7 +32,7 @@ LEASE_NAME = f"{WORK_FOLDER}/lock"
 COMMIT_NAME = f"{WORK_FOLDER}/commit.json"
 """Says what an interrupted change of a finished build has still to do; see `commit`."""
 _OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, WORK_FOLDER}
-_OWN_LISTS = {REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME}
+_OWN_LISTS = {REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME}
 _OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME} | _OWN_LISTS
 _OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 
@@ -45,13 +47,16 @@ def settings_of(
     notes: Sequence[str],
     benchmark: int | Sequence[str] | None,
     corpus: str | None,
+    video: VideoSettings,
+    group_duplicates: bool,
 ) -> str:
     """What must be equal for an interrupted build to go on: the input and every setting, as JSON.
 
     Args:
         plan: holds the sheet.
         benchmark: clips per cell, or the ids that are listed.
-        shard_size, ratios, seed, every, notes, corpus: as in `build`.
+        video: what is made of the videos.
+        shard_size, ratios, seed, every, notes, corpus, group_duplicates: as in `build`.
     """
     digest = hashlib.sha256()
     for file in plan.files():
@@ -72,6 +77,8 @@ def settings_of(
         "keep_none": plan.keep_none,
         "corpus": corpus,
         "taxonomy": plan.taxonomy.to_mapping(),
+        **video.changed(),
+        **({"group_duplicates": True} if group_duplicates else {}),
     }
     return json.dumps(settings, indent=1) + "\n"
 

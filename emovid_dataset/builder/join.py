@@ -5,17 +5,22 @@ from __future__ import annotations
 from emovid_dataset.builder.plan import Laid, Plan
 from emovid_dataset.builder.prepare import Prepared
 from emovid_dataset.builder.sheet import Label, Rejection, printable
+from emovid_dataset.report.problems import ProblemClip
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.no_emotion import NO_EMOTION, ClipWithoutEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 
-def join_clips(plan: Plan) -> None:
+def join_clips(plan: Plan) -> list[tuple[ProblemClip, str]]:
     """Put labels and prepared clips together; the same source twice is one clip.
 
     Args:
         plan: in a transaction; it holds the labels and what was prepared, and gets the clips and refusals.
+
+    Returns:
+        The clips that are refused because their content has two emotions, and why.
     """
+    contested: list[tuple[ProblemClip, str]] = []
     unsure: dict[int, str] = {}
     for label, record in plan.joined():
 
@@ -42,9 +47,13 @@ def join_clips(plan: Plan) -> None:
             refuse(_same_content(twin) + conflict)
             if conflict and twin not in unsure:
                 unsure[twin] = _same_content(label.row) + _conflict(other, label, plan.taxonomy)
+            if label.emotion != other.emotion:
+                named = ProblemClip(clip.id, label.row, printable(label.path))
+                contested.append((named, _same_content(twin) + conflict))
     for row, reason in unsure.items():
         plan.drop_clip(row)
         plan.reject(Rejection(row, printable(plan.label_at(row).path), printable(reason)))
+    return contested
 
 
 def _conflict(label: Label, other: Label, taxonomy: Taxonomy) -> str:
@@ -71,6 +80,7 @@ def clip_of(label: Label, prepared: Prepared, taxonomy: Taxonomy) -> Clip | Clip
         taxonomy: of the build.
     """
     whole = label.start is None
+    start, end = (label.start, label.end) if prepared.cut is None else prepared.cut
     clip = Clip(
         id=prepared.id,
         content_type=label.content_type,
@@ -95,8 +105,8 @@ def clip_of(label: Label, prepared: Prepared, taxonomy: Taxonomy) -> Clip | Clip
         # segments of one film stay together unless the sheet says which of them belong together
         group=label.group or (prepared.id if whole else label.path),
         license=label.license,
-        start=label.start,
-        end=label.end,
+        start=start,
+        end=end,
         sha256=prepared.sha256,
         raters=label.raters,
         votes=label.votes,

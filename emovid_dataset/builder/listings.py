@@ -1,4 +1,4 @@
-"""The lists beside the shards, an object per line: what was refused, left out, damaged, without emotion."""
+"""The lists beside the shards, an object per line: refused, left out, damaged, without emotion, odd."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from itertools import chain
 from typing import TypeVar
 
 from emovid_dataset.builder.sheet import Rejection
+from emovid_dataset.report.problems import Problem
 from emovid_dataset.schema.benchmark import LeftOut
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.no_emotion import NoEmotion
 from emovid_dataset.store import Store
 
-Listed = TypeVar("Listed", Rejection, NoEmotion, LeftOut, Damaged)
+Listed = TypeVar("Listed", Rejection, NoEmotion, LeftOut, Damaged, Problem)
 
 
-def line_of(record: Rejection | NoEmotion | LeftOut | Damaged) -> bytes:
+def line_of(record: Rejection | NoEmotion | LeftOut | Damaged | Problem) -> bytes:
     """A line of a list."""
     return (json.dumps(asdict(record), ensure_ascii=False) + "\n").encode()
 

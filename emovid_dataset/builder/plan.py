@@ -21,6 +21,7 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any
 
+from emovid_dataset.builder.plan_tables import SCHEMA
 from emovid_dataset.builder.ratings import Ratings, label_of, settle_rows
 from emovid_dataset.builder.set_aside import LEFT_OUT, set_aside
 from emovid_dataset.builder.sheet import Label, Rejection
@@ -32,35 +33,6 @@ from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.features import FEATURES, FeatureType
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
-
-_SCHEMA = """
-CREATE TABLE labels (
-    row INTEGER PRIMARY KEY, path TEXT NOT NULL, start REAL, stop REAL, emotion INTEGER,
-    kept INTEGER NOT NULL, label TEXT NOT NULL
-);
-CREATE UNIQUE INDEX stretch ON labels (path, ifnull(start, -1), ifnull(stop, -1));
-CREATE TABLE ratings (row INTEGER PRIMARY KEY, first INTEGER NOT NULL, label TEXT NOT NULL);
-CREATE INDEX rated ON ratings (first);
-CREATE TABLE rejections (row INTEGER NOT NULL, path TEXT NOT NULL, reason TEXT NOT NULL);
-CREATE INDEX rejected_path ON rejections (path);
-CREATE TABLE units (key TEXT PRIMARY KEY, hash INTEGER NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
-    unit TEXT NOT NULL);
-CREATE TABLE prepared (row INTEGER PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE clips (
-    number INTEGER PRIMARY KEY, row INTEGER NOT NULL, content TEXT NOT NULL UNIQUE, id TEXT NOT NULL,
-    content_type TEXT NOT NULL, emotion TEXT, family TEXT NOT NULL, size INTEGER NOT NULL,
-    video TEXT NOT NULL, verbatim INTEGER NOT NULL, clip TEXT NOT NULL, qualifies INTEGER NOT NULL,
-    split TEXT, shard INTEGER, place INTEGER
-);
-CREATE VIEW placed AS SELECT * FROM clips WHERE emotion IS NOT NULL AND split IS NOT NULL;
-CREATE VIEW unplaced AS SELECT * FROM clips WHERE emotion IS NOT NULL AND split IS NULL;
-CREATE TABLE shards (number INTEGER PRIMARY KEY, path TEXT NOT NULL, content_type TEXT NOT NULL,
-    split TEXT NOT NULL);
-CREATE INDEX families_of_clips ON clips (family);
-CREATE TABLE families (family TEXT PRIMARY KEY, size INTEGER NOT NULL, rank BLOB NOT NULL,
-    row INTEGER NOT NULL);
-CREATE TABLE sides (family TEXT PRIMARY KEY, split TEXT NOT NULL);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +72,7 @@ class Plan:
         self._base = sqlite3.connect("", isolation_level=None)
         # what is lost in a crash is planned again
         self._base.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;" + _SCHEMA
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;" + SCHEMA
         )
 
     def __enter__(self) -> Plan:
@@ -324,6 +296,26 @@ class Plan:
         """The row of the clip that has the same content, if there is one."""
         found = self._base.execute("SELECT row FROM clips WHERE content = ?", (_content(clip),)).fetchone()
         return None if found is None else int(found[0])
+
+    def prepared_clips(self) -> Iterator[tuple[Label, Clip, str, Any]]:
+        """The clips that show an emotion, in the sheet's order: row, clip, split or "", and what was made."""
+        found = self._base.execute(
+            "SELECT label, clips.clip, ifnull(clips.split, ''), record "
+            "FROM clips JOIN labels USING (row) JOIN prepared USING (row) "
+            "WHERE clips.emotion IS NOT NULL AND clips.split IS NOT ? ORDER BY row",
+            (LEFT_OUT,),
+        )
+        for text, line, split, record in found:
+            clip = self._clip(json.loads(line))
+            assert isinstance(clip, Clip)
+            yield label_of(text), clip, split, json.loads(record)["clip"]
+
+    def regroup(self, old: str, new: str) -> None:
+        """Let the clips of a group be of another one."""
+        self._base.execute(
+            "UPDATE clips SET family = :new, clip = json_set(clip, '$.group', :new) WHERE family = :old",
+            {"old": old, "new": new},
+        )
 
     def damaged(self) -> Iterator[Damaged]:
         """The clips of whose source a part is damaged, in the sheet's order."""

@@ -21,10 +21,12 @@ from typing import IO, Any
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media.attributes import Attributes, measure
-from emovid_dataset.media.compare import MadeClip, check_faithful
-from emovid_dataset.media.conforming import nonconforming
-from emovid_dataset.media.encode import VERBATIM, Encoded, transcode
+from emovid_dataset.media.compare import MadeClip
+from emovid_dataset.media.encode import VERBATIM, Encoded
+from emovid_dataset.media.encoding import Encoding
 from emovid_dataset.media.source import Reader, VideoError
+from emovid_dataset.media.traits import Traits, Watch
+from emovid_dataset.media.video_settings import USUAL, VideoSettings
 from emovid_dataset.schema.clip import clip_id
 from emovid_dataset.store import Store
 
@@ -75,9 +77,9 @@ class Unit:
     version: str
     segments: tuple[Segment, ...]
 
-    def key(self, every: int) -> str:
+    def key(self, every: int, video: VideoSettings) -> str:
         """Names the work by the file and what is made of it, not by where it stands in the sheet."""
-        return hashlib.sha256(repr((self, every)).encode()).hexdigest()[:32]
+        return hashlib.sha256(repr((self, every, video)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +88,30 @@ class PreparePart(Part):
 
     units: tuple[Unit, ...] = ()
     every: int = 20
+    video: VideoSettings = USUAL
 
     @classmethod
-    def of(cls, units: Iterable[Unit], every: int) -> PreparePart:
+    def of(cls, units: Iterable[Unit], every: int, video: VideoSettings) -> PreparePart:
         """The part with these units."""
         units = tuple(units)
-        digest = hashlib.sha256("".join(unit.key(every) for unit in units).encode())
-        rows = sum(len(unit.segments) for unit in units)
-        return cls(digest.hexdigest()[:32], rows, float(sum(unit.size for unit in units)), units, every)
+        digest = hashlib.sha256("".join(unit.key(every, video) for unit in units).encode())
+        rows, size = sum(len(unit.segments) for unit in units), float(sum(unit.size for unit in units))
+        return cls(digest.hexdigest()[:32], rows, size, units, every, video)
 
     def halves(self) -> tuple[PreparePart, ...]:
         """Half of the units each, and of a single unit half of its segments."""
         if len(self.units) > 1:
             middle = len(self.units) // 2
-            return (self.of(self.units[:middle], self.every), self.of(self.units[middle:], self.every))
+            halves = (self.units[:middle], self.units[middle:])
+            return tuple(self.of(half, self.every, self.video) for half in halves)
         unit = self.units[0]
         middle = len(unit.segments) // 2
         if not middle:
             return ()
         pieces = (unit.segments[:middle], unit.segments[middle:])
         return tuple(
-            self.of([Unit(unit.path, unit.size, unit.version, piece)], self.every) for piece in pieces
+            self.of([Unit(unit.path, unit.size, unit.version, piece)], self.every, self.video)
+            for piece in pieces
         )
 
 
@@ -123,6 +128,8 @@ class Prepared:
         brightness, colorfulness, hue, luma, colorfulness_m3, hue_chroma: as in `Clip`.
         color: what was done to the colours; None where nothing was.
         damage: what of the source is damaged, and what stands in its place; None where nothing is.
+        cut: start and end in the source, seconds, of a clip that was cut to the greatest length; else None.
+        traits: the fields of `Traits`.
     """
 
     id: str
@@ -143,6 +150,8 @@ class Prepared:
     hue_chroma: float | None
     color: str | None = None
     damage: str | None = None
+    cut: tuple[float, float] | None = None
+    traits: dict[str, Any] | None = None
 
     def staged_name(self) -> str:
         """Name in the build's store of a clip that is not verbatim."""
@@ -153,13 +162,14 @@ class _Refusal(Exception):
     """A segment cannot be made; the message says why."""
 
 
-def plan_units(plan: Plan, raw: Store, every: int) -> None:
+def plan_units(plan: Plan, raw: Store, every: int, video: VideoSettings = USUAL) -> None:
     """Note in the plan what is to be made of every source file, long films in several units.
 
     Args:
         plan: holds the labels.
         raw: where the source files are.
         every: the attributes are computed on every such frame.
+        video: what is made of the videos.
     """
     with plan.writing():
         for rows in plan.labels_by_path():
@@ -169,10 +179,10 @@ def plan_units(plan: Plan, raw: Store, every: int) -> None:
             together = SEGMENTS_PER_SLOW_UNIT if path.lower().endswith(_SLOW) else SEGMENTS_PER_UNIT
             for first in range(0, len(segments), together):
                 unit = Unit(path, size, version, tuple(segments[first : first + together]))
-                plan.add_unit(unit.key(every), path, size, asdict(unit))
+                plan.add_unit(unit.key(every, video), path, size, asdict(unit))
 
 
-def share_out(plan: Plan, every: int) -> Iterator[PreparePart]:
+def share_out(plan: Plan, every: int, video: VideoSettings = USUAL) -> Iterator[PreparePart]:
     """Group the plan's units into parts.
 
     A unit's own content says which part it is in: a new or changed file leaves nearly all other parts as they
@@ -187,10 +197,10 @@ def share_out(plan: Plan, every: int) -> Iterator[PreparePart]:
             unit = Unit(**values, segments=segments)
             full = len(held) == FILES_PER_PART or sum(u.size for u in held) + unit.size > BYTES_PER_PART
             if held and full:
-                yield PreparePart.of(held, every)
+                yield PreparePart.of(held, every, video)
                 held = []
             held.append(unit)
-        yield PreparePart.of(held, every)
+        yield PreparePart.of(held, every, video)
 
 
 class PrepareStage(Stage[PreparePart, None]):
@@ -200,24 +210,25 @@ class PrepareStage(Stage[PreparePart, None]):
         raw: where the source files are.
         plan: holds the units; it stays in this process.
         every: the attributes are computed on every such frame.
+        video: what is made of the videos.
     """
 
     name, unit, ledger = "prepare", "clips", f"{WORK_FOLDER}/prepared"
 
-    def __init__(self, raw: Store, plan: Plan, every: int) -> None:
-        self.raw, self.plan, self.every = raw, plan, every
+    def __init__(self, raw: Store, plan: Plan, every: int, video: VideoSettings = USUAL) -> None:
+        self.raw, self.plan, self.every, self.video = raw, plan, every, video
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "plan": None}
 
     def parts(self, store: Store) -> Iterator[PreparePart]:
         """Units by their content."""
-        yield from share_out(self.plan, self.every)
+        yield from share_out(self.plan, self.every, self.video)
 
     def run(self, state: None, part: PreparePart, store: Store) -> Iterator[Record]:
         """Prepare the part's units; a file that is broken is refused and stops nothing."""
         for unit in part.units:
-            yield from prepare(unit, self.raw, store, part.every)
+            yield from prepare(unit, self.raw, store, part.every, part.video)
 
     def refuse(self, part: PreparePart, failure: Failure) -> list[Record]:
         """Refuse the one segment that cannot be prepared whatever the circumstances."""
@@ -239,7 +250,7 @@ class PrepareStage(Stage[PreparePart, None]):
         return True
 
 
-def prepare(unit: Unit, raw: Store, out: Store, every: int) -> Iterator[Record]:
+def prepare(unit: Unit, raw: Store, out: Store, every: int, video: VideoSettings = USUAL) -> Iterator[Record]:
     """Do a unit's work.
 
     Args:
@@ -247,6 +258,7 @@ def prepare(unit: Unit, raw: Store, out: Store, every: int) -> Iterator[Record]:
         raw: where the source files are.
         out: the build; transcoded clips go into its staging folder.
         every: the attributes are computed on every such frame.
+        video: what is made of the file.
 
     Yields:
         For every segment its path, content type, start and end, and either the fields of `Prepared` as `clip`
@@ -267,7 +279,7 @@ def prepare(unit: Unit, raw: Store, out: Store, every: int) -> Iterator[Record]:
             return
         for segment in unit.segments:
             try:
-                clip = _prepare_segment(unit, segment, reader, digest, out, every)
+                clip = _prepare_segment(unit, segment, reader, digest, out, every, video)
             except _Refusal as refusal:
                 yield _refused(unit, segment, str(refusal))
             else:
@@ -317,31 +329,62 @@ def _refusing(what: str, *, writing: bool = False) -> Iterator[None]:
 
 
 def _prepare_segment(
-    unit: Unit, segment: Segment, reader: Reader, digest: Any, out: Store, every: int
+    unit: Unit,
+    segment: Segment,
+    reader: Reader,
+    digest: Any,
+    out: Store,
+    every: int,
+    video: VideoSettings,
 ) -> Prepared:
-    identity = clip_id(segment.content_type, digest, segment.start, segment.end)
-    whole = segment.start is None
-    with _refusing("cannot be read"):
+    watch = Watch()
+    with _refusing("cannot be read"), watch.hearing(reader):
         if segment.end is not None:
             # half a frame of grace: a film's end is often noted as its rounded duration
             limit = reader.info.duration + 0.5 / reader.info.fps
             if segment.end > limit:
-                end = f"{reader.info.duration:.3f} s"
-                raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {end}")
-        if whole and nonconforming(reader) is None:
-            visual, is_upright = measure(reader, every)
+                length = f"{reader.info.duration:.3f} s"
+                raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {length}")
+        cut = _cut(segment, reader, video)
+        start, end = (segment.start, segment.end) if cut is None else cut
+        identity = clip_id(segment.content_type, digest, start, end)
+        encoding = Encoding.of(reader, video, is_whole=start is None)
+        if encoding.takes_file:
+            with watch.seeing(reader):
+                visual, is_upright = measure(reader, every)
             if is_upright:
-                return _prepared(identity, True, digest.hexdigest(), unit.size, reader, visual)
+                whole = digest.hexdigest(), unit.size
+                return _prepared(identity, True, *whole, reader, visual, watch.traits(), VERBATIM)
+            encoding = encoding.after("pictures that are turned or mirrored")
     # PyAV cannot move the index to the front of an open file
     staged = out.create_local(f"{STAGING_FOLDER}/{identity}.mp4")
     with staged as path, _refusing("cannot be encoded", writing=True):
-        done = transcode(reader, path, start=segment.start, end=segment.end)
-        with path.open("rb") as file:
-            sha256 = _digest_of(file).hexdigest()
-        with MadeClip(path) as made:
-            visual, _ = measure(made, every)
-            check_faithful(reader, made, start=segment.start, end=segment.end)
-            return _prepared(identity, False, sha256, path.stat().st_size, made, visual, done)
+        while True:
+            try:
+                if encoding.refusal is not None:
+                    raise _Refusal(encoding.refusal)
+                with watch.hearing(reader):
+                    done = encoding.write(reader, path, start, end)
+                with path.open("rb") as file:
+                    made_file = _digest_of(file).hexdigest(), path.stat().st_size
+                with MadeClip(path) as made:
+                    with watch.seeing(made):
+                        visual, _ = measure(made, every)
+                    encoding.check(reader, made, start, end)
+                    return _prepared(identity, False, *made_file, made, visual, watch.traits(), done, cut)
+            except VideoError as error:
+                if not encoding.copies_pictures:
+                    raise
+                encoding = encoding.after(str(error))
+
+
+def _cut(segment: Segment, reader: Reader, video: VideoSettings) -> tuple[float, float] | None:
+    """Start and end of what is left of a stretch that is longer than clips may be."""
+    begin = segment.start or 0.0
+    length = (reader.info.duration if segment.end is None else segment.end) - begin
+    if video.max_seconds is None or length <= video.max_seconds + 0.5 / reader.info.fps:
+        return None
+    return begin, begin + video.max_seconds
 
 
 def _prepared(
@@ -351,7 +394,9 @@ def _prepared(
     size: int,
     reader: Reader,
     visual: Attributes,
-    encoded: Encoded = VERBATIM,
+    traits: Traits,
+    encoded: Encoded,
+    cut: tuple[float, float] | None = None,
 ) -> Prepared:
     info = reader.info
     return Prepared(
@@ -367,6 +412,8 @@ def _prepared(
         has_audio=info.has_audio,
         color=encoded.colours,
         damage=encoded.damage,
+        cut=cut,
+        traits=asdict(traits),
         **asdict(visual),
     )
 

@@ -22,6 +22,7 @@ from emovid_dataset.builder.held import clips_of, refuse_damaged, removed_of
 from emovid_dataset.builder.rewrite import RewriteStage, ShardChange
 from emovid_dataset.engine import Executor, executor, run_stage
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.manifest import (
     DAMAGED_NAME,
@@ -35,7 +36,7 @@ from emovid_dataset.schema.manifest import (
 from emovid_dataset.schema.removed import Removed, removed_lines
 from emovid_dataset.store import Store
 
-LISTS = (REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME)
+LISTS = (REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME)
 """What a build lists beside its shards, an object per line."""
 
 
@@ -187,4 +188,9 @@ def _ids(lines: bytes) -> Iterable[Any]:
 
 def _without(lines: bytes, ids: Collection[str]) -> bytes:
     """The lines of a list that are not about these clips."""
-    return b"".join(line for line in lines.splitlines(keepends=True) if json.loads(line).get("id") not in ids)
+    return b"".join(line for line in lines.splitlines(keepends=True) if not _is_about(json.loads(line), ids))
+
+
+def _is_about(entry: Mapping[str, Any], ids: Collection[str]) -> bool:
+    """Whether a line of a list is about one of some clips; a problem may be that of several clips."""
+    return entry.get("id") in ids or any(clip["id"] in ids for clip in entry.get("clips", ()))

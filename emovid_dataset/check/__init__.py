@@ -16,6 +16,7 @@ from emovid_dataset.check.index import check_index
 from emovid_dataset.check.shards import VerifyStage
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.report.problems import Problem, read_problems
 from emovid_dataset.store import Store
 
 __all__ = ["CheckReport", "check_build", "verify"]
@@ -32,6 +33,7 @@ class CheckReport:
         shards: read.
         clips: whose fields are right.
         decoded: of those, decoded whole.
+        problems: that the build lists, see `report.problems`; they are no violations.
     """
 
     violations: tuple[str, ...]
@@ -39,6 +41,7 @@ class CheckReport:
     shards: int = 0
     clips: int = 0
     decoded: int = 0
+    problems: tuple[Problem, ...] = ()
 
 
 def verify(
@@ -117,4 +120,10 @@ def check_build(
             clips += "clip" in record
             decoded += record.get("decoded", False)
         found += check_index(build, manifest, stage, ledger, Path(scratch, "seen.sqlite"))
-        return CheckReport(tuple(found), tuple(notes), len(manifest.all_shards), clips, decoded)
+        problems: tuple[Problem, ...] = ()
+        try:
+            problems = read_problems(build)
+        except (ValueError, OSError) as error:
+            found.append(" ".join(str(error).split()))
+        shards = len(manifest.all_shards)
+        return CheckReport(tuple(found), tuple(notes), shards, clips, decoded, problems)

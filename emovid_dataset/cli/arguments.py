@@ -52,6 +52,17 @@ def whole(least: int, most: int | None = None) -> Check:
     return check_by(refusal)
 
 
+def even(least: int, most: int) -> Check:
+    """An even number from `least` to `most`, both allowed."""
+    return check_by(
+        lambda value: (
+            None
+            if least <= value <= most and value % 2 == 0
+            else f" is {value}; it must be an even number {least}..{most}"
+        )
+    )
+
+
 def number(least: float, *, open_end: bool = False) -> Check:
     """A finite number from `least` up; with `open_end`, above it."""
     allowed = f"a number above {least:g}" if open_end else f"a number from {least:g} up"

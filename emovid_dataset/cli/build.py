@@ -21,18 +21,21 @@ from emovid_dataset.cli.arguments import (
     Engine,
     RayAddress,
     chosen_executor,
+    even,
     existing_file,
     existing_folder,
     new_folder,
+    number,
     one_of,
     parsed_by,
     share,
     whole,
 )
 from emovid_dataset.cli.build_preview import print_preview
-from emovid_dataset.cli.counts import print_benchmark, print_counts
+from emovid_dataset.cli.counts import print_benchmark, print_counts, print_problems
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
+from emovid_dataset.media.video_settings import HEIGHTS, HIGHEST_CRF, TRANSCODE
 from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.label_set import MIKELS_LABELS, read_label_set
 from emovid_dataset.schema.manifest import NONE_NAME, PAPER_CORPUS
@@ -56,7 +59,7 @@ def build(
     raw: Annotated[
         str,
         typer.Argument(
-            help="Folder or URL of mp4, mkv, mov, avi, webm, gif, webp and apng files.",
+            help="Folder or URL of videos and animations, whatever their containers and names.",
             callback=existing_folder,
         ),
     ],
@@ -172,6 +175,45 @@ def build(
             callback=one_of((PAPER_CORPUS,)),
         ),
     ] = None,
+    transcode: Annotated[
+        str,
+        typer.Option(
+            help="needed: encode the pictures or the sound that do not fit as they are; always: encode all; "
+            "never: refuse what would have to be encoded.",
+            callback=one_of(TRANSCODE),
+        ),
+    ] = "needed",
+    height: Annotated[
+        int | None,
+        typer.Option(help="Reduce pictures of more lines to so many.", callback=even(*HEIGHTS)),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Take so many frames per second of clips that have more.", callback=number(0, open_end=True)
+        ),
+    ] = None,
+    crf: Annotated[
+        int,
+        typer.Option(
+            help="Quality of what is encoded: 0 is lossless, more is smaller.",
+            callback=whole(0, HIGHEST_CRF),
+        ),
+    ] = 18,
+    max_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Cut longer clips to so many seconds from their beginning.",
+            callback=number(0, open_end=True),
+        ),
+    ] = None,
+    group_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--group-duplicates",
+            help="Put near-duplicates into one group, so that they are never on two sides of a split.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Start anew, or go on where a run was interrupted.")
     ] = False,
@@ -216,6 +258,10 @@ def build(
     for name, given in (("--overwrite", overwrite), ("--check", check)):
         if given and append:
             raise ValueError(f"--append and {name} exclude each other")
+    if transcode == "never":
+        for option, value in (("--height", height), ("--fps", fps), ("--max-seconds", max_seconds)):
+            if value is not None:
+                raise ValueError(f"--transcode never and {option} {value} exclude each other")
     if check:
         found = print_preview(raw, labels, sheet, keep_none=keep_none, split=split, as_json=as_json)
         if found.rejections and not allow_rejected:
@@ -236,6 +282,10 @@ def build(
             given = context.get_parameter_source(name)
             return value if given is not None and given.name != "DEFAULT" else None
 
+        for name in ("transcode", "height", "fps", "crf", "max_seconds", "group_duplicates"):
+            if (given := context.get_parameter_source(name)) is not None and given.name != "DEFAULT":
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"--append and {option} exclude each other: the build has its own settings")
         append_rows(
             raw,
             labels,
@@ -260,6 +310,7 @@ def build(
         )
         return
     from emovid_dataset.builder.build import build as build_dataset
+    from emovid_dataset.report.problems import to_json as problems_to_json
 
     report = build_dataset(
         raw,
@@ -275,6 +326,12 @@ def build(
         benchmark_ids=ids,
         keep_none=keep_none,
         corpus=corpus,
+        transcode=transcode,
+        height=height,
+        fps=fps,
+        crf=crf,
+        max_seconds=max_seconds,
+        group_duplicates=group_duplicates,
         overwrite=overwrite,
         notes=notes,
         progress=not as_json,
@@ -300,6 +357,7 @@ def build(
             "benchmark": None if aside is None else aside.to_json(),
             "left_out": [asdict(clip) for clip in report.left_out],
             "damaged": [asdict(clip) for clip in report.damaged],
+            "problems": problems_to_json(report.problems),
             "corpus": report.manifest.corpus,
             "unlabelled": list(report.unlabelled),
             "remarks": list(report.remarks),
@@ -310,6 +368,7 @@ def build(
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         print_counts(report.counts, report.manifest)
+        print_problems(report.problems)
         for line in report.unmet:
             typer.echo(f"split {split}: {line}")
         if aside is not None:
@@ -348,10 +407,10 @@ def _lines(path: Path, option: str) -> list[str]:
 
 def _ids(path: Path) -> list[str]:
     ids = _lines(path, "--benchmark-ids")
-    for number, key in enumerate(ids, 1):
+    for line, key in enumerate(ids, 1):
         if not is_clip_id(key):
             raise ValueError(
-                f"--benchmark-ids {path}: id {number} is {key!r}, not of the form sticker-0123456789abcdef"
+                f"--benchmark-ids {path}: id {line} is {key!r}, not of the form sticker-0123456789abcdef"
             )
     if not ids:
         raise ValueError(f"--benchmark-ids {path} names no clip")

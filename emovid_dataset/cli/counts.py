@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from emovid_dataset.schema.benchmark import Benchmark
 from emovid_dataset.schema.manifest import LEFT_OUT_NAME, Manifest
 from emovid_dataset.terminal import print_table
+
+if TYPE_CHECKING:
+    from emovid_dataset.report.problems import Problem
 
 
 def print_counts(counts: Counter[tuple[str, str, str]], manifest: Manifest) -> None:
@@ -21,6 +26,21 @@ def print_counts(counts: Counter[tuple[str, str, str]], manifest: Manifest) -> N
     sums = [sum(count for key, count in counts.items() if key[2] == split) for split in splits]
     rows.append(["all", "all", *sums, sum(sums)])
     print_table("Clips", ["content type", "emotion", *splits, "all"], rows)
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    """The table "Problems": each kind that there is, how many, and the first few by name.
+
+    Args:
+        problems: of the build.
+    """
+    from emovid_dataset.report.problems import PROBLEMS_NAME, table_of
+
+    if problems:
+        print_table("Problems", ["problem", "how many", "which"], table_of(problems))
+        print(f"problems are no refusals; all of them are listed in {PROBLEMS_NAME}")
+    else:
+        print("Problems: none")
 
 
 def print_benchmark(benchmark: Benchmark) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, whole
-from emovid_dataset.cli.counts import print_benchmark, print_counts
+from emovid_dataset.cli.counts import print_benchmark, print_counts, print_problems
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.store import without_credentials
 from emovid_dataset.terminal import print_table
@@ -109,6 +109,8 @@ def stats(
             print_benchmark(statistics.manifest.benchmark)
         if statistics.manifest.none_clips:
             typer.echo(f"no specific emotion: {statistics.manifest.none_clips} more rows")
+        if statistics.problems:
+            print_problems(statistics.problems)
         for refusal in statistics.refusals:
             typer.echo(f"refused: row {refusal.row}: {refusal.path}: {refusal.reason}")
         if unlisted := statistics.manifest.rejected - len(statistics.refusals):

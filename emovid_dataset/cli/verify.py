@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, share, whole
+from emovid_dataset.cli.counts import print_problems
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.store import without_credentials
 
@@ -48,18 +49,20 @@ def verify(
         raise ValueError(f"--sample {sample} is a share of the clips that are decoded; it needs --decode")
     runner = chosen_executor(engine, workers, ray_address, default="processes")
     from emovid_dataset.check import check_build
+    from emovid_dataset.report.problems import to_json as problems_to_json
 
     report = check_build(
         folder, decode=decode, sample=1.0 if sample is None else sample, engine=runner, progress=not as_json
     )
     if as_json:
-        body = {
+        body: dict[str, object] = {
             "folder": without_credentials(folder),
             "decoded": decode,
             "clips": report.clips,
             "clips_decoded": report.decoded,
             "violations": list(report.violations),
             "notes": list(report.notes),
+            "problems": problems_to_json(report.problems),
         }
         typer.echo(json.dumps(body))
     else:
@@ -67,6 +70,8 @@ def verify(
             typer.echo(line)
         for line in report.notes:
             typer.echo(f"note: {line}")
+        if report.problems and not report.violations:
+            print_problems(report.problems)
         if report.shards:
             # violations stand alone on stdout
             typer.echo(_closing(folder, report, decode, sample), err=bool(report.violations))

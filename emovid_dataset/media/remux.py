@@ -77,7 +77,9 @@ def remux(reader: Reader, out: Path, sound: SoundLayout | None) -> Encoded:
         return Encoded(damage=f"{found.damage}; it is left out" if found.errors else None)
 
 
-def _write(reader: Reader, file: VideoFile, out: Path, sound: SoundLayout | SoundDecoder | None) -> float | None:
+def _write(
+    reader: Reader, file: VideoFile, out: Path, sound: SoundLayout | SoundDecoder | None
+) -> float | None:
     """Write the pictures, and the sound copied or encoded.
 
     Returns:

@@ -28,6 +28,7 @@ from emovid_dataset.report.corpus_table import (
 )
 from emovid_dataset.report.figures import ridge, rose, ticks
 from emovid_dataset.report.formats import axis_labels, page_environment
+from emovid_dataset.report.problems import table_of
 from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution
 from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
@@ -199,6 +200,7 @@ def render_report(
             sheets=sheets,
             corpus_tables=list(_corpus_tables(rows)),
             corpus_notes=list(paper_notes(rows)),
+            problems=table_of(statistics.problems),
             without_emotion=statistics.without_emotion[:_MOST_REFUSED],
             seed=seed,
             sectors=HUE_SECTORS,

@@ -17,6 +17,7 @@ import numpy as np
 
 from emovid_dataset.engine import Executor, Part, Record, Stage, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.report.problems import Problem, read_problems, to_json
 from emovid_dataset.report.profile import ALL, Profile, axis
 from emovid_dataset.schema.features import FORMAT_1_NAMES
 from emovid_dataset.schema.manifest import NONE_NAME, REJECTED_NAME, Manifest
@@ -65,6 +66,7 @@ class Statistics:
         without_emotion: rows that say "no specific emotion", in the order of the label sheet; empty where the
             build's list of them is not at hand, as on the Hub. `Manifest.none_clips` counts them.
         ids: of the clips by (content type, emotion).
+        problems: that the build lists, see `report.problems`; empty where it lists none, as on the Hub.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Statistics:
     refusals: tuple[Refusal, ...]
     without_emotion: tuple[NoEmotion, ...]
     ids: dict[tuple[str, str], tuple[str, ...]]
+    problems: tuple[Problem, ...] = ()
 
     @property
     def content_types(self) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ class Statistics:
             "none_clips": self.manifest.none_clips,
             "without_emotion": [asdict(row) for row in self.without_emotion],
             "benchmark": None if self.manifest.benchmark is None else self.manifest.benchmark.to_json(),
+            "problems": to_json(self.problems),
         }
 
 
@@ -182,6 +186,7 @@ def measure(
         refusals=tuple(_refusals(store, manifest)),
         without_emotion=tuple(_without_emotion(store, manifest)),
         ids={key: tuple(ids) for key, ids in columns.ids.items()},
+        problems=read_problems(store),
     )
 
 

@@ -94,6 +94,7 @@ class Manifest:
         complete: whether every shard is there.
         notes: sentences about this corpus that stand in its card; older manifests have none.
         corpus: `PAPER_CORPUS` for the paper's corpus, else None.
+        video: how videos were encoded, where that is not as usual: arguments of `build` by name.
         benchmark: what was set aside; None without such a split.
         none_clips: number of rows that say "no specific emotion".
         removed: number of clips that were removed from the build.
@@ -120,6 +121,7 @@ class Manifest:
     complete: bool
     notes: tuple[str, ...] = ()
     corpus: str | None = None
+    video: Mapping[str, Any] = field(default_factory=dict)
     benchmark: Benchmark | None = None
     none_clips: int = 0
     removed: int = 0
@@ -227,6 +229,7 @@ class Manifest:
                 "configs": self.config_types,
                 "features": self.features,
                 "counts": counts,
+                **({"video": dict(self.video)} if self.video else {}),
             }
         body["totals"] = _totals(self.shards)
         body["shards"] = [asdict(shard) for shard in self.shards]
@@ -281,6 +284,7 @@ def _format_2(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[Sha
         **values,
         every=body["every"],
         corpus=body["corpus"],
+        video=dict(body.get("video", {})),
         benchmark=benchmark,
         none_clips=body.get("none_clips", 0),
         removed=body.get("removed", 0),

@@ -15,6 +15,7 @@ from emovid_dataset.builder.shards import ShardSample, write_shard
 from emovid_dataset.engine import Record
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
+from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
@@ -38,7 +39,7 @@ from emovid_models.annotator.annotations import Annotation
 _UNFINISHED = ".relabelling"
 """File in a build that `relabel_build` has not finished."""
 _FOLDERS = (DATA_FOLDER, METADATA_FOLDER, NONE)
-_LISTS = (NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME)
+_LISTS = (NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, PROBLEMS_NAME)
 _WRITTEN = (*_FOLDERS, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, *_LISTS)
 
 
