@@ -310,6 +310,8 @@ def _with_profile(frame: av.VideoFrame, reader: Reader) -> av.VideoFrame:
 
 def _decoded_packet(decoder: av.VideoCodecContext, packet: av.Packet) -> list[av.VideoFrame]:
     """The frames of a packet; none of one that does not decode, such as those before the first key frame."""
+    if not packet.size and packet.pts is not None:  # it repeats the picture before; it ends nothing
+        return []
     try:
         return decoder.decode(packet)
     except av.FFmpegError as error:

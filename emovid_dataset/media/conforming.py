@@ -112,7 +112,8 @@ def _pictures(reader: Reader) -> str | None:
     if reader.aspect != 1:
         return f"pixel aspect {reader.aspect}"
     if reader.file.has_hidden_frames:
-        return "frames that its edit list leaves out"
+        has_edits = "mp4" in reader.file.container.format.name
+        return "frames that its edit list leaves out" if has_edits else "fewer frames than its index counts"
     if reader.file.is_mended:  # another reader would count or time its frames otherwise
         return reader.file.packets.doubt or "times of pictures that are guessed"
     if reader.file.packets.changes_form:

@@ -278,8 +278,8 @@ def _misses_sound(reader: Reader, file: VideoFile, target: float, heard_from: fl
 
 
 def _pictures_of(packet: av.Packet, file: VideoFile, attempt: _Attempt, first: int) -> Sequence[Any]:
-    if not packet.size:
-        return file.decoder.decode(packet)
+    if not packet.size:  # the end of the stream; one with a time is Theora's picture that repeats the last
+        return file.decoder.decode(packet) if packet.pts is None else []
     number = attempt.number(packet)
     if number is None:
         return []

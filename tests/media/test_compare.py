@@ -173,7 +173,7 @@ def test_a_build_refuses_what_its_encoder_gets_wrong(tmp_path: Path, monkeypatch
     """An encoder that is given each picture one place too late."""
     raw = tmp_path / "raw"
     (raw / "movie").mkdir(parents=True)
-    write_video(raw / "movie/film.mkv", FRAMES)
+    write_video(raw / "movie/film.mkv", FRAMES, pixels="yuv444p")
     shutil.copy(cartoon(), raw / "movie/verbatim.mp4")
     rows = [{"path": "movie/film.mkv", "emotion": "awe"}, {"path": "movie/verbatim.mp4", "emotion": "awe"}]
     right = encode.segment
