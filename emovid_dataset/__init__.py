@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from emovid_dataset.read.manifest import read_manifest
     from emovid_dataset.read.select import SelectedClip, Selection, select
     from emovid_dataset.read.stream import stream
+    from emovid_dataset.report.problems import Problem
     from emovid_dataset.report.stats import Statistics
     from emovid_dataset.report.stats import measure as stats
     from emovid_dataset.schema.benchmark import Benchmark, LeftOut
@@ -55,6 +56,7 @@ __all__ = [
     "Manifest",
     "NoEmotion",
     "NotComputed",
+    "Problem",
     "Processes",
     "Ray",
     "Rejection",
@@ -97,6 +99,7 @@ _PLACES = {
     "Manifest": "schema.manifest",
     "NoEmotion": "schema.no_emotion",
     "NotComputed": "analyse.outcomes",
+    "Problem": "report.problems",
     "Processes": "engine",
     "Ray": "engine.ray",
     "Rejection": "builder.sheet",
