@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emovid_dataset.media.portable.errors import refusing
-from emovid_dataset.media.portable.matrices import BEYOND_SCALER
 from emovid_dataset.media.portable.h264 import H264Headers
+from emovid_dataset.media.portable.matrices import BEYOND_SCALER
 from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.portable.streams import open_bytes
 from emovid_dataset.media.sound import TAIL
@@ -19,8 +19,8 @@ _BT2020 = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """How far a video fits a shard.
+class Misfit:
+    """Why a video does not fit a shard.
 
     Attributes:
         file: why the file cannot go in as it is; None where it can.
@@ -35,7 +35,7 @@ class Fit:
     layout: SoundLayout | None = None
 
 
-def fit_of(reader: Reader) -> Fit:
+def misfit_of(reader: Reader) -> Misfit:
     """What of a video must be encoded, and what can be copied.
 
     Args:
@@ -47,7 +47,7 @@ def fit_of(reader: Reader) -> Fit:
     """
     why = nonconforming(reader)
     if why is None:
-        return Fit(None)
+        return Misfit(None)
     with refusing():
         pictures = _pictures(reader) or _packets(reader)
         sound, layout = None, None
@@ -56,7 +56,7 @@ def fit_of(reader: Reader) -> Fit:
                 layout = sound_layout(reader)
             except CannotCopy as error:
                 sound = str(error)
-        return Fit(why, pictures, sound, layout)
+        return Misfit(why, pictures, sound, layout)
 
 
 def nonconforming(reader: Reader) -> str | None:

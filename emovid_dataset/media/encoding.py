@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from emovid_dataset.media.compare import MadeClip, check_faithful
-from emovid_dataset.media.conforming import Fit, fit_of
+from emovid_dataset.media.conforming import Misfit, misfit_of
 from emovid_dataset.media.encode import Encoded, transcode
 from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.remux import remux
@@ -27,11 +27,11 @@ class Encoding:
     """How a clip is made of a video.
 
     Attributes:
-        fit: what fits of it as it is.
+        misfit: what of it does not fit as it is.
         video: what is wanted.
     """
 
-    fit: Fit
+    misfit: Misfit
     video: VideoSettings
 
     @classmethod
@@ -43,14 +43,14 @@ class Encoding:
             OSError: it cannot be read.
         """
         if not is_whole:
-            return cls(_misfit("a segment of a film"), video)
+            return cls(_all_encoded("a segment of a film"), video)
         if video.transcode == "always":
-            return cls(_misfit("everything is encoded"), video)
-        fit = fit_of(reader)
+            return cls(_all_encoded("everything is encoded"), video)
+        misfit = misfit_of(reader)
         reduced = _reduced(reader, video)
         if reduced is None:
-            return cls(fit, video)
-        return cls(replace(fit, file=fit.file or reduced, pictures=fit.pictures or reduced), video)
+            return cls(misfit, video)
+        return cls(replace(misfit, file=misfit.file or reduced, pictures=misfit.pictures or reduced), video)
 
     def after(self, why: str) -> Encoding:
         """How it is made once it has shown that its pictures cannot be taken as they are.
@@ -58,22 +58,22 @@ class Encoding:
         Args:
             why: they cannot.
         """
-        return replace(self, fit=replace(self.fit, file=why, pictures=why))
+        return replace(self, misfit=replace(self.misfit, file=why, pictures=why))
 
     @property
     def takes_file(self) -> bool:
         """Whether the file itself is the clip, if its pictures are upright."""
-        return self.fit.file is None
+        return self.misfit.file is None
 
     @property
     def copies_pictures(self) -> bool:
         """Whether the pictures' packets are copied."""
-        return self.fit.pictures is None
+        return self.misfit.pictures is None
 
     @property
     def refusal(self) -> str | None:
         """Why nothing can be made, where nothing may be encoded."""
-        why = self.fit.pictures or self.fit.sound
+        why = self.misfit.pictures or self.misfit.sound
         if self.video.transcode != "never" or self.takes_file or why is None:
             return None
         return f"would have to be encoded ({why}), which transcode 'never' rules out"
@@ -92,7 +92,7 @@ class Encoding:
             OSError: `out` cannot be written, or the source cannot be read.
         """
         if self.copies_pictures:
-            return remux(reader, out, self.fit.layout)
+            return remux(reader, out, self.misfit.layout)
         video = self.video
         return transcode(
             reader,
@@ -102,7 +102,7 @@ class Encoding:
             crf=video.crf,
             height=video.height,
             fps=video.fps,
-            sound=self.fit.layout,
+            sound=self.misfit.layout,
         )
 
     def check(self, reader: Reader, made: MadeClip, start: float | None, end: float | None) -> None:
@@ -111,8 +111,8 @@ class Encoding:
         check_faithful(reader, made, start=start, end=end, crf=video.crf, fps=video.fps)
 
 
-def _misfit(why: str) -> Fit:
-    return Fit(why, why, why)
+def _all_encoded(why: str) -> Misfit:
+    return Misfit(why, why, why)
 
 
 def _reduced(reader: Reader, video: VideoSettings) -> str | None:

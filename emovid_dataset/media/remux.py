@@ -49,7 +49,7 @@ def remux(reader: Reader, out: Path, sound: SoundLayout | None) -> Encoded:
     No date or version stands in the file: the same input gives the same bytes.
 
     Args:
-        reader: an open video whose pictures fit, see `conforming.fit_of`.
+        reader: an open video whose pictures fit, see `conforming.misfit_of`.
         out: path of the MP4 to write; a half-written file is left there when this raises.
         sound: where its packets go; None encodes what can be heard.
 

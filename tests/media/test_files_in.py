@@ -18,7 +18,7 @@ from PIL import Image
 from video_files import rotate, stored_clips, write_sheet
 
 from emovid_dataset import build, verify
-from emovid_dataset.media.conforming import fit_of
+from emovid_dataset.media.conforming import misfit_of
 from emovid_dataset.media.remux import remux
 from emovid_dataset.media.source import Reader
 
@@ -285,7 +285,7 @@ def test_what_comes_of_a_file(name: str, raw: Path, built: tuple) -> None:
 @pytest.mark.parametrize("name", ["end.mp4", "matroska.mkv", "broadcast.ts", "opus.mkv"])
 def test_the_same_file_gives_the_same_bytes(name: str, raw: Path, built: tuple, tmp_path: Path) -> None:
     with Reader(raw / name) as reader:
-        fit = fit_of(reader)
+        fit = misfit_of(reader)
         assert fit.pictures is None
         remux(reader, tmp_path / "again.mp4", fit.layout)
     assert (tmp_path / "again.mp4").read_bytes() == built[0][name].read_bytes()
