@@ -2,6 +2,9 @@
 
 The builder reads a file's packets first and decodes only what it needs. Here nothing is left out and nothing
 is believed but what comes out of the decoders: every packet is decoded in its order, by one thread.
+
+What decoders cannot see is not found: bytes of a picture or of AAC that are changed to others that decode as
+well. Sources in Opus or PCM carry nothing by which a build could see damage within their packets.
 """
 
 from __future__ import annotations
