@@ -12,13 +12,13 @@ most that may, all 32 pieces hold one of these about four times in a hundred tho
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-Thing = TypeVar("Thing", int, str)
+Thing = TypeVar("Thing", bound=Hashable)
 
 MEAN_BITS = 5.0
 """Of 64 bits so many may differ in the mean over the frames."""

@@ -283,7 +283,8 @@ def build(
             return value if given is not None and given.name != "DEFAULT" else None
 
         for name in ("transcode", "height", "fps", "crf", "max_seconds", "group_duplicates"):
-            if (given := context.get_parameter_source(name)) is not None and given.name != "DEFAULT":
+            source = context.get_parameter_source(name)
+            if source is not None and source.name != "DEFAULT":
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"--append and {option} exclude each other: the build has its own settings")
         append_rows(

@@ -12,7 +12,7 @@ The sound is copied too, or encoded where only it does not fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from os import fspath
 from pathlib import Path
@@ -97,7 +97,7 @@ def _write(
             track = _EncodedSound(sink, reader, sound)
         for packet in pictures.packets():
             if track is not None:
-                track.write_until(float(packet.pts * pictures.base))
+                track.write_until(float((packet.pts or 0) * pictures.base))
             packet.stream = stream
             sink.mux(packet)
         if track is None:
@@ -173,7 +173,8 @@ class _EncodedSound:
         self._track = SoundTrack(sink, reader.sound, reader.info.duration)
         self._track.limit(reader.info.duration + TAIL)
         self._zero = reader.start_time
-        self._frames = _decoded(self._container.streams.audio[reader.sound.place], decoder, self._zero)
+        stream = self._container.streams.audio[reader.sound.place]
+        self._frames = _decoded(self._container.demux(stream), decoder, self._zero)
         self._next = next(self._frames, None)
 
     @property
@@ -194,9 +195,9 @@ class _EncodedSound:
         self._container.close()
 
 
-def _decoded(stream: av.AudioStream, decoder: SoundDecoder, zero: float) -> Iterator[av.AudioFrame]:
+def _decoded(packets: Iterable[av.Packet], decoder: SoundDecoder, zero: float) -> Iterator[av.AudioFrame]:
     """What is heard from a time on."""
-    for packet in stream.container.demux(stream):
+    for packet in packets:
         time, base = packet.pts, packet.time_base
         ends_before = time is not None and base and float((time + (packet.duration or 0)) * base) < zero
         for frame in decoder.decode(packet, counted=not ends_before):

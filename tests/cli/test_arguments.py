@@ -106,6 +106,7 @@ WRONG = {
         ("--crf 52", "--crf is 52; it must be 0..51"),
         ("--max-seconds -1", f"--max-seconds is -1.0; {ABOVE_0}"),
         ("--transcode never --height 480", "--transcode never and --height 480 exclude each other"),
+        ("--append --crf 20", "--append and --crf exclude each other: the build has its own settings"),
         ("--transcode never --fps 12", "--transcode never and --fps 12.0 exclude each other"),
         ("--transcode never --max-seconds 3", "--transcode never and --max-seconds 3.0 exclude each other"),
         ("--note none.txt", "--note none.txt is not a file"),

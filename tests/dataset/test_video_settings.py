@@ -18,6 +18,7 @@ from video_files import (
 )
 
 from emovid_dataset import build, verify
+from emovid_dataset.builder.append import append
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.store import Store
 
@@ -120,6 +121,18 @@ def test_other_settings_are_another_build(raw: Path) -> None:
     with pytest.raises(ValueError, match="holds a build of other input or settings"):
         build(raw, rows, out, engine="serial", crf=21)
     assert build(raw, rows, out, engine="serial", crf=20).reused
+
+
+def test_what_is_appended_is_made_as_the_build_was(raw: Path, tmp_path: Path) -> None:
+    _, _, out = clips(raw, height=64)
+    write_video(tmp_path / "more.mp4", numbered_frames(COUNT)[12:], rate=RATE)
+    sheet = write_sheet(tmp_path, [{"path": "more.mp4", "emotion": "awe", "content_type": "movie"}])
+    append(tmp_path, sheet, out, engine="serial")
+    assert verify(out, decode=True, engine="serial") == []
+    assert {fields["height"] for fields, _ in stored_clips(out).values()} == {64}
+    _, _, cut = clips(raw, max_seconds=0.25)
+    with pytest.raises(ValueError, match="was built with max_seconds; nothing can be appended to it"):
+        append(tmp_path, sheet, cut, engine="serial")
 
 
 @pytest.mark.parametrize(
