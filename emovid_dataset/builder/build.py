@@ -43,6 +43,7 @@ from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.report.problems import PROBLEMS_NAME, Problem, read_problems
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
+from emovid_dataset.schema.card_info import CardInfo
 from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.emotions import MIKELS
@@ -123,6 +124,7 @@ def build(
     crf: int = 18,
     max_seconds: float | None = None,
     group_duplicates: bool = False,
+    info: CardInfo = CardInfo(),
     overwrite: bool = False,
     notes: Sequence[str] = (),
     progress: bool = False,
@@ -156,6 +158,7 @@ def build(
         crf: x264's constant rate factor of what is encoded, 0..51.
         max_seconds: cut longer clips to so many seconds from their beginning; `start` and `end` say so.
         group_duplicates: put near-duplicates into one group, so that they are never on two sides of a split.
+        info: what the owner says of the data set, for its card.
         overwrite: remove what an earlier build wrote there, and nothing else.
         notes: sentences about this corpus for the card.
         progress: show progress on stderr.
@@ -202,6 +205,7 @@ def build(
             corpus=corpus,
             video=video,
             group_duplicates=group_duplicates,
+            info=info,
         )
         finished = claim(place, settings, _newest(source, plan), overwrite=overwrite)
         if finished is not None:
@@ -265,6 +269,7 @@ def build(
                 notes=tuple(notes),
                 corpus=corpus,
                 video=video.changed(),
+                info=info,
                 benchmark=aside,
                 none_clips=none_clips,
                 taxonomy=taxonomy,

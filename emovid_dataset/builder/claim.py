@@ -12,7 +12,8 @@ from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.report.problems import PROBLEMS_NAME
-from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
+from emovid_dataset.schema.card_info import CardInfo
+from emovid_dataset.schema.file_names import DATA_FOLDER, IMAGES_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DAMAGED_NAME,
@@ -31,8 +32,8 @@ SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
 LEASE_NAME = f"{WORK_FOLDER}/lock"
 COMMIT_NAME = f"{WORK_FOLDER}/commit.json"
 """Says what an interrupted change of a finished build has still to do; see `commit`."""
-_OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, WORK_FOLDER}
 _OWN_LISTS = {REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME}
+_OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, IMAGES_FOLDER, WORK_FOLDER}
 _OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME} | _OWN_LISTS
 _OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 
@@ -49,6 +50,7 @@ def settings_of(
     corpus: str | None,
     video: VideoSettings,
     group_duplicates: bool,
+    info: CardInfo,
 ) -> str:
     """What must be equal for an interrupted build to go on: the input and every setting, as JSON.
 
@@ -56,7 +58,8 @@ def settings_of(
         plan: holds the sheet.
         benchmark: clips per cell, or the ids that are listed.
         video: what is made of the videos.
-        shard_size, ratios, seed, every, notes, corpus, group_duplicates: as in `build`.
+        shard_size, ratios, seed, every, notes, corpus, info, group_duplicates: as in
+            `build`.
     """
     digest = hashlib.sha256()
     for file in plan.files():
@@ -76,6 +79,7 @@ def settings_of(
         "benchmark": benchmark if benchmark is None or isinstance(benchmark, int) else list(benchmark),
         "keep_none": plan.keep_none,
         "corpus": corpus,
+        "info": info.to_mapping(),
         "taxonomy": plan.taxonomy.to_mapping(),
         **video.changed(),
         **({"group_duplicates": True} if group_duplicates else {}),

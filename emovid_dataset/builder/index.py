@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from emovid_dataset.engine import Record
 from emovid_dataset.report.card import info_json, render_card
+from emovid_dataset.report.card_pictures import contact_sheet, emotion_chart
+from emovid_dataset.report.tally import count_emotions
 from emovid_dataset.schema.features import FEATURES, FeatureType, metadata_schema
-from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, Manifest, ShardRecord
+from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART, IMAGES_FOLDER
+from emovid_dataset.schema.manifest import CARD_NAME, INFO_NAME, PAPER_CORPUS, Manifest, ShardRecord
 from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
@@ -76,12 +79,16 @@ def _table(rows: Sequence[dict[str, Any]], schema: pyarrow.Schema) -> pyarrow.Ta
 
 
 def write_card(out: Store, manifest: Manifest, notes: Sequence[str]) -> None:
-    """Write `_info.json` and the dataset's card.
+    """Write `_info.json`, the dataset's card and its pictures.
 
     Args:
-        out: the build; its metadata is there.
+        out: the build; its metadata and shards are there.
         manifest: of the build.
         notes: sentences about this corpus for the card.
     """
+    out.clear(IMAGES_FOLDER)
+    if manifest.corpus != PAPER_CORPUS:  # of a restricted corpus a card shows no clip: everybody sees it
+        out.put(CONTACT_SHEET, contact_sheet(out, manifest))
+    out.put(EMOTION_CHART, emotion_chart(count_emotions(manifest, out)))
     out.put(INFO_NAME, info_json(manifest).encode())
     out.put(CARD_NAME, render_card(manifest, out, notes=notes).encode())

@@ -36,6 +36,7 @@ from emovid_dataset.cli.counts import print_benchmark, print_counts, print_probl
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
 from emovid_dataset.media.video_settings import HEIGHTS, HIGHEST_CRF, TRANSCODE
+from emovid_dataset.schema.card_info import CardInfo
 from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.label_set import MIKELS_LABELS, read_label_set
 from emovid_dataset.schema.manifest import NONE_NAME, PAPER_CORPUS
@@ -214,6 +215,14 @@ def build(
             help="Put near-duplicates into one group, so that they are never on two sides of a split.",
         ),
     ] = False,
+    info: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML for the card: title, authors, citation, contact, language.",
+            callback=existing_file,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite/--resume", help="Start anew, or go on where a run was interrupted.")
     ] = False,
@@ -333,6 +342,7 @@ def build(
         crf=crf,
         max_seconds=max_seconds,
         group_duplicates=group_duplicates,
+        info=CardInfo() if info is None else _card_info(info),
         overwrite=overwrite,
         notes=notes,
         progress=not as_json,
@@ -396,6 +406,15 @@ def build(
         )
     if report.rejections and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)
+
+
+def _card_info(path: Path) -> CardInfo:
+    import yaml
+
+    try:
+        return CardInfo.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"--info {path}: {' '.join(str(error).split())}") from error
 
 
 def _lines(path: Path, option: str) -> list[str]:

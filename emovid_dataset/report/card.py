@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from emovid_dataset.report.tally import Tally
 from emovid_dataset.schema.benchmark import LEAST_RATERS
 from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.schema.features import FeatureType
-from emovid_dataset.schema.file_names import DATA_FOLDER
+from emovid_dataset.schema.file_names import CONTACT_SHEET, DATA_FOLDER, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
     ALL,
     PAPER_CORPUS,
@@ -141,7 +141,9 @@ def render_card(
 
     if not manifest.shards:
         raise ValueError("the build holds no clips, so there is nothing to write a card about")
-    tally = _Tally.of(manifest, build if isinstance(build, Store) else Store.find(build))
+    store = build if isinstance(build, Store) else Store.find(build)
+    tally = Tally.of(manifest, store)
+    is_papers = manifest.corpus == PAPER_CORPUS
     example, types = list(manifest.config_types.items())[-1]
     example_split = next(iter(manifest.splits(example)))
     environment = Environment(
@@ -149,7 +151,15 @@ def render_card(
     )
     return environment.get_template("card.md.jinja").render(
         manifest=manifest,
-        is_restricted=manifest.corpus == PAPER_CORPUS,
+        is_restricted=is_papers,
+        title=_title(manifest),
+        authors=", ".join(map(_line, manifest.info.authors)),
+        contact=_line(manifest.info.contact or ""),
+        captions_in=" and ".join(_languages(manifest)),
+        raters=tally.raters_in_words(),
+        record=_record(tally.first),
+        chart=EMOTION_CHART if store.exists(EMOTION_CHART) else None,
+        sheet=CONTACT_SHEET if store.exists(CONTACT_SHEET) else None,
         least_raters=LEAST_RATERS,
         benchmark=manifest.benchmark,
         none_clips=sum(shard.samples for shard in manifest.none_shards),
@@ -186,7 +196,7 @@ def render_card(
             else f"{manifest.rejected:,} rows and files were refused"
         ),
         balance=[_most_and_least(tally.by(place)) for place in (2, 0)],
-        citation=CITATION,
+        citation=manifest.info.citation or (CITATION if is_papers else None),
     )
 
 
@@ -225,8 +235,8 @@ def front_matter(manifest: Manifest) -> str:
     clips = sum(shard.samples for shard in manifest.shards)
     is_restricted = manifest.corpus == PAPER_CORPUS
     card = {
-        "pretty_name": "EmoVid",
-        "language": ["en"],
+        "pretty_name": _title(manifest),
+        **({"language": list(_languages(manifest))} if _languages(manifest) else {}),
         "license": "other",
         "license_name": "academic-non-commercial" if is_restricted else "per-clip",
         "task_categories": ["video-classification", "text-to-video", "image-to-video"],
@@ -326,45 +336,19 @@ def _plain_dumper() -> Any:
     return PlainDumper
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What the card counts over all clips."""
+def _title(manifest: Manifest) -> str:
+    default = "EmoVid" if manifest.corpus == PAPER_CORPUS else "Emotion-labelled video clips"
+    return default if manifest.info.title is None else _line(manifest.info.title)
 
-    cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # content type, split, emotion
-    licenses: Counter[str | None] = field(default_factory=Counter)
-    people: int = 0
-    audible: int = 0
-    seconds: float = 0.0
 
-    @classmethod
-    def of(cls, manifest: Manifest, build: Store) -> _Tally:
-        """Count over the metadata, a batch of rows at a time."""
-        import pyarrow.parquet
+def _languages(manifest: Manifest) -> tuple[str, ...]:
+    """Of the captions, as far as it was told; the paper's are in English."""
+    return manifest.info.language or (("en",) if manifest.corpus == PAPER_CORPUS else ())
 
-        columns = ["emotion", "emotion_source", "duration", "has_audio", "license"]
-        tally = cls()
-        for name, (first, *_) in manifest.tables().items():
-            content_type, split = first.content_type, first.split
-            with build.local(name) as path:
-                for batch in pyarrow.parquet.ParquetFile(path).iter_batches(10_000, columns=columns):
-                    rows = batch.to_pylist()
-                    tally.cells.update((content_type, split, row["emotion"]) for row in rows)
-                    tally.licenses.update(row["license"] for row in rows)
-                    tally.people += sum(row["emotion_source"] == "human" for row in rows)
-                    tally.audible += sum(row["has_audio"] for row in rows)
-                    tally.seconds += sum(row["duration"] for row in rows)
-        return tally
 
-    @property
-    def clips(self) -> int:
-        return self.cells.total()
-
-    def by(self, place: int) -> Counter[str]:
-        """Clips by one of the three things that `cells` tells apart."""
-        counts: Counter[str] = Counter()
-        for cell, count in self.cells.items():
-            counts[cell[place]] += count
-        return counts
+def _record(row: Mapping[str, Any]) -> str:
+    """A clip's fields as JSON; backticks, which might end the card's block, are escaped."""
+    return json.dumps(row, indent=1, ensure_ascii=False).replace("`", "\\u0060")
 
 
 def _counts(cells: Counter[tuple[str, str, str]], manifest: Manifest) -> list[tuple[str, ...]]:

@@ -19,6 +19,12 @@ from emovid_dataset.schema.no_emotion import NONE
 DATA_FOLDER = "data"
 METADATA_FOLDER = "metadata"
 
+IMAGES_FOLDER = "images"
+CONTACT_SHEET = f"{IMAGES_FOLDER}/contact_sheet.jpg"
+"""A picture of some clips, for the card."""
+EMOTION_CHART = f"{IMAGES_FOLDER}/emotions.jpg"
+"""The number of clips of each emotion as a picture, for the card."""
+
 SHARDS_PER_FOLDER = 2_000
 """Shards of one split in one folder: four splits and the subfolders stay below the Hub's 10,000 entries."""
 

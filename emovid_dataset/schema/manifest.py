@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from emovid_dataset.schema.benchmark import Benchmark
+from emovid_dataset.schema.card_info import CardInfo
 from emovid_dataset.schema.clip import CONTENT_TYPES, NAME_PATTERN, SPLITS, Clip
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.features import FEATURES, FORMAT_1_FEATURES, FeatureType, check_features
@@ -95,6 +96,7 @@ class Manifest:
         notes: sentences about this corpus that stand in its card; older manifests have none.
         corpus: `PAPER_CORPUS` for the paper's corpus, else None.
         video: how videos were encoded, where that is not as usual: arguments of `build` by name.
+        info: what the owner says of the data set, for its card.
         benchmark: what was set aside; None without such a split.
         none_clips: number of rows that say "no specific emotion".
         removed: number of clips that were removed from the build.
@@ -122,6 +124,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     corpus: str | None = None
     video: Mapping[str, Any] = field(default_factory=dict)
+    info: CardInfo = field(default_factory=CardInfo)
     benchmark: Benchmark | None = None
     none_clips: int = 0
     removed: int = 0
@@ -219,6 +222,7 @@ class Manifest:
         else:
             body |= {
                 "corpus": self.corpus,
+                **({"info": self.info.to_mapping()} if self.info != CardInfo() else {}),
                 "benchmark": None if self.benchmark is None else self.benchmark.to_json(),
                 "none_clips": self.none_clips,
                 **({"removed": self.removed, "purged": self.purged} if self.removed else {}),
@@ -278,6 +282,7 @@ def _format_2(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[Sha
         check_features(body["features"])
         benchmark = body.get("benchmark")
         benchmark = None if benchmark is None else Benchmark.from_json(benchmark)
+        info = CardInfo.from_mapping(body.get("info", {}))
     except ValueError as error:
         raise ValueError(f"{MANIFEST_NAME}: {error}") from error
     return Manifest(
@@ -285,6 +290,7 @@ def _format_2(body: Mapping[str, Any], values: dict[str, Any], shards: tuple[Sha
         every=body["every"],
         corpus=body["corpus"],
         video=dict(body.get("video", {})),
+        info=info,
         benchmark=benchmark,
         none_clips=body.get("none_clips", 0),
         removed=body.get("removed", 0),

@@ -18,7 +18,7 @@ from emovid_dataset.read.shard import read_samples
 from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
+from emovid_dataset.schema.file_names import DATA_FOLDER, IMAGES_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     DAMAGED_NAME,
@@ -38,8 +38,8 @@ from emovid_models.annotator.annotations import Annotation
 
 _UNFINISHED = ".relabelling"
 """File in a build that `relabel_build` has not finished."""
-_FOLDERS = (DATA_FOLDER, METADATA_FOLDER, NONE)
 _LISTS = (NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, PROBLEMS_NAME)
+_FOLDERS = (DATA_FOLDER, METADATA_FOLDER, NONE, IMAGES_FOLDER)
 _WRITTEN = (*_FOLDERS, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, *_LISTS)
 
 

@@ -20,6 +20,7 @@ import emovid_dataset
 from emovid_dataset.read.load import loading_script
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report.card import REPO
+from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     INFO_NAME,
@@ -105,6 +106,9 @@ def assemble(
     return replace(tree, files=files)
 
 
+_PICTURES = (CONTACT_SHEET, EMOTION_CHART)
+
+
 def _dataset(build: Store, repo_id: str) -> RepoTree:
     manifest = read_manifest(build)
     tables = sorted(tables_of(manifest.all_shards))
@@ -119,6 +123,8 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
         "dataset",
         {
             **{name: StoredFile(build, name) for name in names},
+            # Builds of earlier versions have no pictures.
+            **{name: StoredFile(build, name) for name in _PICTURES if build.exists(name)},
             "loading_script.py": loading_script(),
             # The build's own card, with whatever its owner has added to it.
             CARD_NAME: build.read(CARD_NAME).decode().replace(REPO, repo_id).encode(),

@@ -80,6 +80,12 @@ WRONG = {
         ("--map happy=bliss", "emotion 'bliss' is unknown; allowed: amusement, awe"),
         ("--taxonomy none.json", "--taxonomy none.json is not a file"),
         ("--taxonomy file", "taxonomy file: Expecting value"),
+        ("--info none.yaml", "--info none.yaml is not a file"),
+        (
+            "--info file",
+            "--info file: is ",
+            ", not a mapping with title, authors, citation, contact, language",
+        ),
         ("--keep-columns a,,b", "--keep-columns: columns 'a,,b' must be names with commas between them"),
         ("--min-agreement 2", "--min-agreement is 2.0; it must be a number above 0 and at most 1"),
         ("--out file", "--out file is a file, not a folder"),
@@ -305,6 +311,9 @@ WRONG = {
         ("--revision a..b", "--revision is 'a..b'; it must be a name that git allows"),
         ("--tag v:1", "--tag is 'v:1'; it must be a name that git allows"),
         ("--tag v1 --no-tag", "--tag 'v1' and --no-tag exclude each other"),
+        ("--out new", "--out new needs --dry-run; without it the files go to the Hub"),
+        ("--dry-run --out made", "--out made is not empty; name a new folder"),
+        ("--dry-run --out file", "--out file is a file, not a folder"),
         ("--commit-size many", "--commit-size: size 'many' must be a number with B, KB, MB"),
     ],
     "demo": [
@@ -325,7 +334,7 @@ WRONG = {
     ],
     "train annotator": [
         ("--data nowhere", f"--data 'nowhere' {REPO}"),
-        ("--data moods", f"--data moods {OTHERS}"),
+        ("--data moods", "--data moods has no clip in the split 'validation'"),
         ("--data other", "other is not an EmoVid build: it has no manifest.json"),
         (
             "--content-type sticker",

@@ -140,7 +140,7 @@ def test_the_card_asks_for_terms_and_says_how_clips_are_removed(mini_build: Path
     fields = card.data.to_dict()["extra_gated_fields"]
     assert {"text", "checkbox"} <= {kind for kind in fields.values() if isinstance(kind, str)}
     assert "perceptions" in card.data.to_dict()["extra_gated_prompt"]
-    for section in ("Intended use, limits and bias", "Sources and licences", "Removal", "Citation"):
+    for section in ("Intended use, limits and bias", "Sources and licences", "Removal"):
         assert f"\n## {section}\n" in text
     counts = Counter(json.loads(sample["json"])["emotion"] for sample in _all(mini_build))
     (most, high), (least, low) = counts.most_common()[0], counts.most_common()[-1]

@@ -1,0 +1,133 @@
+"""The pictures of a build's card: frames of some clips, and how many clips each emotion has.
+
+The same build gives the same bytes: clips are taken in the order of the metadata, and everything is drawn by
+Pillow with the font that it brings.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from emovid_dataset.media.frames import decode
+from emovid_dataset.media.source import VideoError
+from emovid_dataset.report.colours import palette
+from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.store import Store
+
+TILE = 120
+"""Side of a tile of the contact sheet, in pixels."""
+
+_COLUMNS, _MOST_TILES = 8, 24
+_GAP, _LINE = 8, 22
+_INK, _PAGE, _EMPTY = "#1b1f27", "#ffffff", "#eef0f3"
+_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a clip's MP4 lies."""
+
+    content_type: str
+    emotion: str
+    shard: str
+    offset: int
+    size: int
+
+
+def contact_sheet(build: Store, manifest: Manifest) -> bytes:
+    """A frame from the middle of one clip of each emotion and content type, as a JPEG.
+
+    Args:
+        build: its metadata and shards are there.
+        manifest: of the build.
+
+    Returns:
+        At most 24 tiles in the order of the emotions, each with the emotion's name; a clip that cannot be
+        decoded leaves its tile empty.
+    """
+    places = _choose(build, manifest)
+    columns = min(_COLUMNS, len(places))
+    rows = -(-len(places) // columns)
+    step_x, step_y = TILE + _GAP, TILE + _GAP + _LINE
+    sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), _PAGE)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    for number, place in enumerate(places):
+        left, top = _GAP + number % columns * step_x, _GAP + number // columns * step_y
+        draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=_EMPTY)
+        video = build.range(place.shard, place.offset, place.offset + place.size)
+        try:
+            frame = Image.fromarray(decode(video, frames=_middle)[0])
+        except VideoError:
+            frame = None
+        if frame is not None:
+            frame.thumbnail((TILE, TILE))
+            sheet.paste(frame, (left + (TILE - frame.width) // 2, top + (TILE - frame.height) // 2))
+        draw.text((left, top + TILE + 2), _fitting(place.emotion, font), fill=_INK, font=font)
+    return _jpeg(sheet)
+
+
+def emotion_chart(counts: Mapping[str, int]) -> bytes:
+    """A bar for each emotion with its number of clips, as a JPEG.
+
+    Args:
+        counts: clips by emotion, in the order of the emotions.
+    """
+    width, name_width, bar, step = 760, 170, 20, 30
+    font = ImageFont.load_default(15)
+    most = max(counts.values(), default=0) or 1
+    chart = Image.new("RGB", (width, len(counts) * step + 2 * _GAP), _PAGE)
+    draw = ImageDraw.Draw(chart)
+    colours = palette(list(counts))
+    for number, (name, count) in enumerate(counts.items()):
+        top = _GAP + number * step + (step - bar) // 2
+        draw.text((_GAP, top + 1), _fitting(name, font, name_width - 2 * _GAP), fill=_INK, font=font)
+        length = round((width - name_width - 90) * count / most)
+        draw.rectangle((name_width, top, name_width + max(length, 1), top + bar), fill=colours[name][0])
+        draw.text((name_width + length + 8, top + 1), f"{count:,}", fill=_INK, font=font)
+    return _jpeg(chart)
+
+
+def _choose(build: Store, manifest: Manifest) -> list[_Place]:
+    """The first clip of each emotion and content type in the order of the metadata, emotion by emotion."""
+    first: dict[tuple[str, str], _Place] = {}
+    emotions, types = manifest.taxonomy.names, manifest.content_types
+    for place in _places(build, manifest):
+        first.setdefault((place.emotion, place.content_type), place)
+        if len(first) == len(emotions) * len(types):
+            break
+    # With many emotions one of each comes before a second one of any.
+    found = [[first[emotion, kind] for kind in types if (emotion, kind) in first] for emotion in emotions]
+    rounds = max(1, _MOST_TILES // max(1, sum(map(bool, found))))
+    return [place for its in found for place in its[:rounds]][:_MOST_TILES]
+
+
+def _places(build: Store, manifest: Manifest) -> Iterator[_Place]:
+    import pyarrow.parquet
+
+    columns = ["emotion", "shard", "offset", "size"]
+    for name, (first, *_) in manifest.tables().items():
+        with build.local(name) as path:
+            for batch in pyarrow.parquet.ParquetFile(path).iter_batches(_ROWS, columns=columns):
+                for row in batch.to_pylist():
+                    yield _Place(first.content_type, **row)
+
+
+def _middle(count: int) -> Sequence[int]:
+    return [count // 2]
+
+
+def _fitting(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int = TILE) -> str:
+    """As much of a text as has room."""
+    while text and font.getlength(text) > width:
+        text = text[:-1]
+    return text
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90, subsampling=0)
+    return file.getvalue()
