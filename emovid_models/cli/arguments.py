@@ -7,12 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import typer
+
 from emovid_dataset.cli.arguments import Check, check_by, parsed_by, whole
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_models.remote.wan.inputs import check_frames, check_size
 from emovid_models.wan.loras import WeightedLora, parse_lora
+
+MINI = "mini"
+"""The name of the models that ship with the package."""
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _DEVICE = re.compile(r"(cpu|mps|xpu|cuda(:\d+)?)")
@@ -112,8 +117,16 @@ build_source: Check = check_by(_build)
 model_source: Check = check_by(_source)
 """A model's folder or Hub repo."""
 
-annotator_source: Check = check_by(_model_of("annotator"))
-"""An annotator's folder or Hub repo."""
+
+def annotator_source(param: typer.CallbackParam, value: str | None) -> str | None:
+    """An annotator's folder or Hub repo; "mini" becomes the folder of the one that ships."""
+    if value == MINI:
+        import emovid_models
+
+        return str(emovid_models.MINI_ANNOTATOR)
+    found: str | None = check_by(_model_of("annotator"))(param, value)
+    return found
+
 
 clip_source: Check = check_by(_network("clip"))
 """A CLIP's folder or Hub repo."""
@@ -121,8 +134,8 @@ clip_source: Check = check_by(_network("clip"))
 videomae_source: Check = check_by(_network("videomae"))
 """A VideoMAE's folder or Hub repo."""
 
-base_source: Check = check_by(base_problem)
-"""A folder in the layout of diffusers, or a Hub repo."""
+base_source: Check = check_by(lambda value: None if value == MINI else base_problem(value))
+"""A folder in the layout of diffusers, a Hub repo, or "mini", see `base_folder`."""
 
 weighted_lora_source: Check = check_by(_weighted_lora)
 """A LoRA's file, folder or Hub repo, with or without a weight after a colon."""
@@ -170,6 +183,15 @@ def parse_loras(
         there = ", ".join(sources) or "none"
         raise ValueError(f"--emotion-lora {emotion} is not given by {option}; given: {there}")
     return loras
+
+
+def base_folder(base: str, *, image_to_video: bool) -> str:
+    """A base by its folder or repo: "mini" is the one that ships for the task."""
+    import emovid_models
+
+    if base != MINI:
+        return base
+    return str(emovid_models.MINI_WAN_I2V if image_to_video else emovid_models.MINI_WAN_T2V)
 
 
 def check_device(name: str | None) -> None:

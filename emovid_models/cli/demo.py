@@ -14,6 +14,7 @@ import typer
 from emovid_dataset.cli.arguments import number, whole
 from emovid_dataset.cli.errors import need
 from emovid_models.cli.arguments import (
+    MINI,
     annotator_source,
     base_source,
     frame_count,
@@ -94,6 +95,8 @@ def demo(
     Without --serve it only prints what the page would load. The miniature dataset is built into the cache
     when it is first needed.
     """
+    # The miniature is what the page shows where nothing is given.
+    base_t2v, base_i2v = (None if base == MINI else base for base in (base_t2v, base_i2v))
     loras = {}
     for task, base, given_loras in (("t2v", base_t2v, lora_t2v), ("i2v", base_i2v, lora_i2v)):
         loras[task] = _listed(f"--lora-{task}", given_loras)

@@ -25,8 +25,10 @@ from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.store import joined, write_file
 from emovid_dataset.terminal import print_table
 from emovid_models.cli.arguments import (
+    MINI,
     annotator_source,
     annotator_taxonomy,
+    base_folder,
     base_source,
     build_source,
     check_annotator,
@@ -35,7 +37,6 @@ from emovid_models.cli.arguments import (
     check_knows_the_eight,
     clip_source,
     device_name,
-    frame_count,
     frame_size,
     noise_seed,
     parse_loras,
@@ -49,7 +50,7 @@ from emovid_models.cli.evaluated import (
     generate_models,
     hashes,
 )
-from emovid_models.cli.options import EmotionLora, Wording, Workers
+from emovid_models.cli.options import EmotionLora, Frames, Guidance, Steps, Wording, Workers
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def evaluate(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(help="Generate with this base: a folder or a Hub repo.", callback=base_source),
+        typer.Option(help="Generate with this base: a folder, a Hub repo, or mini.", callback=base_source),
     ] = None,
     lora: Annotated[
         list[str] | None,
@@ -187,11 +188,12 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of --held-out.", callback=one_of(SPLITS))] = "test",
     size: Annotated[
-        str, typer.Option(help="WIDTHxHEIGHT of generated videos.", callback=frame_size)
-    ] = "832x480",
-    frames: Annotated[int, typer.Option(help="Frames, 4k+1; 16 per second.", callback=frame_count)] = 81,
-    steps: Annotated[int, typer.Option(help="Denoising steps.", callback=whole(1))] = 50,
-    guidance: Annotated[float, typer.Option(help="Guidance by the prompt.", callback=number(0))] = 5.0,
+        str | None,
+        typer.Option(help="WIDTHxHEIGHT of videos; 832x480 if not given, mini: 64x64.", callback=frame_size),
+    ] = None,
+    frames: Frames = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     emotion_guidance: Annotated[
         float | None,
         typer.Option(help="Guidance by the emotion; as --guidance if not given.", callback=number(0)),
@@ -225,6 +227,14 @@ def evaluate(
     were made or judged already are not made or judged again.
     """
     runner = chosen_executor(engine, workers, ray_address)
+    mini = base == MINI
+    size, frames, steps = (
+        size or ("64x64" if mini else "832x480"),
+        frames or (17 if mini else 81),
+        steps or (8 if mini else 50),
+    )
+    guidance = (3.0 if mini else 5.0) if guidance is None else guidance
+    emotion_guidance = 6.0 if mini and emotion_guidance is None else emotion_guidance
     from emovid_models import evaluation
     from emovid_models.wan.generate import check_orders
 
@@ -249,7 +259,7 @@ def evaluate(
             PaperOptions(
                 data=data,
                 task="i2v" if task == "i2v" else "t2v",
-                base=base,
+                base=None if base is None else base_folder(base, image_to_video=task == "i2v"),
                 loras=loras,
                 wording=wording,
                 videos=videos,
@@ -305,6 +315,7 @@ def evaluate(
         )
         if per_emotion is not None:
             wanted = evaluation.take_per_emotion(wanted, per_emotion)
+        base = base_folder(base, image_to_video=wanted[0].image is not None)
         orders = evaluation.plan_orders(wanted, seed=seed, intensity=intensity)
         check_orders(orders, *parse_frame_size(size))
         check_knows_the_eight(annotator, f"--base {base}")

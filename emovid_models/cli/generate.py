@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -21,11 +22,12 @@ from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_models.cli.arguments import (
+    MINI,
+    base_source,
     frame_size,
     parse_loras,
 )
 from emovid_models.cli.options import (
-    MINI,
     EmotionGuidance,
     EmotionLora,
     Frames,
@@ -37,7 +39,6 @@ from emovid_models.cli.options import (
     Steps,
     Wording,
     Workers,
-    base_or_mini,
 )
 from emovid_models.remote.wan.conditioning import emotion_weights
 
@@ -67,6 +68,18 @@ def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
         except ValueError:
             raise ValueError(f"emotion {text!r} is not of the form awe=0.7,fear=0.3") from None
     return blend
+
+
+def emotion_in_words(emotion: str | Mapping[str, float] | None) -> str:
+    """An emotion, or a blend with the share of each.
+
+    >>> emotion_in_words({"awe": 7, "fear": 3}), emotion_in_words("awe"), emotion_in_words(None)
+    ('70 % awe, 30 % fear', 'awe', '')
+    """
+    if not isinstance(emotion, Mapping):
+        return emotion or ""
+    weights = emotion_weights(emotion)
+    return ", ".join(f"{100 * weight:.0f} % {name}" for name, weight in weights.items())
 
 
 def generate(
@@ -99,7 +112,7 @@ def generate(
         str,
         typer.Option(
             help="Base: a folder or a Hub repo in the layout of diffusers; mini is the one that ships.",
-            callback=base_or_mini,
+            callback=base_source,
         ),
     ] = MINI,
     lora: Loras = None,
@@ -207,7 +220,7 @@ def generate(
     rows = [
         (
             str(folder / order.out),
-            str(order.emotion),
+            order.emotion,
             order.intensity,
             "made" if order.out in made else "was there",
         )
@@ -217,4 +230,5 @@ def generate(
         keys = ("out", "emotion", "intensity", "state")
         print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
     else:
-        print_table("Videos", ("file", "emotion", "intensity", ""), rows)
+        told = [(out, emotion_in_words(emotion), *rest) for out, emotion, *rest in rows]
+        print_table("Videos", ("file", "emotion", "intensity", ""), told)

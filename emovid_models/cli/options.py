@@ -6,12 +6,9 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import Check, check_by, number, one_of, whole
-from emovid_models.cli.arguments import base_problem, frame_count, noise_seed, weighted_lora_source
+from emovid_dataset.cli.arguments import number, one_of, whole
+from emovid_models.cli.arguments import frame_count, noise_seed, weighted_lora_source
 from emovid_models.remote.wan.conditioning import WORDINGS
-
-MINI = "mini"
-"""The name of the models that ship with the package."""
 
 Wording = Annotated[
     str | None,
@@ -62,6 +59,3 @@ Workers = Annotated[
         callback=whole(1),
     ),
 ]
-
-base_or_mini: Check = check_by(lambda value: None if value == MINI else base_problem(value))
-"""A folder in the layout of diffusers, a Hub repo, or the models that ship."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import check_by, existing_folder, one_of, parsed_by
+from emovid_dataset.cli.arguments import check_by, existing_folder, new_folder, one_of, parsed_by
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
 
@@ -100,6 +100,14 @@ def push(
         str, typer.Option(help="Bytes of one commit at most.", callback=parsed_by(parse_byte_size))
     ] = "4GB",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every file and send nothing.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="With --dry-run: a new or empty folder that gets every file, to look at them.",
+            callback=new_folder,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Publish a build, a model, the metric or the demo on the Hub: card, code, and weights or shards.
@@ -116,7 +124,7 @@ def push(
     from emovid_models.publish.purge import purge as purge_repo
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.screening import check_tree
-    from emovid_models.publish.tree import check_access, hash_tree
+    from emovid_models.publish.tree import check_access, hash_tree, write_tree
     from emovid_models.publish.upload import push as push_tree
 
     if tag is not None and no_tag:
@@ -125,6 +133,10 @@ def push(
         raise ValueError(f"--gated {gated}: gated is for datasets and models; a Space can be private only")
     if purge and kind != "dataset":
         raise ValueError(f"--purge is for a dataset, not for a {kind}")
+    if out is not None and not dry_run:
+        raise ValueError(f"--out {out} needs --dry-run; without it the files go to the Hub")
+    if out is not None and out.is_dir() and any(out.iterdir()):
+        raise ValueError(f"--out {out} is not empty; name a new folder")
     commit_bytes = parse_byte_size(commit_size)
     try:
         tree = assemble(kind, source, repo_id=repo_id, namespace=namespace)
@@ -152,12 +164,16 @@ def push(
     if dry_run:
         with Progress(len(tree.files), unit="files", title="hashing", enabled=not as_json) as progress:
             files = sorted(hash_tree(tree, progress=progress.update), key=lambda file: file.path)
+        if out is not None:
+            write_tree(tree, out)
         if as_json:
             listed = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files]
-            print(json.dumps({"repo_id": repo_id, "repo_type": tree.repo_type, "files": listed}))
+            told = {} if out is None else {"out": str(out)}
+            print(json.dumps({"repo_id": repo_id, "repo_type": tree.repo_type, **told, "files": listed}))
         else:
             # Plain lines: a table cuts long names, and this list is to be exact.
-            print(f"{repo_id}, a {tree.repo_type}: nothing was sent")
+            where = "" if out is None else f"; every file is in {out}"
+            print(f"{repo_id}, a {tree.repo_type}: nothing was sent{where}")
             for file in files:
                 print(f"{file.sha256} {file.size:>12} {file.path}")
             print(f"{len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB")

@@ -22,11 +22,12 @@ from emovid_dataset.cli.errors import FOUND_WRONG, need, print_error
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.cli.arguments import (
+    MINI,
+    base_source,
     frame_size,
     parse_loras,
 )
 from emovid_models.cli.options import (
-    MINI,
     EmotionGuidance,
     EmotionLora,
     Frames,
@@ -38,7 +39,6 @@ from emovid_models.cli.options import (
     Steps,
     Wording,
     Workers,
-    base_or_mini,
 )
 from emovid_models.remote.sticker.choices import BACKGROUNDS, FORMATS, PROMPT, TOLERANCE
 from emovid_models.remote.wan.inputs import check_prompt
@@ -112,7 +112,7 @@ def sticker(
         typer.Option(
             help="Image-to-video base, a folder or Hub repo in the layout of diffusers; mini is the one that "
             "ships.",
-            callback=base_or_mini,
+            callback=base_source,
         ),
     ] = MINI,
     lora: Loras = None,

@@ -27,6 +27,7 @@ from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.benchmark import refuse_training_on
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_models.cli.arguments import (
+    base_folder,
     base_source,
     build_source,
     check_build,
@@ -88,7 +89,10 @@ def lora(
     data: Annotated[str, typer.Option(help="A build: its folder, URL or Hub repo.", callback=build_source)],
     base: Annotated[
         str,
-        typer.Option(help="Base: a folder or a Hub repo in the layout of diffusers.", callback=base_source),
+        typer.Option(
+            help="Base: a folder or a Hub repo in the layout of diffusers, or mini, the one that ships.",
+            callback=base_source,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Output folder.", callback=new_folder)],
     recipe: Annotated[
@@ -263,6 +267,7 @@ def lora(
         "checkpointing": checkpointing,
         "optimizer": optimizer,
     }
+    base = base_folder(base, image_to_video=task == "i2v")
     settings = settings_for(
         recipe,
         task=task,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,28 @@ class HashedFile:
     def git_oid(self) -> str:
         """SHA-1 as git names a blob; the Hub names it for a file that it does not store as LFS."""
         return self.oid or _hashes(self.content, self.size)[1]
+
+
+def write_tree(tree: RepoTree, out: Path) -> None:
+    """Write every file of a tree, as the repo would hold it.
+
+    Args:
+        tree: of the repo; `screening.check_tree` has found nothing against its paths.
+        out: the folder.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    for name, content in tree.files.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            shutil.copyfile(content, path)
+        elif isinstance(content, StoredFile):
+            with content.store.open(content.name) as source, path.open("wb") as file:
+                shutil.copyfileobj(source, file, _BLOCK)
+        else:
+            path.write_bytes(content)
 
 
 def hash_tree(tree: RepoTree, *, progress: Callable[[int, int], object] | None = None) -> list[HashedFile]:

@@ -17,7 +17,7 @@ from emovid_models import MINI_ANNOTATOR
 from emovid_models.metrics.ea_8cls import CODE as METRIC_CODE
 from emovid_models.publish.repos import assemble
 from emovid_models.publish.screening import check_tree
-from emovid_models.publish.tree import RepoTree
+from emovid_models.publish.tree import RepoTree, write_tree
 from emovid_models.remote.annotator import CODE as ANNOTATOR_CODE
 from emovid_models.remote.annotator import MODEL_CODE
 from emovid_models.remote.wan import CODE as PIPELINE_CODE
@@ -68,6 +68,19 @@ def test_a_dataset_is_its_build_without_what_was_refused(
 ) -> None:
     held = {path.relative_to(mini_build).as_posix() for path in mini_build.rglob("*") if path.is_file()}
     assert set(trees["emovid/EmoVid"].files) == held - {"rejected.jsonl"} | {"loading_script.py"}
+
+
+def test_a_tree_is_written_as_the_repo_would_hold_it(
+    mini_build: Path, trees: dict[str, RepoTree], tmp_path: Path
+) -> None:
+    tree = trees["emovid/EmoVid"]
+    write_tree(tree, tmp_path / "out")
+    held = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert held == set(tree.files)
+    for name in held - {"README.md", "loading_script.py"}:
+        assert (tmp_path / "out" / name).read_bytes() == (mini_build / name).read_bytes()
+    card = tree.files["README.md"]
+    assert (tmp_path / "out" / "README.md").read_bytes() == card
 
 
 def test_a_lora_comes_with_its_tasks_pipeline_and_nothing_of_its_training(
