@@ -20,6 +20,7 @@ from emovid_dataset.terminal import Progress
 
 _LONGEST_SIDE = 240
 _GAP = 4
+_FILM_SIDE, _FILM_FRAMES, _FILM_SECONDS = 160, 16, 4.0
 
 
 def draw_clips(statistics: Statistics, *, count: int, seed: int) -> dict[str, tuple[str, ...]]:
@@ -64,6 +65,7 @@ class SheetClip:
         picture: a WebP of the frames, in rows, in the order of time; empty when it could not be made.
         width: pixels of the picture.
         height: pixels of the picture.
+        film: a small animated WebP of the clip, in its own time; empty for a clip of one frame.
         problem: why there is no picture, or None.
     """
 
@@ -73,12 +75,22 @@ class SheetClip:
     picture: bytes
     width: int
     height: int
+    film: bytes = b""
     problem: str | None = None
 
     @property
     def uri(self) -> str:
         """The picture as a data URI."""
-        return "data:image/webp;base64," + base64.b64encode(self.picture).decode("ascii")
+        return _data_uri(self.picture)
+
+    @property
+    def film_uri(self) -> str:
+        """The film as a data URI."""
+        return _data_uri(self.film)
+
+
+def _data_uri(picture: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
 
 
 def contact_sheets(
@@ -114,7 +126,7 @@ def contact_sheets(
                 made[clip.id] = _sheet_clip(clip, selected.split, selected.video, frames)
                 bar.update(size=len(selected.video))
             except (OSError, ValueError) as error:
-                made[clip.id] = SheetClip(clip, "", 0, b"", 0, 0, str(error).partition("\n")[0])
+                made[clip.id] = SheetClip(clip, "", 0, b"", 0, 0, problem=str(error).partition("\n")[0])
                 bar.update()
     return {emotion: tuple(made[key] for key in keys) for emotion, keys in drawn.items()}
 
@@ -135,4 +147,23 @@ def _sheet_clip(clip: Clip, split: str, video: bytes, frames: int) -> SheetClip:
         sheet.paste(Image.fromarray(picture), (column * (width + _GAP), row * (height + _GAP)))
     file = io.BytesIO()
     sheet.save(file, "WEBP", quality=78, method=4)
-    return SheetClip(clip, split, shown, file.getvalue(), *sheet.size)
+    return SheetClip(clip, split, shown, file.getvalue(), *sheet.size, _film(clip, video))
+
+
+def _film(clip: Clip, video: bytes) -> bytes:
+    """The clip with at most `_FILM_FRAMES` frames, spread over the first seconds of it; it repeats."""
+    from PIL import Image
+
+    seconds = min(clip.duration, _FILM_SECONDS)
+    within = max(1, round(clip.num_frames * seconds / clip.duration)) if clip.duration else 1
+    count = min(_FILM_FRAMES, within)
+    if count < 2:
+        return b""
+    scale = min(1.0, _FILM_SIDE / max(clip.width, clip.height))
+    size = max(1, round(clip.height * scale)), max(1, round(clip.width * scale))
+    indices = [place * within // count for place in range(count)]
+    first, *others = map(Image.fromarray, decode(video, frames=lambda _: indices, size=size))
+    file = io.BytesIO()
+    each = round(1000 * seconds / count)  # milliseconds
+    first.save(file, "WEBP", save_all=True, append_images=others, duration=each, loop=0, quality=55, method=2)
+    return file.getvalue()

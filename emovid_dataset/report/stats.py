@@ -351,9 +351,8 @@ class _Columns:
             **paper,
             "luma": 1.0,
             "colorfulness_m3": axis(float(everything["colorfulness_m3"].max()))[-1],
-            # The longest and the largest one would squeeze all others into a corner.
-            "duration": axis(float(np.percentile(everything["duration"], 99)))[-1],
-            "size": axis(float(np.percentile(everything["size"], 99)))[-1],
+            "duration": axis(_end_of_axis(everything["duration"]))[-1],
+            "size": axis(_end_of_axis(everything["size"]))[-1],
             "fps": axis(float(everything["fps"].max()))[-1],
         }
         profiles = {}
@@ -418,3 +417,15 @@ def table_rows(statistics: Statistics) -> Iterator[list[object]]:
                 None if profile.hues.mean is None else round(profile.hues.mean),
                 profile.audible,
             ]
+
+
+def _end_of_axis(values: np.ndarray) -> float:
+    """Where an axis may end: the longest and the largest clip would squeeze all others into a corner.
+
+    Of many clips a hundredth may lie beyond it.
+
+    Source: the outer fence of J. W. Tukey, "Exploratory Data Analysis", 1977; where the quartiles are equal,
+    three times their value.
+    """
+    low, high, most = (float(value) for value in np.percentile(values, [25, 75, 99]))
+    return min(most, high + 3 * (high - low) if high > low else 3 * high)

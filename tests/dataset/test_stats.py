@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import hashlib
 import io
@@ -29,15 +30,18 @@ from emovid_dataset.builder.build import build
 from emovid_dataset.cli import program
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.report import page as report_page
+from emovid_dataset.report.colours import PALETTE
 from emovid_dataset.report.figures import ridge, rose
-from emovid_dataset.report.page import PALETTE, write_report
+from emovid_dataset.report.page import write_report
 from emovid_dataset.report.profile import HUE_SECTORS, Distribution, Hues
 from emovid_dataset.report.sheets import contact_sheets, draw_clips
-from emovid_dataset.report.stats import Statistics, measure
+from emovid_dataset.report.stats import Statistics, _end_of_axis, measure
 from emovid_dataset.schema.clip import SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
+PAGE_SCRIPT = Path(report_page.__file__).parent / "templates" / "report.js"
 SCRIPT = "<script>document.title='taken'</script>"
 IMAGE = "\"'><img src=http://192.0.2.1/x onerror=\"document.title='taken'\"> {{ 7 * 7 }} &amp; </style>"
 
@@ -408,6 +412,8 @@ def opened(browser: Any, page: Path, *, width: int = 1440, mode: str = "light") 
     tab.on("pageerror", lambda error: heard.append(f"error: {error}"))
     tab.on("request", lambda request: heard.append(request.url))
     tab.goto(page.as_uri())
+    # on a phone the sections are folded
+    tab.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     heard.remove(page.as_uri())
     return tab, [line for line in heard if not line.startswith("data:")]
 
@@ -528,6 +534,70 @@ def test_one_content_type_is_looked_at_at_a_time(browser: Any, report: Path) -> 
 
 @pytest.mark.browser
 @needs_chromium
+def test_clips_are_searched_and_play_and_a_phone_folds_the_page(browser: Any, report: Path) -> None:
+    tab = browser.new_page(viewport={"width": 390, "height": 800})
+    tab.goto(report.as_uri())
+    assert tab.evaluate("[...document.querySelectorAll('details')].filter(part => part.open).length") == 1
+    assert not tab.is_visible("#sheets .lead")
+    tab.click("nav a[href='#sheets']")
+    assert tab.is_visible("#sheets .lead")
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    assert tab.evaluate("[...document.querySelectorAll('details')].every(part => part.open)")
+    caption = tab.inner_text(".gallery li p")
+    tab.fill(".search input", caption.upper())
+    shown = tab.evaluate(
+        "[...document.querySelectorAll('.gallery li')].filter(clip => clip.offsetParent).length"
+    )
+    assert 1 <= shown < 24
+    assert tab.inner_text(".search output") == f"{shown} clip{'s' * (shown > 1)}"
+    film = ".gallery li:not([hidden]) .film"
+    assert not tab.is_visible(film)
+    tab.hover(".sheet:not([hidden]) .gallery li:not([hidden]) .shown")
+    assert tab.is_visible(film)
+    source = tab.evaluate("film => getComputedStyle(document.querySelector(film)).backgroundImage", film)
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2].rstrip('")'))))
+    assert picture.is_animated and 2 <= picture.n_frames <= 16
+    tab.fill(".search input", "no such words")
+    assert tab.inner_text(".search output") == "0 clips"
+    tab.close()
+
+
+NAMES_ON_ONE_LINE = """() => [...document.querySelectorAll('.dot')].filter(dot => {
+  const name = dot.nextSibling, range = document.createRange();
+  if (!dot.getClientRects().length || name?.nodeType !== Node.TEXT_NODE) return false;
+  range.selectNodeContents(name);
+  const lines = [...range.getClientRects()];
+  return lines.length !== 1 || lines[0].top > dot.getBoundingClientRect().bottom;
+}).map(dot => dot.parentElement.textContent)"""
+TABLES_INSIDE = """() => [...document.querySelectorAll('.panel table')].filter(table => {
+  const panel = table.closest('.panel').getBoundingClientRect(), right = panel.right - 10;
+  return table.getClientRects().length && [table, ...table.querySelectorAll('th, td')].some(
+    part => part.getBoundingClientRect().right > right);
+}).map(table => table.className + table.id)"""
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize("width", [320, 390, 1000, 1280, 1440])
+def test_names_stand_beside_their_dots_and_tables_within_their_cards(
+    browser: Any, report: Path, width: int
+) -> None:
+    tab, _ = opened(browser, report, width=width)
+    assert tab.evaluate(NAMES_ON_ONE_LINE) == []
+    assert tab.evaluate(TABLES_INSIDE) == []
+    tab.close()
+
+
+def test_one_outlier_leaves_the_axis_to_the_others() -> None:
+    usual = np.linspace(2, 6, 40)
+    assert _end_of_axis(np.append(usual, 900.0)) < 20
+    assert _end_of_axis(np.full(9, 4.0)) == 4.0
+    assert _end_of_axis(np.append(np.full(9, 4.0), 900.0)) == 12.0
+    assert _end_of_axis(usual) == pytest.approx(np.percentile(usual, 99))
+
+
+@pytest.mark.browser
+@needs_chromium
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_words_and_marks_stand_out_from_the_page(browser: Any, report: Path, mode: str) -> None:
     tab, _ = opened(browser, report, mode=mode)
@@ -580,11 +650,11 @@ def test_words_of_the_sheet_cannot_become_markup(
     assert heard == []
     assert tab.title() == "EmoVid: what is in this build"
     assert (
-        tab.evaluate(
-            "document.querySelectorAll('script, iframe, [onerror], img:not([src^=\"data:\"])').length"
-        )
-        == 0
+        tab.evaluate("document.querySelectorAll('iframe, [onerror], img:not([src^=\"data:\"])').length") == 0
     )
+    assert tab.evaluate("[...document.scripts].map(script => script.textContent)") == [
+        PAGE_SCRIPT.read_text()
+    ]
     assert tab.evaluate("document.querySelectorAll('style').length") == 1
     assert tab.inner_text(".gallery li p") == SCRIPT + IMAGE
     assert tab.get_attribute(".gallery img", "alt").endswith(SCRIPT + IMAGE)
