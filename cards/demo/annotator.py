@@ -1,4 +1,4 @@
-"""The annotator: eight calibrated probabilities and a caption of a video."""
+"""The annotator: a calibrated probability of each emotion and a caption of a video."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Annotation:
     """What the annotator says of a video.
 
     Attributes:
-        probabilities: of the eight emotions by name, sum 1.
+        probabilities: of the annotator's emotions by name, sum 1.
         caption: what it shows; may be empty.
     """
 
@@ -81,15 +81,16 @@ class Annotator:
         self.load()
         # Bytes and not the path: the pipeline's errors name what it was given.
         try:
-            result = self._pipeline(data, return_caption=True)
+            captions = getattr(self._pipeline.model.config, "writes_captions", True)
+            result = self._pipeline(data, return_caption=captions)
         except Exception as error:
             log.exception("the annotator %s failed", self._model)
             raise OSError("The annotator failed on this video; try another one.") from error
         if "error" in result:
             log.warning("a video was refused: %s", result["error"])
             raise ValueError("This video cannot be decoded; it may be damaged or cut short.")
-        scores = {entry["label"]: float(entry["score"]) for entry in result["emotions"]}
-        return Annotation(scores, result["caption"])
+        emotions, caption = (result["emotions"], result["caption"]) if captions else (result, "")
+        return Annotation({entry["label"]: float(entry["score"]) for entry in emotions}, caption)
 
 
 def check_video(data: bytes) -> None:

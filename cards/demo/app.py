@@ -18,6 +18,7 @@ from controls import emotion_wheel, plain_html, range_slider
 from emotions import CONTENT_TYPES, EMOTIONS, NAMES
 from generator import Generator, Wish
 from markup import UNREADABLE, alert, bars, cards, hint
+from preview import preview
 from settings import GeneratorSettings, Settings, shown_name
 from starlette.routing import Route
 from sticker_tab import sticker_tab
@@ -31,7 +32,17 @@ LARGEST_UPLOAD = "64mb"
 OLDEST = 3600
 """Seconds after which a file is deleted; whether there are such files is looked at as often."""
 
+MOST_PREVIEWS = 256
+"""Previews whose originals are known; of an older one the preview itself is annotated again."""
+
+_ORIGINALS: dict[str, str] = {}
+"""The file that was uploaded, by its preview."""
+
 DELETED = "Uploads, generated videos and stickers are deleted after two hours at most."
+TOYS = (
+    "The models of this page are toys of 64 × 64 pixels that ship with EmoVid: they show how it works, and "
+    "nothing of what full models can do. They know faces, people and animals as stickers."
+)
 _FOLDER = Path(__file__).parent
 _RAINBOW = "linear-gradient(90deg, {})".format(
     ", ".join(f"hsl({degrees} 70% 55%)" for degrees in range(0, 361, 30))
@@ -59,6 +70,8 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
             '<header class="masthead"><h1>EmoVid</h1><p>Video by the emotion that it conveys: look at the '
             "clips, annotate your own, generate one, make stickers.</p></header>"
         )
+        if settings.are_toys:
+            plain_html(f'<p class="toys">{TOYS}</p>')
         with gr.Tabs() as tabs:
             with gr.Tab("Look", id="look"):
                 grid = _look(page, library)
@@ -147,6 +160,14 @@ def _look(page: gr.Blocks, library: Library) -> Any:
         None, js="() => { if (innerWidth < 860) document.querySelector('#filters .label-wrap')?.click() }"
     )
     # One event, so that the last answer is that to the last wish: the page's first one may be slow.
+    page.load(
+        lambda: _chips(library),
+        None,
+        [emotions, kinds],
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
     wishes = [page.load, *(control.change for control in chosen)]
     gr.on(wishes, anew, chosen, shown, api_visibility="private", **quick)
     back.click(turn(-1), [number, *chosen], shown, api_visibility="private", **quick)
@@ -155,6 +176,14 @@ def _look(page: gr.Blocks, library: Library) -> Any:
     # One answer: a second one for the clips could come after that to what is chosen meanwhile.
     reset.click(lambda: (*whole, *anew(*whole)), None, [*chosen, *shown], api_visibility="private", **quick)
     return results
+
+
+def _chips(library: Library) -> tuple[Any, Any]:
+    """The emotions and content types that the build has, for the filters."""
+    try:
+        return gr.update(choices=list(library.emotions())), gr.update(choices=list(library.content_types()))
+    except Exception:  # of the Hub's client, which has exceptions of many kinds; the list of clips says it
+        return gr.update(), gr.update()
 
 
 def _clips(
@@ -219,6 +248,9 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
             video = gr.Video(
                 label="Video", sources=["upload"], height=340, elem_classes="media", elem_id="annotate-video"
             )
+            picture = gr.UploadButton(
+                "Upload a GIF, WebP or APNG", file_types=[".gif", ".webp", ".apng", ".png"], size="sm"
+            )
             button = gr.Button("Annotate", variant="primary")
             plain_html(
                 f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. '
@@ -226,18 +258,36 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
             )
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             annotation = plain_html(
-                hint("Upload a video to see the eight emotions' probabilities and a caption."),
+                hint("Upload a video to see the emotions' probabilities and a caption."),
                 elem_id="annotation",
             )
-    gr.on(
-        [video.upload, button.click],
-        _annotation(annotator),
-        video,
-        annotation,
-        api_name="annotate",
-        concurrency_id="model",
-    )
+    annotate = _annotation(annotator)
+
+    def take(path: str | None) -> tuple[Any, str]:
+        """A preview that plays, and what the annotator says of the file itself."""
+        return _shown(path, video), annotate(path)
+
+    for upload in (video, picture):
+        upload.upload(take, upload, [video, annotation], api_visibility="private", concurrency_id="model")
+    button.click(annotate, video, annotation, api_name="annotate", concurrency_id="model")
     return video, annotation
+
+
+def _shown(path: str | None, video: gr.Video) -> Any:
+    """A video as the player can show it: as it is, or a preview of it."""
+    if not path:
+        return gr.skip()
+    try:
+        found = preview(Path(path).read_bytes())
+    except ValueError:
+        return gr.skip()  # the annotator says what is wrong with it
+    if found is None:
+        return path
+    shown = kept(video, "preview.mp4", found)
+    _ORIGINALS[shown] = path
+    while len(_ORIGINALS) > MOST_PREVIEWS:
+        del _ORIGINALS[next(iter(_ORIGINALS))]
+    return shown
 
 
 def _annotation(annotator: Annotator) -> Callable[[str | None], str]:
@@ -246,7 +296,8 @@ def _annotation(annotator: Annotator) -> Callable[[str | None], str]:
         if not video:
             return alert("Upload a video first.")
         try:
-            found = annotator.annotate(Path(video))
+            original = Path(_ORIGINALS.get(video, video))
+            found = annotator.annotate(original if original.exists() else Path(video))
         except (ValueError, OSError) as error:
             return alert(said(error))
         except Exception:
@@ -267,7 +318,7 @@ def _generate(settings: Settings, generator: Generator, annotator: Annotator) ->
                 label="Prompt",
                 lines=2,
                 max_lines=6,
-                placeholder="such as: a lighthouse by the sea",
+                placeholder=f"such as: {settings.example}",
                 max_length=1000,
             )
             emotion = emotion_wheel("awe", elem_id="wheel")
@@ -470,6 +521,8 @@ def main() -> None:
         head=head() + f"<style>{_CHIPS}</style>",
         max_file_size=LARGEST_UPLOAD,
         footer_links=[],
+        # Gradio tells screen readers this key where it has no word for it.
+        i18n=gr.I18n(en={"common.complete": "Complete"}),
         ssr_mode=False,
         app_kwargs={
             "routes": [

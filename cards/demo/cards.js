@@ -39,8 +39,8 @@ function show(card) {
 }
 
 element.addEventListener('click', (event) => {
-  const button = event.target.closest('.clip button');
-  if (button) show(button.closest('.clip'));
+  const opener = event.target.closest('.clip button, .clip .caption');
+  if (opener) show(opener.closest('.clip'));
 });
 
 // Errors do not bubble, but they are captured. A picture or a clip that cannot be read says so in its place.

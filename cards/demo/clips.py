@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 import av
 import fsspec
 import pandas as pd
-from emotions import NAMES
+from emotions import CONTENT_TYPES, NAMES
 from huggingface_hub import HfApi, HfFileSystem
 from PIL import Image
 from portable.pixels import rgb
@@ -63,6 +64,7 @@ _WHOLE_RANGES: dict[str, tuple[int, int]] = {
 _COLUMNS = (*_TEXTS, *_RANGES, *_WHOLE_RANGES, "hue", "has_audio", "license")
 # A row names the file that is read: nothing but a shard may be read.
 _SHARD = re.compile(r"data/[a-z0-9_]+/(\d{5,}/)?[a-z0-9_]+-\d{5,}(-of-\d{5,})?\.tar", re.ASCII)
+_EMOTION = re.compile(r"[a-z][a-z0-9_-]*", re.ASCII)
 _SPAN = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _KEPT_VIDEOS = 96
 _KEPT_POSTERS = 1024
@@ -110,6 +112,7 @@ class Library:
         self._files: Any = None
         self._root = ""
         self._table: pd.DataFrame | None = None
+        self._emotions = NAMES
         self.video = lru_cache(maxsize=_KEPT_VIDEOS)(self._video)
         self.poster = lru_cache(maxsize=_KEPT_POSTERS)(self._poster)
 
@@ -139,7 +142,8 @@ class Library:
                 missing = [name for name in _COLUMNS if name not in rows]
                 if missing:
                     raise OSError(f"{self.name} is no build of clips: its metadata lacks {missing}")
-                clips = checked(rows)
+                self._emotions = self._named_emotions()
+                clips = checked(rows, self._emotions)
                 if len(clips) < len(rows):
                     log.warning(
                         "%s: %d of %d rows are no clips", self.name, len(rows) - len(clips), len(rows)
@@ -148,6 +152,35 @@ class Library:
                     raise OSError(f"{self.name} has no clip that can be shown")
                 self._table = clips.set_index("id", drop=False)
             return self._table
+
+    def emotions(self) -> tuple[str, ...]:
+        """Names of the build's emotions, in its order; Mikels' eight unless its manifest names others.
+
+        Raises:
+            OSError: as for `table`.
+        """
+        self.table()
+        return self._emotions
+
+    def content_types(self) -> tuple[str, ...]:
+        """The content types to choose from: EmoVid's where clips have one of them, and all others.
+
+        Raises:
+            OSError: as for `table`.
+        """
+        held = set(self.table()["content_type"])
+        known = CONTENT_TYPES if held & set(CONTENT_TYPES) else ()
+        return (*known, *sorted(held - set(known)))
+
+    def _named_emotions(self) -> tuple[str, ...]:
+        """What the manifest says; names become parts of styles and so have a plain form only."""
+        try:
+            body = json.loads(self._files.cat_file(f"{self._root}/manifest.json"))
+            names = tuple(label["name"] for label in body["taxonomy"]["labels"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return NAMES
+        plain = all(isinstance(name, str) and _EMOTION.fullmatch(name) for name in names)
+        return names if names and plain else NAMES
 
     def choose(self, choice: Choice) -> pd.DataFrame:
         """The clips that are wanted, in order.
@@ -250,20 +283,21 @@ async def _read(read: Callable[[str], bytes], clip_id: str) -> bytes | Response:
         return PlainTextResponse("the clip cannot be read", 502)
 
 
-def checked(rows: pd.DataFrame) -> pd.DataFrame:
+def checked(rows: pd.DataFrame, emotions: Sequence[str] = NAMES) -> pd.DataFrame:
     """Leave out rows that are no clips: their fields become addresses, styles and pictures' shapes.
 
-    A clip's id has the package's form and names its content type, its emotion is one of the eight, its texts
-    are texts, and its numbers lie in the ranges of their fields. Rows that share an id are all left out,
-    since it is not known which of them is meant.
+    A clip's id has the package's form and names its content type, its emotion is one of the build's, its
+    texts are texts, and its numbers lie in the ranges of their fields. Rows that share an id are all left
+    out, since it is not known which of them is meant.
 
     Args:
         rows: the metadata of a build, all columns of a clip and of its place in a shard.
+        emotions: the build's.
 
     Returns:
         The rows that are clips, in order; an absent licence is "", an absent hue is NaN.
     """
-    good = rows["emotion"].isin(NAMES)
+    good = rows["emotion"].isin(emotions)
     for name in _TEXTS:
         good &= pd.Series([isinstance(value, str) for value in rows[name]], rows.index, bool)
     named = [

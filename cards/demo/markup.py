@@ -42,18 +42,20 @@ def percents(probabilities: Mapping[str, float]) -> dict[str, str]:
 
 
 def bars(probabilities: Mapping[str, float], caption: str = "", asked: str | None = None) -> str:
-    """Eight bars under the two valences, the likeliest emotion and a caption.
+    """A bar for each emotion, under the two valences where they are known, the likeliest one and a caption.
 
     Args:
-        probabilities: of the eight emotions, sum 1.
+        probabilities: of the annotator's emotions, sum 1.
         caption: what the annotator says the video shows.
         asked: the emotion that the generator was asked for; its bar is marked.
     """
     shown = percents(probabilities)
-    likeliest = max(NAMES, key=lambda name: probabilities[name])
+    are_the_eight = set(probabilities) == set(NAMES)
+    names = list(NAMES) if are_the_eight else sorted(probabilities)
+    likeliest = max(names, key=lambda name: probabilities[name])
     groups = []
-    for kind in VALENCES:
-        members = [name for name in NAMES if valence(name) == kind]
+    for kind in VALENCES if are_the_eight else ("emotions",):
+        members = [name for name in names if not are_the_eight or valence(name) == kind]
         total = sum(float(shown[name]) for name in members)
         rows = "".join(
             f'<div class="bar{" best" if name == likeliest else ""}{" asked" if name == asked else ""}" '

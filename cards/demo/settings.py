@@ -69,6 +69,16 @@ class Settings:
     emotion_guidance: float
     style: str
 
+    @property
+    def are_toys(self) -> bool:
+        """Whether the generators are the miniatures, whose videos are of a few pixels."""
+        return max(self.width, self.height) <= 64 and bool(self.t2v.base or self.i2v.base)
+
+    @property
+    def example(self) -> str:
+        """A prompt that the generator can show."""
+        return "a yellow face, smiling" if self.are_toys else "a lighthouse by the sea"
+
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the variables; each that is absent has the published name as its default.

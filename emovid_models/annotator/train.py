@@ -259,6 +259,9 @@ def train_annotator(
     model, processor = annotator.model, annotator.processor
     model.config.use_cache = False
     set_taxonomy(model.config, manifest.taxonomy)
+    vars(model.config).pop("writes_captions", None)
+    if not config.caption:
+        model.config.writes_captions = False  # a page asks such an annotator for none
     model.model.vision_tower.requires_grad_(config.train_tower)
     model.model.freeze_unused_layers()
     network: Any = model

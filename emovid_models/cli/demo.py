@@ -37,6 +37,17 @@ GENERATED = {
 """What the miniature generators make; the page's own defaults are those of Wan2.1."""
 
 
+_SHOWN = {
+    "EMOVID_DATASET": "clips",
+    "EMOVID_ANNOTATOR": "annotator",
+    "EMOVID_BASE_T2V": "videos from text",
+    "EMOVID_LORA_T2V": "with the LoRA",
+    "EMOVID_BASE_I2V": "videos from a first frame",
+    "EMOVID_LORA_I2V": "with its LoRA",
+}
+"""What the terminal says of the page's variables."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command.
 
@@ -128,9 +139,8 @@ def demo(
     if as_json:
         print(json.dumps({**variables, "host": host, "port": port}), flush=True)
     else:
-        print_table(
-            "Demo", ("variable", "value"), [(name, value or "none") for name, value in variables.items()]
-        )
+        shown = [(what, variables.get(name) or "none") for name, what in _SHOWN.items()]
+        print_table("Demo", ("", "from"), shown)
     if not serve:
         return
     os.environ.update(variables)

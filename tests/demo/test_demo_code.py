@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from annotator import check_video
 from demo_space import DEMO
 from foldered_build import write_foldered_build
 from PIL import Image
+from preview import preview
 from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -37,7 +39,7 @@ from typer.testing import CliRunner
 from emovid_dataset.cli import program
 from emovid_dataset.media import portable
 from emovid_dataset.media.frames import decode
-from emovid_dataset.report.page import PALETTE
+from emovid_dataset.report.colours import PALETTE
 from emovid_dataset.schema import clip
 from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
 from emovid_models import MINI_LORA_T2V
@@ -641,3 +643,62 @@ def test_guidance_that_is_no_number_from_one_up_is_refused(value: str) -> None:
 def test_a_wrong_argument_is_one_line(arguments: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         CliRunner().invoke(program(), ["demo", *arguments], catch_exceptions=False)
+
+
+def test_another_taxonomy_has_its_own_emotions_and_one_group_of_bars(
+    mini_build: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "moods"
+    shutil.copytree(mini_build, folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    names = ["joy", *EMOTIONS]
+    manifest["taxonomy"] = {"name": "nine", "labels": [{"name": name, "valence": 0} for name in names]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert clips.Library(str(folder)).emotions() == tuple(names)
+    manifest["taxonomy"]["labels"][0]["name"] = "</style>"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert clips.Library(str(folder)).emotions() == EMOTIONS
+    shown = markup.bars({"joy": 0.75, "grief": 0.25})
+    assert shown.count('role="meter"') == 2
+    assert "<b>joy</b>" in shown
+    assert "positive" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "played"),
+    [
+        (["-c:v", "libx264", "-pix_fmt", "yuv420p", "a.mp4"], True),
+        (["-c:v", "libx265", "-pix_fmt", "yuv420p10le", "a.mp4"], False),
+        (["-c:v", "libx264", "-pix_fmt", "yuv444p", "a.mp4"], False),
+        (["a.gif"], False),
+    ],
+    ids=["h264", "hevc", "h264 4:4:4", "gif"],
+)
+def test_what_a_browser_may_not_play_gets_a_preview(
+    arguments: list[str], played: bool, tmp_path: Path
+) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    *options, name = arguments
+    source = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=63x47:rate=10:duration=1"]
+    scale = ["-vf", "scale=64:48"]
+    subprocess.run([*source, *scale, *options, str(tmp_path / name)], check=True)
+    found = preview((tmp_path / name).read_bytes())
+    assert (found is None) == played
+    if found is not None:
+        with av.open(io.BytesIO(found)) as film:
+            stream = film.streams.video[0]
+            assert (stream.codec_context.name, stream.pix_fmt) == ("h264", "yuv420p")
+            frames = list(film.decode(video=0))
+        assert (len(frames), frames[0].width, frames[0].height) == (10, 64, 48)
+        with av.open(str(tmp_path / name)) as film:
+            wanted = next(film.decode(video=0)).to_ndarray(format="rgb24").astype(int)
+        assert np.abs(frames[0].to_ndarray(format="rgb24").astype(int) - wanted).mean() < 12
+    with pytest.raises(ValueError, match="no video that can be read"):
+        preview(b"no video")
+
+
+def test_toys_say_so_and_ask_for_what_they_know() -> None:
+    toys = settings.Settings.read({"EMOVID_SIZE": "64x64"})
+    assert (toys.are_toys, "face" in toys.example) == (True, True)
+    assert not settings.Settings.read({}).are_toys
