@@ -16,6 +16,7 @@ from emovid_dataset.builder.index import write_card, write_metadata
 from emovid_dataset.builder.rewrite import RewriteStage
 from emovid_dataset.engine import Ledger, Record
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, BenchmarkCell
+from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     INFO_NAME,
@@ -126,13 +127,14 @@ def conclude(
     for table in untouched:  # the card counts over all of them
         with build.local(table) as path:
             place.put(table, path)
-    write_card(place, manifest, manifest.notes)
+    write_card(place, manifest, manifest.notes, unchanged=build)
     for name, data in lists.items():
         place.put(name, data)
     manifest = replace(manifest, complete=True)
     place.put(MANIFEST_NAME, manifest.to_json().encode())
     kept = {name for name, data in lists.items() if data or name == REJECTED_NAME}
-    coming = {*changed, *new, *(touched & set(tables)), *kept, INFO_NAME, CARD_NAME, MANIFEST_NAME}
+    pictures = {name for name in (CONTACT_SHEET, EMOTION_CHART) if place.exists(name)}
+    coming = {*pictures, *changed, *new, *(touched & set(tables)), *kept, INFO_NAME, CARD_NAME, MANIFEST_NAME}
     for name in list(place.list()):  # another plan than this one may have left something
         if name not in coming:
             place.delete(name)

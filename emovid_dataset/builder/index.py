@@ -78,17 +78,20 @@ def _table(rows: Sequence[dict[str, Any]], schema: pyarrow.Schema) -> pyarrow.Ta
     return pyarrow.json.read_json(io.BytesIO(lines), read_options=read, parse_options=parse)
 
 
-def write_card(out: Store, manifest: Manifest, notes: Sequence[str]) -> None:
+def write_card(
+    out: Store, manifest: Manifest, notes: Sequence[str], *, unchanged: Store | None = None
+) -> None:
     """Write `_info.json`, the dataset's card and its pictures.
 
     Args:
         out: the build; its metadata and shards are there.
         manifest: of the build.
         notes: sentences about this corpus for the card.
+        unchanged: where the shards lie that `out` does not hold.
     """
     out.clear(IMAGES_FOLDER)
     if manifest.corpus != PAPER_CORPUS:  # of a restricted corpus a card shows no clip: everybody sees it
-        out.put(CONTACT_SHEET, contact_sheet(out, manifest))
+        out.put(CONTACT_SHEET, contact_sheet(out, manifest, unchanged))
     out.put(EMOTION_CHART, emotion_chart(count_emotions(manifest, out)))
     out.put(INFO_NAME, info_json(manifest).encode())
     out.put(CARD_NAME, render_card(manifest, out, notes=notes).encode())

@@ -38,12 +38,13 @@ class _Place:
     size: int
 
 
-def contact_sheet(build: Store, manifest: Manifest) -> bytes:
+def contact_sheet(build: Store, manifest: Manifest, unchanged: Store | None = None) -> bytes:
     """A frame from the middle of one clip of each emotion and content type, as a JPEG.
 
     Args:
         build: its metadata and shards are there.
         manifest: of the build.
+        unchanged: where the shards lie that `build` does not hold, while a build is being changed.
 
     Returns:
         At most 24 tiles in the order of the emotions, each with the emotion's name; a clip that cannot be
@@ -58,7 +59,8 @@ def contact_sheet(build: Store, manifest: Manifest) -> bytes:
     for number, place in enumerate(places):
         left, top = _GAP + number % columns * step_x, _GAP + number // columns * step_y
         draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=_EMPTY)
-        video = build.range(place.shard, place.offset, place.offset + place.size)
+        store = build if unchanged is None or build.exists(place.shard) else unchanged
+        video = store.range(place.shard, place.offset, place.offset + place.size)
         try:
             frame = Image.fromarray(decode(video, frames=_middle)[0])
         except VideoError:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 PALETTE: dict[str, tuple[str, str]] = {
-    "amusement": ("#b0883a", "#ffcc9c"),
-    "awe": ("#4297a6", "#7cecf5"),
-    "contentment": ("#117965", "#76a16e"),
-    "excitement": ("#de487d", "#cc86a5"),
-    "anger": ("#7a2a2a", "#d44f0a"),
-    "disgust": ("#5e6d01", "#bab900"),
-    "fear": ("#5e3a78", "#8864e0"),
-    "sadness": ("#5e6ae9", "#7fb0f7"),
+    "amusement": ("#b0883a", "#c8a712"),
+    "awe": ("#4297a6", "#5bf6f5"),
+    "contentment": ("#117965", "#71bbaf"),
+    "excitement": ("#de487d", "#a94d71"),
+    "anger": ("#7a2a2a", "#e16f6f"),
+    "disgust": ("#5e6d01", "#def765"),
+    "fear": ("#5e3a78", "#ba8aef"),
+    "sadness": ("#5e6ae9", "#4968c8"),
 }
 """One colour per emotion, on a light and on a dark page.
 
-Chosen so that any two of them differ also to colour-blind eyes, and each stands out from the page.
+Chosen so that any two of them differ also to colour-blind eyes, each stands out from the page, and an emotion
+has one hue on both.
 """
 
 _OTHER_COLOURS = tuple(PALETTE.values())

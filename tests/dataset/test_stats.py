@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import colorsys
 import csv
 import hashlib
 import io
@@ -399,6 +400,12 @@ def test_emotions_differ_to_colour_blind_eyes(deficiency: str, mode: int) -> Non
     lab = rgb2lab(np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)[None])[0]
     first, second = np.triu_indices(len(EMOTIONS), 1)
     assert deltaE_ciede2000(lab[first], lab[second]).min() > 12
+
+
+def test_an_emotion_has_one_hue_on_light_and_dark_pages() -> None:
+    for name, pair in PALETTE.items():
+        light, dark = (360 * colorsys.rgb_to_hsv(*channels(colour))[0] for colour in pair)
+        assert abs((light - dark + 180) % 360 - 180) <= 12, name
 
 
 # the page in a browser
