@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from emovid_dataset.builder.sheet.dataset import is_dataset, unpack
 from emovid_dataset.builder.sheet.options import (
     SheetOptions,
     parse_column,
@@ -60,7 +61,8 @@ def build(
     raw: Annotated[
         str,
         typer.Argument(
-            help="Folder or URL of videos and animations, whatever their containers and names.",
+            help="Folder or URL of videos and animations, whatever their containers and names; or a data set with "
+            "a video column: hf://datasets/NAME, a folder of save_to_disk, or of Parquet files.",
             callback=existing_folder,
         ),
     ],
@@ -271,6 +273,9 @@ def build(
         for option, value in (("--height", height), ("--fps", fps), ("--max-seconds", max_seconds)):
             if value is not None:
                 raise ValueError(f"--transcode never and {option} {value} exclude each other")
+    if labels is None and is_dataset(raw):
+        unpacked = unpack(raw)
+        raw, labels = str(unpacked.raw), str(unpacked.sheet)
     if check:
         found = print_preview(raw, labels, sheet, keep_none=keep_none, split=split, as_json=as_json)
         if found.rejections and not allow_rejected:
