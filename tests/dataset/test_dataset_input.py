@@ -1,4 +1,4 @@
-"""A data set of `datasets` with a video column goes into a build: saved to disk, as Parquet, bytes or paths."""
+"""A data set of `datasets` with a video column goes into a build: saved to disk or Parquet, by bytes or path."""
 
 from __future__ import annotations
 

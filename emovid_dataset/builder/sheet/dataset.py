@@ -1,8 +1,8 @@
 """A data set of the library `datasets` with a video column, as a raw folder and a label sheet.
 
-What goes in: a repo of the Hub (``hf://datasets/owner/name``), a folder that `save_to_disk` wrote, and a
-folder of Parquet files. The videos are written out as files once, below the Hub client's cache; a sheet beside
-them has every other column, class labels by their names.
+What goes in: a repo of the Hub (``hf://datasets/owner/name``), a folder that `save_to_disk` wrote, and one of
+Parquet files. The videos are written out as files once, below the Hub client's cache; a sheet beside them has
+every other column, class labels by their names.
 """
 
 from __future__ import annotations
