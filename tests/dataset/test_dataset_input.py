@@ -1,4 +1,4 @@
-"""A data set of `datasets` with a video column goes into a build: saved to disk or Parquet, by bytes or path."""
+"""A data set of `datasets` with a video column goes into a build: saved to disk, or Parquet."""
 
 from __future__ import annotations
 

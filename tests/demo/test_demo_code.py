@@ -691,8 +691,10 @@ def test_what_a_browser_may_not_play_gets_a_preview(
             frames = list(film.decode(video=0))
         assert (len(frames), frames[0].width, frames[0].height) == (10, 64, 48)
         with av.open(str(tmp_path / name)) as film:
-            wanted = next(film.decode(video=0)).to_ndarray(format="rgb24").astype(int)
-        assert np.abs(frames[0].to_ndarray(format="rgb24").astype(int) - wanted).mean() < 6
+            wanted = next(film.decode(video=0)).to_ndarray(format="rgb24")
+        # On the whole: a GIF scatters a colour that its palette lacks.
+        means = [picture.mean((0, 1)) for picture in (frames[0].to_ndarray(format="rgb24"), wanted)]
+        assert np.abs(means[0] - means[1]).max() < 6
     with pytest.raises(ValueError, match="no video that can be read"):
         preview(b"no video")
 
