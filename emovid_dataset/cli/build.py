@@ -61,8 +61,8 @@ def build(
     raw: Annotated[
         str,
         typer.Argument(
-            help="Folder or URL of videos and animations, whatever their containers and names; or a data set with "
-            "a video column: hf://datasets/NAME, a folder of save_to_disk, or of Parquet files.",
+            help="Folder or URL of videos and animations, whatever their containers and names; or a data set "
+            "with a video column: hf://datasets/NAME, a folder of save_to_disk, or of Parquet files.",
             callback=existing_folder,
         ),
     ],
