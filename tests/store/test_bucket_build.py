@@ -7,6 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import fsspec
@@ -22,6 +23,7 @@ from emovid_dataset.check import verify
 from emovid_dataset.cli import main
 from emovid_dataset.report.stats import measure
 from emovid_dataset.store import Store
+from emovid_models import MINI_ANNOTATOR
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 
@@ -117,7 +119,7 @@ def test_a_build_on_a_bucket_grows_and_shrinks_as_on_the_disk(
     assert faults.happened.total() >= 3
 
 
-@pytest.mark.parametrize("fault", ["500", "reset", "cut off"])
+@pytest.mark.parametrize("fault", ["500", "503", "reset", "cut off"])
 def test_a_bucket_that_never_answers_well_is_one_line_without_a_key(
     clips: Path,
     s3: Store,
@@ -141,6 +143,12 @@ def test_a_bucket_that_never_answers_well_is_one_line_without_a_key(
 
 
 OUT = "--out"
+MISSING = {
+    scheme: f"needs a package that is not installed: pip install {package}"
+    for scheme, package in (("gs", "gcsfs"), ("gcs", "gcsfs"), ("az", "adlfs"), ("abfs", "adlfs"))
+    if find_spec(package) is None
+}
+"""What is said of clouds whose client is not here."""
 REFUSED = [
     ("ftp://host/x", "nothing can be written to ftp://host/x"),
     ("nowhere://host/x", "nothing can be written to nowhere://host/x"),
@@ -151,6 +159,7 @@ REFUSED = [
     ("s3:/bucket/x", "s3:/bucket/x looks like a URL that has lost a slash"),
     ("s3:bucket/x", "s3:bucket/x looks like a URL that has lost a slash"),
     ("s3://no-such-bucket/x", "The specified bucket does not exist"),
+    *((f"{scheme}://bucket/x", f"{scheme}://bucket/x {says}") for scheme, says in MISSING.items()),
 ]
 
 
@@ -172,6 +181,8 @@ def test_an_output_that_cannot_be_used_is_refused_before_any_work(
         (None, "{bucket}/none.csv", "/none.csv does not exist"),
         (None, "s3://no-such-bucket/none.csv", "s3://no-such-bucket/none.csv does not exist"),
         ("ftp:/host/x", None, "RAW ftp:/host/x is not a folder"),
+        *((f"{scheme}://bucket/in", None, says) for scheme, says in MISSING.items()),
+        *((None, f"{scheme}://bucket/x.csv", says) for scheme, says in MISSING.items()),
     ],
 )
 def test_an_input_that_is_not_there_is_refused_before_any_work(
@@ -188,6 +199,27 @@ def test_an_input_that_is_not_there_is_refused_before_any_work(
         "build", raw or clips / "clips", "--labels", labels or clips / "labels.csv", OUT, "new"
     )
     assert (code, said) == (2, "") and says in error and len(error.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("verify", "{}"),
+        ("stats", "{}"),
+        ("push", "dataset", "{}", "--repo-id", "me/x"),
+        ("annotate", "{}", "--model", MINI_ANNOTATOR, OUT, "x.parquet"),
+        ("annotate", MINI, "--model", MINI_ANNOTATOR, OUT, "{}/x.parquet"),
+        ("evaluate", "--videos", "{}"),
+        ("evaluate", "--videos", MINI, OUT, "{}"),
+    ],
+)
+@pytest.mark.parametrize("scheme", [scheme for scheme in ("gs", "az") if scheme in MISSING])
+def test_a_cloud_whose_client_is_missing_is_refused_before_any_work(
+    scheme: str, words: tuple[object, ...], run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    code, said, error = run(*(str(word).replace("{}", f"{scheme}://bucket/x") for word in words))
+    assert code in (1, 2) and MISSING[scheme] in said + error and len((said + error).splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
 
 
