@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -25,7 +28,7 @@ from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 from emovid_models.publish import screening, sending
 from emovid_models.publish.repos import assemble
-from emovid_models.publish.tree import StoredFile, hash_tree
+from emovid_models.publish.tree import RepoTree, StoredFile, hash_tree
 from emovid_models.publish.upload import push
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
@@ -241,3 +244,53 @@ def test_a_build_is_made_of_files_on_the_hub(
     }
     with pytest.raises(OSError, match=r"/raw/resolve/main cannot be listed: http has no listings$"):
         build(f"{empty_hub.url}/datasets/emovid/raw/resolve/main", labels, tmp_path / "none", engine="serial")
+
+
+class _TokensOfXet(http.server.BaseHTTPRequestHandler):
+    """Says where Xet's storage is: in a folder."""
+
+    folder: Path
+
+    def do_GET(self) -> None:
+        facts = {"casUrl": f"local://{self.folder}", "accessToken": "t", "exp": 1 << 33}
+        body = json.dumps(facts).encode()
+        self.send_response(200)
+        for name, value in zip(("Cas-Url", "Access-Token", "Token-Expiration"), facts.values(), strict=True):
+            self.send_header(f"X-Xet-{name}", str(value))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_xet_takes_files_whose_hash_is_known(clips: Path, bucket: str, tmp_path: Path) -> None:
+    """A path, bytes, and a copy of what lies in a bucket, by the client's own uploader."""
+    pytest.importorskip("hf_xet")
+    from huggingface_hub import _commit_api
+
+    random = os.urandom(300_000)
+    (tmp_path / "a.tar").write_bytes(random)
+    handler = type("Bound", (_TokensOfXet,), {"folder": tmp_path / "cas"})
+    shard = next(name for name in Store.at(bucket).list("data"))
+    tree = RepoTree(
+        "dataset",
+        {"a.tar": tmp_path / "a.tar", "b.tar": random[::-1], "c.tar": StoredFile(Store.at(bucket), shard)},
+        sha256={"a.tar": hashlib.sha256(random).hexdigest()},
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        with sending.additions(hash_tree(tree)) as made:
+            assert all(addition.upload_info.is_hashed for addition in made)
+            _commit_api._upload_xet_files(
+                additions=made,
+                repo_type="dataset",
+                repo_id=REPO,
+                headers={"authorization": "Bearer t"},
+                endpoint=f"http://127.0.0.1:{server.server_port}",
+                revision="main",
+            )
+        server.shutdown()
+    stored = sum(path.stat().st_size for path in (tmp_path / "cas").rglob("*") if path.is_file())
+    assert stored > 2 * len(random)
