@@ -64,8 +64,8 @@ def settings_of(
     digest = hashlib.sha256()
     for file in plan.files():
         digest.update(repr(file).encode())
-    for label in plan.labels():
-        digest.update(json.dumps(asdict(label)).encode())
+    for line in plan.label_lines():
+        digest.update(line.encode())
     for rejection in plan.rejections():
         digest.update(json.dumps(asdict(rejection)).encode())
     settings = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from emovid_dataset.builder.plan import Laid, Plan
+from emovid_dataset.builder.laid import Laid
+from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import Prepared
 from emovid_dataset.builder.sheet import Label, Rejection, printable
 from emovid_dataset.report.problems import ProblemClip

@@ -16,13 +16,14 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import groupby
 from types import TracebackType
 from typing import Any
 
+from emovid_dataset.builder.laid import Laid, PlacedClip
 from emovid_dataset.builder.plan_tables import SCHEMA
-from emovid_dataset.builder.ratings import Ratings, label_of, settle_rows
+from emovid_dataset.builder.ratings import Ratings, label_of, line_of, settle_rows
 from emovid_dataset.builder.set_aside import LEFT_OUT, set_aside
 from emovid_dataset.builder.sheet import Label, Rejection
 from emovid_dataset.builder.sides import take_sides
@@ -33,23 +34,6 @@ from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.features import FEATURES, FeatureType
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion, NoEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
-
-
-@dataclass(frozen=True, slots=True)
-class Laid:
-    """A clip on its way into a shard.
-
-    Attributes:
-        clip: its fields.
-        size: bytes of its MP4.
-        video: name of its MP4, in the raw store if `verbatim`, else in the build's.
-        verbatim: whether the source file itself is the clip.
-    """
-
-    clip: Clip | ClipWithoutEmotion
-    size: int
-    video: str
-    verbatim: bool
 
 
 class Plan:
@@ -109,8 +93,7 @@ class Plan:
             _stretch(row.path, row.start, row.end),
         ).fetchone()
         if found is not None:
-            label = json.dumps(asdict(row))
-            self._base.execute("INSERT INTO ratings VALUES (?, ?, ?)", (row.row, found[0], label))
+            self._base.execute("INSERT INTO ratings VALUES (?, ?, ?)", (row.row, found[0], line_of(row)))
             return
         self._base.execute(
             "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -121,7 +104,7 @@ class Plan:
                 row.end,
                 row.emotion,
                 row.emotion is not None or self.keep_none,
-                json.dumps(asdict(row)),
+                line_of(row),
             ),
         )
 
@@ -137,6 +120,10 @@ class Plan:
     def labels(self) -> Iterator[Label]:
         """The accepted rows, in the sheet's order."""
         yield from (label_of(text) for (text,) in self._base.execute("SELECT label FROM labels ORDER BY row"))
+
+    def label_lines(self) -> Iterator[str]:
+        """The accepted rows as JSON, in the sheet's order."""
+        yield from (text for (text,) in self._base.execute("SELECT label FROM labels ORDER BY row"))
 
     def labels_by_path(self) -> Iterator[list[Label]]:
         """The accepted rows of which a clip is made, one source file after the other, each file's by time."""
@@ -260,13 +247,10 @@ class Plan:
             None, or the row of the clip that has the same content.
         """
         clip = laid.clip
-        twin = self.row_of(clip)
-        if twin is not None:
-            return twin
-        self._base.execute(
+        added = self._base.execute(
             "INSERT INTO clips "
             "(row, content, id, content_type, emotion, family, size, video, verbatim, clip, qualifies, "
-            "split) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "split) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (content) DO NOTHING",
             (
                 row,
                 _content(clip),
@@ -282,7 +266,7 @@ class Plan:
                 split if isinstance(clip, Clip) else None,
             ),
         )
-        return None
+        return None if added.rowcount else self.row_of(clip)
 
     def label_at(self, row: int) -> Label:
         """The accepted row with this number."""
@@ -423,19 +407,15 @@ class Plan:
         """Make the clips of a shard quick to find, once all are placed."""
         self._base.execute("CREATE INDEX places ON clips (shard, place)")
 
-    def laid(self, shard: int) -> tuple[Laid, ...]:
+    def laid(self, shard: int) -> tuple[PlacedClip, ...]:
         """The clips of a shard, in order."""
         found = self._base.execute(
             "SELECT clip, size, video, verbatim FROM clips WHERE shard = ? ORDER BY place", (shard,)
         )
         return tuple(
-            Laid(self._clip(json.loads(line)), size, video, bool(verbatim))
+            PlacedClip(line, size, video, bool(verbatim), self.features, self.taxonomy)
             for line, size, video, verbatim in found
         )
-
-    def _clip(self, row: dict[str, Any]) -> Clip | ClipWithoutEmotion:
-        kind = Clip if row["emotion"] is not None else ClipWithoutEmotion
-        return kind.from_mapping(row, features=self.features, taxonomy=self.taxonomy)
 
 
 def _content(clip: Clip | ClipWithoutEmotion) -> str:

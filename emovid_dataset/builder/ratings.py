@@ -7,7 +7,7 @@ import sqlite3
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -18,6 +18,8 @@ from emovid_dataset.schema.taxonomy import Taxonomy
 
 _ALIKE = ("content_type", "group", "license", "source", "color", "split")
 """What all rows of a clip must say alike, where they say it."""
+
+_FIELDS = tuple(entry.name for entry in fields(Label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ def label_of(text: str) -> Label:
     for name in ("emotion_scores", "votes"):
         values[name] = None if values[name] is None else tuple(values[name])
     return Label(**values)
+
+
+def line_of(label: Label) -> str:
+    """The same as the plan holds it; `dataclasses.asdict` would copy each value deeply."""
+    return json.dumps({name: getattr(label, name) for name in _FIELDS})
 
 
 def settle_rows(base: sqlite3.Connection, taxonomy: Taxonomy, least: float, keep_none: bool) -> Ratings:
@@ -103,7 +110,7 @@ def _reject(base: sqlite3.Connection, rejection: Rejection) -> None:
 def _update(base: sqlite3.Connection, row: int, label: Label, keep_none: bool) -> None:
     base.execute(
         "UPDATE labels SET emotion = ?, kept = ?, label = ? WHERE row = ?",
-        (label.emotion, label.emotion is not None or keep_none, json.dumps(asdict(label)), row),
+        (label.emotion, label.emotion is not None or keep_none, line_of(label), row),
     )
 
 

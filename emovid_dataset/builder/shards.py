@@ -18,7 +18,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-from emovid_dataset.builder.plan import Laid, Plan
+from emovid_dataset.builder.laid import PlacedClip
+from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.engine import Part, Record, Stage
 from emovid_dataset.schema.clip import Clip
@@ -114,7 +115,7 @@ class WritePart(Part):
     path: str = ""
     content_type: str = ""
     split: str = ""
-    clips: tuple[Laid, ...] = ()
+    clips: tuple[PlacedClip, ...] = ()
 
     @classmethod
     def of(
@@ -122,13 +123,12 @@ class WritePart(Part):
         path: str,
         content_type: str,
         split: str,
-        clips: tuple[Laid, ...],
-        features: Mapping[str, FeatureType] = FEATURES,
+        clips: tuple[PlacedClip, ...],
     ) -> WritePart:
         """The part of a shard; another content gives another key."""
         digest = hashlib.sha256(path.encode())
         for laid in clips:
-            digest.update(laid.clip.to_json(features).encode())
+            digest.update(laid.line.encode())
         size = sum(laid.size for laid in clips)
         return cls(digest.hexdigest()[:32], 1, float(size), path, content_type, split, clips)
 
@@ -152,7 +152,7 @@ class WriteStage(Stage[WritePart, None]):
     def parts(self, store: Store) -> Iterator[WritePart]:
         """The shards, in the order of content types, splits and numbers."""
         for number, path, content_type, split in self.plan.shards():
-            yield WritePart.of(path, content_type, split, self.plan.laid(number), self.features)
+            yield WritePart.of(path, content_type, split, self.plan.laid(number))
 
     def run(self, state: None, part: WritePart, store: Store) -> Iterator[Record]:
         """Write one."""
@@ -167,7 +167,7 @@ class WriteStage(Stage[WritePart, None]):
             out: where the shard goes.
         """
 
-        def sample(laid: Laid) -> ShardSample:
+        def sample(laid: PlacedClip) -> ShardSample:
             held = self.raw if laid.verbatim else store
             return ShardSample(laid.clip, laid.size, lambda: held.open(laid.video))
 

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from emovid_dataset.schema.emotions import MIKELS
@@ -178,12 +179,12 @@ class Clip:
         Raises:
             ValueError: the build has a field that this version does not know.
         """
-        names = _fields_of(features)
-        unknown = [key for key, name in names.items() if name not in KEYS and name not in self.kept]
+        names = _fields_of(tuple(features))
+        unknown = [key for key, name in names.items() if name not in _KNOWN and name not in self.kept]
         if unknown:
             raise ValueError(f"this version does not know the fields {unknown} of a clip")
         values = {
-            key: getattr(self, name) if name in KEYS else self.kept[name] for key, name in names.items()
+            key: getattr(self, name) if name in _KNOWN else self.kept[name] for key, name in names.items()
         }
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
@@ -220,9 +221,9 @@ class Clip:
             raise ValueError(f"clip keys differ: missing {missing}, unknown {unknown}")
         values: dict[str, Any] = {"brightness": None, "colorfulness": None, "hue": None, "hue_chroma": None}
         kept: dict[str, Any] = {}
-        for key, name in _fields_of(features).items():
-            value = _typed(key, row[key], features[key], may_be_null=name in _NULLABLE or name not in KEYS)
-            (values if name in KEYS else kept)[name] = value
+        for key, name in _fields_of(tuple(features)).items():
+            value = _typed(key, row[key], features[key], may_be_null=name in _NULLABLE or name not in _KNOWN)
+            (values if name in _KNOWN else kept)[name] = value
         clip = cls(**values, kept=kept, taxonomy=taxonomy)
         clip._check()
         return clip
@@ -281,6 +282,8 @@ class Clip:
 KEYS: tuple[str, ...] = tuple(entry.name for entry in fields(Clip) if entry.name not in ("kept", "taxonomy"))
 """The JSON member's keys in format 2, in order."""
 
+_KNOWN = frozenset(KEYS)
+
 _NULLABLE = {
     "emotion_scores",
     "hue",
@@ -312,10 +315,11 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
 )
 
 
-def _fields_of(features: Mapping[str, FeatureType]) -> dict[str, str]:
+@lru_cache(maxsize=16)
+def _fields_of(keys: tuple[str, ...]) -> dict[str, str]:
     """By key of a build's rows the name of the field of a clip."""
-    renamed = {} if "luma" in features else FORMAT_1_NAMES
-    return {key: renamed.get(key, key) for key in features}
+    renamed = {} if "luma" in keys else FORMAT_1_NAMES
+    return {key: renamed.get(key, key) for key in keys}
 
 
 def _typed(key: str, value: Any, kind: FeatureType, *, may_be_null: bool) -> Any:
