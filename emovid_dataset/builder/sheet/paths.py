@@ -136,6 +136,7 @@ class Finder:
         self.outside: list[str] = []
         self._compared = 0
         self._elsewhere: str | None = None
+        self._last: tuple[str, str, list[str]] = ("", "", [])
 
     def remarks(self) -> Iterator[str]:
         """What a person should know of how the files were found."""
@@ -154,6 +155,16 @@ class Finder:
         Raises:
             ValueError: there is none, or it may not be taken; the message says where it was sought.
         """
+        last, name, outside = self._last
+        if path and path == last:  # segments of a film stand one below the other
+            self.outside += outside
+            return name
+        before = len(self.outside)
+        name = self._found(path)
+        self._last = path, name, self.outside[before:]
+        return name
+
+    def _found(self, path: str) -> str:
         if _ADDRESS.match(path):
             raise ValueError("is an address; download the file, or give the address of its folder as RAW")
         slashed = path.replace("\\", "/")
