@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from typing import Any
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from emovid_dataset.read.metadata import row_groups
 from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.features import PLACE_COLUMNS
 from emovid_dataset.schema.manifest import Manifest, ShardRecord, tables_of
 from emovid_dataset.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 def chosen_clips(
@@ -37,38 +44,59 @@ def chosen_clips(
     """
     if labels is None and where is None:
         return [range(shard.samples) for shard in shards]
-    import pyarrow.parquet
-
-    emotions = None if labels is None else {manifest.taxonomy.names[label] for label in labels}
-    places: dict[str, list[tuple[int, bool]]] = {shard.path: [] for shard in shards}
+    emotions = None if labels is None else [manifest.taxonomy.names[label] for label in sorted(labels)]
+    numbers = {shard.path: number for number, shard in enumerate(shards)}
+    rows: list[list[np.ndarray]] = [[] for _ in shards]
     columns = ["shard", "offset", "emotion"] if where is None else None
     for path in sorted(tables_of(shards)):
-        for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches(columns=columns):
-            for row in batch.to_pylist():
-                if row["shard"] in places:
-                    place, offset = places[row["shard"]], row["offset"]
-                    place.append((offset, _is_chosen(row, manifest, emotions, where)))
-    for shard in shards:
-        if len(places[shard.path]) != shard.samples:
+        with row_groups(store, path) as groups:
+            for group in groups:
+                _share_out(group.to_table(columns=columns), numbers, rows, manifest, emotions, where)
+    ordinals: list[Sequence[int]] = []
+    for shard, held in zip(shards, rows, strict=True):
+        offsets, chosen = np.concatenate(held, axis=1) if held else np.empty((2, 0), np.int64)
+        if len(offsets) != shard.samples:
             raise OSError(
-                f"the metadata of {store.name} lists {len(places[shard.path])} clips of {shard.path} instead "
+                f"the metadata of {store.name} lists {len(offsets)} clips of {shard.path} instead "
                 f"of {shard.samples}; the build is damaged"
             )
-    return [
-        [ordinal for ordinal, (_, chosen) in enumerate(sorted(places[shard.path])) if chosen]
-        for shard in shards
-    ]
+        places = np.flatnonzero(chosen[np.argsort(offsets)])
+        ordinals.append(array("q", places.astype(np.int64).tobytes()))
+    return ordinals
 
 
-def _is_chosen(
-    row: dict[str, Any],
+def _share_out(
+    table: pyarrow.Table,
+    numbers: Mapping[str, int],
+    rows: Sequence[list[np.ndarray]],
     manifest: Manifest,
-    emotions: set[str] | None,
+    emotions: Sequence[str] | None,
     where: Callable[[Clip], bool] | None,
-) -> bool:
-    if emotions is not None and row["emotion"] not in emotions:
-        return False
-    if where is None:
-        return True
-    fields = {name: value for name, value in row.items() if name not in ("shard", "offset", "size")}
-    return bool(where(manifest.clip(fields)))
+) -> None:
+    """Add the rows of a table to their shards: the offset of each, and whether it is chosen, int [2, n]."""
+    import pyarrow
+    from pyarrow import compute
+
+    chosen = np.ones(len(table), bool)
+    if emotions is not None:
+        chosen = compute.is_in(table["emotion"], value_set=pyarrow.array(emotions)).to_numpy()
+    if where is not None:
+        chosen = chosen & _are_true(where, table, manifest, chosen)
+    names = table["shard"].combine_chunks().dictionary_encode()
+    known = np.array([numbers.get(name, -1) for name in names.dictionary.to_pylist()], np.int64)
+    shards = known[names.indices.to_numpy()]
+    pairs = np.stack([table["offset"].to_numpy(), chosen.astype(np.int64)])
+    for number in np.unique(shards[shards >= 0]):
+        rows[number].append(pairs[:, shards == number])
+
+
+def _are_true(
+    where: Callable[[Clip], bool], table: pyarrow.Table, manifest: Manifest, asked: np.ndarray
+) -> np.ndarray:
+    """Whether a condition is true of each clip; it is asked only about some of them."""
+    import pyarrow
+
+    answers = np.zeros(len(table), bool)
+    rows = table.filter(pyarrow.array(asked)).drop_columns(list(PLACE_COLUMNS)).to_pylist()
+    answers[asked] = [bool(where(manifest.clip(row))) for row in rows]
+    return answers

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from emovid_dataset.read.arguments import labels_of
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.metadata import condition, row_groups
 from emovid_dataset.schema.clip import Clip
-from emovid_dataset.schema.features import FORMAT_1_NAMES
+from emovid_dataset.schema.features import FORMAT_1_NAMES, PLACE_COLUMNS
 from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
 
+if TYPE_CHECKING:
+    import pyarrow
+    from pyarrow.dataset import Expression, ParquetFileFragment
+
 _AHEAD = 8
+_ROWS = 1_000  # made clips of at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,35 +202,100 @@ def select(
     content_types = _names("content_type", content_type, manifest.content_types)
     splits = _names("split", split, manifest.split_names)
 
-    def chosen(clip: Clip) -> bool:
-        return (
-            (labels is None or clip.label in labels)
-            and all(low <= getattr(clip, name) <= high for name, (low, high) in ranges.items())
-            and all(_is_on_arc(getattr(clip, name), *arc) for name, arc in arcs.items())
-            and (where is None or where(clip))
-        )
-
-    found = (member for member in read_members(store, manifest, content_types, splits) if chosen(member.clip))
-    if seed is None:
-        members = list(islice(found, limit))
-    else:
-        members = list(found)
-        random.Random(seed).shuffle(members)
-        members = members[:limit]
-    return Selection(store, members)
+    tables = _split_of_each(manifest, content_types, splits)
+    with ExitStack() as opened:
+        wanted = condition(manifest, labels=labels, ranges=ranges, arcs=arcs)
+        index = _Index(store, manifest, tables, wanted, opened)
+        if seed is None:
+            return Selection(store, list(islice(index.members(where), limit)))
+        return Selection(store, index.drawn(where, limit, seed))
 
 
 def read_members(
     store: Store, manifest: Manifest, content_types: Iterable[str], splits: Iterable[str]
 ) -> Iterator[Member]:
-    """The clips of a build in the order of its shards, one table of the metadata at a time."""
-    import pyarrow.parquet
+    """The clips of a build in the order of its shards, one row group of the metadata at a time."""
+    with ExitStack() as opened:
+        tables = _split_of_each(manifest, content_types, splits)
+        yield from _Index(store, manifest, tables, None, opened).members(None)
 
-    for path, (first, *_) in manifest.tables(content_types, splits).items():
-        for batch in pyarrow.parquet.ParquetFile(io.BytesIO(store.read(path))).iter_batches():
-            for row in batch.to_pylist():
-                place = {name: row.pop(name) for name in ("shard", "offset", "size")}
-                yield Member(manifest.clip(row), first.split, **place)
+
+def _split_of_each(manifest: Manifest, content_types: Iterable[str], splits: Iterable[str]) -> dict[str, str]:
+    """The metadata tables, each with the split that its clips are in."""
+    return {name: first.split for name, (first, *_) in manifest.tables(content_types, splits).items()}
+
+
+class _Index:
+    """The rows of metadata tables that meet a condition, numbered in the order of the tables and rows.
+
+    Args:
+        store: where the build lies.
+        manifest: of the build.
+        tables: their names, each with the split that its clips are in.
+        wanted: the condition; None takes every row.
+        opened: closes the tables, which are opened one after the other as they are read.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        tables: Mapping[str, str],
+        wanted: Expression | None,
+        opened: ExitStack,
+    ) -> None:
+        self._store, self._manifest, self._tables, self._wanted = store, manifest, tables, wanted
+        self._opened = opened
+        self._held: dict[str, list[ParquetFileFragment]] = {}
+
+    def members(self, where: Callable[[Clip], bool] | None) -> Iterator[Member]:
+        """The clips, in order; `where` is a further condition."""
+        for split, group in self._groups():
+            found = group.to_table(filter=self._wanted)
+            for first in range(0, found.num_rows, _ROWS):
+                for member in self._made(found.slice(first, _ROWS), split):
+                    if where is None or where(member.clip):
+                        yield member
+
+    def drawn(self, where: Callable[[Clip], bool] | None, limit: int | None, seed: int) -> list[Member]:
+        """Clips in an order that the seed draws: rows are counted first, and only those drawn are kept."""
+        if where is None:
+            count = sum(self._count(group) for _, group in self._groups())
+            numbers = array("q", range(count))
+        else:
+            numbers = array("q", self._numbers(where))
+        random.Random(seed).shuffle(numbers)
+        places = {number: place for place, number in enumerate(numbers[:limit])}
+        members: dict[int, Member] = {}
+        first = 0
+        for split, group in self._groups():
+            end = first + self._count(group)
+            if here := [number for number in range(first, end) if number in places]:
+                found = group.to_table(filter=self._wanted).take([number - first for number in here])
+                for number, member in zip(here, self._made(found, split), strict=True):
+                    members[places[number]] = member
+            first = end
+        return [members[place] for place in sorted(members)]
+
+    def _numbers(self, where: Callable[[Clip], bool]) -> Iterator[int]:
+        for number, member in enumerate(self.members(None)):
+            if where(member.clip):
+                yield number
+
+    def _groups(self) -> Iterator[tuple[str, ParquetFileFragment]]:
+        for name, split in self._tables.items():
+            if name not in self._held:
+                self._held[name] = self._opened.enter_context(row_groups(self._store, name, self._wanted))
+            yield from ((split, group) for group in self._held[name])
+
+    def _count(self, group: ParquetFileFragment) -> int:
+        # `count_rows` counts the whole file where the statistics answer
+        return int(group.to_table(columns=[], filter=self._wanted).num_rows)
+
+    def _made(self, rows: pyarrow.Table, split: str) -> Iterator[Member]:
+        for row in rows.to_pylist():
+            place = {name: row.pop(name) for name in PLACE_COLUMNS}
+            yield Member(self._manifest.clip(row), split, **place)
 
 
 def _refuse_new_names(names: Iterable[str], build: str) -> None:
@@ -266,14 +338,3 @@ def _arc(argument: str, bounds: tuple[float, float]) -> tuple[float, float]:
     if not (0 <= start <= 360 and 0 <= end <= 360):
         raise ValueError(f"{argument} is {bounds!r}; both angles must be 0..360")
     return start, end
-
-
-def _is_on_arc(hue: float | None, start: float, end: float) -> bool:
-    """Whether an angle lies on the arc from `start` up to `end`, through 0 when `start` is greater.
-
-    >>> _is_on_arc(350, 340, 20), _is_on_arc(10, 340, 20), _is_on_arc(180, 340, 20), _is_on_arc(180, 90, 180)
-    (True, True, False, True)
-    """
-    if hue is None:
-        return False
-    return start <= hue <= end if start <= end else hue >= start or hue <= end

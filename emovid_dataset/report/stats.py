@@ -10,13 +10,13 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emovid_dataset.engine import Executor, Part, Record, Stage, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.metadata import row_groups
 from emovid_dataset.report.problems import Problem, read_problems, to_json
 from emovid_dataset.report.profile import ALL, Profile, axis
 from emovid_dataset.schema.features import FORMAT_1_NAMES
@@ -27,6 +27,7 @@ from emovid_dataset.store import Store
 
 if TYPE_CHECKING:
     import pyarrow
+    from pyarrow.dataset import ParquetFileFragment
 
 _OLD_NUMBERS = ("luma", "colorfulness_m3", "hue_chroma", "duration", "size", "fps", "has_audio")
 _NUMBERS = ("brightness", "colorfulness", "hue", *_OLD_NUMBERS)
@@ -200,7 +201,7 @@ class TablePart(Part):
 
 
 class StatsStage(Stage[TablePart, None]):
-    """Reads every metadata table and counts what is in it, a record per table.
+    """Reads every metadata table and counts what is in it, a record per row group.
 
     Args:
         build: what is measured.
@@ -223,28 +224,25 @@ class StatsStage(Stage[TablePart, None]):
     def run(self, state: None, part: TablePart, store: Store) -> Iterator[Record]:
         """Count one."""
         name = part.table
-        with self.build.local(name) as path:
-            try:
-                counted = self._counted(path)
-            except (KeyError, ValueError) as error:
-                reason = str(error).partition("\n")[0]
-                yield {"error": f"{self.build.shown(name)} is not metadata of clips: {reason}"}
-                return
-            except OSError as error:
-                raise OSError(f"{self.build.shown(name)} cannot be read: {error}") from error
-        yield {"content_type": part.content_type, "split": part.split, **counted}
+        try:
+            with row_groups(self.build, name) as groups:
+                for group in groups:
+                    counted = self._counted(group)
+                    yield {"content_type": part.content_type, "split": part.split, **counted}
+        except (KeyError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            yield {"error": f"{self.build.shown(name)} is not metadata of clips: {reason}"}
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise OSError(f"{self.build.shown(name)} cannot be read: {error}") from error
 
-    def _counted(self, path: Path) -> dict[str, Any]:
-        """What the parent needs to know of a table, under today's names."""
-        from pyarrow import parquet
-
+    def _counted(self, group: ParquetFileFragment) -> dict[str, Any]:
+        """What the parent needs to know of a row group, under today's names."""
         numbers = _numbers_of(self.manifest)
         stored = {new: old for old, new in FORMAT_1_NAMES.items()} if self.manifest.format == 1 else {}
         names = [*numbers, *_WORDS, *_SIDES, *(name for name in _RATERS if name in self.manifest.features)]
-        table = parquet.read_table(
-            path, columns=[stored.get(name, name) for name in names], partitioning=None
-        )
-        table = table.select([stored.get(name, name) for name in names]).rename_columns(names)
+        table = group.to_table(columns=[stored.get(name, name) for name in names])
         return _counted(table.rename_columns(names), self.manifest.taxonomy, numbers)
 
 
