@@ -290,8 +290,7 @@ class Plan:
             (LEFT_OUT,),
         )
         for text, line, split, record in found:
-            clip = self._clip(json.loads(line))
-            assert isinstance(clip, Clip)
+            clip = Clip.from_mapping(json.loads(line), features=self.features, taxonomy=self.taxonomy)
             yield label_of(text), clip, split, json.loads(record)["clip"]
 
     def regroup(self, old: str, new: str) -> None:
