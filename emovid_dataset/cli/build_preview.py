@@ -71,7 +71,7 @@ def _print(found: Preview, sheet: SheetOptions, split: str) -> None:
     if found.counts:
         typer.echo("splits: " + ", ".join(f"{name} {count}" for name, count in sorted(sides.items())))
         kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.most_common())
-        typer.echo(f"files: {kinds}; what is not H.264 in MP4 is converted")
+        typer.echo(f"files: {kinds}; H.264 and AAC that fit are copied, the rest is encoded")
     if found.ratings.agreement is not None:
         typer.echo(found.ratings.agreement.in_words())
     for remark in found.remarks:
