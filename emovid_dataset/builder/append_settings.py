@@ -50,7 +50,7 @@ class Settings:
             raise ValueError(f"{build} is a build of format 1, which cannot grow; build it again")
         held: dict[str, Any] = {
             "shard_size": manifest.shard_size,
-            "ratios": manifest.split_ratios,
+            "ratios": manifest.split_ratios,  # which the command line calls split
             "seed": manifest.seed,
             "every": manifest.every,
             "corpus": manifest.corpus,
@@ -61,7 +61,7 @@ class Settings:
             given = getattr(self, name)
             given = tuple(given) if name == "notes" and given is not None else given
             if given is not None and given != value:
-                raise _differs(build, name, given, value)
+                raise _differs(build, "split" if name == "ratios" else name, given, value)
         keeps = bool(manifest.none_shards)
         if self.keep_none is not None and self.keep_none != keeps and manifest.none_clips:
             raise _differs(build, "keep_none", self.keep_none, keeps)

@@ -123,6 +123,11 @@ def claim(out: Store, settings: str, newest: int, *, overwrite: bool) -> Manifes
         raise ValueError(
             f"out {place} is being changed, and that was interrupted; run the same command again to finish it"
         )
+    if overwrite and REMOVED_NAME in held:
+        raise ValueError(
+            f"out {place} has {REMOVED_NAME}: a build from the start would take the removed clips in again; "
+            "delete that file if it may"
+        )
     if overwrite:
         check_unclaimed(out)  # not while another process builds it
         for name in held:

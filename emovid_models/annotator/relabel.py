@@ -27,6 +27,7 @@ from emovid_dataset.schema.manifest import (
     MANIFEST_NAME,
     NONE_NAME,
     REJECTED_NAME,
+    REMOVED_NAME,
     Manifest,
     ShardRecord,
     tables_of,
@@ -38,7 +39,7 @@ from emovid_models.annotator.annotations import Annotation
 
 _UNFINISHED = ".relabelling"
 """File in a build that `relabel_build` has not finished."""
-_LISTS = (NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, PROBLEMS_NAME)
+_LISTS = (NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, PROBLEMS_NAME, REMOVED_NAME)
 _FOLDERS = (DATA_FOLDER, METADATA_FOLDER, NONE, IMAGES_FOLDER)
 _WRITTEN = (*_FOLDERS, MANIFEST_NAME, INFO_NAME, CARD_NAME, REJECTED_NAME, *_LISTS)
 

@@ -123,7 +123,7 @@ WRONG = {
         ("--append --check", "--append and --check exclude each other"),
         ("--append", "new is not an EmoVid build: it has no manifest.json"),
         ("--append --out made --seed 5", "seed is 5, but ", "/made was built with 0; an append keeps"),
-        ("--append --out made --split 80/10/10", "ratios is (0.8, 0.1, 0.1), but "),
+        ("--append --out made --split 80/10/10", "split is (0.8, 0.1, 0.1), but "),
     ],
     "remove": [
         ("--ids sticker-1", "--ids: id 'sticker-1' is not of the form sticker-0123456789abcdef"),
