@@ -314,7 +314,8 @@ class _Growth:
         run_stage(writing, build, executor=self.runner, progress=self.progress, total=plan.count("shards"))
         kept = [change for change in of_shards if not change.is_empty]
         rewriting = RewriteStage(build, manifest, kept)
-        run_stage(rewriting, build, executor=self.runner, progress=self.progress, total=len(kept))
+        if kept:
+            run_stage(rewriting, build, executor=self.runner, progress=self.progress, total=len(kept))
         added = list(_written(writing, build))
         done = conclude(
             build,
