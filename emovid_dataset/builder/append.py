@@ -28,7 +28,7 @@ from emovid_dataset.builder.append_settings import Settings
 from emovid_dataset.builder.commit import changing, waiting
 from emovid_dataset.builder.conclude import conclude, shard_number
 from emovid_dataset.builder.growing_plan import REMOVED, GrowingPlan
-from emovid_dataset.builder.held import clips_of, refuse_damaged, removed_of
+from emovid_dataset.builder.held import clips_of, refuse_damaged
 from emovid_dataset.builder.identify import IdentifyStage
 from emovid_dataset.builder.join import join_clips
 from emovid_dataset.builder.label_changes import LabelChange, change_of
@@ -47,6 +47,7 @@ from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.engine import Executor, Ledger, Record, executor, records, run_stage
 from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.removed import read_removed
 from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.benchmark import LeftOut
 from emovid_dataset.schema.damage import Damaged
@@ -221,7 +222,7 @@ class _Growth:
     ) -> None:
         self.raw, self.build, self.manifest, self.plan = raw, build, manifest, plan
         self.runner, self.progress = runner, progress
-        self.removed = removed_of(build)
+        self.removed = read_removed(build)
         self.lists = {name: build.read(name) if build.exists(name) else b"" for name in LISTS}
         self.removed_before: list[str] = []
         self.restored: set[str] = set()

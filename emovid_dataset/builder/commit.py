@@ -39,10 +39,11 @@ def waiting(build: Store) -> Store:
 
 
 @contextmanager
-def changing(build: Store) -> Iterator[None]:
+def changing(build: Store) -> Iterator[bool]:
     """Be the only one who changes a build, after what another run was interrupted in has been finished.
 
-    What the work folder holds at the clean end of the block goes; after an error what took long stays there.
+    The block gets whether there was such a run. What the work folder holds at the clean end of the block
+    goes; after an error what took long stays there.
 
     Raises:
         FileNotFoundError: there is no build.
@@ -53,9 +54,9 @@ def changing(build: Store) -> Iterator[None]:
     try:
         with build.lease(LEASE_NAME):
             build.sweep()
-            finish(build)
+            finished = finish(build)
             try:
-                yield
+                yield finished
             except ValueError:
                 if all(name.startswith(_QUICK) for name in build.list(WORK_FOLDER)):
                     _clear(build)

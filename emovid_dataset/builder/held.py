@@ -11,8 +11,7 @@ from typing import Any
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.engine import Executor, Part, Record, Stage, records, run_stage
 from emovid_dataset.schema.features import PLACE_COLUMNS
-from emovid_dataset.schema.manifest import REMOVED_NAME, Manifest, ShardRecord, tables_of
-from emovid_dataset.schema.removed import Removed, parse_removed
+from emovid_dataset.schema.manifest import Manifest, ShardRecord, tables_of
 from emovid_dataset.store import Store
 
 _ROWS = 1_000
@@ -72,13 +71,6 @@ def _other_clips(build: Store, table: str, shard: ShardRecord, found: int) -> Va
         f"{build.name} is damaged: {table} lists {found} clips of {shard.path} instead of {shard.samples}; "
         "see `emovid repair`"
     )
-
-
-def removed_of(build: Store) -> dict[str, Removed]:
-    """The clips that were removed from a build, by id."""
-    if not build.exists(REMOVED_NAME):
-        return {}
-    return {entry.id: entry for entry in parse_removed(build.read(REMOVED_NAME))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from typing import Any
 from emovid_dataset.builder.commit import changing
 from emovid_dataset.builder.conclude import conclude
 from emovid_dataset.builder.conditions import Condition, parse_condition
-from emovid_dataset.builder.held import clips_of, refuse_damaged, removed_of
+from emovid_dataset.builder.held import clips_of, refuse_damaged
 from emovid_dataset.builder.rewrite import RewriteStage, ShardChange
 from emovid_dataset.engine import Executor, executor, run_stage
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.removed import read_removed
 from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.manifest import (
@@ -108,11 +109,11 @@ def remove(
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     today = date or datetime.now(timezone.utc).date().isoformat()
     place = Store.at(build)
-    with changing(place), runner:
+    with changing(place) as finished, runner:
         manifest = read_manifest(place)
         if manifest.format == 1:
             raise ValueError(f"{place.name} is a build of format 1, which cannot be changed; build it again")
-        earlier = removed_of(place)
+        earlier = read_removed(place)
         tests = [condition.of(manifest.features) for condition in conditions]
         wanted, names = set(ids), set(source)
 
@@ -138,7 +139,7 @@ def remove(
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise ValueError(f"{place.name} holds no clip {unknown[0]}{more}")
         if not gone and not aside:
-            if before:
+            if before or finished:  # an interrupted removal may have been this one
                 return _report(manifest, (), before, [], started)
             raise ValueError(f"{place.name} holds no clip that is meant; nothing was removed")
         if all(len(found.get(shard.path, ())) == shard.samples for shard in manifest.shards):

@@ -20,8 +20,8 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
-from emovid_dataset.builder.held import removed_of
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.removed import read_removed
 from emovid_dataset.schema.manifest import CARD_NAME, MANIFEST_NAME, REMOVED_NAME
 from emovid_dataset.schema.removed import removed_lines
 from emovid_dataset.store import Store
@@ -73,7 +73,7 @@ def purged_files(build: Store, date: str | None = None) -> dict[str, bytes]:
     if not manifest.removed or manifest.purged == manifest.removed:
         return {}
     today = date or datetime.now(timezone.utc).date().isoformat()
-    entries = [replace(entry, purged=entry.purged or today) for entry in removed_of(build).values()]
+    entries = [replace(entry, purged=entry.purged or today) for entry in read_removed(build).values()]
     card = build.read(CARD_NAME).decode()
 
     def none_serves(found: re.Match[str]) -> str:

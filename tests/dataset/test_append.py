@@ -427,6 +427,21 @@ def test_a_removed_clip_leaves_its_shard_and_stays_away(out: Path, rows: tuple[P
     assert not (out / "removed.jsonl").exists() and verify(out, engine="serial") == []
 
 
+def test_a_removal_that_is_cut_off_at_the_end_is_finished_by_the_same_call(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emovid_dataset.builder import commit
+
+    def cut(*_: Any) -> None:
+        raise OSError("the power is out")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="the power is out"):
+        patch.setattr(commit, "take_place", cut)
+        remove(out, source=["movie/film.mp4"], engine="serial")
+    assert remove(out, source=["movie/film.mp4"], engine="serial").removed == ()
+    assert len((out / "removed.jsonl").read_text().splitlines()) == 2 and verify(out, engine="serial") == []
+
+
 def test_removal_by_condition_and_by_source(out: Path) -> None:
     done = remove(out, where=["content_type=movie", "start>=0.5"], engine="serial", dry_run=True)
     part = by_caption(out)["Part 1"]
