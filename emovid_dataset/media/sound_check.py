@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -68,9 +69,10 @@ class SoundDecoder:
         self._seconds = 0.0
         self._start: float | None = None
         self._end: float | None = None
+        self._due: float | None = None  # when the frame before ends
 
     def decode(self, packet: av.Packet, *, counted: bool = True) -> Sequence[av.AudioFrame]:
-        """The frames of sound of a packet; none if it is damaged.
+        """The frames of sound of a packet, none if it is damaged; one without a time follows the one before.
 
         Args:
             packet: the stream's next one; an empty one gives what the decoder holds back.
@@ -95,10 +97,14 @@ class SoundDecoder:
             if counted and self._heard_by is not None:
                 self._heard_by(frame)
             self._seconds += frame.samples / frame.sample_rate
+            if frame.time is None and self._due is not None:  # what a decoder held back to the end
+                frame.pts = round(self._due * frame.sample_rate)
+                frame.time_base = Fraction(1, frame.sample_rate)
             if frame.time is not None:
                 end = frame.time + frame.samples / frame.sample_rate
                 self._start = frame.time if self._start is None else min(self._start, frame.time)
                 self._end = end if self._end is None else max(self._end, end)
+                self._due = end
         return frames
 
     def found(self) -> SoundCheck:

@@ -156,3 +156,21 @@ def test_a_build_and_verify_agree_on_sound_that_goes_on(seconds: float, kept: fl
         fields = {**asdict(reader.info), **asdict(levels)}
     findings = check_clip(fields, made.read_bytes(), EVERY)
     assert findings.wrong == () and "the sound ends 0." in findings.notes[0]
+
+
+@needs_ffmpeg
+def test_what_a_decoder_holds_back_is_heard(tmp_path: Path) -> None:
+    """That of WMA gives its last frame at the end, and without a time."""
+    path, made = tmp_path / "a.wmv", tmp_path / "made.mp4"
+    sources = ("testsrc2=s=64x48:r=24:d=1", f"anoisesrc=d=1:r={SOUND_RATE}:seed=1")
+    inputs = [word for source in sources for word in ("-f", "lavfi", "-i", source)]
+    codecs = ["-c:v", "wmv2", "-c:a", "wmav2"]
+    subprocess.run(["ffmpeg", "-v", "error", *inputs, *codecs, str(path)], check=True, timeout=60)
+    with av.open(str(path)) as source:
+        heard = list(source.decode(audio=0))
+    assert heard[-1].time is None and sum(frame.samples for frame in heard) == by_ffmpeg(path)[0]
+    with Reader(path) as reader:
+        transcode(reader, made)
+        begins = (heard[0].time or 0.0) - reader.start_time
+    sound, rate, _ = full_sound(made)
+    assert len(sound) / rate >= begins + by_ffmpeg(path)[0] / SOUND_RATE - 0.002
