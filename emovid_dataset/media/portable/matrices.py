@@ -60,11 +60,12 @@ def coded_rgb(
     """
     luma, blue, red = _normal(planes, bits, full, 219 if matrix == YCGCO else 224)
     red_weight, blue_weight = weights
+    rgb: Sequence[np.ndarray]
     if matrix == YCGCO:
         rest = luma - blue
         rgb = rest + red, luma + blue, rest - red
     elif matrix == ICTCP:
-        rgb = _of_ictcp(np.stack([luma, blue, red]), transfer)
+        rgb = list(_of_ictcp(np.stack([luma, blue, red]), transfer))
     elif matrix == DERIVED:
         rgb = _mixed(
             luma + 2 * (1 - red_weight) * red,
@@ -76,8 +77,8 @@ def coded_rgb(
     else:
         coded_red = luma + red * 2 * _reach(red, red_weight, transfer)
         coded_blue = luma + blue * 2 * _reach(blue, blue_weight, transfer)
-        light = (_light(each, transfer) for each in (coded_red, luma, coded_blue))
-        _, green, _ = _mixed(*light, red_weight, blue_weight)
+        red_light, light, blue_light = (_light(each, transfer) for each in (coded_red, luma, coded_blue))
+        _, green, _ = _mixed(red_light, light, blue_light, red_weight, blue_weight)
         rgb = coded_red, _code(green, transfer), coded_blue
     return [np.rint(np.clip(each, 0, 1) * 65535).astype(np.uint16) for each in rgb]
 
