@@ -70,10 +70,18 @@ class SyntheticWorkers(Executor):
     def run(self, stage: Stage[Any, Any], store: Store, *, on_done: OnDone) -> None:
         ledger = Ledger(store, stage.ledger)
         for part in stage.parts(store):
-            ledger.write(part.key, self._records(part))
+            ledger.write(part.key, self._records(part, store))
             on_done(Done(part, Outcome.DONE))
 
-    def _records(self, part: Part) -> Iterator[Record]:
+    def _leave_shard(self, store: Store, shard: ShardRecord) -> None:
+        """A file of the shard's size, with holes only: the card leaves its clips' tiles empty."""
+        assert store.folder is not None
+        path = store.folder / shard.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(shard.size)
+
+    def _records(self, part: Part, store: Store) -> Iterator[Record]:
         if isinstance(part, PreparePart):
             for unit in part.units:
                 for segment in unit.segments:
@@ -89,6 +97,7 @@ class SyntheticWorkers(Executor):
                 offset += padded_size(laid.size) + sum(padded_size(len(text.encode())) for text in texts)
             digest = hashlib.sha256(part.key.encode()).hexdigest()
             shard = ShardRecord(part.path, part.content_type, part.split, len(rows), offset + 1024, digest)
+            self._leave_shard(store, shard)
             yield {"shard": asdict(shard)}
             yield from rows
 
