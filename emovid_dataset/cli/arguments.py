@@ -10,6 +10,8 @@ import errno
 import math
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +21,9 @@ from emovid_dataset.engine import ENGINES, Executor, executor
 
 Value = TypeVar("Value")
 Check = Callable[[typer.CallbackParam, Any], Any]
+
+COMMAND: ContextVar[ExitStack] = ContextVar("COMMAND")
+"""What the running command holds until it ends."""
 
 
 def check_by(refusal: Callable[[Any], str | None]) -> Check:
@@ -192,6 +197,8 @@ def chosen_executor(
 ) -> Executor:
     """The executor that a command's options name, refused before any work where it cannot be used.
 
+    It is open until the command ends, so that one stage's processes are the next one's.
+
     Args:
         engine: of `--engine`.
         workers: of `--workers`.
@@ -206,4 +213,4 @@ def chosen_executor(
     engine = engine or default
     if default is None and engine != "ray":
         workers = workers or 1
-    return executor(engine, workers, ray_address)
+    return COMMAND.get().enter_context(executor(engine, workers, ray_address))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from contextlib import ExitStack
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Annotated, cast
@@ -17,6 +18,7 @@ import typer
 
 from emovid_dataset import __version__
 from emovid_dataset.cli import analyse, build, remove, repair, stats, verify
+from emovid_dataset.cli.arguments import COMMAND
 from emovid_dataset.cli.errors import INTERRUPTED, USED_WRONG, print_error
 
 COMMANDS = "emovid.commands"
@@ -44,6 +46,7 @@ def _print_version(asked: bool) -> None:
 
 
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -52,6 +55,7 @@ def _options(
     ] = False,
 ) -> None:
     """EmoVid: build, verify, annotate, train, generate and judge emotion-labelled video."""
+    COMMAND.set(context.with_resource(ExitStack()))
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,10 +66,14 @@ class Worker:
         return Outcome.DONE
 
     def close(self) -> Broken | None:
-        """Release what the setup made."""
+        """Release what the setup made, and the memory of a GPU that it was in."""
         try:
             while self._state:
                 self._stage.close(self._state.pop())
+            # PyTorch keeps it for itself, and the next stage may be another process's
+            if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_initialized():
+                gc.collect()
+                torch.cuda.empty_cache()
         except Exception as error:
             return Broken(Failure.of(error))
         return None
