@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.schema.clip import SPLITS
 
 _HUB = "hf://datasets/"
@@ -51,6 +50,8 @@ def is_dataset(raw: str) -> bool:
         return False
     if any((folder / name).is_file() for name in _SAVED):
         return True
+    from emovid_dataset.media.source import SUFFIXES  # PyAV, which the commands' help can do without
+
     names = {path.suffix.lower() for path in folder.rglob("*") if path.is_file()}
     return ".parquet" in names and not names & SUFFIXES
 
@@ -137,6 +138,8 @@ def _rows(parts: Mapping[str, Any], column: str, folder: Path, raw: str) -> Iter
 
 def _write(video: Mapping[str, Any], folder: Path, stem: str) -> str:
     """The name of the file with a row's video; what an earlier run wrote stays."""
+    from emovid_dataset.media.source import SUFFIXES
+
     suffix = PurePosixPath(str(video["path"] or "")).suffix.lower()
     path = folder / f"{stem}{suffix if suffix in SUFFIXES else '.mp4'}"
     data: bytes | None = video["bytes"]
