@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from emovid_dataset.report.stats import Statistics
     from emovid_dataset.report.stats import measure as stats
     from emovid_dataset.schema.benchmark import Benchmark, LeftOut
+    from emovid_dataset.schema.card_info import CardInfo
     from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS, Clip
     from emovid_dataset.schema.damage import Damaged
     from emovid_dataset.schema.emotions import EMOTIONS, VALENCES
@@ -47,6 +48,7 @@ __all__ = [
     "Analyses",
     "Benchmark",
     "BuildReport",
+    "CardInfo",
     "Clip",
     "ClipStream",
     "Damaged",
@@ -90,6 +92,7 @@ _PLACES = {
     "Analyses": "analyse.analyses",
     "Benchmark": "schema.benchmark",
     "BuildReport": "builder.build",
+    "CardInfo": "schema.card_info",
     "Clip": "schema.clip",
     "ClipStream": "read.clip_stream",
     "Damaged": "schema.damage",
