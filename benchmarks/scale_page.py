@@ -31,6 +31,9 @@ OTHER_FILES = 6  # card, manifest, _info.json, loading script, .gitattributes, a
 PARENT = ("sheet", "plan", "join", "split", "lay out", "index")
 """Steps that the parent of a build does alone."""
 
+SHUFFLED_BYTES = 40
+"""Bytes per clip of a split that `Plan.shuffled` holds: five arrays of eight bytes."""
+
 CORES = 32
 """Of a node of the example."""
 
@@ -118,18 +121,16 @@ def _layout(name: str, repos: int, shard_size: int) -> dict[str, Any]:
 
 
 def _full_size(plans: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """What the parent of a build of 10^8 clips would need, by what the largest measured sizes came to."""
-    before, largest = plans[-2:]
+    """What the parent of a build of 10^8 clips would need, by what the largest measured size came to."""
+    largest = plans[-1]
     rows = largest["rows"]
     shards = -(-CLIPS * CLIP_BYTES // SHARD_BYTES)
-    growth = (largest["peak_mb"] - before["peak_mb"]) / (rows - before["rows"])
     return {
         "hours": sum(largest["steps"][step] for step in PARENT) / rows * CLIPS / 3600,
         "index_gb": largest["index_bytes"] / rows * CLIPS / 1e9,
         "table_mb": largest["index_bytes"] / rows * SHARDS_PER_FOLDER * SHARD_BYTES / CLIP_BYTES / 1e6,
         "manifest_mb": largest["manifest_bytes"] / largest["shards"] * shards / 1e6,
-        "bytes_per_clip": growth * 1e6,
-        "memory_gb": (largest["peak_mb"] + growth * (CLIPS - rows)) / 1e3,
+        "memory_gb": CLIPS * SHARES["train"] * SHUFFLED_BYTES / 1e9,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from benchmarks import scale
+from benchmarks import scale, scale_page
 from emovid_dataset import select
 from emovid_dataset.builder import index
 from emovid_dataset.builder.build import BuildReport, build
@@ -180,3 +181,12 @@ def test_the_benchmark_says_what_it_took(
     scale.main()
     last = capsys.readouterr().out.splitlines()[-1]
     assert re.fullmatch(r"rows 200, seconds \d+\.\d, peak MB \d+", last)
+
+
+def test_the_committed_record_and_its_page() -> None:
+    body = json.loads(scale_page.RECORD.read_bytes())
+    plans, chosen = ([run for run in body["runs"] if run["kind"] == kind] for kind in ("plan", "select"))
+    assert max(run["rows"] for run in plans) >= 100_000
+    assert max(run["peak_mb"] for run in plans) < 1_500
+    assert max(run["peak_mb"] for run in chosen) < 300
+    assert scale_page.PAGE.read_text() == scale_page.render_page(body, "images/scale.svg")
