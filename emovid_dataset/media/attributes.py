@@ -132,17 +132,17 @@ def hue_chroma(frames: np.ndarray) -> float | None:
     >>> hue_chroma(np.array([[[0, 255, 0]]], np.uint8)), hue_chroma(np.full((1, 1, 3), 9, np.uint8))
     (120.0, None)
     """
-    rgb = frames.reshape(-1, 3).astype(np.int16)
-    red, green, blue = rgb[:, 0], rgb[:, 1], rgb[:, 2]
+    red, green, blue = np.ascontiguousarray(frames.reshape(-1, 3).T, np.int16)
     high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
     chroma = (high - low).astype(np.float32)
     total = float(chroma.sum(dtype=np.float64))
     if total < len(chroma):
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
+        from_red = (green - blue) / chroma
         sextant = np.where(
             high == red,
-            (green - blue) / chroma % 6,
+            np.where(from_red < 0, from_red + np.float32(6), from_red),
             np.where(high == green, (blue - red) / chroma + 2, (red - green) / chroma + 4),
         )
     angle = np.where(chroma > 0, sextant, 0).astype(np.float32) * np.float32(np.pi / 3)
