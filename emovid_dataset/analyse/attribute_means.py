@@ -10,7 +10,7 @@ from emovid_dataset.analyse.anova import Anova, one_way
 from emovid_dataset.analyse.clip_means import MeanOfClips
 from emovid_dataset.analyse.clips import ClipTable
 from emovid_dataset.analyse.outcomes import NotComputed
-from emovid_dataset.analyse.valence_arousal import MIDDLE, WARRINER
+from emovid_dataset.schema.portable.norms import MIDDLE, WARRINER
 
 
 @dataclass(frozen=True, slots=True)

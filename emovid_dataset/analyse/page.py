@@ -12,9 +12,9 @@ from emovid_dataset.analyse.charts import SIDE, bubbles, common_axis, point_path
 from emovid_dataset.analyse.clips import ALL
 from emovid_dataset.analyse.outcomes import Interval, NotComputed
 from emovid_dataset.analyse.phrases import PRIOR
-from emovid_dataset.analyse.valence_arousal import MIDDLE
 from emovid_dataset.report.formats import page_environment
 from emovid_dataset.report.page import palette
+from emovid_dataset.schema.portable.norms import MIDDLE
 from emovid_dataset.store import Store
 
 

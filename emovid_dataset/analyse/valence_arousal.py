@@ -8,25 +8,7 @@ import numpy as np
 
 from emovid_dataset.analyse.clips import ClipTable
 from emovid_dataset.analyse.outcomes import NotComputed
-
-WARRINER: dict[str, tuple[float, float]] = {
-    "amusement": (7.00, 4.82),
-    "awe": (6.85, 3.83),
-    "contentment": (6.62, 4.60),
-    "excitement": (7.62, 6.21),
-    "anger": (2.50, 5.93),
-    "disgust": (3.32, 5.00),
-    "fear": (2.93, 6.14),
-    "sadness": (2.40, 2.81),
-}
-"""Mean valence and arousal of a word on scales of 1..9, 5 the middle.
-
-Source: A. B. Warriner, V. Kuperman and M. Brysbaert, "Norms of valence, arousal, and dominance for 13,915
-English lemmas", Behavior Research Methods 45, 2013: the columns V.Mean.Sum and A.Mean.Sum.
-"""
-
-MIDDLE = 5.0
-"""Middle of both scales."""
+from emovid_dataset.schema.portable.norms import WARRINER
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ from emovid_dataset.analyse.intervals import grouped_mean_interval, wilson
 from emovid_dataset.analyse.outcomes import Interval, NotComputed, as_json
 from emovid_dataset.analyse.positive_share import PositiveShares, positive_share
 from emovid_dataset.analyse.transitions import Transitions, transitions
-from emovid_dataset.analyse.valence_arousal import WARRINER, valence_arousal
+from emovid_dataset.analyse.valence_arousal import valence_arousal
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_dataset.schema.portable.norms import WARRINER
 
 RNG = np.random.default_rng
 

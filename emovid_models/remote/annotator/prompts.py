@@ -48,5 +48,8 @@ EMOTION_QUESTION = emotion_question(EMOTIONS)
 CAPTION_QUESTION = "Describe this video in one sentence."
 """What is asked before a caption is generated."""
 
+NO_EMOTION = "no specific emotion"
+"""What is said of a video where no emotion is likely enough; the paper's words, and a label sheet's."""
+
 END_OF_TURN = "<|im_end|>"
 """What ends an answer."""
