@@ -13,16 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from emovid_models.nvila import (
-    AUTO_MAP,
     NVILALiteConfig,
     NVILALiteForConditionalGeneration,
     NVILALiteProcessor,
 )
 from emovid_models.remote.annotator import CODE
 from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
-
-TASK = "video-emotion"
-"""The pipeline's name."""
+from emovid_models.remote.annotator.repo_code import AUTO_MAP, PIPELINES, TASK
 
 
 def load_annotator(
@@ -110,34 +107,27 @@ def assemble_repo(
         model.save_pretrained(out, max_shard_size="4GB")
     model.generation_config.save_pretrained(out)
     processor.save_pretrained(out)
-    _add(out / "processor_config.json", auto_map={"AutoProcessor": AUTO_MAP["AutoProcessor"]})
-    for name, path in (CODE if code else {}).items():
-        shutil.copyfile(path, out / name)
+    for name, path in CODE.items():
+        if code:
+            shutil.copyfile(path, out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
     config = model.config.to_dict()
     config["_name_or_path"] = ""  # else whoever publishes the repo tells where their files lie
     config.update(
         architectures=[type(model).__name__],
         auto_map=AUTO_MAP,
-        custom_pipelines={
-            TASK: {
-                "impl": f"pipeline.{VideoEmotionPipeline.__name__}",
-                "pt": ["AutoModelForImageTextToText"],
-            }
-        },
+        custom_pipelines=PIPELINES,
         # Half precision is for the file only: on a CPU it is slow, and less exact.
         dtype="float32" if dtype == torch.float16 else str(dtype).removeprefix("torch."),
     )
     for part in ("text_config", "vision_config"):
         config[part].pop("dtype", None)
-    (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (out / "config.json").write_text(
+        json.dumps(config, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+    )
     (out / "README.md").write_text(card, encoding="utf-8")
     return out
-
-
-def _add(path: Path, **entries: Any) -> None:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content.update(entries)
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _size(model: torch.nn.Module, dtype: torch.dtype) -> int:

@@ -21,15 +21,7 @@ from transformers import (
 from emovid_models.remote.annotator.configuration_nvila import NVILALiteConfig
 from emovid_models.remote.annotator.modeling_nvila import NVILALiteForConditionalGeneration, NVILALiteModel
 from emovid_models.remote.annotator.processing_nvila import NVILALiteProcessor
-
-AUTO_MAP = {
-    "AutoConfig": "configuration_nvila.NVILALiteConfig",
-    "AutoModel": "modeling_nvila.NVILALiteForConditionalGeneration",
-    "AutoModelForCausalLM": "modeling_nvila.NVILALiteForConditionalGeneration",
-    "AutoModelForImageTextToText": "modeling_nvila.NVILALiteForConditionalGeneration",
-    "AutoProcessor": "processing_nvila.NVILALiteProcessor",
-}
-"""`auto_map` in the config.json of a repo that carries `emovid_models.remote.annotator.MODEL_CODE`."""
+from emovid_models.remote.annotator.repo_code import AUTO_MAP
 
 AutoConfig.register(NVILALiteConfig.model_type, NVILALiteConfig)
 for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText):

@@ -66,8 +66,6 @@ def convert(source: Path, out: Path) -> None:
     """
     from transformers import GenerationConfig
 
-    from emovid_models.nvila import AUTO_MAP
-    from emovid_models.remote.annotator import MODEL_CODE
     from emovid_models.remote.annotator.processing_nvila import NVILALiteProcessor
 
     settings = read_json(source / "config.json")
@@ -87,7 +85,6 @@ def convert(source: Path, out: Path) -> None:
     dtype = renamed["model.language_model.embed_tokens.weight"].dtype
     config.dtype = _DTYPES.get(dtype)
     config.architectures = ["NVILALiteForConditionalGeneration"]
-    config.auto_map = dict(AUTO_MAP)
     unwanted = [f"{part}_cfg" for part in _PREFIXES] + ["auto_map", "resume_path", "transformers_version"]
     setattr(config, _SOURCE_SETTINGS, without(settings, "_name_or_path", *unwanted))
 
@@ -108,7 +105,6 @@ def convert(source: Path, out: Path) -> None:
         **pixels,
     )
     processor.save_pretrained(out)
-    _add_auto_map(out / "processor_config.json", {"AutoProcessor": AUTO_MAP["AutoProcessor"]})
     generation_file = source / "llm" / "generation_config.json"
     generation = (
         GenerationConfig(**read_json(generation_file)) if generation_file.is_file() else GenerationConfig()
@@ -116,8 +112,6 @@ def convert(source: Path, out: Path) -> None:
     generation.eos_token_id = stop_ids(generation.eos_token_id, parts["llm"].get("eos_token_id"), tokenizer)
     generation.pad_token_id = tokenizer.pad_token_id
     generation.save_pretrained(out)
-    for name, path in MODEL_CODE.items():
-        shutil.copyfile(path, out / name)
     for name in LICENCE_FILES:
         if (source / name).is_file():
             shutil.copy(source / name, out / name)
@@ -250,10 +244,6 @@ def _rename(tensor: StoredTensor, prefixes: dict[str, str]) -> str:
         if tensor.key.startswith(old):
             return new + tensor.key[len(old) :]
     raise ValueError(f"{tensor.file} has the unknown key {tensor.key!r}; expected: {', '.join(prefixes)}...")
-
-
-def _add_auto_map(file: Path, auto_map: dict[str, str]) -> None:
-    write_json(file, {**read_json(file), "auto_map": auto_map})
 
 
 def _make_empty(folder: Path) -> None:

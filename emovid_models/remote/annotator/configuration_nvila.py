@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from copy import deepcopy
 from typing import Any
 
 from transformers import PretrainedConfig, Qwen2Config, SiglipVisionConfig
+
+from .repo_code import AUTO_MAP, PIPELINES, lay_code
 
 DOWNSAMPLE_RATES: dict[str, int] = {
     "linear": 1,
@@ -117,6 +120,19 @@ class NVILALiteConfig(PretrainedConfig):
             kwargs.setdefault(name, getattr(text_config, name, None))
         super().__init__(**kwargs)
         self._check()
+
+    def save_pretrained(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write config.json and the code that the model and its pipeline need beside it.
+
+        Args:
+            save_directory: the folder; `save_pretrained` of the model calls this too.
+            push_to_hub: as for `PretrainedConfig.save_pretrained`.
+            **kwargs: as there.
+        """
+        # What a model from the Hub says names its files by that repo.
+        self.auto_map, self.custom_pipelines = dict(AUTO_MAP), deepcopy(PIPELINES)
+        lay_code(save_directory)
+        super().save_pretrained(save_directory, push_to_hub=push_to_hub, **kwargs)
 
     def _check(self) -> None:
         depth = self.vision_config.num_hidden_layers

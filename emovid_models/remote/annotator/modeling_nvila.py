@@ -123,7 +123,12 @@ class NVILALiteModel(NVILALitePreTrainedModel):
                 f"pixel_values_videos has shape {list(pixel_values_videos.shape)}, "
                 f"not [frames, {', '.join(map(str, expected))}]"
             )
-        hidden = self.vision_tower.embeddings(pixel_values_videos)
+        # The tower's layers are called one by one, past the hook that would bring its input to its device.
+        embeddings = self.vision_tower.embeddings
+        place = next(embeddings.parameters()).device
+        if place.type != "meta":  # else the weights are brought for each layer
+            pixel_values_videos = pixel_values_videos.to(place)
+        hidden = embeddings(pixel_values_videos)
         # The layers after the selected one would cost time and memory, and nothing reads them.
         for layer in self.vision_tower.encoder.layers[: self.config.num_vision_layers_used]:
             hidden = layer(hidden, None)
@@ -166,7 +171,8 @@ class NVILALiteModel(NVILALitePreTrainedModel):
             )
         if video_features is None:
             return embeds
-        return embeds.masked_scatter(is_video.unsqueeze(-1), video_features.to(embeds.device, embeds.dtype))
+        places = is_video.unsqueeze(-1).to(embeds.device)
+        return embeds.masked_scatter(places, video_features.to(embeds.device, embeds.dtype))
 
     def forward(
         self,
@@ -178,8 +184,9 @@ class NVILALiteModel(NVILALitePreTrainedModel):
         pixel_values_videos: torch.Tensor | None = None,
         video_features: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPast:
+    ) -> BaseModelOutputWithPast | tuple[Any, ...]:
         """Run the language model; the arguments are those of `NVILALiteForConditionalGeneration.forward`."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("input_ids and inputs_embeds are both given or both missing; give one")
@@ -188,16 +195,23 @@ class NVILALiteModel(NVILALitePreTrainedModel):
         elif pixel_values_videos is not None or video_features is not None:
             raise ValueError("videos are given with inputs_embeds, which hold them already; give input_ids")
         assert inputs_embeds is not None
+        # Spread over devices, the embedding's is where the language model begins.
+        if attention_mask is not None:
+            attention_mask = attention_mask.to(inputs_embeds.device)
+        if position_ids is not None:
+            position_ids = position_ids.to(inputs_embeds.device)
         if position_ids is None and attention_mask is not None and attention_mask.ndim == 2:
             position_ids = _positions(attention_mask)[:, -inputs_embeds.shape[1] :]
-        return self.language_model(
+        outputs = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
             use_cache=use_cache,
+            return_dict=True,
             **kwargs,
         )
+        return outputs if _wants_dict(self, return_dict) else outputs.to_tuple()
 
 
 class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, GenerationMixin):
@@ -267,8 +281,9 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
         video_features: torch.Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> CausalLMOutputWithPast:
+    ) -> CausalLMOutputWithPast | tuple[Any, ...]:
         """Logits of the next token at each place, and the loss.
 
         Args:
@@ -283,6 +298,7 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
             video_features: what `get_video_features` gave for them, instead of the pixels.
             use_cache: whether to return keys and values.
             logits_to_keep: number of last places, or the places, that logits are wanted for; 0 is all.
+            return_dict: False returns a tuple, as does a config that says so.
 
         Returns:
             `CausalLMOutputWithPast`; logits are [batch, places, tokens].
@@ -299,6 +315,7 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
             pixel_values_videos=pixel_values_videos,
             video_features=video_features,
             use_cache=use_cache,
+            return_dict=True,
             **kwargs,
         )
         hidden = outputs.last_hidden_state
@@ -307,22 +324,20 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1], **kwargs)
-        return CausalLMOutputWithPast(
+        found = CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
+        return found if _wants_dict(self, return_dict) else found.to_tuple()
 
     @torch.no_grad()
     def generate(  # type: ignore[override]
         self,
         inputs: torch.Tensor | None = None,
         generation_config: GenerationConfig | None = None,
-        *,
-        pixel_values_videos: torch.Tensor | None = None,
-        video_features: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """Continue a prompt; media tokens are never written.
@@ -330,23 +345,73 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
         Args:
             inputs: the prompt's ids, [batch, length], padded on the left; also as `input_ids`.
             generation_config: by default the model's own.
-            pixel_values_videos: see `forward`.
-            video_features: see `forward`.
-            **kwargs: as in transformers' `generate`.
+            **kwargs: as in transformers' `generate`, and `pixel_values_videos` or `video_features` as in
+                `forward`.
 
         Returns:
             What transformers' `generate` returns: by default ids of the prompt and the answer.
         """
-        input_ids = kwargs.pop("input_ids", inputs)
-        if pixel_values_videos is not None or video_features is not None:
-            # Embedded once and here, so that beams and several answers per prompt repeat whole prompts.
-            kwargs["inputs_embeds"] = self.model.embed(input_ids, pixel_values_videos, video_features)
         settings = generation_config or self.generation_config
         suppressed = kwargs.pop("suppress_tokens", None) or settings.suppress_tokens or []
         known = self.config.num_tokens or self.config.text_config.vocab_size
         media = [token for token in self.config.media_token_ids if token < known]
         kwargs["suppress_tokens"] = sorted({*suppressed, *media}) or None
-        return super().generate(input_ids, generation_config, **kwargs)  # type: ignore[misc]
+        return super().generate(inputs, generation_config, **kwargs)  # type: ignore[misc]
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: torch.Tensor, *, inputs_embeds: torch.Tensor | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """What one step of `generate` runs: the videos go with the tokens that stand for them.
+
+        Args:
+            input_ids: [batch, length] so far.
+            inputs_embeds: as in transformers' `generate`; the videos are in them already.
+            **kwargs: as there.
+
+        Returns:
+            The arguments of `forward`.
+        """
+        found = super().prepare_inputs_for_generation(input_ids, inputs_embeds=inputs_embeds, **kwargs)
+        ids = found.get("input_ids")
+        # One token alone is one that was written, and no media token is.
+        shown = ids is not None and ids.shape[1] > 1 and bool((ids == self.config.video_token_id).any())
+        for name in _VIDEOS:
+            found.pop(name, None)
+            if shown and kwargs.get(name) is not None:
+                found[name] = kwargs[name]
+        return found
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Repeat whole prompts for beams and several answers: each with all frames of its videos."""
+        pixels, features = (kwargs.pop(name, None) for name in _VIDEOS)
+        prompts = input_ids
+        input_ids, kwargs = super()._expand_inputs_for_generation(
+            expand_size, is_encoder_decoder, input_ids, **kwargs
+        )
+        if expand_size > 1 and prompts is not None and (pixels is not None or features is not None):
+            if pixels is not None and features is None:
+                pixels, features = None, self.get_video_features(pixels)
+            tokens = (prompts == self.config.video_token_id).sum(1) // self.config.tokens_per_frame
+            frames = tokens.tolist()
+            if features is not None and sum(frames) == features.shape[0]:
+                rows = [row for row in features.split(frames) for _ in range(expand_size)]
+                features = torch.cat(rows)
+        given = {name: value for name, value in zip(_VIDEOS, (pixels, features), strict=True)}
+        return input_ids, {**kwargs, **{name: value for name, value in given.items() if value is not None}}
+
+
+_VIDEOS = ("pixel_values_videos", "video_features")
+"""The arguments by which videos come, in two forms."""
+
+
+def _wants_dict(model: PreTrainedModel, asked: bool | None) -> bool:
+    return bool(model.config.return_dict if asked is None else asked)
 
 
 def _positions(attention_mask: torch.Tensor) -> torch.Tensor:

@@ -95,6 +95,19 @@ class VideoEmotionPipeline(Pipeline):
         self.emotions = emotions_of(self.model.config)
         self._labels = self.processor.encode_labels(self.emotions, end=END_OF_TURN)
 
+    def save_pretrained(self, save_directory: Any, **kwargs: Any) -> None:
+        """Write model, processor and code, so that `pipeline` loads the folder again.
+
+        Args:
+            save_directory: the folder.
+            **kwargs: as for `save_pretrained` of the model.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        both = ("push_to_hub", "repo_id", "token", "private", "revision", "create_pr", "commit_message")
+        self.processor.save_pretrained(
+            save_directory, **{name: kwargs[name] for name in both if name in kwargs}
+        )
+
     def __call__(self, inputs: Any, **options: Any) -> Any:  # type: ignore[override]
         """Annotate one video or many.
 

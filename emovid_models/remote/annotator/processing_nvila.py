@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,8 @@ import torch
 from PIL import Image
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
+
+from .repo_code import AUTO_MAP, lay_code
 
 CHAT_TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}"
@@ -24,12 +29,16 @@ CHAT_TEMPLATE = (
 
 _CHANNELS = (1, 3, 4)
 
+_VIDEO_KEYS = ("video", "path", "url")
+"""Where a message's part holds its video."""
+
 
 class NVILALiteProcessor(ProcessorMixin):
     """Samples and squeezes frames, builds ChatML prompts, and puts the video tokens into them.
 
     Args:
-        tokenizer: the language model's tokenizer, which knows `video_token`.
+        tokenizer: the language model's tokenizer, which knows `video_token`. Where its own settings name no
+            side for padding, it gets the left, on which `generate` needs it.
         image_size: pixels of a side; a frame is squeezed to a square without regard to its aspect.
         tokens_per_frame: `NVILALiteConfig.tokens_per_frame`.
         num_frames: frames that a video is sampled to.
@@ -63,6 +72,8 @@ class NVILALiteProcessor(ProcessorMixin):
         **kwargs: Any,
     ) -> None:
         super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+        if "padding_side" not in getattr(tokenizer, "init_kwargs", {}):
+            tokenizer.padding_side = "left"
         self.image_size = image_size
         self.tokens_per_frame = tokens_per_frame
         self.num_frames = num_frames
@@ -78,6 +89,16 @@ class NVILALiteProcessor(ProcessorMixin):
             raise ValueError(
                 f"video_token is {video_token!r}, which the tokenizer does not know as one token"
             )
+
+    def to_json_file(self, json_file_path: Any) -> None:
+        """Write processor_config.json, a part of `save_pretrained`, and the code that it needs beside it."""
+        path = Path(json_file_path)
+        super().to_json_file(path)
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings["auto_map"] = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
+        text = json.dumps(settings, indent=2, sort_keys=True, allow_nan=False)
+        path.write_text(text + "\n", encoding="utf-8")
+        lay_code(path.parent)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -126,10 +147,15 @@ class NVILALiteProcessor(ProcessorMixin):
                 `{"type": "text", "text": ...}` and `{"type": "video"}`. Or a list of such lists.
             chat_template: a template to use instead of the processor's own.
             **kwargs: as for the tokenizer's `apply_chat_template`; `tokenize` is False by default. With
-                `tokenize=True` each video part holds its frames: `{"type": "video", "video": frames}`.
+                `tokenize=True` each video part says which video it is: its frames, a path, an address or a
+                file's bytes as "video", or a path as "path", or an address as "url".
 
         Returns:
             The text, or a list of texts; with `tokenize=True` what `__call__` returns for them.
+
+        Raises:
+            ValueError: a part is of another type, or its video is unusable.
+            OSError: a video cannot be read or fetched.
         """
         batched = bool(conversation) and not isinstance(conversation[0], dict)
         conversations = conversation if batched else [conversation]
@@ -150,6 +176,12 @@ class NVILALiteProcessor(ProcessorMixin):
             plain, chat_template=chat_template or self.chat_template, tokenize=False, **kwargs
         )
         if tokenize:
+            if any(isinstance(video, (str, bytes, os.PathLike)) for video in videos):
+                videos = [
+                    self._read(video, call.get("num_frames"), call.get("do_sample_frames", True))
+                    for video in videos
+                ]
+                call["do_sample_frames"] = False
             return self(text=texts, videos=videos or None, **call)
         return texts if batched else texts[0]
 
@@ -163,11 +195,23 @@ class NVILALiteProcessor(ProcessorMixin):
                 text += part["text"]
             elif kind == "video":
                 text += self.video_token
-                if part.get("video") is not None:
-                    videos.append(part["video"])
+                given = [part[name] for name in _VIDEO_KEYS if part.get(name) is not None]
+                if len(given) > 1:
+                    raise ValueError(f"a video part has {len(given)} of the keys {_VIDEO_KEYS}; give one")
+                videos += given
             else:
                 raise ValueError(f"a message's part has type {kind!r}; allowed: 'text', 'video'")
         return text.strip()
+
+    def _read(self, video: Any, num_frames: int | None, sample: bool) -> Any:
+        """The frames of a video that are looked at, from wherever it is."""
+        # Imported when a file is to be read: who brings frames needs no decoder.
+        from .pipeline import read_frames
+
+        count = self.num_frames if num_frames is None else num_frames
+        return read_frames(
+            video, lambda total: self.sample_indices(total, count) if sample else list(range(total))
+        )
 
     @staticmethod
     def sample_indices(total: int, num_frames: int) -> list[int]:

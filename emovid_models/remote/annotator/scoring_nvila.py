@@ -51,7 +51,7 @@ class LabelScoring:
             raise ValueError(
                 f"label_ids has lengths {lengths}; at least one label, of at least one token each"
             )
-        batch, device = input_ids.shape[0], input_ids.device
+        batch = input_ids.shape[0]
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         prefix = self.model(
@@ -60,11 +60,16 @@ class LabelScoring:
             pixel_values_videos=pixel_values_videos,
             video_features=video_features,
             use_cache=True,
+            return_dict=True,
         )
         # With padding on the right the last token is not in the last column.
-        last = (attention_mask * torch.arange(1, attention_mask.shape[1] + 1, device=device)).argmax(-1)
-        hidden = prefix.last_hidden_state[torch.arange(batch, device=device), last]
+        places = torch.arange(1, attention_mask.shape[1] + 1, device=attention_mask.device)
+        last = (attention_mask * places).argmax(-1)
+        # The parts of a model that is spread over devices give their outputs where they are.
+        states = prefix.last_hidden_state
+        hidden = states[torch.arange(batch, device=states.device), last.to(states.device)]
         first = self._logits(hidden).float().log_softmax(-1)
+        device = first.device
 
         label_ids = [[int(token) for token in ids] for ids in label_ids]
         scores = first[:, [ids[0] for ids in label_ids]]
@@ -74,10 +79,10 @@ class LabelScoring:
             hidden = run(label_ids, prefix.past_key_values, attention_mask)
             targets = torch.tensor([token for ids in label_ids for token in ids[1:]], device=device)
             owners = torch.repeat_interleave(torch.arange(len(lengths), device=device), counts - 1)
-            log_probs = self._logits(hidden).float().log_softmax(-1)
+            log_probs = self._logits(hidden).float().log_softmax(-1).to(device)
             found = log_probs[:, torch.arange(len(targets), device=device), targets]
             scores = scores.index_add(1, owners, found)
-        return scores / counts if length_normalized else scores
+        return (scores / counts if length_normalized else scores).to(input_ids.device)
 
     @property
     def _reads_any_mask(self) -> bool:
@@ -108,6 +113,7 @@ class LabelScoring:
             position_ids=attention_mask.sum(-1, keepdim=True) + place,
             past_key_values=cache,
             use_cache=True,
+            return_dict=True,
         ).last_hidden_state
 
     def _run_rows(
@@ -129,5 +135,6 @@ class LabelScoring:
             position_ids=repeated.sum(-1, keepdim=True) + torch.arange(longest, device=device),
             past_key_values=cache,
             use_cache=True,
+            return_dict=True,
         ).last_hidden_state
-        return hidden.unflatten(0, (batch, count))[:, mask.bool()]
+        return hidden.unflatten(0, (batch, count))[:, mask.bool().to(hidden.device)]
