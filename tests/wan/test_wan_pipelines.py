@@ -435,6 +435,55 @@ def test_callbacks_see_and_change_what_they_do_in_the_stock_pipeline() -> None:
     assert seen[id(ours)] == seen[id(stock)] and len(seen[id(ours)]) == 3
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_embeddings_that_a_callback_returns_are_obeyed_with_an_emotion(pair: Any, in_place: bool) -> None:
+    stock, ours, call = pair
+
+    def change(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        embeds = tensors["prompt_embeds"]
+        return {"prompt_embeds": embeds.mul_(-3) if in_place else embeds * -3}
+
+    options = {"callback_on_step_end": change, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    text = conditioning_text(CAPTION, "awe")
+    expected = run(stock, call, text, **options)
+    assert torch.allclose(run(ours, call, emotion="awe", **options), expected, atol=1e-5)
+    assert not torch.allclose(expected, run(stock, call, text), atol=1e-3), "the callback must matter"
+
+
+def test_embeddings_that_a_callback_returns_stand_for_a_blend() -> None:
+    stock, ours = quiet(WanPipeline(**t2v_components())), quiet(EmoVidWanPipeline(**t2v_components()))
+    sad = stock.encode_prompt(conditioning_text(CAPTION, "sadness"), None, False, max_sequence_length=512)[0]
+
+    def change(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return {"prompt_embeds": sad} if step == 0 else tensors
+
+    blend = {"awe": 1, "fear": 1}
+    options = {"callback_on_step_end": change, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    found = run(ours, CALL, emotion=blend, **options)
+    first = run(ours, {**CALL, "num_inference_steps": 3}, emotion=blend, callback_on_step_end=stop_after(0))
+    rest = run(stock, CALL, conditioning_text(CAPTION, "sadness"), callback_on_step_end=begin_with(first))
+    assert torch.allclose(found, rest, atol=1e-5)
+
+
+def stop_after(step: int) -> Any:
+    """A callback that ends a run with the latents after a step."""
+
+    def callback(pipe: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        pipe._interrupt = number >= step
+        return tensors
+
+    return callback
+
+
+def begin_with(latents: torch.Tensor) -> Any:
+    """A callback that puts these latents in the place of those after the first step."""
+
+    def callback(pipe: Any, number: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        return {"latents": latents} if number == 0 else {}
+
+    return callback
+
+
 def test_a_callback_that_ends_the_guidance_ends_it() -> None:
     stock, ours = quiet(WanPipeline(**t2v_components())), quiet(EmoVidWanPipeline(**t2v_components()))
 
@@ -502,6 +551,19 @@ def test_bad_input_is_one_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         pipe(**{**CALL, "prompt": CAPTION, **changes})
     assert "\n" not in str(error.value)
+
+
+def test_an_image_of_a_type_that_stock_refuses_is_named_by_its_type(pair: Any) -> None:
+    stock, ours, call = pair
+    if "image" not in call:
+        return
+    for image in (np.zeros((32, 48, 3), np.uint8), np.zeros((48, 32, 3), np.uint8), "cat.png"):
+        messages = []
+        for pipe in (stock, ours):
+            with pytest.raises(ValueError, match=r"`image` has to be of type") as error:
+                run(pipe, {**call, "image": image})
+            messages.append(str(error.value))
+        assert messages[0] == messages[1]
 
 
 def test_a_contradictory_vae_is_refused() -> None:

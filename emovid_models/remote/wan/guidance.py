@@ -64,9 +64,21 @@ def combine(
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What a call asks for: the prompts with each emotion, and how strongly."""
+    """What a call asks for, and how strongly.
 
-    texts: tuple[list[str], ...]
+    The stock loop itself carries the prompts with the first emotion, so that a callback sees and changes what
+    it would in the stock pipeline with that text.
+
+    Attributes:
+        plain: the prompts without an emotion.
+        others: the prompts with each emotion after the first.
+        weights: of the emotions, sum 1.
+        intensity: as asked.
+        scale: e of the formula at intensity 1, or None for that of the guidance.
+    """
+
+    plain: list[str]
+    others: tuple[list[str], ...]
     weights: tuple[float, ...]
     intensity: float
     scale: float | None
@@ -76,7 +88,8 @@ class _Request:
 class _Embeddings:
     """The encoded texts that the stock loop does not carry."""
 
-    emotional: tuple[torch.Tensor, ...]
+    plain: torch.Tensor
+    others: tuple[torch.Tensor, ...]
     negative: torch.Tensor | None
 
 
@@ -117,7 +130,9 @@ class EmotionConditioning(EmotionAdapters):
                 "paper" without one.
             emotion_adapter: name of the LoRA that the intensity moves, or names; None for the one that was
                 trained with this project.
-            **kwargs: as for the stock pipeline, all of its arguments.
+            **kwargs: as for the stock pipeline, all of its arguments. With an emotion a callback sees and
+                changes the embeddings of the prompt with it; with a blend those of its first emotion, and
+                others that it returns stand for the whole blend.
 
         Returns:
             What the stock pipeline returns.
@@ -156,12 +171,13 @@ class EmotionConditioning(EmotionAdapters):
             )
             prompts = [self._fitted(text, say, weights, given["max_sequence_length"]) for text in prompts]
             plain = [say(text) for text in prompts]
-            given["prompt"] = plain if several else plain[0]
+            shown = plain
             if intensity > 0 and weights:
-                texts = tuple([say(text, name) for text in prompts] for name in weights)
-                self._request = _Request(texts, tuple(weights.values()), intensity, scale)
+                shown, *others = ([say(text, name) for text in prompts] for name in weights)
+                self._request = _Request(plain, tuple(others), tuple(weights.values()), intensity, scale)
                 if given["callback_on_step_end"] is not None:
                     self._follow_callback(given)
+            given["prompt"] = shown if several else shown[0]
         try:
             with self._adapter_weight(moved, min(intensity, 1.0)), self._one_call_a_step():
                 return stock.__call__(**given)
@@ -215,7 +231,7 @@ class EmotionConditioning(EmotionAdapters):
         return self._embeddings is None and super().do_classifier_free_guidance  # type: ignore[misc]
 
     def encode_prompt(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Encode the prompts as the stock pipeline does, and beside them the prompts with emotion.
+        """Encode the prompts as the stock pipeline does, and beside them those that its loop does not carry.
 
         Args:
             *args: as for the stock pipeline.
@@ -229,11 +245,11 @@ class EmotionConditioning(EmotionAdapters):
         if self._request is not None:
             options = ("num_videos_per_prompt", "max_sequence_length", "device", "dtype")
             same = {name: kwargs[name] for name in options if name in kwargs}
-            emotional = tuple(
+            plain, *others = (
                 encode(prompt=texts, do_classifier_free_guidance=False, **same)[0]
-                for texts in self._request.texts
+                for texts in (self._request.plain, *self._request.others)
             )
-            self._embeddings = _Embeddings(emotional, negative_embeds)
+            self._embeddings = _Embeddings(plain, tuple(others), negative_embeds)
         return prompt_embeds, negative_embeds
 
     def _scales(self, module: torch.nn.Module) -> tuple[float, float]:
@@ -254,7 +270,8 @@ class EmotionConditioning(EmotionAdapters):
             return None
         guidance, scale = self._scales(module)
         text = kwargs["encoder_hidden_states"]
-        texts = [*([text] if scale != guidance else []), *self._embeddings.emotional]
+        plain = [self._embeddings.plain] if scale != guidance else []
+        texts = [*plain, text, *self._embeddings.others]
         if guidance > 1 and self._embeddings.negative is not None:
             texts.insert(0, self._embeddings.negative)
         joined = dict(kwargs)
@@ -272,10 +289,12 @@ class EmotionConditioning(EmotionAdapters):
         guidance, scale = self._scales(module)
         has_uncond = guidance > 1 and self._embeddings.negative is not None
         has_prompt = scale != guidance
-        branches = list(output[0].chunk(has_uncond + has_prompt + len(self._embeddings.emotional)))
+        branches = list(output[0].chunk(has_uncond + has_prompt + 1 + len(self._embeddings.others)))
         uncond = branches.pop(0) if has_uncond else None
         prompt = branches.pop(0) if has_prompt else None
-        return (combine(uncond, prompt, branches, self._request.weights, guidance, scale),)
+        # What a callback gave in the place of a blend stands for all of it.
+        weights = self._request.weights if self._embeddings.others else (1.0,)
+        return (combine(uncond, prompt, branches, weights, guidance, scale),)
 
     @contextmanager
     def _one_call_a_step(self) -> Iterator[None]:
@@ -293,16 +312,20 @@ class EmotionConditioning(EmotionAdapters):
                 hook.remove()
 
     def _follow_callback(self, given: dict[str, Any]) -> None:
-        """Let a callback that returns other negative embeddings reach our branch, as it reaches stock's."""
+        """Let other embeddings that a callback returns reach our branches, as they reach stock's."""
         callback: Callable[..., dict[str, Any]] = given["callback_on_step_end"]
         names = getattr(callback, "tensor_inputs", None)
         if names is not None:
             given["callback_on_step_end_tensor_inputs"] = names
 
         def followed(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+            shown = tensors.get("prompt_embeds")
             outputs = callback(pipeline, step, timestep, tensors)
             if self._embeddings is not None and outputs.get("negative_prompt_embeds") is not None:
                 self._embeddings = replace(self._embeddings, negative=outputs["negative_prompt_embeds"])
+            returned = outputs.get("prompt_embeds")
+            if self._embeddings is not None and returned is not None and returned is not shown:
+                self._embeddings = replace(self._embeddings, others=())
             return outputs
 
         given["callback_on_step_end"] = followed
@@ -313,4 +336,4 @@ class EmotionConditioning(EmotionAdapters):
         index["_class_name"] = next(
             base.__name__ for base in type(self).__mro__ if base.__module__.startswith("diffusers.pipelines.")
         )
-        return json.dumps(index, indent=2, sort_keys=True) + "\n"
+        return json.dumps(index, indent=2, sort_keys=True, allow_nan=False) + "\n"

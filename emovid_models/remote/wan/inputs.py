@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 
 def check_prompt(prompt: str | list[str] | None) -> None:
     """Refuse a prompt that says nothing.
@@ -74,7 +76,7 @@ def check_image(image: Any, height: int, width: int, *, name: str = "image") -> 
     """Refuse a first image whose shape is not that of the video, since it would be stretched.
 
     Args:
-        image: a PIL image or a tensor [..., H, W].
+        image: a PIL image or a tensor [..., H, W]; of anything else the stock pipeline names the type.
         height: pixels of the video.
         width: pixels of the video.
         name: the argument's name for the message.
@@ -82,10 +84,9 @@ def check_image(image: Any, height: int, width: int, *, name: str = "image") -> 
     Raises:
         ValueError: the two aspect ratios differ by more than the 5 % that rounding to 16 pixels explains.
     """
-    shape = getattr(image, "shape", None)
     size = getattr(image, "size", None)
-    if shape is not None and len(shape) >= 2:
-        rows, columns = int(shape[-2]), int(shape[-1])
+    if isinstance(image, torch.Tensor) and image.ndim >= 2:
+        rows, columns = image.shape[-2:]
     elif isinstance(size, tuple):
         columns, rows = size
     else:

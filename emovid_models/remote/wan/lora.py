@@ -106,7 +106,10 @@ def write_lora(
         "transformer.lora_alpha": config.lora_alpha,
         "transformer.target_modules": config.target_modules,
     }
-    header = {ADAPTER_KEY: json.dumps(adapter_metadata), FACTS_KEY: json.dumps(asdict(facts))}
+    header = {
+        ADAPTER_KEY: json.dumps(adapter_metadata, allow_nan=False),
+        FACTS_KEY: json.dumps(asdict(facts), allow_nan=False),
+    }
     write_safetensors(path, adapter_tensors(transformer, adapter), header)
 
 
@@ -153,7 +156,7 @@ def _in_order(data: bytes) -> bytes:
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[end:]
 
