@@ -133,7 +133,7 @@ def main(
 ) -> None:
     """Print the table of ratios."""
     if child:
-        print(json.dumps(measure(child, case[0], rows, repeats)))
+        print(json.dumps(measure(child, case[0], rows, repeats), allow_nan=False))
         return
     table = []
     for name in case:

@@ -375,7 +375,7 @@ def main() -> None:
         measure_all(given)
         return
     if given.json is not None:
-        given.json.write_text(json.dumps(record))
+        given.json.write_text(json.dumps(record, allow_nan=False))
     else:
         show([record])
         print(f"rows {record['rows']}, seconds {record['seconds']:.1f}, peak MB {record['peak_mb']}")
@@ -394,7 +394,9 @@ def measure_all(given: argparse.Namespace) -> None:
         measured = {(run["kind"], run["rows"]) for run in runs}
         kept = [run for run in held if (run["kind"], run["rows"]) not in measured]
         runs = sorted([*kept, *runs], key=lambda run: (run["kind"], run["rows"]))
-        given.record.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=1) + "\n")
+        given.record.write_text(
+            json.dumps({"machine": machine(), "runs": runs}, indent=1, allow_nan=False) + "\n"
+        )
     from benchmarks.scale_page import draw
 
     plot = given.plot or Path(tempfile.gettempdir()) / "scale.svg"

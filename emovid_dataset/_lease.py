@@ -72,7 +72,7 @@ class _Holder:
     def to_json(self) -> bytes:
         # Another text each time: a store may leave the time of an object alone that is replaced by itself.
         body = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return (json.dumps({**body, "beat": secrets.token_hex(4)}) + "\n").encode()
+        return (json.dumps({**body, "beat": secrets.token_hex(4)}, allow_nan=False) + "\n").encode()
 
 
 def _busy(shown: str, holder: _Holder | None, more: str = "") -> BusyError:

@@ -51,7 +51,7 @@ def listing(build: Path, fields: Set[str] | None = None) -> list[tuple[str, str,
                 data = file.read() if file is not None else b""
                 if fields is not None and info.name.endswith(".json"):
                     held = {name: value for name, value in json.loads(data).items() if name in fields}
-                    data = json.dumps(held, sort_keys=True).encode()
+                    data = json.dumps(held, sort_keys=True, allow_nan=False).encode()
                 digest = hashlib.sha256(data).hexdigest()
                 found.append((place, info.name, digest))
     return found

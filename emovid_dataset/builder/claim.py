@@ -67,7 +67,7 @@ def settings_of(
     for line in plan.label_lines():
         digest.update(line.encode())
     for rejection in plan.rejections():
-        digest.update(json.dumps(asdict(rejection)).encode())
+        digest.update(json.dumps(asdict(rejection), allow_nan=False).encode())
     settings = {
         "version": __version__,
         "input": digest.hexdigest(),
@@ -84,7 +84,7 @@ def settings_of(
         **video.changed(),
         **({"group_duplicates": True} if group_duplicates else {}),
     }
-    return json.dumps(settings, indent=1) + "\n"
+    return json.dumps(settings, indent=1, allow_nan=False) + "\n"
 
 
 def digest_of(settings: str) -> str:

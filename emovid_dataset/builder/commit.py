@@ -88,7 +88,7 @@ def commit(build: Store, gone: Iterable[str]) -> None:
     names = sorted(waiting(build).list())
     assert MANIFEST_NAME in names
     body = {"come": [name for name in names if name != MANIFEST_NAME], "go": sorted(set(gone) - set(names))}
-    build.put(COMMIT_NAME, (json.dumps(body, indent=1) + "\n").encode())
+    build.put(COMMIT_NAME, (json.dumps(body, indent=1, allow_nan=False) + "\n").encode())
     finish(build)
 
 

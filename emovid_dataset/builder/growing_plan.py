@@ -89,7 +89,7 @@ class GrowingPlan(Plan):
                     shard.path,
                     record["offset"],
                     record["size"],
-                    json.dumps(record["clip"], ensure_ascii=False),
+                    json.dumps(record["clip"], ensure_ascii=False, allow_nan=False),
                 )
                 for record in clips
             ),
@@ -201,7 +201,15 @@ class GrowingPlan(Plan):
         kept = label.emotion is not None or self.keep_none
         self._base.execute(
             "INSERT INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (label.row, label.path, label.start, label.end, label.emotion, kept, json.dumps(asdict(label))),
+            (
+                label.row,
+                label.path,
+                label.start,
+                label.end,
+                label.emotion,
+                kept,
+                json.dumps(asdict(label), allow_nan=False),
+            ),
         )
 
     # splits

@@ -20,7 +20,7 @@ Listed = TypeVar("Listed", Rejection, NoEmotion, LeftOut, Damaged, Problem)
 
 def line_of(record: Rejection | NoEmotion | LeftOut | Damaged | Problem) -> bytes:
     """A line of a list."""
-    return (json.dumps(asdict(record), ensure_ascii=False) + "\n").encode()
+    return (json.dumps(asdict(record), ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def write_list(out: Store, name: str, listed: Iterable[Listed]) -> int:

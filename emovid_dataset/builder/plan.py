@@ -188,7 +188,7 @@ class Plan:
             size: of its file, bytes.
             unit: JSON values.
         """
-        row = (key, int(key[:12], 16), path, size, json.dumps(unit))
+        row = (key, int(key[:12], 16), path, size, json.dumps(unit, allow_nan=False))
         self._base.execute("INSERT INTO units VALUES (?, ?, ?, ?, ?)", row)
 
     def unit_totals(self) -> tuple[int, int]:
@@ -223,7 +223,7 @@ class Plan:
         self._base.execute(
             "INSERT OR REPLACE INTO prepared SELECT row, ? FROM labels "
             "WHERE path = ? AND ifnull(start, -1) = ? AND ifnull(stop, -1) = ?",
-            (json.dumps(record), *_stretch(record["path"], record["start"], record["end"])),
+            (json.dumps(record, allow_nan=False), *_stretch(record["path"], record["start"], record["end"])),
         )
 
     def joined(self) -> Iterator[tuple[Label, Any]]:

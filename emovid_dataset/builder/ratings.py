@@ -49,7 +49,7 @@ def label_of(text: str) -> Label:
 
 def line_of(label: Label) -> str:
     """The same as the plan holds it; `dataclasses.asdict` would copy each value deeply."""
-    return json.dumps({name: getattr(label, name) for name in _FIELDS})
+    return json.dumps({name: getattr(label, name) for name in _FIELDS}, allow_nan=False)
 
 
 def settle_rows(base: sqlite3.Connection, taxonomy: Taxonomy, least: float, keep_none: bool) -> Ratings:
@@ -221,7 +221,7 @@ def _extra(rows: Sequence[Label], others: dict[str, Any]) -> str | None:
     for name in dict.fromkeys(name for extra in held for name in extra):
         values = [extra.get(name) for extra in held]
         others[name] = values[0] if all(value == values[0] for value in values) else values
-    return json.dumps(others, ensure_ascii=False) if others else None
+    return json.dumps(others, ensure_ascii=False, allow_nan=False) if others else None
 
 
 def _refuse_torn_groups(base: sqlite3.Connection) -> None:

@@ -73,7 +73,7 @@ def append_rows(
             "rewritten": list(report.rewritten),
             "seconds": round(report.seconds, 3),
         }
-        typer.echo(json.dumps(body, ensure_ascii=False))
+        typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
     else:
         print_counts(report.added, manifest)
         for remark in report.remarks:

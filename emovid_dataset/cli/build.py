@@ -381,7 +381,7 @@ def build(
             "reused": report.reused,
             "seconds": round(report.seconds, 3),
         }
-        typer.echo(json.dumps(body, ensure_ascii=False))
+        typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
     else:
         print_counts(report.counts, report.manifest)
         print_problems(report.problems)

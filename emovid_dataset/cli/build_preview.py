@@ -53,7 +53,7 @@ def _as_json(found: Preview) -> str:
         "bytes": found.size,
         "seconds": round(found.seconds, 3),
     }
-    return json.dumps(body, ensure_ascii=False)
+    return json.dumps(body, ensure_ascii=False, allow_nan=False)
 
 
 def _print(found: Preview, sheet: SheetOptions, split: str) -> None:

@@ -99,7 +99,7 @@ def remove(
             "dry_run": dry_run,
             "seconds": round(report.seconds, 3),
         }
-        typer.echo(json.dumps(body))
+        typer.echo(json.dumps(body, allow_nan=False))
         return
     for key in report.removed:
         typer.echo(f"{'would be removed' if dry_run else 'removed'}: {key}")

@@ -142,7 +142,7 @@ def repair(
             "files": [asdict(file) for file in report.files],
             "seconds": round(report.seconds, 3),
         }
-        typer.echo(json.dumps(body))
+        typer.echo(json.dumps(body, allow_nan=False))
     else:
         for file in report.files:
             typer.echo(f"{file.path}: {file.wrong}; {file.reason or 'mended'}")

@@ -87,7 +87,7 @@ def stats(
             "html": page,
             "unshown": problems,
         }
-        typer.echo(json.dumps(body, ensure_ascii=False))
+        typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
     else:
         print_counts(statistics.counts, statistics.manifest)
         columns = [

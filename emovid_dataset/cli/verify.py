@@ -68,7 +68,7 @@ def verify(
             "notes": list(report.notes),
             "problems": problems_to_json(report.problems),
         }
-        typer.echo(json.dumps(body))
+        typer.echo(json.dumps(body, allow_nan=False))
     else:
         for line in report.violations:
             typer.echo(line)

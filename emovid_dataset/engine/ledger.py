@@ -94,7 +94,10 @@ class Ledger:
 
     def divide(self, key: str, halves: Sequence[str]) -> None:
         """Let smaller parts stand for a part from now on, those with the keys `halves`, in this order."""
-        self.store.put(self._name(key, _HALVES), json.dumps({"halves": list(halves)}).encode("ascii") + b"\n")
+        self.store.put(
+            self._name(key, _HALVES),
+            json.dumps({"halves": list(halves)}, allow_nan=False).encode("ascii") + b"\n",
+        )
 
     def halves(self, key: str) -> tuple[str, ...]:
         """The keys of the parts that stand for a divided one.

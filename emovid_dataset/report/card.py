@@ -268,7 +268,7 @@ def info_json(manifest: Manifest) -> str:
         for split in manifest.splits(config):
             name = split if config == ALL else f"{config}-{split}"
             splits[name] = _timm_split(name, manifest.select(config, split))
-    return json.dumps({"splits": splits}, indent=1) + "\n"
+    return json.dumps({"splits": splits}, indent=1, allow_nan=False) + "\n"
 
 
 def _timm_split(name: str, shards: Iterable[ShardRecord]) -> dict[str, Any]:
@@ -348,7 +348,7 @@ def _languages(manifest: Manifest) -> tuple[str, ...]:
 
 def _record(row: Mapping[str, Any]) -> str:
     """A clip's fields as JSON; backticks, which might end the card's block, are escaped."""
-    return json.dumps(row, indent=1, ensure_ascii=False).replace("`", "\\u0060")
+    return json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False).replace("`", "\\u0060")
 
 
 def _counts(cells: Counter[tuple[str, str, str]], manifest: Manifest) -> list[tuple[str, ...]]:

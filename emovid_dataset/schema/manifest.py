@@ -237,7 +237,7 @@ class Manifest:
             }
         body["totals"] = _totals(self.shards)
         body["shards"] = [asdict(shard) for shard in self.shards]
-        return json.dumps(body, indent=1) + "\n"
+        return json.dumps(body, indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

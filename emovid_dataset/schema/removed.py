@@ -26,7 +26,12 @@ class Removed:
 
     def line(self) -> str:
         """The line; `purged` stands in it only once it is known."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None}) + "\n"
+        return (
+            json.dumps(
+                {name: value for name, value in asdict(self).items() if value is not None}, allow_nan=False
+            )
+            + "\n"
+        )
 
 
 def removed_lines(removed: Iterable[Removed]) -> bytes:

@@ -109,7 +109,7 @@ class AnnotatePart(Part):
         """The part with these videos; another file, model or setting gives another key."""
         digest = hashlib.sha256(settings.encode())
         for item in items:
-            digest.update(json.dumps([item.key, item.version]).encode())
+            digest.update(json.dumps([item.key, item.version], allow_nan=False).encode())
         return cls(digest.hexdigest()[:32], len(items), 0.0, tuple(items), settings)
 
     def halves(self) -> tuple[AnnotatePart, ...]:
@@ -293,7 +293,9 @@ def annotate(
     """
     store, name = store_of(out)
     taxonomy = annotator.taxonomy() if isinstance(annotator, LoadedByName) else taxonomy_of(annotator)
-    settings = json.dumps({"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True)
+    settings = json.dumps(
+        {"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True, allow_nan=False
+    )
     vectors = None if features is None else FeaturesFile.at(features, identity, num_frames)
     ledger = f".{name}.parts"
     try:

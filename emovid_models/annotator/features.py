@@ -61,7 +61,7 @@ class FeaturesFile:
         """
         store, name = store_of(path)
         what = {"model": identity, "num_frames": num_frames, "what": WHAT}
-        return cls(store, name, json.dumps(what, sort_keys=True))
+        return cls(store, name, json.dumps(what, sort_keys=True, allow_nan=False))
 
     @contextmanager
     def lease(self) -> Iterator[None]:

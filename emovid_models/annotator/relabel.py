@@ -168,7 +168,7 @@ class _Digest:
     def add(self, record: Record) -> None:
         """Add a record of `write_shard`."""
         if "clip" in record:
-            line = json.dumps(record["clip"], sort_keys=True).encode()
+            line = json.dumps(record["clip"], sort_keys=True, allow_nan=False).encode()
             self._sum += int.from_bytes(hashlib.sha256(line).digest(), "big")
 
     def hexdigest(self, rejected: bytes) -> str:

@@ -74,7 +74,13 @@ class Worklist:
         self._base.executemany(
             "insert or replace into earlier values (?, ?, ?, ?, ?)",
             (
-                (said.key, said.version, said.error is not None, json.dumps(asdict(said)), row)
+                (
+                    said.key,
+                    said.version,
+                    said.error is not None,
+                    json.dumps(asdict(said), allow_nan=False),
+                    row,
+                )
                 for row, said in enumerate(earlier)
             ),
         )

@@ -133,7 +133,7 @@ def annotate(
             "failed": [{"key": item.key, "error": item.error} for item in failed],
             "emotions": {name: counts[name] for name in emotions},
         }
-        print(json.dumps(outcome))
+        print(json.dumps(outcome, allow_nan=False))
     else:
         for item in failed:
             print(f"{printable(item.key)}: {item.error}")

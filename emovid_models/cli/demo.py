@@ -137,7 +137,7 @@ def demo(
     if dataset is None and serve:
         variables["EMOVID_DATASET"] = str(miniature(progress=not as_json))
     if as_json:
-        print(json.dumps({**variables, "host": host, "port": port}), flush=True)
+        print(json.dumps({**variables, "host": host, "port": port}, allow_nan=False), flush=True)
     else:
         shown = [(what, variables.get(name) or "none") for name, what in _SHOWN.items()]
         print_table("Demo", ("", "from"), shown)

@@ -425,9 +425,12 @@ def evaluate(
     failed = [video for found in judged.values() for video in found.failed]
     result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
     written = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
-    write_file(joined(out, EVALUATION), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode())
+    write_file(
+        joined(out, EVALUATION),
+        (json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+    )
     if as_json:
-        print(json.dumps({"out": joined(out, EVALUATION), **result}))
+        print(json.dumps({"out": joined(out, EVALUATION), **result}, allow_nan=False))
     else:
         for video in failed:
             print(f"{video.file}: {video.error}")

@@ -138,7 +138,11 @@ def _say_what_was_written(benchmark: BenchmarkTask, out: str, *, as_json: bool) 
 
     place = joined(out, PROMPTS_NAME)
     if as_json:
-        print(json.dumps({"out": place, "n": len(benchmark.prompts), "benchmark": benchmark.identity}))
+        print(
+            json.dumps(
+                {"out": place, "n": len(benchmark.prompts), "benchmark": benchmark.identity}, allow_nan=False
+            )
+        )
     else:
         print(
             f"{place}: {len(benchmark.prompts)} prompts; call each video {{id}}.mp4 and give --videos FOLDER"
@@ -423,7 +427,8 @@ class _Outcome:
             },
         }
         write_file(
-            joined(out, EVALUATION), (json.dumps(written, indent=1, ensure_ascii=False) + "\n").encode()
+            joined(out, EVALUATION),
+            (json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         )
         title, rows = self.table()
         write_file(joined(out, TABLE_NAME), markdown(title, COLUMNS, rows, self.notes()).encode())
@@ -433,7 +438,7 @@ class _Outcome:
         from emovid_models.evaluation.protocol import COLUMNS
 
         if self.options.as_json:
-            print(json.dumps({"out": joined(out, EVALUATION), **self.record()}))
+            print(json.dumps({"out": joined(out, EVALUATION), **self.record()}, allow_nan=False))
             return
         for failure in self.failed:
             print(f"{failure['file']}: {failure['error']}")

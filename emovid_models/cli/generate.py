@@ -228,7 +228,7 @@ def generate(
     ]
     if as_json:
         keys = ("out", "emotion", "intensity", "state")
-        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], allow_nan=False))
     else:
         told = [(out, emotion_in_words(emotion), *rest) for out, emotion, *rest in rows]
         print_table("Videos", ("file", "emotion", "intensity", ""), told)

@@ -155,7 +155,7 @@ def push(
         violations = verify(source, engine=engine, progress=not as_json)
     if violations:
         if as_json:
-            print(json.dumps({"repo_id": repo_id, "violations": violations}))
+            print(json.dumps({"repo_id": repo_id, "violations": violations}, allow_nan=False))
         else:
             for line in violations:
                 print(line)
@@ -169,7 +169,12 @@ def push(
         if as_json:
             listed = [{"path": file.path, "size": file.size, "sha256": file.sha256} for file in files]
             told = {} if out is None else {"out": str(out)}
-            print(json.dumps({"repo_id": repo_id, "repo_type": tree.repo_type, **told, "files": listed}))
+            print(
+                json.dumps(
+                    {"repo_id": repo_id, "repo_type": tree.repo_type, **told, "files": listed},
+                    allow_nan=False,
+                )
+            )
         else:
             # Plain lines: a table cuts long names, and this list is to be exact.
             where = "" if out is None else f"; every file is in {out}"
@@ -225,7 +230,7 @@ def push(
         }
         if purged is not None:
             result["purged"] = {**asdict(purged), "remains": COPIES}
-        print(json.dumps(result))
+        print(json.dumps(result, allow_nan=False))
     else:
         there = sorted(set(sizes) - set(done.uploaded))
         rows = [

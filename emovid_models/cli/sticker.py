@@ -185,7 +185,7 @@ def sticker(
         keys = ("out", "emotion", "intensity", "opaque", "state")
         found = [dict(zip(keys, row, strict=True)) for row in rows]
         about = {"background": result.background, "contact_sheet": str(result.sheet)}
-        print(json.dumps({"stickers": found, **about}))
+        print(json.dumps({"stickers": found, **about}, allow_nan=False))
     else:
         rows.append((str(result.sheet), "all of them", "", "", ""))
         print_table(

@@ -107,7 +107,7 @@ def annotator(
         return  # of several processes one prints
     measured = {**asdict(result), "out": str(result.out)}
     if as_json:
-        print(json.dumps(measured))
+        print(json.dumps(measured, allow_nan=False))
         return
     rows: list[list[object]] = [
         [name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else value]

@@ -319,7 +319,7 @@ def lora(
     assert facts is not None
     result = {"lora": str(path), "steps": facts.steps, "bytes": path.stat().st_size}
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps(result, allow_nan=False))
     else:
         print_table("LoRA", tuple(result), [tuple(result.values())])
 

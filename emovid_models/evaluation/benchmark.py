@@ -96,7 +96,9 @@ def read_benchmark(
         )
     digest = hashlib.sha256()
     for clip in clips:
-        digest.update(json.dumps([clip.id, clip.sha256, clip.emotion, clip.caption]).encode())
+        digest.update(
+            json.dumps([clip.id, clip.sha256, clip.emotion, clip.caption], allow_nan=False).encode()
+        )
     prompts = tuple(Prompt(clip.id, clip.emotion, clip.content_type, clip.caption.strip()) for clip in clips)
     return BenchmarkTask(task, found, prompts, digest.hexdigest()[:16])
 
@@ -130,7 +132,7 @@ def write_prompts(benchmark: BenchmarkTask, folder: str | os.PathLike[str]) -> B
             image = joined(folder, row["image"])
             prompt = Prompt(prompt.id, prompt.emotion, prompt.content_type, prompt.prompt, image)
         prompts.append(prompt)
-        rows.append(json.dumps(row, ensure_ascii=False))
+        rows.append(json.dumps(row, ensure_ascii=False, allow_nan=False))
     write_file(joined(folder, PROMPTS_NAME), ("\n".join(rows) + "\n").encode())
     return BenchmarkTask(benchmark.task, benchmark.selection, tuple(prompts), benchmark.identity)
 

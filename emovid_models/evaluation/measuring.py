@@ -161,7 +161,9 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
         for video in self.videos:
             first = None if video.first is None else _digest(video.first)
             of = [DEFINITIONS, video.file, video.version, video.text, first, *self.identities]
-            yield MeasurePart(hashlib.sha256(json.dumps(of).encode()).hexdigest()[:32], 1, 0.0, video)
+            yield MeasurePart(
+                hashlib.sha256(json.dumps(of, allow_nan=False).encode()).hexdigest()[:32], 1, 0.0, video
+            )
 
     def setup(self, worker: int) -> tuple[ClipModel | None, VideoMaeModel | None]:
         return self.networks.load(worker)

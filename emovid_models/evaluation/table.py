@@ -56,7 +56,7 @@ def paper_record() -> dict[str, Any]:
 
 def to_record(result: Figures | Comparison | ValenceComparison | Judged) -> dict[str, Any]:
     """A result as plain JSON values, the numbers unrounded; of N emotions "ea_8cls" is called "ea_Ncls"."""
-    record: dict[str, Any] = json.loads(json.dumps(asdict(result)))
+    record: dict[str, Any] = json.loads(json.dumps(asdict(result), allow_nan=False))
     return _named(record)
 
 
@@ -65,7 +65,7 @@ def _named(record: dict[str, Any]) -> dict[str, Any]:
     for key, value in record.items():
         if key == "ea_8cls":
             key = f"ea_{len(record['confusion'])}cls"
-        elif key == "taxonomy" and value == json.loads(json.dumps(asdict(MIKELS))):
+        elif key == "taxonomy" and value == json.loads(json.dumps(asdict(MIKELS), allow_nan=False)):
             continue
         named[key] = _named(value) if isinstance(value, dict) else value
     return named

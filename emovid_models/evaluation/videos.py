@@ -62,7 +62,7 @@ def generate_videos(
     orders = plan_orders(prompts, seed=seed, intensity=intensity)
     options["wording"] = pipe.wording_of(wording)
     made_with = {"model": model, "seed": seed, "intensity": intensity, **options}
-    settings = (json.dumps(made_with, indent=1, sort_keys=True) + "\n").encode()
+    settings = (json.dumps(made_with, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
     if store.exists(GENERATION_NAME):
         # A run that could not load its model has left this file and no videos.
         if store.read(GENERATION_NAME) != settings and _holds_videos(store):

@@ -24,4 +24,6 @@ def read_json(file: Path) -> dict[str, Any]:
 
 def write_json(file: Path, document: object) -> None:
     """Write a JSON file, indented, with characters of all languages as they are."""
-    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text(
+        json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )

@@ -131,7 +131,7 @@ def write_tensors(file: Path, tensors: dict[str, StoredTensor]) -> None:
             "data_offsets": [offset, offset + tensor.size],
         }
         offset += tensor.size
-    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded = json.dumps(header, separators=(",", ":"), allow_nan=False).encode()
     encoded += b" " * (-len(encoded) % 8)
     partial = file.with_name(file.name + ".partial")
     with partial.open("wb") as stream:

@@ -272,7 +272,7 @@ def _results(folder: Path) -> Files:
     for name in (RUN_CARD, FIGURES):
         content = read_json(folder / name)
         if content is not None:
-            files[name] = (json.dumps(_without_folders(content), indent=1) + "\n").encode()
+            files[name] = (json.dumps(_without_folders(content), indent=1, allow_nan=False) + "\n").encode()
     return files
 
 
@@ -302,7 +302,7 @@ def _without_origin(path: Path) -> Path | bytes:
         }
 
     found = renamed(content)
-    return path if found == content else (json.dumps(found, indent=2) + "\n").encode()
+    return path if found == content else (json.dumps(found, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _parsed(folder: Path, name: str, what: str) -> Any:

@@ -54,8 +54,8 @@ def find_checkpoint(out: Path, settings: LoraSettings) -> tuple[int, Path | None
     free = {"steps", "epochs", "out", "cache", "use_cache", "checkpoint_every", "checkpointing", "comfyui"}
     free |= {name for name in stored if name.startswith("valid")}
     # Before there was a choice of recipes, every run did what is light now.
-    stored = {**json.loads(json.dumps({**RECIPES["light"], "recipe": "light"})), **stored}
-    for name, value in json.loads(json.dumps(asdict(settings))).items():
+    stored = {**json.loads(json.dumps({**RECIPES["light"], "recipe": "light"}, allow_nan=False)), **stored}
+    for name, value in json.loads(json.dumps(asdict(settings), allow_nan=False)).items():
         if name not in free and stored.get(name) != value:
             raise ValueError(
                 f"{out} holds a run with {name} {stored.get(name)!r}, now it is {value!r}; "
@@ -124,7 +124,11 @@ def save_checkpoint(
     }
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     numbers = {name: value for name, value in state.items() if name not in tensors}
-    header = {SETTINGS_KEY: json.dumps(asdict(settings)), NUMBERS_KEY: json.dumps(numbers), BASE_KEY: base}
+    header = {
+        SETTINGS_KEY: json.dumps(asdict(settings), allow_nan=False),
+        NUMBERS_KEY: json.dumps(numbers, allow_nan=False),
+        BASE_KEY: base,
+    }
     write_safetensors(part / "optimizer.safetensors", tensors, header)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)

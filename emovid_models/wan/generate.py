@@ -158,7 +158,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
         """Names a video by everything that it is made from."""
         image = None if order.image is None else hashlib.sha256(read_file(order.image)).hexdigest()
         made_from = {**asdict(order), "image": image, "model": self.model, "options": dict(self.options)}
-        text = json.dumps(made_from, sort_keys=True, default=repr)
+        text = json.dumps(made_from, sort_keys=True, default=repr, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def setup(self, worker: int) -> Pipeline:

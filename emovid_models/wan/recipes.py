@@ -172,5 +172,5 @@ def differences(settings: LoraSettings) -> dict[str, Any]:
 
 def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values as a file holds them: a pair of numbers is a list there."""
-    read: dict[str, Any] = json.loads(json.dumps(values))
+    read: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False))
     return read

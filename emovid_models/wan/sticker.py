@@ -362,7 +362,7 @@ def _forget(store: Store, kept: Set[str], record: dict[str, dict[str, Any]], key
 
 
 def _write_record(store: Store, record: dict[str, dict[str, Any]]) -> None:
-    store.put(RECORD, json.dumps(record, indent=1).encode() + b"\n")
+    store.put(RECORD, json.dumps(record, indent=1, allow_nan=False).encode() + b"\n")
 
 
 def _png(pixels: np.ndarray) -> bytes:

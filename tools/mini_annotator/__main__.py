@@ -77,7 +77,7 @@ def add_run(
     }
     parameters = sum(value.numel() for value in weights[0].values())
     (out / "README.md").write_text(card(ours, parameters), encoding="utf-8")
-    (out / FIGURES).write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
+    (out / FIGURES).write_text(json.dumps(ours, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def write(
     parameters = sum(value.numel() for value in model.parameters())
     text = card(measured, parameters)
     assemble_repo(out, model=model, processor=captioner.processor, card=text, code=False)
-    (out / FIGURES).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    (out / FIGURES).write_text(json.dumps(measured, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     rows = [
         {
             "path": path,
@@ -45,7 +45,7 @@ def write(
             strict=True,
         )
     ]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
     (out / OUT_OF_FOLD).write_text(lines, encoding="utf-8")
     entries = measured["stickers"]
     names = ("annotator", "gradients_colours_svm", "majority")

@@ -69,4 +69,6 @@ def save_base(
         pipeline = WanPipeline(**parts)
     pipeline.save_pretrained(folder)
     config = folder / "text_encoder" / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2) + "\n")
+    config.write_text(
+        json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2, allow_nan=False) + "\n"
+    )

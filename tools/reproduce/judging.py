@@ -75,5 +75,5 @@ def judge(run: Run) -> list[Path]:
         ),
     }
     record["judge"] = {"identity": first.identity}
-    write_file(run.out / "judged.json", json.dumps(record, indent=1).encode())
+    write_file(run.out / "judged.json", json.dumps(record, indent=1, allow_nan=False).encode())
     return [run.out / "judged.json"]

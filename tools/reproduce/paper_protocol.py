@@ -67,7 +67,7 @@ def main(
     with tempfile.TemporaryDirectory() as name:
         folder = work or Path(name)
         found = {task: run_protocol(data, task, folder / task) for task in TASKS}
-    write_file(out, (json.dumps(found, indent=1) + "\n").encode())
+    write_file(out, (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
     print(out)
 
 

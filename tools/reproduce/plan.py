@@ -78,7 +78,7 @@ def inputs_of(run: Run, name: str) -> str:
     parts |= {need: records.get(need, {}).get("output") for need in stage.needs}
     if name == "judge":
         parts["annotator"] = digest(sorted(ANNOTATOR_WEIGHTS.glob("*.safetensors")))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def is_done(run: Run, name: str) -> bool:

@@ -64,7 +64,7 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
             if isinstance(content, dict):
                 named = ("_name_or_path", "name_or_path")
                 kept = {key: value for key, value in content.items() if key not in named}
-                path.write_text(json.dumps(kept, indent=2) + "\n")
+                path.write_text(json.dumps(kept, indent=2, allow_nan=False) + "\n")
         if kind == "lora":
             _rename_base(folder / WEIGHT_NAME, f"emovid/mini-wan-{task}")
         wanted = chain(f"lora-{task}" if kind == "lora" else f"base-{task}")
@@ -84,7 +84,7 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
         }
         if kind == "lora":
             card["base"] = f"emovid/mini-wan-{task}"
-        (folder / RUN_CARD).write_text(json.dumps(card, indent=1) + "\n")
+        (folder / RUN_CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n")
         (folder / "README.md").write_text(model_card(name, run.settings.seed))
     result = run.out / REPRODUCTION
     if result.exists():
@@ -94,7 +94,7 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
             for name in MODELS
         }
         found = {**json.loads(result.read_text()), "weights": weights}
-        write_file(target / RESULTS.name, (json.dumps(found, indent=1) + "\n").encode())
+        write_file(target / RESULTS.name, (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
     size = sum(
         path.stat().st_size for name in MODELS for path in (target / name).rglob("*") if path.is_file()
     )
@@ -105,4 +105,4 @@ def _rename_base(path: Path, base: str) -> None:
     header = read_header(path)
     facts = {**json.loads(header[FACTS_KEY]), "base": base}
     kept = {key: value for key, value in header.items() if key != "format"}
-    write_safetensors(path, load_file(path), {**kept, FACTS_KEY: json.dumps(facts)})
+    write_safetensors(path, load_file(path), {**kept, FACTS_KEY: json.dumps(facts, allow_nan=False)})

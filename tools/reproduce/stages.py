@@ -71,7 +71,9 @@ def run_stage(run: Run, name: str) -> None:
         "seconds": round(spent, 1),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
-    write_file(run.out / "stages" / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    write_file(
+        run.out / "stages" / f"{name}.json", (json.dumps(record, indent=1, allow_nan=False) + "\n").encode()
+    )
 
 
 def _intermediate(run: Run, name: str) -> list[Path]:

@@ -44,8 +44,8 @@ def table(run: Run) -> list[Path]:
         },
     }
     path = run.out / REPRODUCTION
-    write_file(path, (json.dumps(result, indent=1) + "\n").encode())
-    write_file(run.out / "table.json", json.dumps(table_rows(result)).encode())
+    write_file(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    write_file(run.out / "table.json", json.dumps(table_rows(result), allow_nan=False).encode())
     print_table("EA-8cls and EA-2cls", TABLE_COLUMNS, table_rows(result))
     return [run.out / "table.json"]
 

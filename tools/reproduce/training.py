@@ -45,7 +45,9 @@ def vae(run: Run) -> list[Path]:
     held = np.stack([held_out_pixels(item.video, item.clip.fps) for item in select(run.build, split="test")])
     psnr = reconstruction_psnr(model, torch.from_numpy(held))
     print(f"PSNR on {len(held)} held-out stickers: {psnr:.2f} dB")
-    write_file(run.out / "vae.json", json.dumps({"held_out_psnr_db": round(psnr, 2)}).encode())
+    write_file(
+        run.out / "vae.json", json.dumps({"held_out_psnr_db": round(psnr, 2)}, allow_nan=False).encode()
+    )
     return [run.model("vae")]
 
 

@@ -75,7 +75,7 @@ def main(
     """Measure, and write the JSON file that the page reads."""
     vae = AutoencoderKLWan.from_pretrained(SHIPPED / "wan-t2v", subfolder="vae", use_safetensors=True).eval()
     found = measure(build, vae, evaluation.load_judge())
-    write_file(out, (json.dumps(found, indent=1) + "\n").encode())
+    write_file(out, (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
     print(f"{out}: {found['before']['ea_8cls']['value']:.3f} -> {found['after']['ea_8cls']['value']:.3f}")
 
 

@@ -80,7 +80,10 @@ def unpack(raw: str, into: Path | None = None) -> Unpacked:
         into = Path(cached_assets_path("emovid", namespace="datasets", subfolder=digest))
     sheet = into / _SHEET
     (into / _FILES).mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False) for row in _rows(parts, column, into / _FILES, raw))
+    lines = (
+        json.dumps(row, ensure_ascii=False, allow_nan=False)
+        for row in _rows(parts, column, into / _FILES, raw)
+    )
     temporary = sheet.with_suffix(".tmp")
     temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     temporary.replace(sheet)
