@@ -76,8 +76,9 @@ def range_slider(
 def _wheel() -> str:
     sectors = "".join(_sector(index) for index in range(len(EMOTIONS)))
     moods = {"": "no emotion asked for"} | {emotion.name: emotion.mood for emotion in EMOTIONS}
+    told = html.escape(json.dumps(moods, allow_nan=False))
     upper, lower = (_arc_text(name, index) for index, name in enumerate(VALENCES))
-    return f"""<div class="wheel" data-moods="{html.escape(json.dumps(moods, allow_nan=False))}" data-value="${{value}}">
+    return f"""<div class="wheel" data-moods="{told}" data-value="${{value}}">
 <svg viewBox="-200 -200 400 400" role="radiogroup" aria-label="Emotion">
 {upper}{lower}
 {sectors}

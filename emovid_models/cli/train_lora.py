@@ -37,7 +37,7 @@ from emovid_models.cli.arguments import (
 )
 from emovid_models.remote.wan.conditioning import WORDINGS
 from emovid_models.remote.wan.modules import TARGETS
-from emovid_models.wan.lora_settings import FRAMINGS, OPTIMIZERS, TASKS, LoraSettings
+from emovid_models.wan.lora_settings import FRAMINGS, OPTIMIZERS, TASKS, TRANSFORMERS, LoraSettings
 from emovid_models.wan.recipes import PAPER, RECIPES, differences, settings_for
 
 if TYPE_CHECKING:
@@ -114,6 +114,14 @@ def lora(
         typer.Option(
             help="attention-ffn: q, k, v, o, ffn.0, ffn.2; attention: q, k, v, o, and k, v of image tokens.",
             callback=one_of(tuple(TARGETS)),
+        ),
+    ] = None,
+    transformer: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a base with two, as Wan2.2 A14B: high, low (for much or little noise) or both, "
+            "which is what holds if not given.",
+            callback=one_of(TRANSFORMERS),
         ),
     ] = None,
     base_revision: Annotated[str | None, typer.Option(help="Revision of the base's Hub repo.")] = None,
@@ -232,7 +240,7 @@ def lora(
     plan: Annotated[bool, typer.Option(help="Print the plan and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train an emotion LoRA for Wan2.1.
+    """Train an emotion LoRA for Wan2.1 or Wan2.2.
 
     Without other options it is trained as EmoVid's paper says. Prints the plan, encodes the clips into the
     cache, trains, and writes OUT/pytorch_lora_weights.safetensors. The same command goes on after an
@@ -274,6 +282,7 @@ def lora(
         data=data,
         base=base,
         out=str(out),
+        transformer=transformer,
         base_revision=base_revision,
         split=split,
         content_type=content_type,
@@ -296,11 +305,13 @@ def lora(
     from emovid_models.remote.wan.lora import read_facts
     from emovid_models.wan.encode import BaseOutline
     from emovid_models.wan.train_lora import plan_training, train_lora
+    from emovid_models.wan.two_transformers import SECOND_NAMES, runs_of
 
     show_plan = partial(print_plan, settings=settings)
     try:
         if plan:
             outline = BaseOutline.read(base, task, base_revision)
+            runs_of(settings, outline)
             selection = select(data, split=split, content_type=content_type)
             show_plan(plan_training(settings, outline, selection), outline)
             return
@@ -318,6 +329,11 @@ def lora(
     facts = read_facts(path)
     assert facts is not None
     result = {"lora": str(path), "steps": facts.steps, "bytes": path.stat().st_size}
+    if facts.transformer:
+        result["transformer"] = facts.transformer
+    second = path.with_name(SECOND_NAMES[path.name])
+    if facts.transformer == "high" and transformer != "high":
+        result |= {"transformer": "both", "second": str(second)}
     if as_json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -354,7 +370,15 @@ def print_plan(plan: CachePlan, base: BaseOutline, *, settings: LoraSettings) ->
         f"no {name}" if value is None else f"{name} {value}" for name, value in differences(settings).items()
     )
     steps = steps_of(settings, Batches(plan, settings.batch_size, settings.seed).batches_per_epoch)
-    print(f"recipe {settings.recipe}{f', but {changed}' if changed else ''}; {steps} steps on one device")
+    each = ""
+    if base.boundary is not None:
+        both = settings.transformer in (None, "both")
+        each = (
+            " for each of two transformers" if both else f" for the {settings.transformer}-noise transformer"
+        )
+    print(
+        f"recipe {settings.recipe}{f', but {changed}' if changed else ''}; {steps} steps{each} on one device"
+    )
     more = f", {plan.left_out} left out for balance" if plan.left_out else ""
     print(
         f"{len(plan.clips)} clips, {len(plan.dropped)} dropped as too short{more}, {plan.enlarged} enlarged"

@@ -173,6 +173,7 @@ def _lora(folder: Path, repo_id: str, namespace: str) -> RepoTree:
         "model",
         {
             weights.name: weights,
+            **{name: folder / name for name in [lora.SECOND_WEIGHT_NAME] if (folder / name).is_file()},
             **CODE[facts.task],
             **_example_picture(facts.task),
             **_results(folder),

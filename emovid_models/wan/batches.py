@@ -13,7 +13,7 @@ import torch
 
 from emovid_models.wan.encode import VARIANTS, Bucket, Variant
 from emovid_models.wan.lora_settings import LoraSettings
-from emovid_models.wan.noise_levels import draw_time
+from emovid_models.wan.noise_levels import WHOLE, Span, draw_time
 from emovid_models.wan.plan import BucketedClip, CachePlan
 
 
@@ -36,18 +36,19 @@ class Draw:
         return torch.randn(shape, generator=torch.Generator().manual_seed(self.noise_seed))
 
     @classmethod
-    def of(cls, settings: LoraSettings, batch: int, place: int) -> Draw:
+    def of(cls, settings: LoraSettings, batch: int, place: int, span: Span = WHOLE) -> Draw:
         """Draw for a place in a batch.
 
         Args:
             settings: seed, dropouts and distribution of the time.
             batch: number of the batch since the start of the run, over all processes.
             place: in the batch.
+            span: of the times.
         """
         generator = np.random.default_rng([settings.seed, batch, place])
         shares = (settings.emotion_dropout, settings.caption_dropout, settings.text_dropout)
         variant = str(generator.choice(VARIANTS, p=[1 - sum(shares), *shares]))
-        time = draw_time(generator, settings.noise_levels, settings.time_mean, settings.time_std)
+        time = draw_time(generator, settings.noise_levels, settings.time_mean, settings.time_std, span)
         return cls(variant, time, int(generator.integers(1 << 62)))
 
 
@@ -58,10 +59,11 @@ class Batches:
         plan: the clips.
         batch_size: clips per batch; the last batch of a bucket may be smaller.
         seed: of the order.
+        span: of the times that are drawn.
     """
 
-    def __init__(self, plan: CachePlan, batch_size: int, seed: int) -> None:
-        self.plan, self.batch_size, self.seed = plan, batch_size, seed
+    def __init__(self, plan: CachePlan, batch_size: int, seed: int, span: Span = WHOLE) -> None:
+        self.plan, self.batch_size, self.seed, self.span = plan, batch_size, seed, span
         self.batches_per_epoch = sum(math.ceil(count / batch_size) for count in plan.buckets().values())
         self._epoch: tuple[int, list[list[BucketedClip]]] = (-1, [])
 
@@ -76,7 +78,7 @@ class Batches:
         if epoch != self._epoch[0]:
             self._epoch = (epoch, self._order(epoch))
         items = self._epoch[1][place]
-        return items, [Draw.of(settings, number, i) for i in range(len(items))]
+        return items, [Draw.of(settings, number, i, self.span) for i in range(len(items))]
 
     def _order(self, epoch: int) -> list[list[BucketedClip]]:
         generator = np.random.default_rng([self.seed, epoch])

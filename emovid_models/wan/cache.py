@@ -45,7 +45,8 @@ class Sample:
     Attributes:
         latents: bfloat16 [C, T', H', W'].
         text: bfloat16 [512, D], zeros after the last token.
-        condition: bfloat16 [C, T', H', W'] of the first frame, or None for T2V.
+        condition: bfloat16 [C, T', H', W'] of the first frame, or of one latent frame where the base puts
+            it in the place of the first; None for T2V.
         image: bfloat16 [N, D] of the image encoder, or None.
     """
 

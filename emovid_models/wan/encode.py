@@ -32,6 +32,7 @@ from transformers import AutoTokenizer, CLIPVisionConfig
 from emovid_models.records import hub_commit
 from emovid_models.remote.wan.conditioning import DEFAULT_WORDING, conditioning_text, fit_caption
 from emovid_models.remote.wan.inputs import check_vae
+from emovid_models.wan.noise_levels import boundary_of
 
 TEXT_LENGTH = 512
 """Tokens of text that the transformer sees; the I2V transformer finds its image tokens by this number."""
@@ -168,6 +169,10 @@ class BaseOutline:
         tokenizer: of the text encoder.
         image_tokens: image tokens that the transformer sees; 0 without an image encoder.
         shift: of the scheduler.
+        boundary: noise level, 0..1, from which on the first of two transformers works; None for a base with
+            one.
+        expand_timesteps: whether each token has a time of its own, so that the base also makes videos of a
+            first image, whose tokens have no noise: Wan2.2 TI2V.
     """
 
     name: str
@@ -178,6 +183,8 @@ class BaseOutline:
     tokenizer: Any
     image_tokens: int
     shift: float
+    boundary: float | None = None
+    expand_timesteps: bool = False
 
     @classmethod
     def read(cls, name: str | Path, task: str, revision: str | None = None) -> BaseOutline:
@@ -199,8 +206,10 @@ class BaseOutline:
                 WanTransformer3DModel.load_config(name, subfolder="transformer", **where)
             )
         check_vae(vae.config)
+        index = WanPipeline.load_config(name, **where)
+        expand = bool(index.get("expand_timesteps"))
         found = "i2v" if transformer.config.in_channels > transformer.config.out_channels else "t2v"
-        if found != task:
+        if found != task and not expand:
             raise ValueError(f"base {name} is made for task {found}, not {task}")
         image_tokens = 0
         if transformer.config.image_dim is not None:
@@ -217,6 +226,8 @@ class BaseOutline:
             image_tokens,
             # UniPC and Euler call it by different names.
             float(scheduler.get("flow_shift") or scheduler.get("shift") or 1.0),
+            boundary_of(index),
+            expand,
         )
 
     @property
@@ -250,7 +261,13 @@ class BaseOutline:
         """
         if not Path(self.name).is_dir():
             return hub_commit(self.name, self.revision, file="model_index.json")
-        return self._digest([*self._encoders, "transformer", "scheduler"])
+        second = ["transformer_2"] if self.boundary is not None else []
+        return self._digest([*self._encoders, "transformer", *second, "scheduler"])
+
+    @property
+    def first_frame_stays(self) -> bool:
+        """Whether a first image takes the place of the first latent frame, and not channels of its own."""
+        return self.expand_timesteps and self.task == "i2v"
 
     def fingerprint(self) -> str:
         """16 hex digits that change with the task or with the files of the encoders."""
@@ -336,7 +353,8 @@ class Encoders:
 
         Returns:
             bfloat16 tensors: `latents` [C, T', H', W'], normalized; for I2V also `condition`
-            [C, T', H', W'] of the first frame, and `image` [N, D] where there is an image encoder.
+            [C, T', H', W'] of the first frame, where that takes the place of a latent frame [C, 1, H', W'],
+            and `image` [N, D] where there is an image encoder.
         """
         pipe = self.pipeline
         video = (pixels.to(self.device).float() / 127.5 - 1).permute(1, 0, 2, 3)[None]
@@ -346,7 +364,8 @@ class Encoders:
         latents = (pipe.vae.encode(video.to(pipe.vae.dtype)).latent_dist.mode().float() - mean) / std
         encoded = {"latents": latents[0]}
         if self.outline.task == "i2v":
-            _, condition = pipe.prepare_latents(
+            # A base whose first frame stays gives its mask as a third.
+            _, condition, *_ = pipe.prepare_latents(
                 video[:, :, 0],
                 batch_size=1,
                 num_channels_latents=config.z_dim,

@@ -176,20 +176,44 @@ def check_model(
 
     from emovid_models.remote.wan.adapters import lora_file
     from emovid_models.remote.wan.lora import check_fits, read_facts
+    from emovid_models.wan.noise_levels import boundary_of
 
     config = WanTransformer3DModel.load_config(model, subfolder="transformer", revision=revision)
     with torch.device("meta"):
         transformer: Any = WanTransformer3DModel.from_config(config)
+    index = read_index(model, revision)
     is_i2v = transformer.config.in_channels > transformer.config.out_channels
-    if is_i2v != image_to_video:
+    # A base whose tokens have times of their own makes both.
+    if is_i2v != image_to_video and not index.get("expand_timesteps"):
         need = "an image-to-video model: give --image" if is_i2v else "a text-to-video model: give no --image"
         raise ValueError(f"model {model} is {need}")
     loras = loras_of(lora)
     for its in loras:
         file = lora_file(its.source)
-        if file is not None and read_facts(file) is not None:
+        facts = None if file is None else read_facts(file)
+        if file is not None and facts is not None:
             check_fits(file, transformer)
+            if facts.transformer == "low" and boundary_of(index) is None:
+                raise ValueError(
+                    f"LoRA {file} is for the second of two transformers, and model {model} has one"
+                )
     emotion_place(loras, emotion_lora)
+
+
+def read_index(model: str | Path, revision: str | None = None) -> dict[str, Any]:
+    """Read a base's model_index.json.
+
+    Args:
+        model: a folder or a Hub repo in the layout of diffusers.
+        revision: of the Hub repo.
+
+    Raises:
+        OSError: it is not there.
+    """
+    from diffusers import DiffusionPipeline
+
+    index: dict[str, Any] = DiffusionPipeline.load_config(model, revision=revision)
+    return index
 
 
 def load_pipeline(

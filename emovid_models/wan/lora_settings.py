@@ -13,6 +13,9 @@ from emovid_models.remote.wan.modules import TARGETS
 TASKS = ("t2v", "i2v")
 """Text to video, image to video."""
 
+TRANSFORMERS = ("high", "low", "both")
+"""Which of a base's two transformers is trained; both are trained one after the other."""
+
 NOISE_LEVELS = ("grid", "logit-normal")
 """How a time of the noise is drawn, see `emovid_models.wan.noise_levels`."""
 
@@ -40,6 +43,7 @@ class LoraSettings:
         base: the base model, a folder or a Hub repo in the layout of diffusers.
         out: the output folder.
         recipe: by which the values were chosen.
+        transformer: one of `TRANSFORMERS`; None for a base that has one, and for both where it has two.
         wording: of the text that names the emotion, see `conditioning_text`.
         modules: which projections the LoRA is trained on, a key of `TARGETS`.
         rank: of the LoRA.
@@ -119,6 +123,7 @@ class LoraSettings:
     caption_dropout: float
     text_dropout: float
     checkpointing: bool
+    transformer: str | None = None
     base_revision: str | None = None
     split: str = "train"
     content_type: str | None = None
@@ -135,6 +140,9 @@ class LoraSettings:
         for name, allowed in _ALLOWED.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; allowed: {', '.join(allowed)}")
+        if self.transformer is not None and self.transformer not in TRANSFORMERS:
+            allowed = ", ".join(TRANSFORMERS)
+            raise ValueError(f"transformer {self.transformer!r} is unknown; allowed: {allowed}")
         refuse_training_on(self.split)
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"steps {self.steps} and epochs {self.epochs}: one must be given, not both")

@@ -143,10 +143,13 @@ def content_name(lora: WeightedLora) -> str:
     from diffusers.pipelines.wan.pipeline_wan import WanPipeline
     from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 
-    from emovid_models.remote.wan.adapters import lora_file
+    from emovid_models.remote.wan.adapters import lora_file, second_lora_file
 
     source = str(lora_file(lora.source) or lora.source)
     weights: dict[str, Any] = WanPipeline.lora_state_dict(source, use_safetensors=True)
+    if (second := second_lora_file(lora.source)) is not None:
+        of_second = WanPipeline.lora_state_dict(str(second), use_safetensors=True)
+        weights |= {f"{name} of the second": weight for name, weight in of_second.items()}
     if not any("lora_A" in name for name in weights):
         weights = convert_unet_state_dict_to_peft(weights)
     # Named as the parameters of a transformer that carries the LoRA; in an unknown form, as they are.

@@ -20,7 +20,11 @@ Two weights of a loss:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +32,62 @@ TIMESTEPS = 1000
 """The transformer is told the noise level on this scale; also the number of times of ``grid``."""
 
 
-def draw_time(generator: np.random.Generator, kind: str, mean: float = 0.0, std: float = 1.0) -> float:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The times of one of a base's two transformers, not yet shifted.
+
+    Attributes:
+        low: the first time.
+        high: where the times end; belongs to the span only at 1.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def of(cls, transformer: str | None, boundary: float, shift: float) -> Span:
+        """The span of a transformer.
+
+        Args:
+            transformer: "high", "low", or None for the only one of a base.
+            boundary: the noise level from which on the first transformer works, 0..1, after the shift.
+            shift: of the noise levels.
+        """
+        border = boundary / (shift - (shift - 1) * boundary)
+        return {"high": cls(border, 1.0), "low": cls(0.0, border)}.get(transformer or "", cls())
+
+    def holds(self, time: float) -> bool:
+        """Whether a time is in it.
+
+        >>> Span(0.5, 1.0).holds(1.0), Span(0.0, 0.5).holds(0.5)
+        (True, False)
+        """
+        # A border that was shifted back is right to 15 digits only.
+        return self.low - 1e-12 <= time and (time < self.high - 1e-12 or self.high >= 1)
+
+
+def boundary_of(index: Mapping[str, Any]) -> float | None:
+    """From which noise level on the first of a base's two transformers works; None where it has one.
+
+    Args:
+        index: the base's model_index.json.
+
+    >>> boundary_of({"transformer_2": ["diffusers", "WanTransformer3DModel"], "boundary_ratio": 0.875})
+    0.875
+    >>> boundary_of({"transformer_2": [None, None], "boundary_ratio": None})
+    """
+    two = (index.get("transformer_2") or [None])[0] is not None
+    boundary = index.get("boundary_ratio")
+    return float(boundary) if two and boundary is not None else None
+
+
+WHOLE = Span()
+"""The times of a base's only transformer."""
+
+
+def draw_time(
+    generator: np.random.Generator, kind: str, mean: float = 0.0, std: float = 1.0, span: Span = WHOLE
+) -> float:
     """Draw the time of one sample.
 
     Args:
@@ -36,13 +95,31 @@ def draw_time(generator: np.random.Generator, kind: str, mean: float = 0.0, std:
         kind: one of `NOISE_LEVELS`.
         mean: of the logit, for ``logit-normal``.
         std: of the logit, for ``logit-normal``.
+        span: only times in it are drawn, as often among themselves as without it.
 
     Returns:
         0..1, not yet shifted.
     """
     if kind == "grid":
-        return 1 - int(generator.integers(TIMESTEPS)) / TIMESTEPS
-    return float(1 / (1 + np.exp(-generator.normal(mean, std))))
+        first, count = _grid(span)
+        return 1 - (first + int(generator.integers(count))) / TIMESTEPS
+    if span == WHOLE:
+        return float(1 / (1 + np.exp(-generator.normal(mean, std))))
+    normal = NormalDist(mean, std)
+    low, high = (normal.cdf(_logit(time)) if 0 < time < 1 else time for time in (span.low, span.high))
+    share = min(max(low + (high - low) * generator.random(), 1e-12), 1 - 1e-12)
+    return float(1 / (1 + np.exp(-normal.inv_cdf(share))))
+
+
+def _logit(time: float) -> float:
+    return math.log(time / (1 - time))
+
+
+@lru_cache
+def _grid(span: Span) -> tuple[int, int]:
+    """The first of the grid's times in a span, counted from 1 down, and their number."""
+    held = [step for step in range(TIMESTEPS) if span.holds(1 - step / TIMESTEPS)]
+    return held[0], len(held)
 
 
 def shifted(time: float, shift: float) -> float:

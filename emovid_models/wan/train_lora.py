@@ -13,13 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from diffusers import WanTransformer3DModel
 from diffusers.training_utils import cast_training_params
 from peft import LoraConfig
 
@@ -46,17 +44,16 @@ from emovid_models.wan.checkpoints import (
     refuse_other_origin,
     save_checkpoint,
 )
-from emovid_models.wan.encode import BaseOutline, Encoders, dtype_option, transformer_input
+from emovid_models.wan.encode import BaseOutline, Encoders, transformer_input
 from emovid_models.wan.encode_stage import FilledCache, fill_cache
 from emovid_models.wan.lora_settings import LoraSettings
-from emovid_models.wan.noise_levels import TIMESTEPS, loss_weight, shifted
+from emovid_models.wan.noise_levels import TIMESTEPS, WHOLE, Span, loss_weight, shifted
 from emovid_models.wan.optimizer import learning_rate, make_optimizer
 from emovid_models.wan.plan import CachePlan, plan_cache
 from emovid_models.wan.recipes import differences
 from emovid_models.wan.shares import Shares
+from emovid_models.wan.two_transformers import COMFYUI_NAME, SECOND_NAMES, load_transformer, runs_of
 from emovid_models.wan.validation import ValidationVideos
-
-COMFYUI_NAME = "comfyui_lora_weights.safetensors"
 
 
 def train_lora(
@@ -69,6 +66,9 @@ def train_lora(
 ) -> Path:
     """Train a LoRA, or go on with one.
 
+    On both transformers of a base that has two, one is trained after the other, each in a folder of its own
+    in the output folder, which gets a file for each.
+
     Args:
         settings: see `LoraSettings`.
         engine: who fills the cache, by default this process. Under `accelerate launch` each process fills its
@@ -78,7 +78,8 @@ def train_lora(
         on_cache: told of what was encoded, in the main process.
 
     Returns:
-        The path of ``pytorch_lora_weights.safetensors`` in the output folder.
+        The path of ``pytorch_lora_weights.safetensors`` in the output folder. For both transformers
+        ``pytorch_lora_weights_2.safetensors`` lies beside it.
 
     Raises:
         ValueError: settings, data or base do not work, or the output folder holds another run.
@@ -98,13 +99,51 @@ def train_lora(
             f"the run's {accelerator.num_processes} processes fill the cache; "
             "leave --workers and --engine out under accelerate launch"
         )
+    base = BaseOutline.read(settings.base, settings.task, settings.base_revision)
+    runs = runs_of(settings, base)
+    written: list[Path] = []
+    for run in runs:
+        written += _train_one(
+            run,
+            base,
+            accelerator,
+            engine=engine,
+            progress=progress,
+            on_plan=on_plan if run is runs[0] else lambda plan, base: None,
+            on_cache=on_cache,
+        )
+        accelerator.free_memory()
+    out = Store.at(settings.out)
+    if len(runs) > 1 and accelerator.is_main_process:
+        for path in written:
+            name = path.name if path.parent == Path(runs[0].out) else SECOND_NAMES[path.name]
+            out.put(name, path)
+    accelerator.end_training()
+    return Path(settings.out) / WEIGHT_NAME
+
+
+def _train_one(
+    settings: LoraSettings,
+    base: BaseOutline,
+    accelerator: Accelerator,
+    *,
+    engine: Executor | None,
+    progress: bool,
+    on_plan: Callable[[CachePlan, BaseOutline], None],
+    on_cache: Callable[[FilledCache], None],
+) -> list[Path]:
+    """Train a LoRA on one transformer; the arguments are those of `train_lora`.
+
+    Returns:
+        The files of the LoRA.
+    """
+    cuda = torch.cuda.is_available()
     main = accelerator.is_main_process
     bars = partial(library_bars, "transformers", "diffusers", shown=progress and main)
     out = Path(settings.out)
     start, checkpoint = find_checkpoint(out, settings)
 
     # The plan and the cache. Afterwards the encoders are gone, unless there is no cache.
-    base = BaseOutline.read(settings.base, settings.task, settings.base_revision)
     base_identity, revision = base.identity(), dataset_revision(read_manifest(Store.find(settings.data)))
     if checkpoint is not None:
         refuse_other_origin(checkpoint, base_identity, revision)
@@ -151,7 +190,7 @@ def train_lora(
     set_seed(settings.seed)
     dtype = torch.bfloat16 if cuda else torch.float32
     with bars():
-        transformer = load_transformer(base, dtype)
+        transformer = load_transformer(base, dtype, settings.transformer)
     transformer.requires_grad_(False)
     transformer.add_adapter(
         LoraConfig(
@@ -170,9 +209,10 @@ def train_lora(
         load_checkpoint(checkpoint, transformer, optimizer)
     model, optimizer = accelerator.prepare(transformer, optimizer)
 
-    batches = Batches(plan, settings.batch_size, settings.seed)
-    steps = steps_of(settings, batches.batches_per_epoch, accelerator.num_processes)
     shift = base.shift if settings.shift is None else settings.shift
+    span = WHOLE if base.boundary is None else Span.of(settings.transformer, base.boundary, shift)
+    batches = Batches(plan, settings.batch_size, settings.seed, span)
+    steps = steps_of(settings, batches.batches_per_epoch, accelerator.num_processes)
     facts = LoraFacts(
         wording=settings.wording,
         task=settings.task,
@@ -183,6 +223,7 @@ def train_lora(
         recipe=settings.recipe,
         changes=differences(settings),
         version=__version__,
+        transformer=settings.transformer or "",
     )
 
     with (
@@ -203,7 +244,13 @@ def train_lora(
                     with accelerator.accumulate(model):
                         with accelerator.autocast():
                             loss = flow_matching_loss(
-                                model, batch, draws, shift, dtype, weighting=settings.loss_weight
+                                model,
+                                batch,
+                                draws,
+                                shift,
+                                dtype,
+                                weighting=settings.loss_weight,
+                                expand_timesteps=base.expand_timesteps,
                             )
                         accelerator.backward(loss)
                         if accelerator.sync_gradients and settings.max_grad_norm is not None:
@@ -233,13 +280,14 @@ def train_lora(
             if interrupted():
                 raise KeyboardInterrupt
     accelerator.wait_for_everyone()
-    path = out / WEIGHT_NAME
+    files = [out / WEIGHT_NAME]
     if main:
-        write_lora(path, transformer, replace(facts, steps=steps))
-        if settings.comfyui:
-            export_comfyui(path, out / COMFYUI_NAME)
-    accelerator.end_training()
-    return path
+        write_lora(files[0], transformer, replace(facts, steps=steps))
+    if settings.comfyui:
+        files.append(out / COMFYUI_NAME)
+        if main:
+            export_comfyui(files[0], files[1])
+    return files
 
 
 # The step
@@ -253,6 +301,7 @@ def flow_matching_loss(
     dtype: torch.dtype = torch.float32,
     *,
     weighting: str = "even",
+    expand_timesteps: bool = False,
 ) -> torch.Tensor:
     """Loss of one batch: the transformer predicts the velocity from the clip to the noise.
 
@@ -263,6 +312,8 @@ def flow_matching_loss(
         shift: of the noise levels.
         dtype: of the transformer's weights.
         weighting: of each sample's error by its noise level, see `loss_weight`.
+        expand_timesteps: whether the transformer is told a time for each token. The first image then stands,
+            without noise, in the place of the first latent frame, which does not count.
 
     Returns:
         The mean squared error, a scalar.
@@ -284,32 +335,31 @@ def flow_matching_loss(
     image = None
     if batch[0].image is not None:
         image = torch.stack([s.image for s in batch if s.image is not None]).to(device, dtype)
+    timestep, first = sigma * TIMESTEPS, 0
+    if expand_timesteps:
+        first = 0 if condition is None else 1
+        noisy = noisy if condition is None else torch.cat([condition.to(noisy), noisy[:, :, 1:]], dim=2)
+        # As the stock pipeline does it, for patches of 2 by 2 latents.
+        counted = torch.ones_like(noisy[0, 0])
+        counted[:first] = 0
+        timestep = counted[:, ::2, ::2].flatten() * timestep.unsqueeze(1)
+        condition = None
     prediction = model(
         hidden_states=transformer_input(noisy.to(dtype), condition),
-        timestep=sigma * TIMESTEPS,
+        timestep=timestep,
         encoder_hidden_states=torch.stack([sample.text for sample in batch]).to(device, dtype),
         encoder_hidden_states_image=image,
         return_dict=False,
     )[0]
+    prediction, velocity = prediction.float()[:, :, first:], (noise - clean)[:, :, first:]
     if weighting == "even":
-        return F.mse_loss(prediction.float(), noise - clean)
-    errors = F.mse_loss(prediction.float(), noise - clean, reduction="none").flatten(1).mean(1)
+        return F.mse_loss(prediction, velocity)
+    errors = F.mse_loss(prediction, velocity, reduction="none").flatten(1).mean(1)
     weights = torch.tensor([loss_weight(level, shift, weighting) for level in levels], device=device)
     return (weights * errors).mean()
 
 
 # What is loaded
-
-
-def load_transformer(base: BaseOutline, dtype: torch.dtype) -> Any:
-    """Load the base's transformer with its weights."""
-    return WanTransformer3DModel.from_pretrained(
-        base.name,
-        subfolder="transformer",
-        revision=base.revision,
-        use_safetensors=True,
-        **dtype_option(dtype),
-    )
 
 
 def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selection) -> CachePlan:
@@ -325,7 +375,8 @@ def plan_training(settings: LoraSettings, base: BaseOutline, selection: Selectio
         height=settings.height,
         width=settings.width,
         max_frames=settings.max_frames,
-        min_frames=settings.min_frames,
+        # A clip of one latent frame would be all first image.
+        min_frames=max(settings.min_frames, 5) if base.first_frame_stays else settings.min_frames,
         multiple=base.multiple,
         wording=settings.wording,
         variants=settings.variants,

@@ -16,6 +16,7 @@ from emovid_models.wan.encode import BaseOutline, Bucket, Encoders
 from emovid_models.wan.frames import write_video
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.plan import CachePlan
+from emovid_models.wan.two_transformers import load_transformer
 
 
 class ValidationVideos:
@@ -44,8 +45,11 @@ class ValidationVideos:
         for index, (emotion, prompt) in enumerate(texts):
             text = _text(settings, emotion, prompt, encoders.outline)
             self.embeds[f"{index:02d}-{emotion}"] = padded(encoders.encode_text(text))[None]
-        parts = dict(encoders.pipeline.components)
-        self.pipeline: Any = type(encoders.pipeline)(**{**parts, "text_encoder": None, "transformer": None})
+        self.base = encoders.outline
+        parts = {**encoders.pipeline.components, "text_encoder": None, "transformer": None}
+        # What is no component is no part of them.
+        kept = {name: encoders.pipeline.config[name] for name in ("boundary_ratio", "expand_timesteps")}
+        self.pipeline: Any = type(encoders.pipeline)(**parts, **kept)
         self.pipeline.set_progress_bar_config(disable=True)
         self.images = []
         if settings.task == "i2v":
@@ -60,9 +64,15 @@ class ValidationVideos:
         Args:
             folder: gets ``step-00000100-00-amusement.mp4`` and so on.
             step: steps done.
-            transformer: carries the adapter.
+            transformer: carries the adapter. Of a base that has two the other one is as the base has it.
         """
-        self.pipeline.register_modules(transformer=transformer)
+        trained = self.settings.transformer
+        parts = {"transformer_2" if trained == "low" else "transformer": transformer}
+        if trained is not None:
+            dtype = next(p.dtype for p in transformer.parameters() if not p.requires_grad)
+            other = load_transformer(self.base, dtype, "high" if trained == "low" else "low")
+            parts["transformer" if trained == "low" else "transformer_2"] = other.to(transformer.device)
+        self.pipeline.register_modules(**parts)
         transformer.eval()
         for index, (name, embeds) in enumerate(self.embeds.items()):
             first = {"image": self.images[index]} if self.images else {}
@@ -77,6 +87,7 @@ class ValidationVideos:
                 generator=torch.Generator().manual_seed(self.settings.seed),
             ).frames[0]
             write_video(folder / f"step-{step:08d}-{name}.mp4", frames)
+        self.pipeline.register_modules(transformer=None, transformer_2=None)  # the other one is large
         transformer.train()
 
 

@@ -33,7 +33,8 @@ from emovid_models.wan.checkpoints import CHECKPOINTS, find_checkpoint
 from emovid_models.wan.encode import BaseOutline
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.recipes import settings_for
-from emovid_models.wan.train_lora import COMFYUI_NAME, flow_matching_loss, plan_training, train_lora
+from emovid_models.wan.train_lora import flow_matching_loss, plan_training, train_lora
+from emovid_models.wan.two_transformers import COMFYUI_NAME
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,31 @@ def t2v_components() -> dict[str, object]:
     }
 
 
+def a14b_components() -> dict[str, object]:
+    """As Wan2.2 T2V-A14B: one transformer for much noise, one for little."""
+    second = tiny_transformer()
+    torch.manual_seed(6)
+    for parameter in second.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return {**t2v_components(), "transformer_2": second, "boundary_ratio": 0.875}
+
+
+def ti2v_components() -> dict[str, object]:
+    """As Wan2.2 TI2V-5B: a VAE that shrinks by 16, a time for each token, text or an image first."""
+    vae = tiny_vae(
+        base_dim=4,
+        decoder_base_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        is_residual=True,
+        in_channels=12,
+        out_channels=12,
+        patch_size=2,
+        scale_factor_spatial=16,
+        scale_factor_temporal=4,
+    )
+    return {**t2v_components(), "vae": vae, "expand_timesteps": True}
+
+
 def i2v_components() -> dict[str, object]:
     return {
         **t2v_components(),

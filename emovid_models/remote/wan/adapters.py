@@ -15,7 +15,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from .conditioning import DEFAULT_WORDING, WORDINGS, check_wording
-from .lora import WEIGHT_NAME, check_fits, read_facts
+from .lora import SECOND_WEIGHT_NAME, WEIGHT_NAME, LoraFacts, check_fits, read_facts
 
 _MARK = "emovid_wording"
 """Attribute of an adapter's config in a transformer: what the LoRA's file says of it, see `_origin`."""
@@ -139,7 +139,8 @@ class EmotionAdapters:
         """Load a LoRA as the stock pipeline does, after a look at where it comes from.
 
         As there, the LoRA that is loaded last is the active one; `set_adapters` makes several active, each
-        with its weight.
+        with its weight. Where the pipeline has two transformers, a file whose header says on which of them it
+        was trained goes into that one, and of a folder or repo that holds a file for each both are loaded.
 
         Args:
             pretrained_model_name_or_path_or_dict: a file, a folder, a Hub repo or a state dict.
@@ -147,7 +148,7 @@ class EmotionAdapters:
             **kwargs: as for the stock pipeline; only safetensors files are read.
 
         Warns:
-            UserWarning: the LoRA was trained for the other task.
+            UserWarning: the LoRA was trained for the other task, or on the other transformer.
 
         Raises:
             ValueError: the file is cut short, or was trained on another base.
@@ -156,17 +157,43 @@ class EmotionAdapters:
         source = pretrained_model_name_or_path_or_dict
         path = lora_file(source, **kwargs)
         facts = read_facts(path) if path is not None else None
+        named = "weight_name" in kwargs or "load_into_transformer_2" in kwargs
+        if facts is not None and facts.transformer == "low" and not named:
+            kwargs["load_into_transformer_2"] = True
+        if kwargs.get("load_into_transformer_2") and pipeline.transformer_2 is None:
+            raise ValueError(
+                f"LoRA {path or 'of a state dict'} is for the second of two transformers, "
+                "and this base has one"
+            )
+        name = self._load_into_one(source, path, facts, adapter_name, kwargs)
+        if facts is None or facts.transformer != "high" or pipeline.transformer_2 is None or named:
+            return
+        other = None if Path(source).is_file() else second_lora_file(source, **kwargs)
+        if other is not None:
+            into_second = {"load_into_transformer_2": True}
+            self._load_into_one(str(other), other, read_facts(other), name, {**kwargs, **into_second})
+
+    def _load_into_one(
+        self,
+        source: Any,
+        path: Path | None,
+        facts: LoraFacts | None,
+        adapter_name: str | None,
+        options: Mapping[str, Any],
+    ) -> str | None:
+        """Load one file into one transformer, and note there what it is.
+
+        Returns:
+            The adapter's name.
+        """
+        pipeline: Any = self
+        kwargs = dict(options)
         second = kwargs.get("load_into_transformer_2", False)
         transformer = pipeline.transformer_2 if second else pipeline.transformer
         transformer = getattr(transformer, "_orig_mod", transformer)  # of a compiled one
         if path is not None and facts is not None:
             check_fits(path, transformer)
-            task = "i2v" if transformer.config.in_channels > transformer.config.out_channels else "t2v"
-            if facts.task != task:
-                warnings.warn(
-                    f"LoRA {path} was trained for task {facts.task}, and this base is made for {task}",
-                    stacklevel=2,
-                )
+            self._say_where_trained(path, facts, transformer, "low" if second else "high")
         if not isinstance(source, dict):
             kwargs.setdefault("use_safetensors", True)
             if path is not None and Path(source).is_dir():
@@ -181,6 +208,27 @@ class EmotionAdapters:
                 setattr(configs[name], _MARK, None)
             else:
                 setattr(configs[name], _MARK, "" if facts is None else facts.wording)
+        return adapter_name or next(iter(added), None)
+
+    def _say_where_trained(self, path: Path, facts: LoraFacts, transformer: Any, part: str) -> None:
+        """Warn of a LoRA of the other task, or of another transformer."""
+        pipeline: Any = self
+        tasks = {"i2v"} if transformer.config.in_channels > transformer.config.out_channels else {"t2v"}
+        if pipeline.config.get("expand_timesteps"):
+            tasks = {"t2v", "i2v"}
+        if facts.task not in tasks:
+            warnings.warn(
+                f"LoRA {path} was trained for task {facts.task}, and this base is made for {tasks.pop()}",
+                stacklevel=4,
+            )
+        here = part if pipeline.transformer_2 is not None else ""
+        if facts.transformer and facts.transformer != here:
+            where = f"the {here}-noise one" if here else "a base that has one"
+            warnings.warn(
+                f"LoRA {path} was trained on the {facts.transformer}-noise transformer of a base with two, "
+                f"and is loaded into {where}",
+                stacklevel=4,
+            )
 
     def fuse_lora(self, *args: Any, **kwargs: Any) -> None:
         """Fuse LoRAs into the weights as the stock pipeline does.
@@ -268,3 +316,15 @@ def lora_file(source: Any, **kwargs: Any) -> Path | None:
     except (EntryNotFoundError, LocalEntryNotFoundError):
         return None
     return Path(found)
+
+
+def second_lora_file(source: Any, **kwargs: Any) -> Path | None:
+    """The file of a folder or Hub repo that holds the LoRA of the second transformer, or None without one.
+
+    Args:
+        source: a file, a folder, a Hub repo or a state dict; a file alone has no second.
+        **kwargs: of `load_lora_weights`.
+    """
+    if isinstance(source, dict) or Path(source).is_file():
+        return None
+    return lora_file(source, **{**kwargs, "weight_name": SECOND_WEIGHT_NAME})

@@ -31,6 +31,12 @@ from .modules import (
 WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 """The file name that the stock loader looks for."""
 
+SECOND_WEIGHT_NAME = "pytorch_lora_weights_2.safetensors"
+"""The file beside it that holds the LoRA of the second transformer, where a base has two."""
+
+TRANSFORMERS = ("high", "low")
+"""The transformers of a base that has two, as Wan2.2 A14B: for much noise and for little."""
+
 FACTS_KEY = "emovid"
 """Our key in the file's header."""
 
@@ -48,6 +54,8 @@ class LoraFacts:
     Attributes:
         wording: of the conditioning text that it was trained with.
         task: "t2v" or "i2v".
+        transformer: on which of a base's two transformers it was trained, "high" or "low"; "" where the base
+            has one.
         base: name of the base model.
         base_revision: the base's revision, or None.
         dataset_revision: sha256 of the dataset's manifest, or None.
@@ -66,6 +74,14 @@ class LoraFacts:
     recipe: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
+    transformer: str = ""
+
+    def to_json(self) -> str:
+        """What stands in the file's header."""
+        stored = asdict(self)
+        if not self.transformer:
+            del stored["transformer"]
+        return json.dumps(stored, allow_nan=False)
 
 
 def adapter_tensors(transformer: torch.nn.Module, adapter: str = "default") -> dict[str, torch.Tensor]:
@@ -106,10 +122,7 @@ def write_lora(
         "transformer.lora_alpha": config.lora_alpha,
         "transformer.target_modules": config.target_modules,
     }
-    header = {
-        ADAPTER_KEY: json.dumps(adapter_metadata, allow_nan=False),
-        FACTS_KEY: json.dumps(asdict(facts), allow_nan=False),
-    }
+    header = {ADAPTER_KEY: json.dumps(adapter_metadata, allow_nan=False), FACTS_KEY: facts.to_json()}
     write_safetensors(path, adapter_tensors(transformer, adapter), header)
 
 
