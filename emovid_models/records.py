@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,12 @@ FIGURES = "figures.json"
 OUT_OF_FOLD = "out_of_fold.jsonl"
 """File of an annotator's folder that holds the answers of a cross-validation, one line per clip."""
 
+CONFIG = "config.json"
+"""A model's settings."""
+
+_OFFERS = frozenset({"captions"})
+"""Settings that say what a model offers: none of its answers depends on them."""
+
 _BLOCK = 1 << 20
 _RECORDS = frozenset({RUN_CARD, REPRODUCTION, EVALUATION, FIGURES})
 
@@ -43,7 +50,10 @@ def folder_identity(folder: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(path for path in files if path.name not in _RECORDS):
         digest.update(path.relative_to(folder).as_posix().encode())
-        _update(digest, path)
+        if path.name == CONFIG and (settings := _without_offers(path)) is not None:
+            digest.update(settings)
+        else:
+            _update(digest, path)
     return f"{folder.resolve().name}@{digest.hexdigest()[:16]}"
 
 
@@ -100,6 +110,19 @@ def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:
         _update(digest, path)
         hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
     return hashes
+
+
+def _without_offers(path: Path) -> bytes | None:
+    """A config.json as it would be without the settings of `_OFFERS`; None where it has none of them."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+    if not isinstance(settings, dict) or not _OFFERS & settings.keys():
+        return None
+    kept = {name: value for name, value in settings.items() if name not in _OFFERS}
+    # In the form in which transformers writes it.
+    return (json.dumps(kept, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def _update(digest: hashlib._Hash, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The annotator: a calibrated probability of each emotion and a caption of a video."""
+"""The annotator: a calibrated probability of each emotion of a video, and a caption if the model offers one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ class Annotator:
         self.load()
         # Bytes and not the path: the pipeline's errors name what it was given.
         try:
-            captions = getattr(self._pipeline.model.config, "writes_captions", True)
+            # Older annotators do not say whether they offer captions; they do.
+            captions = getattr(self._pipeline, "offers_captions", True)
             result = self._pipeline(data, return_caption=captions)
         except Exception as error:
             log.exception("the annotator %s failed", self._model)

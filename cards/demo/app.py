@@ -258,7 +258,7 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
             )
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             annotation = plain_html(
-                hint("Upload a video to see the emotions' probabilities and a caption."),
+                hint("Upload a video to see the emotions' probabilities."),
                 elem_id="annotation",
             )
     annotate = _annotation(annotator)
@@ -292,7 +292,7 @@ def _shown(path: str | None, video: gr.Video) -> Any:
 
 def _annotation(annotator: Annotator) -> Callable[[str | None], str]:
     def annotate(video: str | None) -> str:
-        """Eight probabilities and a caption of a video, as HTML."""
+        """Eight probabilities of a video, and its caption where the model offers one, as HTML."""
         if not video:
             return alert("Upload a video first.")
         try:

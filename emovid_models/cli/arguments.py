@@ -254,6 +254,26 @@ def check_annotator(option: str, source: str) -> None:
     check_model_kind(option, source, "annotator")
 
 
+def check_captions(option: str, source: str) -> None:
+    """Refuse an annotator that offers no captions, where some are asked for.
+
+    Args:
+        option: by which it was given.
+        source: a folder or a Hub repo.
+
+    Raises:
+        ValueError: its settings say that it offers none.
+        OSError: they cannot be read.
+    """
+    path = Path(source, "config.json")
+    if not Path(source).is_dir():
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(source, "config.json"))
+    if json.loads(path.read_text(encoding="utf-8")).get("captions") is False:
+        raise ValueError(f"--caption: {option} {source} offers no captions, as its config.json says")
+
+
 def annotator_taxonomy(source: str | None) -> Taxonomy:
     """The emotions that an annotator tells apart; None is the miniature, which knows Mikels' eight."""
     from emovid_models.annotator.taxonomy import read_taxonomy

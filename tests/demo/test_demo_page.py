@@ -191,10 +191,9 @@ def test_an_upload_gets_the_annotators_eight_probabilities_and_caption(page: Any
     }
     assert list(shares) == list(EMOTIONS)
     assert sum(shares.values()) == pytest.approx(100, abs=1e-9)
-    expected = load_annotator(MINI_ANNOTATOR, device="cpu")(str(SMILE), return_caption=True)
-    for entry in expected["emotions"]:
+    for entry in load_annotator(MINI_ANNOTATOR, device="cpu")(str(SMILE)):
         assert shares[entry["label"]] == pytest.approx(100 * entry["score"], abs=0.15)
-    expect(page.locator("#annotation .said")).to_have_text(expected["caption"])
+    expect(page.locator("#annotation .said")).to_have_count(0)  # the miniature offers no captions
     assert playing(page.locator("#annotate-video video"))["moved"] > 0
 
 

@@ -27,6 +27,8 @@ def write(
     found = predict_out_of_fold(stickers, scores)
     measured = measure(captioner, found, model)
     parameters = sum(value.numel() for value in model.parameters())
+    # Those that it writes of the stickers are wrong.
+    model.config.captions = False
     text = card(measured, parameters)
     assemble_repo(out, model=model, processor=captioner.processor, card=text, code=False)
     (out / FIGURES).write_text(json.dumps(measured, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -64,6 +64,7 @@ class NVILALiteConfig(PretrainedConfig):
             padded. None keeps all.
         taxonomy: the emotions that an annotator tells apart, as a data set's manifest holds them:
             ``{"name": ..., "labels": [{"name": "joy", "valence": 0}, ...]}``. None is Mikels' eight.
+        captions: False for a model whose captions are not worth reading; its pipeline writes none.
 
     Raises:
         ValueError: a value is not one of those above, or contradicts another.
@@ -92,6 +93,7 @@ class NVILALiteConfig(PretrainedConfig):
         frame_end_token_ids: list[int] | tuple[int, ...] = (198,),
         num_tokens: int | None = None,
         taxonomy: dict[str, Any] | None = None,
+        captions: bool | None = None,
         **kwargs: Any,
     ) -> None:
         if vision_config is None:
@@ -113,6 +115,8 @@ class NVILALiteConfig(PretrainedConfig):
         self.sentinel_token_id = sentinel_token_id
         self.frame_end_token_ids = list(frame_end_token_ids)
         self.num_tokens = num_tokens
+        if captions is not None:
+            self.captions = captions
         if taxonomy is not None:  # the settings of annotators of the eight do not mention it
             self.taxonomy = taxonomy
         kwargs["tie_word_embeddings"] = bool(text_config.tie_word_embeddings)

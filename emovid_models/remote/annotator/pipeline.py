@@ -41,10 +41,18 @@ from .groups import decode_groups  # noqa: F401
 from .h264 import H264Headers  # noqa: F401
 from .icc import to_srgb  # noqa: F401
 from .matrices import coded_rgb  # noqa: F401
+from .norms import expected_norms
 from .packets import Packets  # noqa: F401
 from .pictures import chosen_pictures, open_picture
 from .pixels import rgb
-from .prompts import CAPTION_QUESTION, END_OF_TURN, emotion_question, emotions_of
+from .prompts import (
+    CAPTION_QUESTION,
+    END_OF_TURN,
+    NO_EMOTION,
+    emotion_question,
+    emotions_of,
+    offers_captions,
+)
 from .side_data import attached  # noqa: F401
 from .streams import first_bytes, is_webp, open_bytes
 from .timestamps import mended  # noqa: F401
@@ -77,6 +85,10 @@ class VideoEmotionPipeline(Pipeline):
         return_features: whether to return the video's features too: the mean over its frames and their tokens
             of what the projector gives to the language model, float32 [hidden size of the language model].
         max_new_tokens: longest caption, in tokens, by default 64.
+        abstain: say "no specific emotion" where the likeliest emotion's probability is below this, 0..1; the
+            result then has what is said as "emotion". None says nothing beside the probabilities.
+        return_valence_arousal: whether to return the valence and the arousal, each 1..9, that are expected
+            under the probabilities, by Warriner's norms of the emotions' words; None where a word has none.
     """
 
     model: Any
@@ -121,9 +133,9 @@ class VideoEmotionPipeline(Pipeline):
             **options: see the class.
 
         Returns:
-            For a video a list of `{"label", "score"}`, the likeliest first; with `return_caption` or
-            `return_features` a dict `{"emotions": that list, "caption": text, "features": array}` with what
-            was asked for; for a video that cannot be used `{"error": reason}`.
+            For a video a list of `{"label", "score"}`, the likeliest first; where more was asked for, a dict
+            `{"emotions": that list, "caption": text, "features": array, "emotion": text, "valence": number,
+            "arousal": number}` with what was; for a video that cannot be used `{"error": reason}`.
             For several videos a list of these, in order; for an iterator an iterator of these. A row that a
             dataset fails to give is such an error too.
 
@@ -152,12 +164,14 @@ class VideoEmotionPipeline(Pipeline):
         return_caption: Any = _NOT_GIVEN,
         return_features: Any = _NOT_GIVEN,
         max_new_tokens: Any = _NOT_GIVEN,
+        abstain: Any = _NOT_GIVEN,
+        return_valence_arousal: Any = _NOT_GIVEN,
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
             raise ValueError(
                 f"unknown options {sorted(unknown)}; allowed: top_k, batch_size, num_frames, return_caption, "
-                "return_features, max_new_tokens"
+                "return_features, max_new_tokens, abstain, return_valence_arousal"
             )
         preprocess: dict[str, Any] = {}
         forward: dict[str, Any] = {}
@@ -169,7 +183,16 @@ class VideoEmotionPipeline(Pipeline):
         ):
             if value is not _NOT_GIVEN:
                 step[name] = _whole_number(name, value)
+        if abstain is not _NOT_GIVEN:
+            postprocess["abstain"] = _share("abstain", abstain)
+        if return_valence_arousal is not _NOT_GIVEN:
+            postprocess["return_valence_arousal"] = bool(return_valence_arousal)
         if return_caption is not _NOT_GIVEN:
+            if return_caption and not self.offers_captions:
+                raise ValueError(
+                    "return_caption is True, but this model offers no captions: its config.json says "
+                    "captions: false"
+                )
             forward["return_caption"] = bool(return_caption)
         if return_features is not _NOT_GIVEN:
             forward["return_features"] = bool(return_features)
@@ -285,8 +308,17 @@ class VideoEmotionPipeline(Pipeline):
             for name in ("input_ids", "attention_mask")
         }
 
+    @property
+    def offers_captions(self) -> bool:
+        """Whether the model writes captions worth reading."""
+        return offers_captions(self.model.config)
+
     def postprocess(  # type: ignore[override]
-        self, model_outputs: dict[str, Any], top_k: int | None = None
+        self,
+        model_outputs: dict[str, Any],
+        top_k: int | None = None,
+        abstain: float | None = None,
+        return_valence_arousal: bool = False,
     ) -> Any:
         """Turn probabilities into a result."""
         if "error" in model_outputs:
@@ -297,6 +329,11 @@ class VideoEmotionPipeline(Pipeline):
         order = sorted(range(len(scores)), key=lambda label: -scores[label])[:top_k]
         emotions = [{"label": self.emotions[label], "score": scores[label]} for label in order]
         more = {name: model_outputs[name] for name in ("caption", "features") if name in model_outputs}
+        if abstain is not None:
+            more["emotion"] = emotions[0]["label"] if emotions[0]["score"] >= abstain else NO_EMOTION
+        if return_valence_arousal:
+            norms = expected_norms(dict(zip(self.emotions, scores, strict=True)))
+            more["valence"], more["arousal"] = norms or (None, None)
         if "features" in more:
             more["features"] = more["features"].numpy()
         return {"emotions": emotions, **more} if more else emotions
@@ -361,6 +398,15 @@ def _whole_number(name: str, value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
     return int(value)
+
+
+def _share(name: str, value: Any) -> float | None:
+    """An option that is None or 0..1."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value!r}; allowed: a number from 0 to 1")
+    return float(value)
 
 
 def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:

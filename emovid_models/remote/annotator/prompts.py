@@ -45,6 +45,16 @@ def emotion_question(emotions: Sequence[str]) -> str:
 EMOTION_QUESTION = emotion_question(EMOTIONS)
 """What is asked of Mikels' eight."""
 
+
+def offers_captions(config: Any) -> bool:
+    """Whether a model writes captions worth reading; its `captions` says if it does not.
+
+    Args:
+        config: the model's.
+    """
+    return getattr(config, "captions", True) is not False
+
+
 CAPTION_QUESTION = "Describe this video in one sentence."
 """What is asked before a caption is generated."""
 
