@@ -1,4 +1,4 @@
-"""The annotator: a calibrated probability of each emotion of a video, and a caption if the model offers one."""
+"""The annotator: a calibrated probability of each emotion, and a caption if the model offers one."""
 
 from __future__ import annotations
 

@@ -190,6 +190,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
         num_frames: frames to look at, by default the model's.
         caption: whether to write captions too.
         features: whether to keep the videos' features too, as "features" in the records.
+        abstain: see `VideoEmotionPipeline`.
     """
 
     name, unit, resources = "Annotating", "videos", Resources(gpu=True)
@@ -206,11 +207,12 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
         num_frames: int | None,
         caption: bool,
         features: bool = False,
+        abstain: float | None = None,
     ) -> None:
         self.items: Sequence[Item] = items
         self.annotator, self.settings, self.ledger = annotator, settings, ledger
         self.batch_size, self.num_frames, self.caption = batch_size, num_frames, caption
-        self.features = features
+        self.features, self.abstain = features, abstain
 
     def __getstate__(self) -> dict[str, Any]:
         # a worker gets its videos with each part
@@ -236,6 +238,7 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
             return_caption=self.caption,
             # annotators that were published before know no such option
             **({"return_features": True} if self.features else {}),
+            **({} if self.abstain is None else {"abstain": self.abstain}),
         )
         for item, result in zip(part.items, results, strict=True):
             record = asdict(_annotation(item, result, taxonomy_of(state).names))
@@ -263,6 +266,7 @@ def annotate(
     num_frames: int | None = None,
     caption: bool = False,
     features: str | os.PathLike[str] | None = None,
+    abstain: float | None = None,
     engine: Executor | None = None,
     progress: bool = False,
 ) -> AnnotationReport:
@@ -280,6 +284,7 @@ def annotate(
         features: Parquet file for the videos' features, made in the same pass: id, version, and a float32
             vector, the mean over frames and tokens of the projector's output. Videos of `out` that it lacks
             are looked at again; its rows for other videos are kept.
+        abstain: the emotion is "no specific emotion" where the likeliest one's probability is below this.
         engine: who does it, by default this process.
         progress: show progress on stderr.
 
@@ -293,9 +298,10 @@ def annotate(
     """
     store, name = store_of(out)
     taxonomy = annotator.taxonomy() if isinstance(annotator, LoadedByName) else taxonomy_of(annotator)
-    settings = json.dumps(
-        {"model": identity, "num_frames": num_frames, "caption": caption}, sort_keys=True, allow_nan=False
-    )
+    asked = {"model": identity, "num_frames": num_frames, "caption": caption}
+    if abstain is not None:
+        asked["abstain"] = abstain
+    settings = json.dumps(asked, sort_keys=True, allow_nan=False)
     vectors = None if features is None else FeaturesFile.at(features, identity, num_frames)
     ledger = f".{name}.parts"
     try:
@@ -312,6 +318,7 @@ def annotate(
                     num_frames=num_frames,
                     caption=caption,
                     features=vectors is not None,
+                    abstain=abstain,
                 )
                 counts = run_stage(
                     stage, store, executor=engine or Serial(), progress=progress, total=len(stage.items)
@@ -342,9 +349,9 @@ def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:
 def _annotation(item: Item, result: Any, emotions: Sequence[str]) -> Annotation:
     if isinstance(result, Mapping) and "error" in result:
         return Annotation(item.key, item.version, None, None, None, printable(result["error"]))
-    caption = None
+    caption = said = None
     if isinstance(result, Mapping):
-        caption, result = result.get("caption"), result["emotions"]
+        caption, said, result = result.get("caption"), result.get("emotion"), result["emotions"]
     found = {entry["label"]: float(entry["score"]) for entry in result}
     scores = tuple(found[name] for name in emotions)
-    return Annotation(item.key, item.version, result[0]["label"], scores, caption, None)
+    return Annotation(item.key, item.version, said or result[0]["label"], scores, caption, None)

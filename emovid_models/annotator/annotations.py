@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, overload
 
+from emovid_dataset.schema.portable.norms import expected_norms
 from emovid_dataset.store import Store, store_of, without_credentials
 
 _SETTINGS = b"emovid_annotation"
 _FIELDS = ("key", "version", "emotion", "caption", "error")
+_NORMS = ("valence", "arousal")
 _ROWS_PER_GROUP = 10_000
 
 
@@ -23,7 +25,7 @@ class Annotation:
     Attributes:
         key: of the `Item`.
         version: of the `Item`.
-        emotion: the likeliest; None where it failed.
+        emotion: the likeliest, or "no specific emotion" where it was to abstain; None where it failed.
         scores: a probability of each emotion, in the order of the model's; None where it failed.
         caption: None unless captions were asked for.
         error: why it failed, in one line; None where it did not.
@@ -63,7 +65,8 @@ def check_settings(place: str, found: str, wanted: str) -> None:
 def write_annotations(
     store: Store, name: str, annotations: Iterable[Annotation], settings: str, emotions: Sequence[str]
 ) -> None:
-    """Write a Parquet file: key, version, emotion, a column of probability per emotion, caption, error.
+    """Write a Parquet file: key, version, emotion, a column of probability per emotion, valence and arousal
+    where the norms of the emotions' words are known, caption, error.
 
     Args:
         store: where it goes.
@@ -76,7 +79,9 @@ def write_annotations(
     from pyarrow import parquet
 
     kinds: list[tuple[str, Any]] = [(name, pyarrow.string()) for name in ("key", "version", "emotion")]
-    kinds += [(emotion, pyarrow.float64()) for emotion in emotions]
+    known = expected_norms(dict.fromkeys(emotions, 0.0)) is not None
+    norms = _NORMS if known else ()
+    kinds += [(name, pyarrow.float64()) for name in (*emotions, *norms)]
     kinds += [(name, pyarrow.string()) for name in ("caption", "error")]
     schema = pyarrow.schema(kinds, metadata={_SETTINGS: settings.encode()})
     with store.create(name) as file, parquet.ParquetWriter(file, schema) as writer:
@@ -84,7 +89,9 @@ def write_annotations(
         for item in annotations:
             row = {field: getattr(item, field) for field in _FIELDS}
             scores = (None,) * len(emotions) if item.scores is None else item.scores
-            held.append({**row, **dict(zip(emotions, scores, strict=True))})
+            shares = dict(zip(emotions, scores, strict=True))
+            expected = None if item.scores is None or not known else expected_norms(shares)
+            held.append({**row, **shares, **dict(zip(norms, expected or (None, None), strict=False))})
             if len(held) == _ROWS_PER_GROUP:
                 writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))
                 held.clear()
@@ -129,7 +136,8 @@ def stream_annotations(
             found = (file.schema_arrow.metadata or {})[_SETTINGS].decode()
             if settings is not None:
                 check_settings(shown, found, settings)
-            emotions = [name for name in file.schema_arrow.names if name not in _FIELDS]
+            known = (*_FIELDS, *_NORMS)
+            emotions = [name for name in file.schema_arrow.names if name not in known]
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if start >= rows:

@@ -32,7 +32,7 @@ from emovid_dataset.schema.manifest import (
     ShardRecord,
     tables_of,
 )
-from emovid_dataset.schema.no_emotion import NONE
+from emovid_dataset.schema.no_emotion import NO_EMOTION, NONE
 from emovid_dataset.store import Store, is_temporary
 from emovid_dataset.terminal import Progress
 from emovid_models.annotator.annotations import Annotation
@@ -193,6 +193,7 @@ def _relabelled(clip: Clip, annotation: Annotation | None, keep_human: bool) -> 
     if annotation is None or annotation.emotion is None:
         return clip
     clip = replace(clip, emotion_scores=annotation.scores, caption=clip.caption or annotation.caption or "")
-    if keep_human and clip.emotion_source == "human":
+    # Where the annotator abstained, the label that there is stays.
+    if annotation.emotion == NO_EMOTION or (keep_human and clip.emotion_source == "human"):
         return clip
     return clip.labelled(annotation.emotion, "model")

@@ -91,4 +91,18 @@ chosen:
 | macro recall | {measured["macro_recall"]:.3f} |
 | accuracy | {measured["accuracy"]:.3f} |
 | expected calibration error | {measured["calibration_error"]:.3f} |
-"""
+{_reliability_rows(measured.get("reliability"))}"""
+
+
+def _reliability_rows(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    left = found["abstain"]
+    auroc = "" if found["auroc"] is None else f"{found['auroc']:.3f}"
+    wrong = "" if left["risk"] is None else f", of which {left['risk']:.0%} are wrong"
+    return (
+        f"| Brier score | {found['brier']:.3f} |\n"
+        f"| AUROC of the confidence | {auroc} |\n"
+        f"| area under the risk-coverage curve | {found['aurc']:.3f} |\n"
+        f"| answers left where it abstains below {left['below']:g} | {left['coverage']:.0%}{wrong} |\n"
+    )

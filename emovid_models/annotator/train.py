@@ -41,6 +41,7 @@ from emovid_models.annotator.checkpoints import (
 )
 from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
+from emovid_models.annotator.reliability import reliability
 from emovid_models.annotator.run_card import readme, run_card
 from emovid_models.annotator.taxonomy import set_taxonomy
 from emovid_models.annotator.training_config import TrainingConfig
@@ -259,9 +260,6 @@ def train_annotator(
     model, processor = annotator.model, annotator.processor
     model.config.use_cache = False
     set_taxonomy(model.config, manifest.taxonomy)
-    vars(model.config).pop("writes_captions", None)
-    if not config.caption:
-        model.config.writes_captions = False  # a page asks such an annotator for none
     model.model.vision_tower.requires_grad_(config.train_tower)
     model.model.freeze_unused_layers()
     network: Any = model
@@ -330,6 +328,9 @@ def train_annotator(
     model = network.merge_and_unload() if config.method == "lora" else network
     model.config.use_cache = True
     model.config.emotion_temperature = temperature
+    vars(model.config).pop("captions", None)
+    if not config.caption:
+        model.config.captions = False  # it was not taught to write them
     predicted = scores.argmax(-1)
     result = TrainingResult(
         out=out,
@@ -354,6 +355,8 @@ def train_annotator(
         clips = {split: len(chosen) for split, chosen in splits.items()}
         measured = asdict(result)
         del measured["out"]
+        probabilities = (scores / temperature).softmax(-1)
+        measured["reliability"] = reliability(probabilities.numpy(), labels.numpy()).to_json()
         card = run_card(sources, clips, asdict(config), measured, trainer.state.log_history)
         dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float16
         assemble_repo(out, model=model, processor=processor, card=readme(card), dtype=dtype)

@@ -12,8 +12,14 @@ import typer
 from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, new_folder, whole
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.terminal import print_table
-from emovid_models.cli.arguments import annotator_source, check_annotator, check_device, device_name
-from emovid_models.cli.options import Workers
+from emovid_models.cli.arguments import (
+    annotator_source,
+    check_annotator,
+    check_captions,
+    check_device,
+    device_name,
+)
+from emovid_models.cli.options import Abstain, Workers
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +54,7 @@ def annotate(
         int | None, typer.Option(help="Frames per video; by default the model's.", callback=whole(1))
     ] = None,
     caption: Annotated[bool, typer.Option("--caption", help="Write captions too.")] = False,
+    abstain: Abstain = None,
     features: Annotated[
         str | None,
         typer.Option(
@@ -77,6 +84,7 @@ def annotate(
     from emovid_dataset.builder.sheet import printable
     from emovid_dataset.read.manifest import read_manifest
     from emovid_dataset.schema.manifest import MANIFEST_NAME
+    from emovid_dataset.schema.no_emotion import NO_EMOTION
     from emovid_models.annotator import annotate as work
     from emovid_models.annotator import relabel
     from emovid_models.annotator.items import Items, find_build
@@ -97,6 +105,8 @@ def annotate(
     need("models", "transformers", "safetensors")
     check_device(device)
     check_annotator("--model", model)
+    if caption:
+        check_captions("--model", model)
     named = work.LoadedByName.pinned(model, device)
     if annotated_build is not None:
         theirs = read_manifest(annotated_build).taxonomy
@@ -110,12 +120,13 @@ def annotate(
         num_frames=frames,
         caption=caption,
         features=features,
+        abstain=abstain,
         engine=runner,
         progress=not as_json,
     )
     if build is not None:
         relabel.relabel_build(source, report.annotations, build, keep_human=keep_human, progress=not as_json)
-    emotions = report.taxonomy.names
+    emotions = (*report.taxonomy.names, *((NO_EMOTION,) if abstain is not None else ()))
     counts: Counter[str] = Counter()
     failed = []
     for item in report.annotations:

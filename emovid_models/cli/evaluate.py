@@ -50,7 +50,7 @@ from emovid_models.cli.evaluated import (
     generate_models,
     hashes,
 )
-from emovid_models.cli.options import EmotionLora, Frames, Guidance, Steps, Wording, Workers
+from emovid_models.cli.options import Abstain, EmotionLora, Frames, Guidance, Steps, Wording, Workers
 from emovid_models.records import EVALUATION
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ def evaluate(
         int, typer.Option(help="Of the first scene; the next scene has the next one.", callback=noise_seed)
     ] = 0,
     offload: Annotated[bool, typer.Option("--offload", help="Less GPU memory, more time.")] = False,
+    abstain: Abstain = None,
     batch_size: Annotated[
         int, typer.Option(help="Videos that the annotator sees at once.", callback=whole(1))
     ] = 8,
@@ -247,6 +248,8 @@ def evaluate(
         for option, value in said.items():
             if value is not None:
                 raise ValueError(f"--{option} {value} needs --protocol scenes; here the benchmark says it")
+        if abstain is not None:
+            raise ValueError(f"--abstain {abstain} needs --protocol scenes")
         if data is None:
             raise ValueError("--protocol paper needs --data BUILD, whose benchmark says what is asked for")
         if wording is not None and base is None:
@@ -326,6 +329,11 @@ def evaluate(
     if annotator is not None:
         check_annotator("--annotator", annotator)
 
+    from emovid_models.evaluation.judge_reliability import (
+        RELIABILITY_COLUMNS,
+        judge_reliability,
+        reliability_row,
+    )
     from emovid_models.library_bars import library_bars
     from emovid_models.miniature import is_miniature
 
@@ -403,6 +411,7 @@ def evaluate(
     }
     if base is not None:
         result["generated"] = generated
+    judged_all = dict(judged)
     comparison = None
     if len(judged) == 2:
         comparison = evaluation.compare(*judged.values())
@@ -417,8 +426,12 @@ def evaluate(
             engine=runner,
             progress=not as_json,
         )
+        judged_all["held_out"] = real
         result["held_out"] = evaluation.to_record(evaluation.score(real))
         rows.append(evaluation.table_row("real clips, what the annotator reaches", evaluation.score(real)))
+    result["reliability"] = reliable = {
+        name: judge_reliability(found, abstain) for name, found in judged_all.items()
+    }
     eight = judge.taxonomy == MIKELS  # the paper says nothing of others
     if eight:
         result["paper"] = evaluation.paper_record()
@@ -440,6 +453,8 @@ def evaluate(
         reused = sum(found.reused for found in judged.values())
         columns = evaluation.table_columns(next(iter(figures.values())))
         print_table(f"Judged by {judge.identity}, {reused} from an earlier run", columns, rows)
+        reliable_rows = list(map(reliability_row, reliable.items()))
+        print_table("The judge's confidence", RELIABILITY_COLUMNS, reliable_rows)
         if comparison is not None:
             second = list(judged)[1]
             print(

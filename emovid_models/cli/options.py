@@ -59,3 +59,11 @@ Workers = Annotated[
         callback=whole(1),
     ),
 ]
+
+Abstain = Annotated[
+    float | None,
+    typer.Option(
+        help='Say "no specific emotion" where the likeliest emotion\'s probability is below this, 0 to 1.',
+        callback=check_by(lambda value: None if 0 <= value <= 1 else f" is {value}; allowed: 0 to 1"),
+    ),
+]

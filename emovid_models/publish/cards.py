@@ -121,6 +121,7 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         base=published_base(folder, base),
         parameters=_rounded(parameters(weights)),
         num_frames=config["num_frames"],
+        captions=config.get("captions") is not False,
         image_size=config["vision_config"]["image_size"],
         example=EXAMPLE,
         figures=figures,

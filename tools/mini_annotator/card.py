@@ -45,6 +45,8 @@ def card(figures: dict[str, Any], parameters: int) -> str:
         f"| {point['confidence']:.2f} | {point['accuracy']:.2f} | {point['clips']} |"
         for point in stickers["calibration_curve"]
     )
+    reliable = stickers["reliability"]
+    left = reliable["abstain"]
     likelihood = stickers["log_likelihood"]
     (always,) = (name for name in cartoon if name != "annotator")
     ahead = annotator["accuracy"] - svm["accuracy"]
@@ -71,7 +73,8 @@ tags:
 
 NVILA-Lite's architecture at {parameters / 1e6:.1f} million parameters, trained from scratch on animated
 emoji, so that every step of EmoVid runs out of the box. It is meant for tests and demonstrations. It looks
-at {NUM_FRAMES} frames of {IMAGE_SIZE}x{IMAGE_SIZE} pixels and has seen nothing but emoji.
+at {NUM_FRAMES} frames of {IMAGE_SIZE}x{IMAGE_SIZE} pixels and has seen nothing but emoji. It offers no
+captions: those that its language model was trained to write are wrong for the stickers.
 
 ```python
 from emovid_models import MINI_ANNOTATOR
@@ -117,7 +120,10 @@ Confusion: rows are the labels, columns the annotator's answers, both in the sam
 {confusion}
 
 Calibration: each fold's temperature was fitted on the other folds. Expected calibration error
-{stickers["calibration_error"]:.3f} (10 bins).
+{stickers["calibration_error"]:.3f} (10 bins), Brier score {reliable["brier"]:.3f} (0 to 2), AUROC of the
+confidence {reliable["auroc"]:.3f}, area under the risk-coverage curve {reliable["aurc"]:.3f}. Where it
+abstains below a confidence of {left["below"]:g}, it answers for {left["coverage"]:.0%} of the stickers and is
+wrong for {left["risk"]:.0%} of those.
 
 | confidence | accuracy | clips |
 |---|---|---|

@@ -12,6 +12,7 @@ from scipy.stats import wilcoxon
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.annotator.calibration import calibration_error, macro_recall
+from emovid_models.annotator.reliability import reliability
 from emovid_models.nvila import NVILALiteForConditionalGeneration
 from tools.mini_annotator.baseline import predict_majority
 from tools.mini_annotator.calibration import OutOfFold
@@ -120,6 +121,7 @@ def measure(
                 "p_value": float(f"{wilcoxon(*(row.numpy() for row in likelihoods)).pvalue:.2g}"),
             },
             "calibration_error": round(calibration_error(probabilities, labels), 4),
+            "reliability": reliability(probabilities.numpy(), labels.numpy()).to_json(),
             "calibration_curve": curve,
             "confusion": confusion.tolist(),
         }

@@ -13,6 +13,8 @@ KEY = "key"
 """The column of the path."""
 
 _OWN = ("version", "error")
+_NORMS = ("valence", "arousal")
+"""Follow from the probabilities."""
 
 
 def are_annotations(headers: Sequence[str], taxonomy: Taxonomy) -> bool:
@@ -22,7 +24,7 @@ def are_annotations(headers: Sequence[str], taxonomy: Taxonomy) -> bool:
 
 def as_sheet(headers: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
     """The columns of such a file as those of a label sheet."""
-    kept = [header for header in headers if header not in (*_OWN, *taxonomy.names)]
+    kept = [header for header in headers if header not in (*_OWN, *_NORMS, *taxonomy.names)]
     return (*kept, *(name for name in ("emotion_scores", "emotion_source") if name not in kept))
 
 
@@ -35,7 +37,8 @@ def as_row(row: Row, words: EmotionWords) -> Row:
         ValueError: the annotator failed at this video.
     """
     taxonomy = words.labels.taxonomy
-    cells = {header: cell for header, cell in row.cells.items() if header not in (*_OWN, *taxonomy.names)}
+    dropped = {*_OWN, *_NORMS, *taxonomy.names}
+    cells = {header: cell for header, cell in row.cells.items() if header not in dropped}
     if is_empty(cells.get("emotion")) and not is_empty(row.cells.get("error")):
         raise ValueError(f"the annotator failed: {row.cells['error']}")
     scores: Any = [row.cells.get(name) for name in taxonomy.names]
