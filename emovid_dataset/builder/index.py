@@ -71,7 +71,7 @@ def _table(rows: Sequence[dict[str, Any]], schema: pyarrow.Schema) -> pyarrow.Ta
     """The rows as a table, by way of JSON: pyarrow imports pandas to make one of Python's objects."""
     import pyarrow.json
 
-    lines = "\n".join(map(json.dumps, rows)).encode("ascii")
+    lines = "\n".join(json.dumps(row, allow_nan=False) for row in rows).encode("ascii")
     parse = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
     # one block: a row may not reach beyond one
     read = pyarrow.json.ReadOptions(use_threads=False, block_size=len(lines) + 1)

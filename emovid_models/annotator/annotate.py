@@ -298,7 +298,7 @@ def annotate(
     """
     store, name = store_of(out)
     taxonomy = annotator.taxonomy() if isinstance(annotator, LoadedByName) else taxonomy_of(annotator)
-    asked = {"model": identity, "num_frames": num_frames, "caption": caption}
+    asked: dict[str, Any] = {"model": identity, "num_frames": num_frames, "caption": caption}
     if abstain is not None:
         asked["abstain"] = abstain
     settings = json.dumps(asked, sort_keys=True, allow_nan=False)

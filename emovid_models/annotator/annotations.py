@@ -90,7 +90,9 @@ def write_annotations(
             row = {field: getattr(item, field) for field in _FIELDS}
             scores = (None,) * len(emotions) if item.scores is None else item.scores
             shares = dict(zip(emotions, scores, strict=True))
-            expected = None if item.scores is None or not known else expected_norms(shares)
+            expected = None
+            if item.scores is not None and known:
+                expected = expected_norms(dict(zip(emotions, item.scores, strict=True)))
             held.append({**row, **shares, **dict(zip(norms, expected or (None, None), strict=False))})
             if len(held) == _ROWS_PER_GROUP:
                 writer.write_table(pyarrow.Table.from_pylist(held, schema=schema))

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class CoveragePoint:
     """What is left where answers below a confidence are withheld.
 
     Attributes:
@@ -53,9 +53,9 @@ class Reliability:
     brier: float
     auroc: float | None
     aurc: float
-    risk_coverage: tuple[Selection, ...]
+    risk_coverage: tuple[CoveragePoint, ...]
 
-    def abstaining(self, below: float) -> Selection | None:
+    def abstaining(self, below: float) -> CoveragePoint | None:
         """What is left where answers below a confidence are withheld; None where nothing is.
 
         Args:
@@ -154,12 +154,12 @@ def _auroc(confidence: Array, right: Array) -> float | None:
     return float((ranks[right].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
-def _risk_coverage(confidence: Array, right: Array) -> tuple[Selection, ...]:
+def _risk_coverage(confidence: Array, right: Array) -> tuple[CoveragePoint, ...]:
     order = np.argsort(-confidence, kind="stable")
     confidence, wrong = confidence[order], np.cumsum(~right[order])
     # Equal confidences are given or withheld together.
     ends = np.flatnonzero(np.diff(confidence, append=-1.0))
     return tuple(
-        Selection(float(confidence[end]), (end + 1) / len(confidence), float(wrong[end] / (end + 1)))
+        CoveragePoint(float(confidence[end]), (end + 1) / len(confidence), float(wrong[end] / (end + 1)))
         for end in ends.tolist()
     )

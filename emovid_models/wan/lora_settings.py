@@ -141,8 +141,8 @@ class LoraSettings:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r} is unknown; allowed: {', '.join(allowed)}")
         if self.transformer is not None and self.transformer not in TRANSFORMERS:
-            allowed = ", ".join(TRANSFORMERS)
-            raise ValueError(f"transformer {self.transformer!r} is unknown; allowed: {allowed}")
+            names = ", ".join(TRANSFORMERS)
+            raise ValueError(f"transformer {self.transformer!r} is unknown; allowed: {names}")
         refuse_training_on(self.split)
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"steps {self.steps} and epochs {self.epochs}: one must be given, not both")

@@ -23,6 +23,7 @@ __path__ = [*__path__, str(_PORTABLE), str(_NORMS.parent)]
 CODE: dict[str, Path] = {
     path.name: path
     for path in (
+        _HERE / "call_arguments.py",
         _HERE / "configuration_nvila.py",
         _HERE / "modeling_nvila.py",
         _HERE / "pipeline.py",

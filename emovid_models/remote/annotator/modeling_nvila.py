@@ -389,10 +389,14 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
         **kwargs: Any,
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         """Repeat whole prompts for beams and several answers: each with all frames of its videos."""
-        pixels, features = (kwargs.pop(name, None) for name in _VIDEOS)
+        pixels: Any = kwargs.pop(_VIDEOS[0], None)
+        features: Any = kwargs.pop(_VIDEOS[1], None)
         prompts = input_ids
         input_ids, kwargs = super()._expand_inputs_for_generation(
-            expand_size, is_encoder_decoder, input_ids, **kwargs
+            expand_size,
+            is_encoder_decoder,
+            input_ids,  # type: ignore[arg-type]
+            **kwargs,
         )
         if expand_size > 1 and prompts is not None and (pixels is not None or features is not None):
             if pixels is not None and features is None:

@@ -13,16 +13,14 @@ This file and its siblings work alone: a Hub repo carries them beside the weight
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
-import numbers
 import os
 import shutil
 import tempfile
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +32,7 @@ from PIL import Image
 from transformers import Pipeline
 
 # Some are not used here: from a folder transformers copies only the files that this one itself imports.
+from .call_arguments import one_or_several, share, whole_number
 from .colour import colour_of  # noqa: F401
 from .dolby_vision import needs_dolby_vision  # noqa: F401
 from .errors import VideoError, refusing
@@ -103,7 +102,7 @@ class VideoEmotionPipeline(Pipeline):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model.eval()
-        _whole_number("batch_size", self._batch_size)
+        whole_number("batch_size", self._batch_size)
         self.emotions = emotions_of(self.model.config)
         self._labels = self.processor.encode_labels(self.emotions, end=END_OF_TURN)
 
@@ -144,14 +143,14 @@ class VideoEmotionPipeline(Pipeline):
             Exception: what an iterator raised, after the results of all that it gave before.
         """
         options.pop("num_workers", None)
-        batch_size = _whole_number("batch_size", options.pop("batch_size", self._batch_size)) or 1
+        batch_size = whole_number("batch_size", options.pop("batch_size", self._batch_size)) or 1
         preprocess, forward, postprocess = self._sanitize_parameters(**options)
         steps = (
             {**self._preprocess_params, **preprocess},
             {**self._forward_params, **forward},
             {**self._postprocess_params, **postprocess},
         )
-        many, items = _split(inputs)
+        many, items = one_or_several(inputs)
         results = self._annotate(items, batch_size, *steps)
         if not many:
             return next(results)
@@ -182,9 +181,9 @@ class VideoEmotionPipeline(Pipeline):
             ("max_new_tokens", max_new_tokens, forward),
         ):
             if value is not _NOT_GIVEN:
-                step[name] = _whole_number(name, value)
+                step[name] = whole_number(name, value)
         if abstain is not _NOT_GIVEN:
-            postprocess["abstain"] = _share("abstain", abstain)
+            postprocess["abstain"] = share("abstain", abstain)
         if return_valence_arousal is not _NOT_GIVEN:
             postprocess["return_valence_arousal"] = bool(return_valence_arousal)
         if return_caption is not _NOT_GIVEN:
@@ -328,7 +327,9 @@ class VideoEmotionPipeline(Pipeline):
             return {"error": "the model's scores are not finite: its weights are damaged, or overflow"}
         order = sorted(range(len(scores)), key=lambda label: -scores[label])[:top_k]
         emotions = [{"label": self.emotions[label], "score": scores[label]} for label in order]
-        more = {name: model_outputs[name] for name in ("caption", "features") if name in model_outputs}
+        more: dict[str, Any] = {
+            name: model_outputs[name] for name in ("caption", "features") if name in model_outputs
+        }
         if abstain is not None:
             more["emotion"] = emotions[0]["label"] if emotions[0]["score"] >= abstain else NO_EMOTION
         if return_valence_arousal:
@@ -388,47 +389,6 @@ def read_frames(video: Any, choose: Indices) -> Any:
         return video.get_frames_at(indices=list(choose(len(video)))).data
     raise ValueError(
         f"a video is a {type(video).__name__}; allowed: path, address, bytes, array, tensor, list of frames"
-    )
-
-
-def _whole_number(name: str, value: Any) -> int | None:
-    """An option that is None or at least 1."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} is {value!r}; allowed: a whole number, at least 1")
-    return int(value)
-
-
-def _share(name: str, value: Any) -> float | None:
-    """An option that is None or 0..1."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value!r}; allowed: a number from 0 to 1")
-    return float(value)
-
-
-def _split(inputs: Any) -> tuple[bool, Iterator[Any]]:
-    """Whether several videos are given, and the videos."""
-    if isinstance(inputs, (np.ndarray, torch.Tensor)):
-        return (True, iter(inputs)) if inputs.ndim == 5 else (False, iter([inputs]))
-    single = (str, bytes, bytearray, memoryview, os.PathLike, Mapping, Image.Image)
-    if isinstance(inputs, single) or callable(inputs) or hasattr(inputs, "get_frames_at"):
-        return False, iter([inputs])
-    if isinstance(inputs, (list, tuple)):
-        frames = bool(inputs) and all(
-            isinstance(item, Image.Image) or getattr(item, "ndim", 0) == 3 for item in inputs
-        )
-        return (False, iter([inputs])) if frames else (True, iter(inputs))
-    if hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"):
-        rows = getattr(inputs, "iloc", inputs)  # a pandas series finds by label, its `iloc` by place
-        return True, (functools.partial(rows.__getitem__, place) for place in range(len(inputs)))
-    if isinstance(inputs, Iterable):
-        return True, iter(inputs)
-    raise ValueError(
-        f"inputs is a {type(inputs).__name__}; allowed: a video or several (path, address, bytes, array, "
-        "tensor, list, tuple, dataset, iterator)"
     )
 
 

@@ -14,16 +14,21 @@ from . import __path__ as _folders
 
 if TYPE_CHECKING:
     # From a repo transformers fetches the files that are named in such a line, whether it is run or not.
+    from .call_arguments import share  # noqa: F401
     from .colour import colour_of  # noqa: F401
+    from .dolby_vision import needs_dolby_vision  # noqa: F401
     from .errors import VideoError  # noqa: F401
     from .groups import decode_groups  # noqa: F401
     from .h264 import H264Headers  # noqa: F401
+    from .icc import to_srgb  # noqa: F401
+    from .matrices import coded_rgb  # noqa: F401
     from .norms import WARRINER  # noqa: F401
     from .packets import Packets  # noqa: F401
     from .pictures import open_picture  # noqa: F401
     from .pipeline import VideoEmotionPipeline  # noqa: F401
     from .pixels import rgb  # noqa: F401
     from .prompts import EMOTIONS  # noqa: F401
+    from .side_data import attached  # noqa: F401
     from .streams import open_bytes  # noqa: F401
     from .timestamps import mended  # noqa: F401
     from .truncation import is_truncated  # noqa: F401
@@ -47,10 +52,18 @@ PIPELINES: dict[str, Any] = {
 """`custom_pipelines` there."""
 
 FILES = (
-    *("colour.py", "configuration_nvila.py", "errors.py", "groups.py", "h264.py", "modeling_nvila.py"),
-    *("norms.py", "packets.py", "pictures.py", "pipeline.py", "pixels.py", "processing_nvila.py"),
-    *("projector_nvila.py", "prompts.py", "repo_code.py", "scoring_nvila.py", "streams.py"),
-    *("timestamps.py", "truncation.py", "video_file.py"),
+    *(
+        "call_arguments.py",
+        "colour.py",
+        "configuration_nvila.py",
+        "dolby_vision.py",
+        "errors.py",
+        "groups.py",
+        "h264.py",
+    ),
+    *("icc.py", "matrices.py", "modeling_nvila.py", "norms.py", "packets.py", "pictures.py", "pipeline.py"),
+    *("pixels.py", "processing_nvila.py", "projector_nvila.py", "prompts.py", "repo_code.py"),
+    *("scoring_nvila.py", "side_data.py", "streams.py", "timestamps.py", "truncation.py", "video_file.py"),
 )
 """Every file of the code."""
 
