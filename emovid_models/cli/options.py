@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import number, one_of, whole
+from emovid_dataset.cli.arguments import check_by, number, one_of, whole
 from emovid_models.cli.arguments import frame_count, noise_seed, weighted_lora_source
 from emovid_models.remote.wan.conditioning import WORDINGS
 
