@@ -329,11 +329,7 @@ def evaluate(
     if annotator is not None:
         check_annotator("--annotator", annotator)
 
-    from emovid_models.evaluation.judge_reliability import (
-        RELIABILITY_COLUMNS,
-        judge_reliability,
-        reliability_row,
-    )
+    from emovid_models.evaluation.judge_reliability import judge_reliability, print_reliability
     from emovid_models.library_bars import library_bars
     from emovid_models.miniature import is_miniature
 
@@ -453,8 +449,7 @@ def evaluate(
         reused = sum(found.reused for found in judged.values())
         columns = evaluation.table_columns(next(iter(figures.values())))
         print_table(f"Judged by {judge.identity}, {reused} from an earlier run", columns, rows)
-        reliable_rows = list(map(reliability_row, reliable.items()))
-        print_table("The judge's confidence", RELIABILITY_COLUMNS, reliable_rows)
+        print_reliability(reliable)
         if comparison is not None:
             second = list(judged)[1]
             print(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from emovid_dataset.terminal import print_table
 from emovid_models.annotator.reliability import reliability
 from emovid_models.evaluation.judge import Judged
 
@@ -29,26 +31,17 @@ def judge_reliability(judged: Judged, abstain: float | None = None) -> dict[str,
     return found.to_json(abstain=0.4 if abstain is None else abstain)
 
 
-RELIABILITY_COLUMNS = (
-    "",
-    "videos",
-    "ECE",
-    "Brier",
-    "AUROC",
-    "abstaining below",
-    "answers left",
-    "of them wrong",
-)
-"""Headings of `reliability_row`."""
-
-
-def reliability_row(entry: tuple[str, dict[str, Any] | None]) -> list[object]:
-    """A row of the table.
+def print_reliability(found: Mapping[str, dict[str, Any] | None]) -> None:
+    """Print a table of what was measured.
 
     Args:
-        entry: name of the videos, and what `judge_reliability` found.
+        found: by name of the videos, what `judge_reliability` gave.
     """
-    name, found = entry
+    columns = ("", "videos", "ECE", "Brier", "AUROC", "abstaining below", "answers left", "of them wrong")
+    print_table("The judge's confidence", columns, [_row(name, each) for name, each in found.items()])
+
+
+def _row(name: str, found: dict[str, Any] | None) -> list[object]:
     if found is None:
         return [name, 0, *[None] * 6]
     measured = [found[measure] for measure in ("clips", "calibration_error", "brier", "auroc")]
