@@ -425,9 +425,8 @@ def evaluate(
         judged_all["held_out"] = real
         result["held_out"] = evaluation.to_record(evaluation.score(real))
         rows.append(evaluation.table_row("real clips, what the annotator reaches", evaluation.score(real)))
-    result["reliability"] = reliable = {
-        name: judge_reliability(found, abstain) for name, found in judged_all.items()
-    }
+    reliable = {name: judge_reliability(found, abstain) for name, found in judged_all.items()}
+    result["reliability"] = reliable
     eight = judge.taxonomy == MIKELS  # the paper says nothing of others
     if eight:
         result["paper"] = evaluation.paper_record()
