@@ -188,10 +188,10 @@ def _ids(lines: bytes) -> Iterable[Any]:
 
 
 def _without(lines: bytes, ids: Collection[str]) -> bytes:
-    """The lines of a list that are not about these clips."""
-    return b"".join(line for line in lines.splitlines(keepends=True) if not _is_about(json.loads(line), ids))
+    """The lines of a list that are not about these clips, be it about others too."""
 
+    def named(line: bytes) -> set[str]:
+        entry = json.loads(line)
+        return {entry.get("id"), *(clip["id"] for clip in entry.get("clips", ()))}
 
-def _is_about(entry: Mapping[str, Any], ids: Collection[str]) -> bool:
-    """Whether a line of a list is about one of some clips; a problem may be that of several clips."""
-    return entry.get("id") in ids or any(clip["id"] in ids for clip in entry.get("clips", ()))
+    return b"".join(line for line in lines.splitlines(keepends=True) if named(line).isdisjoint(ids))

@@ -409,13 +409,20 @@ def test_a_build_of_format_1_is_refused_with_the_way_out(
 def test_a_removed_clip_leaves_its_shard_and_stays_away(out: Path, rows: tuple[Path, list[Row]]) -> None:
     raw, all_rows = rows
     before, clip = folder_bytes(out), by_caption(out)["Clip 2"]
+    problem = {
+        "problem": "still",
+        "detail": "",
+        "clips": [{"id": clip["id"], "row": 3, "path": clip["source"]}],
+    }
+    (out / "problems.jsonl").write_text(json.dumps(problem) + "\n")
     done = remove(out, ids=[clip["id"]], date="2026-11-27", engine="serial")
     assert done.removed == (clip["id"],) and done.rewritten + done.deleted == (clip["shard"],)
     assert (out / "removed.jsonl").read_text() == f'{{"id": "{clip["id"]}", "date": "2026-11-27"}}\n'
     assert verify(out, engine="serial") == [] and clip["id"] not in clips(out)
     kept = {name: data for name, data in before.items() if name.endswith(".tar") and name != clip["shard"]}
     assert {name: shards(out)[name] for name in kept} == kept
-    assert not any(clip["sha256"].encode() in data for data in folder_bytes(out).values())
+    left = {name: data for name, data in folder_bytes(out).items() if name != "removed.jsonl"}
+    assert not any(clip["id"].encode() in data or clip["sha256"].encode() in data for data in left.values())
     assert "Earlier revisions of this repo still serve it." in (out / "README.md").read_text()
     assert remove(out, ids=[clip["id"]], engine="serial").before == (clip["id"],)
     with pytest.raises(ValueError, match="would take the removed clips in again"):

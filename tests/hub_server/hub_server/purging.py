@@ -29,6 +29,12 @@ def squash(handler: HubHandler, kind: str, repo_id: str, name: str) -> None:
         named = [*repo.branches.values(), *repo.tags.values()]
         reached = {commit.sha for sha in named for commit in repo.log(sha)}
         repo.commits = {sha: commit for sha, commit in repo.commits.items() if sha in reached}
+        repos = handler.hub.repos.values()
+        held = {
+            blob.file for one in repos for commit in one.commits.values() for blob in commit.blobs.values()
+        }
+        for file in set(handler.hub.storage.glob("new-*")) - held:
+            file.unlink()
     handler.send_json({})
 
 
