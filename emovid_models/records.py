@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -30,7 +29,7 @@ OUT_OF_FOLD = "out_of_fold.jsonl"
 CONFIG = "config.json"
 """A model's settings."""
 
-_OFFERS = frozenset({"captions"})
+_OFFERS = re.compile(rb'^  "captions": (true|false|null),\n', re.MULTILINE)
 """Settings that say what a model offers: none of its answers depends on them."""
 
 _BLOCK = 1 << 20
@@ -113,16 +112,9 @@ def weight_hashes(folder: Path, weights: Sequence[Path]) -> dict[str, str]:
 
 
 def _without_offers(path: Path) -> bytes | None:
-    """A config.json as it would be without the settings of `_OFFERS`; None where it has none of them."""
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-    if not isinstance(settings, dict) or not _OFFERS & settings.keys():
-        return None
-    kept = {name: value for name, value in settings.items() if name not in _OFFERS}
-    # In the form in which transformers writes it.
-    return (json.dumps(kept, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+    """A config.json without the lines of `_OFFERS`, as transformers lays them out; None where it has none."""
+    kept, count = _OFFERS.subn(b"", path.read_bytes())
+    return kept if count else None
 
 
 def _update(digest: hashlib._Hash, path: Path) -> None:

@@ -371,7 +371,9 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
         Returns:
             The arguments of `forward`.
         """
-        found = super().prepare_inputs_for_generation(input_ids, inputs_embeds=inputs_embeds, **kwargs)
+        found = super().prepare_inputs_for_generation(  # type: ignore[misc]
+            input_ids, inputs_embeds=inputs_embeds, **kwargs
+        )
         ids = found.get("input_ids")
         # One token alone is one that was written, and no media token is.
         shown = ids is not None and ids.shape[1] > 1 and bool((ids == self.config.video_token_id).any())
