@@ -372,7 +372,9 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
             The arguments of `forward`.
         """
         found = super().prepare_inputs_for_generation(  # type: ignore[misc]
-            input_ids, inputs_embeds=inputs_embeds, **kwargs
+            input_ids,  # type: ignore[arg-type]
+            inputs_embeds=inputs_embeds,
+            **kwargs,
         )
         ids = found.get("input_ids")
         # One token alone is one that was written, and no media token is.
@@ -383,7 +385,7 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
                 found[name] = kwargs[name]
         return found
 
-    def _expand_inputs_for_generation(
+    def _expand_inputs_for_generation(  # type: ignore[override]
         self,
         expand_size: int = 1,
         is_encoder_decoder: bool = False,
@@ -394,7 +396,7 @@ class NVILALiteForConditionalGeneration(LabelScoring, NVILALitePreTrainedModel, 
         pixels: Any = kwargs.pop(_VIDEOS[0], None)
         features: Any = kwargs.pop(_VIDEOS[1], None)
         prompts = input_ids
-        input_ids, kwargs = super()._expand_inputs_for_generation(
+        input_ids, kwargs = super()._expand_inputs_for_generation(  # type: ignore[misc]
             expand_size,
             is_encoder_decoder,
             input_ids,  # type: ignore[arg-type]
