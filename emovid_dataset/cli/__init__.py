@@ -1,5 +1,5 @@
 """The program `emovid`, one file per command; other packages add theirs by entry points."""
 
-from emovid_dataset.cli.program import main, program
+from emovid_dataset.cli.app import main, program
 
 __all__ = ["main", "program"]

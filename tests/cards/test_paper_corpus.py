@@ -13,7 +13,7 @@ from video_files import MINI, folder_bytes, write_sheet
 
 from emovid_dataset.builder.build import build
 from emovid_dataset.check import verify
-from emovid_dataset.cli.program import program
+from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select
 from emovid_models.annotator.annotations import Annotation

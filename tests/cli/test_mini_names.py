@@ -11,7 +11,7 @@ import typer
 from typer.main import get_command
 
 import emovid_models
-from emovid_dataset.cli.program import program
+from emovid_dataset.cli import program
 from emovid_models.cli.arguments import base_folder
 
 TAKES = {

@@ -28,7 +28,7 @@ from emovid_dataset.builder.benchmark import BenchmarkGroup, choose, groups_of, 
 from emovid_dataset.builder.build import BuildReport, build
 from emovid_dataset.builder.prepare import PreparePart, PrepareStage
 from emovid_dataset.check import verify
-from emovid_dataset.cli.program import program
+from emovid_dataset.cli import program
 from emovid_dataset.read.load import load
 from emovid_dataset.read.select import select
 from emovid_dataset.read.stream import stream

@@ -11,7 +11,7 @@ from labelled_corpus import labelled_corpus
 from typer.testing import CliRunner
 
 from emovid_dataset.builder.build import build
-from emovid_dataset.cli.program import program
+from emovid_dataset.cli import program
 from emovid_dataset.read.select import select
 from emovid_dataset.report.corpus_table import (
     Agreement,

@@ -23,7 +23,7 @@ from emovid_dataset.builder.build import BuildReport, build
 from emovid_dataset.builder.sheet import Rejection
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.check import verify
-from emovid_dataset.cli.program import program
+from emovid_dataset.cli import program
 from emovid_dataset.read.load import load
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select

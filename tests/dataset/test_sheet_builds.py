@@ -15,7 +15,7 @@ from video_files import folder_bytes, full_decode, sticker, write_sheet, write_v
 
 from emovid_dataset.builder.agreement import measure_agreement
 from emovid_dataset.check import verify
-from emovid_dataset.cli.program import program
+from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import MIKELS
 
