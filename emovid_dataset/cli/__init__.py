@@ -1,7 +1,7 @@
 """The program `emovid`, one file per command; other packages add theirs by entry points.
 
-The commands are imported when they are asked for: every worker process imports the script that started it, and
-needs none of them.
+The commands are imported when they are asked for: every worker process imports the script that started it,
+and needs none of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import typer
+
 __all__ = ["main", "program"]
 
 
