@@ -79,7 +79,9 @@ class SoundTrack:
     def _take(self, frame: av.AudioFrame, begins: float | None) -> None:
         if begins is not None:
             self._flush()
-            self._move_to(begins if self._has_times else max(begins, self._written / self.rate))
+            if not self._has_times and self._form is not None:  # the first frame may begin before the clip
+                begins = max(begins, self._written / self.rate)
+            self._move_to(begins)
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._form is not None and form != self._form:
             self._flush()

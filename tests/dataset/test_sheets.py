@@ -791,7 +791,7 @@ def test_an_annotators_file_is_a_sheet_and_corrections_are_a_persons(place: Path
         annotation("movie/c.mp4", "fear", awe=0.75, fear=0.25),
         annotation("sticker/b.mp4", None, "is truncated"),
     ]
-    write_annotations(Store.at(place), "labels.parquet", said, "{}")
+    write_annotations(Store.at(place), "labels.parquet", said, "{}", EMOTIONS)
     given = "emotion_scores=(0.0, 0.75, 0.0, 0.0, 0.0, 0.0, 0.25, 0.0)"
     rows = [
         f"1 sticker/a.mp4 awe caption=a cup emotion_source=model {given}",

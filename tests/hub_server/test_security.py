@@ -74,6 +74,7 @@ IMPORTS: dict[str, set[str]] = {
     "metric": {"datasets", "evaluate", "gradio", "matplotlib.figure.Figure", "numpy", "PIL.Image"},
     "annotator": {
         *("os", "av", "numpy", "PIL.Image", "PIL.ImageCms", "torch", "torch.nn", "torch.nn.functional"),
+        "copy.deepcopy",
         *(
             "av.dictionary.Dictionary",
             "gc",
