@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from served_folder import served
 from sklearn.metrics import balanced_accuracy_score
 
 from emovid_dataset.read.manifest import read_manifest
@@ -158,15 +159,12 @@ def test_run_card_names_the_commit_that_was_trained_on(
     assert run["data_digest"] == read_manifest(sticker_build).source_digest
 
 
-def test_run_card_shows_no_password(
-    sticker_build: Path, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    local = fsspec.filesystem("file")
-    monkeypatch.setattr("emovid_dataset.store.files_at", lambda root, token: (local, str(sticker_build)))
+def test_run_card_shows_no_password(sticker_build: Path, repo: Path, tmp_path: Path) -> None:
     config = TrainingConfig(epochs=0.1, batch_size=8, rank=2)
-    train_annotator("https://me:p4ssword@host/EmoVid/", repo, tmp_path, config)
+    with served(sticker_build) as server:
+        train_annotator(server.url.replace("//", "//me:p4ssword@") + "/", repo, tmp_path, config)
     run = json.loads((tmp_path / RUN_CARD).read_text())
-    assert (run["data"], run["data_location"]) == ("https://host/EmoVid/", "https://host/EmoVid")
+    assert (run["data"], run["data_location"]) == (server.url + "/", server.url)
     cards = [path.read_text() for path in tmp_path.iterdir() if path.suffix in (".json", ".md")]
     assert len(cards) > 2 and not any("p4ssword" in card for card in cards)
 

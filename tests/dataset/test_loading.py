@@ -10,12 +10,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, IterableDataset
+from served_folder import served
 from torch.utils.data import DataLoader, get_worker_info
 from video_files import exact_rgb
 
@@ -92,47 +90,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("cache"))
 
 
-class RangeHandler(SimpleHTTPRequestHandler):
-    """Serves a folder with single byte ranges, as web servers do, and keeps what it sent."""
-
-    def do_GET(self) -> None:
-        path = Path(self.translate_path(self.path))
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data, status = path.read_bytes(), 200
-        wanted = self.headers.get("Range")
-        if wanted and self.server.ranges:  # type: ignore[attr-defined]
-            first, _, last = wanted.removeprefix("bytes=").partition("-")
-            whole = len(data)
-            data, status = data[int(first) : int(last) + 1 if last else None], 206
-        self.send_response(status)
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(data) - 1}/{whole}")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if path.suffix == ".tar" and self.server.broken and not wanted:  # type: ignore[attr-defined]
-            data = data[: len(data) // 2]
-            self.close_connection = True
-        # Before the last byte: with that the client may be done, and ask what was sent.
-        self.server.sent.append((self.path, wanted, len(data)))  # type: ignore[attr-defined]
-        self.wfile.write(data)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def server(mini_build: Path) -> Iterator[Any]:
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(RangeHandler, directory=str(mini_build)))
-    httpd.sent, httpd.ranges, httpd.broken = [], True, False  # type: ignore[attr-defined]
-    httpd.url = f"http://127.0.0.1:{httpd.server_port}"  # type: ignore[attr-defined]
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    yield httpd
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+    with served(mini_build) as httpd:
+        yield httpd
 
 
 def test_importing_the_package_is_quick() -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 
 def check_prompt(prompt: str | list[str] | None) -> None:
     """Refuse a prompt that says nothing.
@@ -84,6 +82,8 @@ def check_image(image: Any, height: int, width: int, *, name: str = "image") -> 
     Raises:
         ValueError: the two aspect ratios differ by more than the 5 % that rounding to 16 pixels explains.
     """
+    import torch  # only here: the commands check their arguments without it
+
     size = getattr(image, "size", None)
     if isinstance(image, torch.Tensor) and image.ndim >= 2:
         rows, columns = image.shape[-2:]
