@@ -16,6 +16,9 @@ from emovid_dataset.schema.taxonomy import Taxonomy
 NO_EMOTION = "no specific emotion"
 """The label, in the paper's words."""
 
+ABSTAINED = "abstained"
+"""The column of an annotator's file that is true where the annotator itself says so."""
+
 _SPELLINGS = frozenset((NO_EMOTION, "no emotion"))
 """Only what can mean nothing else: "none" is also what programs write for a missing value, and elsewhere
 "neutral" is an emotion of its own."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, overload
 
+from emovid_dataset.schema.no_emotion import ABSTAINED
 from emovid_dataset.schema.portable.norms import expected_norms
 from emovid_dataset.store import Store, store_of, without_credentials
 
@@ -66,7 +67,7 @@ def write_annotations(
     store: Store, name: str, annotations: Iterable[Annotation], settings: str, emotions: Sequence[str]
 ) -> None:
     """Write a Parquet file: key, version, emotion, a column of probability per emotion, valence and arousal
-    where the norms of the emotions' words are known, caption, error.
+    where the norms of the emotions' words are known, caption, error, and whether the annotator abstained.
 
     Args:
         store: where it goes.
@@ -83,11 +84,13 @@ def write_annotations(
     norms = _NORMS if known else ()
     kinds += [(name, pyarrow.float64()) for name in (*emotions, *norms)]
     kinds += [(name, pyarrow.string()) for name in ("caption", "error")]
+    kinds.append((ABSTAINED, pyarrow.bool_()))
     schema = pyarrow.schema(kinds, metadata={_SETTINGS: settings.encode()})
     with store.create(name) as file, parquet.ParquetWriter(file, schema) as writer:
         held: list[dict[str, Any]] = []
         for item in annotations:
             row = {field: getattr(item, field) for field in _FIELDS}
+            row[ABSTAINED] = item.scores is not None and item.emotion not in emotions
             scores = (None,) * len(emotions) if item.scores is None else item.scores
             shares = dict(zip(emotions, scores, strict=True))
             expected = None

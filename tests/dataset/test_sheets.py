@@ -803,6 +803,21 @@ def test_an_annotators_file_is_a_sheet_and_corrections_are_a_persons(place: Path
     assert outcome(place, place / "l.csv", SheetOptions()) == Outcome(rows, [])
 
 
+def test_who_saw_no_specific_emotion_is_known(place: Path) -> None:
+    """The annotator abstained from the first; a person took back what it said of the second."""
+    said = [
+        annotation("sticker/a.mp4", NO_EMOTION, awe=0.5, fear=0.5),
+        annotation("movie/c.mp4", "awe", awe=1.0),
+    ]
+    write_annotations(Store.at(place), "labels.parquet", said, "{}", EMOTIONS)
+    found = parquet.read_table(place / "labels.parquet").to_pandas()
+    found["emotion"] = NO_EMOTION
+    found.to_csv(place / "l.csv", index=False)
+    first, second = outcome(place, place / "l.csv", SheetOptions()).rows
+    assert first.startswith("1 sticker/a.mp4 no specific emotion caption=a cup emotion_source=model ")
+    assert second.startswith("2 movie/c.mp4 no specific emotion caption=a cup emotion_scores=")
+
+
 # folders without a sheet
 
 

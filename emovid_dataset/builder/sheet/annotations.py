@@ -7,6 +7,7 @@ from typing import Any
 
 from emovid_dataset.builder.sheet.table import Row, is_empty
 from emovid_dataset.builder.sheet.words import EmotionWords
+from emovid_dataset.schema.no_emotion import ABSTAINED
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 KEY = "key"
@@ -24,20 +25,21 @@ def are_annotations(headers: Sequence[str], taxonomy: Taxonomy) -> bool:
 
 def as_sheet(headers: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
     """The columns of such a file as those of a label sheet."""
-    kept = [header for header in headers if header not in (*_OWN, *_NORMS, *taxonomy.names)]
+    kept = [header for header in headers if header not in (*_OWN, ABSTAINED, *_NORMS, *taxonomy.names)]
     return (*kept, *(name for name in ("emotion_scores", "emotion_source") if name not in kept))
 
 
 def as_row(row: Row, words: EmotionWords) -> Row:
     """A row of such a file as that of a label sheet.
 
-    An emotion that is not the likeliest one was put there by a person.
+    An emotion that is not the likeliest one was put there by a person, and so was "no specific emotion" where
+    the annotator did not abstain.
 
     Raises:
         ValueError: the annotator failed at this video.
     """
     taxonomy = words.labels.taxonomy
-    dropped = {*_OWN, *_NORMS, *taxonomy.names}
+    dropped = {*_OWN, ABSTAINED, *_NORMS, *taxonomy.names}
     cells = {header: cell for header, cell in row.cells.items() if header not in dropped}
     if is_empty(cells.get("emotion")) and not is_empty(row.cells.get("error")):
         raise ValueError(f"the annotator failed: {row.cells['error']}")
@@ -46,6 +48,9 @@ def as_row(row: Row, words: EmotionWords) -> Row:
         cells.setdefault("emotion_scores", scores)
         if is_empty(cells.get("emotion_source")):
             label = None if is_empty(cells.get("emotion")) else words.read(cells["emotion"])
-            likeliest = label is not None and float(scores[label]) == max(map(float, scores))
-            cells["emotion_source"] = "model" if likeliest else "human"
+            if label is None:
+                is_own = str(row.cells.get(ABSTAINED)).lower() == "true"
+            else:
+                is_own = float(scores[label]) == max(map(float, scores))
+            cells["emotion_source"] = "model" if is_own else "human"
     return Row(row.number, cells, row.beyond)
