@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from emovid_dataset._address import BUCKETS, HTTP, HUB, scheme_of
@@ -53,7 +55,23 @@ def opened_to_read(files: AbstractFileSystem, place: str, root: str, shown: str)
     return cast(IO[bytes], files.open(place, "rb", block_size=_BLOCK, cache_type="readahead"))
 
 
-def remote_entries(files: AbstractFileSystem, folder: str) -> set[str]:
+def fetch(files: AbstractFileSystem, place: str, copy: Path, root: str) -> None:
+    """Copy a remote file to the disk.
+
+    Args:
+        files: the file system.
+        place: what it calls the file.
+        copy: where it goes.
+        root: URL of the store.
+    """
+    if root.startswith(HUB):  # its client asks again for ranges that fail, and not for whole files
+        with files.open(place, "rb", block_size=_BLOCK) as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, _BLOCK)
+    else:
+        files.get_file(place, str(copy))
+
+
+def entries_at(files: AbstractFileSystem, folder: str) -> set[str]:
     """What lies in a folder: files, and folders with a slash at their end."""
     found = files.ls(folder, detail=True)
     below = [(entry["name"].removeprefix(f"{folder}/"), entry) for entry in found if entry["name"] != folder]

@@ -24,7 +24,7 @@ from emovid_dataset._address import BUCKETS, HTTP, HUB, joined, root_to_read, ro
 from emovid_dataset._credentials import without_credentials
 from emovid_dataset._disk import disk_entries, is_being_written, is_temporary, placed_whole, written_whole
 from emovid_dataset._lease import BusyError, Lease, hold_object, hold_on_disk
-from emovid_dataset._remote import OneLineReader, files_at, one_line_errors, opened_to_read, remote_entries
+from emovid_dataset._remote import OneLineReader, entries_at, fetch, files_at, one_line_errors, opened_to_read
 from emovid_dataset._retry import retried
 
 if TYPE_CHECKING:
@@ -183,8 +183,7 @@ class Store:
     def local(self, name: str) -> Iterator[Path]:
         """A file of the disk with these bytes and this suffix, for libraries that insist on one.
 
-        On a disk it is the file itself and must not be changed; elsewhere it is a copy, removed at the end of
-        the block.
+        On a disk it is the file itself and must not be changed; elsewhere a copy for as long as the block.
         """
         path = self._on_disk(name)
         if path is not None:
@@ -199,7 +198,7 @@ class Store:
                     shutil.copyfileobj(source, target, 1 << 20)
             else:
                 with self._remote(name, "read") as (files, remote):
-                    files.get_file(remote, str(copy))
+                    fetch(files, remote, copy, self.root)
             yield copy
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -430,7 +429,7 @@ class Store:
             raise OSError(f"{self.name} cannot be listed: http has no listings")
         shown = self.shown(prefix) if prefix else self.name
         with suppress(FileNotFoundError), one_line_errors(shown, "listed", self.token):
-            return remote_entries(*(self._place(prefix) if prefix else self._files()))
+            return entries_at(*(self._place(prefix) if prefix else self._files()))
         return set()
 
 

@@ -141,8 +141,8 @@ def is_sound_whole(
 ) -> bool:
     """Whether the sound of a file decodes, for a fiftieth of the time in which its pictures are prepared.
 
-    Every packet is tried where the pictures are large, else every second up to every eighth. If one of these
-    is damaged, all are decoded and the answer is certain.
+    Every packet is tried where the pictures are large or the stream is named, else every second up to every
+    eighth. If one of these is damaged, all are decoded and the answer is certain.
 
     Args:
         source: of the container.
@@ -160,13 +160,15 @@ def is_sound_whole(
     if stream is None:
         container.seek(0)
     packets = [packet for packet in container.demux(streams[0]) if packet.size]
-    stride = min(max(math.ceil(_COSTLY * len(packets) / max(pixels, 1)), 1), _WIDEST_STRIDE)
+    stride = 1
+    if stream is None:
+        stride = min(max(math.ceil(_COSTLY * len(packets) / max(pixels, 1)), 1), _WIDEST_STRIDE)
     decoder = SoundDecoder(heard_by)
     for packet in packets[::stride]:
         decoder.decode(packet)
     if not decoder.found().errors:
         return True
-    return stride > 1 and stream is None and not sound_errors(source).errors
+    return stride > 1 and not sound_errors(source).errors
 
 
 def sound_end(container: av.container.InputContainer) -> float:

@@ -144,8 +144,15 @@ def test_what_the_hub_serves_after_all_is_said(
     remove(OUT, ids=[select(OUT, split="train", limit=1).clips[0].id], engine="serial")
     repo = empty_hub.repos["datasets", REPO]
     kept = dict(repo.commits)
+    files = {path: path.read_bytes() for path in empty_hub.storage.glob("new-*")}
+
+    def keep(_: object, __: object) -> None:
+        repo.commits.update(kept)
+        for path, data in files.items():
+            path.write_bytes(data)
+
     # a Hub that keeps what it was asked to forget
-    monkeypatch.setattr(type(repo), "forget", lambda self, gone: self.commits.update(kept))
+    monkeypatch.setattr(type(repo), "forget", keep)
     done = CliRunner().invoke(program(), ["push", "dataset", OUT, "--repo-id", REPO, "--purge", "--json"])
     assert done.exit_code == 1, f"{done.output} {done.exception!r}"
     violations = json.loads(done.stdout.splitlines()[-1])["violations"]
