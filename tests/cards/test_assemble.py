@@ -66,7 +66,9 @@ def test_a_dataset_is_its_build_without_what_was_refused(
     mini_build: Path, trees: dict[str, RepoTree]
 ) -> None:
     held = {path.relative_to(mini_build).as_posix() for path in mini_build.rglob("*") if path.is_file()}
-    assert set(trees["emovid/EmoVid"].files) == held - {"rejected.jsonl"} | {"loading_script.py"}
+    assert set(trees["emovid/EmoVid"].files) == held - {"rejected.jsonl", "problems.jsonl"} | {
+        "loading_script.py"
+    }
 
 
 def test_a_tree_is_written_as_the_repo_would_hold_it(

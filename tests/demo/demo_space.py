@@ -17,6 +17,11 @@ from emovid_models.remote import sticker
 
 TESTS = Path(__file__).parents[1]
 DEMO = TESTS.parent / "cards" / "demo"
+BESIDE = os.pathsep.join(
+    str(TESTS.parent / room) for room in ("emovid_models/remote", "emovid_dataset/media")
+)
+"""Where the folders `sticker` and `portable` lie, which a Space carries beside its page."""
+
 sys.path.append(str(DEMO))
 # A Space carries these folders beside its page.
 sys.modules.update(sticker=sticker, portable=portable)
@@ -31,10 +36,7 @@ def serving(command: list[str], log: Path, **variables: str) -> AbstractContextM
         **{
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
-            # Hold the folders `sticker` and `portable`, which a Space carries beside its page.
-            "PYTHONPATH": os.pathsep.join(
-                str(TESTS.parent / room) for room in ("emovid_models/remote", "emovid_dataset/media")
-            ),
+            "PYTHONPATH": BESIDE,
             "GRADIO_TEMP_DIR": str(log.parent / "uploads"),
             "TMPDIR": str(log.parent),
             **variables,

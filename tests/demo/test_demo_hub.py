@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from demo_space import DEMO, TESTS
+from demo_space import BESIDE, DEMO, TESTS
 
 from emovid_dataset import select
 
@@ -34,7 +34,7 @@ def test_clips_come_from_the_hub_by_metadata_and_byte_range(mini_build: Path, tm
         done = subprocess.run(
             [sys.executable, "-c", CODE],
             cwd=DEMO,
-            env=client_environment(hub, tmp_path),
+            env={**client_environment(hub, tmp_path), "PYTHONPATH": BESIDE},
             capture_output=True,
             text=True,
             timeout=120,
