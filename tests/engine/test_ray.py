@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 from gates import Gate
-from ray_cluster import LosingANode, TwoNodes, cluster, losses, two_nodes
+from ray_cluster import PATIENCE, LosingANode, TwoNodes, cluster, losses, two_nodes
 from squares import Batch, Noted, Squares, batch
 
 from emovid_dataset.builder.build import build
@@ -39,6 +39,8 @@ from emovid_dataset.report.stats import measure
 from emovid_dataset.store import Store
 
 __all__ = ["cluster", "losses", "two_nodes"]
+
+pytestmark = pytest.mark.timeout(PATIENCE)
 
 HERE = Path(__file__).parent
 MINI = HERE.parents[1] / "emovid_dataset" / "mini"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
-from ray_cluster import LosingANode, TwoNodes, cluster, losses, two_nodes
+from ray_cluster import PATIENCE, LosingANode, TwoNodes, cluster, losses, two_nodes
 
 from emovid_dataset.read.select import select
 from emovid_dataset.store import Store
@@ -15,6 +16,8 @@ from emovid_models.wan.encode_stage import EncodeStage, fill_cache
 from emovid_models.wan.plan import plan_cache
 
 __all__ = ["cluster", "losses", "two_nodes"]
+
+pytestmark = pytest.mark.timeout(PATIENCE)
 
 
 def test_a_cache_is_filled_though_a_node_is_lost(
