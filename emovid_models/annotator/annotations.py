@@ -141,7 +141,7 @@ def stream_annotations(
             found = (file.schema_arrow.metadata or {})[_SETTINGS].decode()
             if settings is not None:
                 check_settings(shown, found, settings)
-            known = (*_FIELDS, *_NORMS)
+            known = (*_FIELDS, *_NORMS, ABSTAINED)
             emotions = [name for name in file.schema_arrow.names if name not in known]
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
