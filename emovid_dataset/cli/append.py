@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from emovid_dataset.builder.sheet.options import SheetOptions
-from emovid_dataset.cli.counts import print_counts
+from emovid_dataset.cli.counts import print_counts, print_row_findings, print_unlabelled
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.engine import Executor
 
@@ -76,19 +76,12 @@ def append_rows(
         typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
     else:
         print_counts(report.added, manifest)
-        for remark in report.remarks:
-            typer.echo(f"note: {remark}")
-        for rejection in report.rejections:
-            typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
-        for clip in report.damaged:
-            typer.echo(f"damaged: row {clip.row}: {clip.path}: {clip.reason}")
+        print_row_findings(report.remarks, report.rejections, report.damaged)
         for key in report.removed_before:
             typer.echo(f"left out: {key} was removed earlier; --restore takes it in again")
         for key in report.updated:
             typer.echo(f"updated: {key}")
-        if report.unlabelled:
-            more = f" and {len(report.unlabelled) - 3} more" if len(report.unlabelled) > 3 else ""
-            typer.echo(f"no label for: {', '.join(report.unlabelled[:3])}{more}")
+        print_unlabelled(report.unlabelled)
         typer.echo(
             f"{out}: {report.added.total()} clips added, {len(report.updated)} updated, {report.held} there "
             f"already, {len(report.rejections)} refused; {len(report.shards)} new shards, "

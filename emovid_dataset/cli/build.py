@@ -33,7 +33,13 @@ from emovid_dataset.cli.arguments import (
     whole,
 )
 from emovid_dataset.cli.build_preview import print_preview
-from emovid_dataset.cli.counts import print_benchmark, print_counts, print_problems
+from emovid_dataset.cli.counts import (
+    print_benchmark,
+    print_counts,
+    print_problems,
+    print_row_findings,
+    print_unlabelled,
+)
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
 from emovid_dataset.media.video_settings import HEIGHTS, HIGHEST_CRF, TRANSCODE
@@ -395,15 +401,8 @@ def build(
             typer.echo(f"no specific emotion: {said} rows, listed in {NONE_NAME}, {where}")
         if report.ratings.agreement is not None:
             typer.echo(report.ratings.agreement.in_words())
-        for remark in report.remarks:
-            typer.echo(f"note: {remark}")
-        for rejection in report.rejections:
-            typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
-        for clip in report.damaged:
-            typer.echo(f"damaged: row {clip.row}: {clip.path}: {clip.reason}")
-        if report.unlabelled:
-            more = f" and {len(report.unlabelled) - 3} more" if len(report.unlabelled) > 3 else ""
-            typer.echo(f"no label for: {', '.join(report.unlabelled[:3])}{more}")
+        print_row_findings(report.remarks, report.rejections, report.damaged)
+        print_unlabelled(report.unlabelled)
         done = "was built already" if report.reused else f"built in {report.seconds:.1f} s"
         typer.echo(
             f"{out}: {totals['clips']} clips, {totals['shards']} shards, {totals['bytes'] / 1e6:.1f} MB, "

@@ -1,4 +1,4 @@
-"""The tables of clips that `emovid build` and `emovid stats` close with."""
+"""The tables of clips that `emovid build` and `emovid stats` close with, and lines about a sheet's rows."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import typer
+
 from emovid_dataset.schema.benchmark import Benchmark
 from emovid_dataset.schema.manifest import LEFT_OUT_NAME, Manifest
 from emovid_dataset.terminal import print_table
 
 if TYPE_CHECKING:
+    from emovid_dataset.builder.sheet import Rejection
     from emovid_dataset.report.problems import Problem
+    from emovid_dataset.schema.damage import Damaged
 
 
 def print_counts(counts: Counter[tuple[str, str, str]], manifest: Manifest) -> None:
@@ -59,3 +63,22 @@ def print_benchmark(benchmark: Benchmark) -> None:
     print(f"benchmark: {benchmark.filled} of {benchmark.asked} clips")
     if benchmark.left_out:
         print(f"in no split: {benchmark.left_out} other clips of their groups, listed in {LEFT_OUT_NAME}")
+
+
+def print_row_findings(
+    remarks: Sequence[str], rejections: Sequence[Rejection], damaged: Sequence[Damaged]
+) -> None:
+    """A line for each remark on a label sheet, each row that was refused and each clip with damage."""
+    for remark in remarks:
+        typer.echo(f"note: {remark}")
+    for rejection in rejections:
+        typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
+    for clip in damaged:
+        typer.echo(f"damaged: row {clip.row}: {clip.path}: {clip.reason}")
+
+
+def print_unlabelled(paths: Sequence[str]) -> None:
+    """The first few videos of the raw folder that no row names, if there are any."""
+    if paths:
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        typer.echo(f"no label for: {', '.join(paths[:3])}{more}")
