@@ -24,7 +24,7 @@ import emovid_dataset
 from emovid_dataset.engine.base import Executor, Failure, FailureKind, OnDone, P, S, Stage, one_line
 from emovid_dataset.engine.ledger import Ledger
 from emovid_dataset.engine.policy import Attempt, broken_error
-from emovid_dataset.engine.ray_host import Answer, Call, HostFacts, RayHost
+from emovid_dataset.engine.ray_host import Call, CallResult, HostFacts, RayHost
 from emovid_dataset.engine.schedule import Schedule
 from emovid_dataset.engine.worker import Broken
 from emovid_dataset.engine.worker_process import task_of
@@ -259,7 +259,7 @@ class _Crew:
         attempt, found = place.attempt, self._result(place)
         assert attempt is not None
         place.attempt = place.pending = None
-        if isinstance(found, Answer):
+        if isinstance(found, CallResult):
             if found.entry is not None:
                 self._ledger.enter(attempt.part.key, found.entry)
             schedule.settle(attempt, found.result)

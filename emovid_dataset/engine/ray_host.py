@@ -34,7 +34,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """What came of an attempt.
 
     Attributes:
@@ -88,7 +88,7 @@ class RayHost:
         """
         return HostFacts(emovid_dataset.__version__, self._scratch is not None or self._store.exists(mark))
 
-    def perform(self, call: Call) -> Answer:
+    def perform(self, call: Call) -> CallResult:
         """Do a part, and wait for it."""
         if self._scratch and call.entry is not None:
             self._ledger.enter(call.key, call.entry)
@@ -99,7 +99,7 @@ class RayHost:
         if self._scratch and isinstance(result, Outcome):
             entry = self._ledger.entry(call.key)
             self._ledger.remove(call.key)
-        return Answer(result, entry)
+        return CallResult(result, entry)
 
     def close(self) -> Broken | None:
         """Let the worker process close what it set up, and end; why that failed, if it did."""
