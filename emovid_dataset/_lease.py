@@ -198,7 +198,7 @@ def _acquire(files: AbstractFileSystem, path: str, me: _Holder, shown: str, take
         if age < STALE:
             raise _busy(shown, holder)
         if not take_over:
-            raise _busy(shown, holder, f", which stopped {age:.0f} s ago; --take-over goes on in its place")
+            raise _busy(shown, holder, f", which was last heard of {age:.0f} s ago")
         if _is_s3(files):
             # Only if it is still the stale one: of two that take it over, one gets it.
             try:

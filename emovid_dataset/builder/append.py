@@ -62,7 +62,7 @@ from emovid_dataset.schema.manifest import (
 )
 from emovid_dataset.schema.no_emotion import NoEmotion
 from emovid_dataset.schema.removed import removed_lines
-from emovid_dataset.store import Store
+from emovid_dataset.store import Lease, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def append(
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     source, place = raw_files(raw, sheet.allow_roots), Store.at(build)
     remarks: list[str] = []
-    with changing(place), runner:
+    with changing(place) as turn, runner:
         manifest = read_manifest(place)
         sheet = settings.check(manifest, sheet, place.name)
         if "max_seconds" in manifest.video:  # which whole files it holds shows only when each is opened
@@ -168,7 +168,7 @@ def append(
             plan.settle(sheet.min_agreement)
             without_label = tuple(unlabelled(source, plan.knows))
             refuse_damaged(place, manifest, manifest.all_shards, executor=runner, progress=progress)
-            grown = _Growth(source, place, manifest, plan, runner, progress)
+            grown = _Growth(source, place, turn.lease, manifest, plan, runner, progress)
             grown.identify()
             settings.check_benchmark(manifest, plan, place.name)
             changes = grown.meet(restore=restore)
@@ -215,12 +215,13 @@ class _Growth:
         self,
         raw: Store,
         build: Store,
+        lease: Lease,
         manifest: Manifest,
         plan: GrowingPlan,
         runner: Executor,
         progress: bool,
     ) -> None:
-        self.raw, self.build, self.manifest, self.plan = raw, build, manifest, plan
+        self.raw, self.build, self.lease, self.manifest, self.plan = raw, build, lease, manifest, plan
         self.runner, self.progress = runner, progress
         self.removed = read_removed(build)
         self.lists = {name: build.read(name) if build.exists(name) else b"" for name in LISTS}
@@ -321,6 +322,7 @@ class _Growth:
         done = conclude(
             build,
             manifest,
+            lease=self.lease,
             rewriting=rewriting,
             emptied=[change.shard for change in of_shards if change.is_empty],
             added=added,

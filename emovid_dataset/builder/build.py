@@ -20,12 +20,11 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from emovid_dataset import __version__
-from emovid_dataset.builder.claim import LEASE_NAME, SETTINGS_NAME, claim, digest_of, settings_of
+from emovid_dataset.builder.claim import SETTINGS_NAME, claim, digest_of, only_one, settings_of
 from emovid_dataset.builder.index import write_card, write_metadata
 from emovid_dataset.builder.join import join_clips
 from emovid_dataset.builder.layout import lay_out
@@ -59,7 +58,7 @@ from emovid_dataset.schema.manifest import (
     tables_of,
 )
 from emovid_dataset.schema.no_emotion import NONE, NoEmotion
-from emovid_dataset.store import BusyError, Store
+from emovid_dataset.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,11 +223,13 @@ def build(
                 seconds=time.monotonic() - started,
             )
         laps.end("plan")
-        with _held(place), runner:  # the same workers prepare and write
+        being = f"out {place.folder or place.name} is being built"
+        with only_one(place, being) as lease, runner:  # the same workers prepare and write
             place.put(SETTINGS_NAME, settings.encode())
             preparing = PrepareStage(source, plan, every, video)
             run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())
             laps.end("prepare")
+            lease.check()
             with plan.writing():
                 for record in records(preparing, place):
                     plan.add_prepared(record)
@@ -281,6 +282,7 @@ def build(
             writing = WriteStage(source, plan)
             run_stage(writing, place, executor=runner, progress=progress, total=shards)
             laps.end("write")
+            lease.check()
             place.clear(METADATA_FOLDER)
             written = write_metadata(place, records(writing, place), plan.features)
             manifest = manifest.with_shards(shard for shard in written if shard.split != NONE)
@@ -288,6 +290,7 @@ def build(
             _remove_strays(place, manifest)
             write_card(place, manifest, notes)
             manifest = replace(manifest, complete=True)
+            lease.check()
             place.put(MANIFEST_NAME, manifest.to_json().encode())
         place.clear(WORK_FOLDER)
         laps.end("index")
@@ -359,17 +362,6 @@ def _newest(raw: Store, plan: Plan) -> int:
         with raw.local(name) as path:
             newest = max(newest, path.stat().st_mtime_ns)
     return newest
-
-
-@contextmanager
-def _held(out: Store) -> Iterator[None]:
-    """Only one build at a time writes a place; the claim goes with the process."""
-    try:
-        with out.lease(LEASE_NAME):
-            out.sweep()
-            yield
-    except BusyError as error:
-        raise ValueError(f"out {out.folder or out.name} is being built by another process") from error
 
 
 def _why_none(plan: Plan) -> str:

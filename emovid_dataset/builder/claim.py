@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from emovid_dataset import __version__
@@ -26,7 +27,7 @@ from emovid_dataset.schema.manifest import (
     Manifest,
 )
 from emovid_dataset.schema.no_emotion import NONE
-from emovid_dataset.store import BusyError, Store, is_temporary
+from emovid_dataset.store import BusyError, Lease, Store, is_temporary
 
 SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
 LEASE_NAME = f"{WORK_FOLDER}/lock"
@@ -157,11 +158,31 @@ def check_unclaimed(out: Store) -> None:
     Raises:
         ValueError: somebody is.
     """
+    with only_one(out, f"out {out.folder or out.name} is being built"):
+        pass
+
+
+@contextmanager
+def only_one(build: Store, being: str) -> Iterator[Lease]:
+    """Be the only process that writes a build, and sweep away what another one left half written.
+
+    The place of a process that was killed is taken over: on a disk at once, elsewhere when it has not been
+    heard of for a minute. Whoever holds the lease checks it before a step that a successor must not meet.
+
+    Args:
+        build: the build.
+        being: begins the refusal, such as "X is being built".
+
+    Raises:
+        ValueError: another process writes it, or has taken it over.
+    """
     try:
-        with out.lease(LEASE_NAME):
-            pass
+        with build.lease(LEASE_NAME, take_over=True) as lease:
+            build.sweep()
+            yield lease
     except BusyError as error:
-        raise ValueError(f"out {out.folder or out.name} is being built by another process") from error
+        wait = "" if build.folder is not None else "; if that one was killed, try again in a minute"
+        raise ValueError(f"{being} by another process{wait}") from error
 
 
 def _held(out: Store) -> list[str]:

@@ -18,13 +18,13 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from emovid_dataset._remote import files_at, one_line_errors
-from emovid_dataset.builder.claim import COMMIT_NAME, LEASE_NAME
+from emovid_dataset.builder.claim import COMMIT_NAME, LEASE_NAME, only_one
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.schema.manifest import MANIFEST_NAME, Manifest
-from emovid_dataset.store import BusyError, Store
+from emovid_dataset.store import BusyError, Lease, Store
 
 NEXT_FOLDER = f"{WORK_FOLDER}/next"
 """Where the files of a change wait."""
@@ -38,12 +38,24 @@ def waiting(build: Store) -> Store:
     return Store(build.url(NEXT_FOLDER), build.token)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One process's turn at changing a build.
+
+    Attributes:
+        lease: to be checked before the change takes its place.
+        finished: whether an interrupted change of another run was finished first.
+    """
+
+    lease: Lease
+    finished: bool
+
+
 @contextmanager
-def changing(build: Store) -> Iterator[bool]:
+def changing(build: Store) -> Iterator[Turn]:
     """Be the only one who changes a build, after what another run was interrupted in has been finished.
 
-    The block gets whether there was such a run. What the work folder holds at the clean end of the block
-    goes; after an error what took long stays there.
+    What the work folder holds at the clean end of the block goes; after an error what took long stays there.
 
     Raises:
         FileNotFoundError: there is no build.
@@ -52,20 +64,16 @@ def changing(build: Store) -> Iterator[bool]:
     if not build.exists(MANIFEST_NAME):  # else the lease would make a folder
         raise FileNotFoundError(f"{build.name} is not an EmoVid build: it has no {MANIFEST_NAME}")
     try:
-        with build.lease(LEASE_NAME):
-            build.sweep()
-            finished = finish(build)
+        with only_one(build, f"{build.folder or build.name} is being changed") as lease:
             try:
-                yield finished
+                yield Turn(lease, finish(build))
+            except BusyError:
+                raise  # what is there belongs to whoever took over
             except ValueError:
                 if all(name.startswith(_QUICK) for name in build.list(WORK_FOLDER)):
                     _clear(build)
                 raise
             _clear(build)
-    except BusyError as error:
-        raise ValueError(
-            f"{build.folder or build.name} is being changed by another process; wait until it is done"
-        ) from error
     finally:
         if build.folder is not None:
             _remove_empty(build, WORK_FOLDER)

@@ -30,7 +30,7 @@ from emovid_dataset.schema.manifest import (
     tables_of,
 )
 from emovid_dataset.schema.no_emotion import NONE
-from emovid_dataset.store import Store
+from emovid_dataset.store import Lease, Store
 
 _NUMBER = re.compile(r"-([0-9]{5,})(?:-of-[0-9]{5,})?\.tar")
 
@@ -63,6 +63,7 @@ def conclude(
     build: Store,
     old: Manifest,
     *,
+    lease: Lease,
     rewriting: RewriteStage | None,
     emptied: Sequence[ShardRecord],
     added: Sequence[tuple[ShardRecord, Iterable[Record]]],
@@ -73,6 +74,7 @@ def conclude(
     Args:
         build: the build; its new and changed shards wait.
         old: its manifest so far.
+        lease: of the build; checked before anything takes its place.
         rewriting: the stage that wrote changed shards, which is done; None where none has changed.
         emptied: shards that no clip is left in.
         added: new shards, in order, each with its clips as `write_shard` tells of them.
@@ -80,6 +82,9 @@ def conclude(
 
     Returns:
         The new manifest.
+
+    Raises:
+        BusyError: another process has taken the build over.
     """
     changed: dict[str, str] = {}
     if rewriting is not None:
@@ -138,6 +143,7 @@ def conclude(
     for name in list(place.list()):  # another plan than this one may have left something
         if name not in coming:
             place.delete(name)
+    lease.check()
     commit(build, gone | (touched - set(tables)) | (set(lists) - kept))
     return manifest
 

@@ -109,7 +109,7 @@ def remove(
     runner = executor(engine, workers) if isinstance(engine, str) else engine
     today = date or datetime.now(timezone.utc).date().isoformat()
     place = Store.at(build)
-    with changing(place) as finished, runner:
+    with changing(place) as turn, runner:
         manifest = read_manifest(place)
         if manifest.format == 1:
             raise ValueError(f"{place.name} is a build of format 1, which cannot be changed; build it again")
@@ -139,7 +139,7 @@ def remove(
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             raise ValueError(f"{place.name} holds no clip {unknown[0]}{more}")
         if not gone and not aside:
-            if before or finished:  # an interrupted removal may have been this one
+            if before or turn.finished:  # an interrupted removal may have been this one
                 return _report(manifest, (), before, [], started)
             raise ValueError(f"{place.name} holds no clip that is meant; nothing was removed")
         if all(len(found.get(shard.path, ())) == shard.samples for shard in manifest.shards):
@@ -156,6 +156,7 @@ def remove(
         manifest = conclude(
             place,
             manifest,
+            lease=turn.lease,
             rewriting=rewriting,
             emptied=[change.shard for change in changes if change.is_empty],
             added=(),

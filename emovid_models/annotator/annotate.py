@@ -305,7 +305,8 @@ def annotate(
     vectors = None if features is None else FeaturesFile.at(features, identity, num_frames)
     ledger = f".{name}.parts"
     try:
-        with store.lease(f".{name}.lock"), nullcontext() if vectors is None else vectors.lease():
+        others = nullcontext() if vectors is None else vectors.lease()
+        with store.lease(f".{name}.lock", take_over=True) as lease, others:
             _check_left_over(store, f"{ledger}/settings.json", name, settings)
             earlier = stream_annotations(out, settings) if store.exists(name) else ()
             with Worklist(items, earlier, None if vectors is None else vectors.versions()) as worklist:
@@ -323,6 +324,7 @@ def annotate(
                 counts = run_stage(
                     stage, store, executor=engine or Serial(), progress=progress, total=len(stage.items)
                 )
+                lease.check()
                 if vectors is not None:
                     vectors.write(records(stage, store), worklist.version)
                 answers = map(Annotation.from_row, records(stage, store))
@@ -332,8 +334,9 @@ def annotate(
                 report = AnnotationReport(os.fspath(out), len(worklist), reused, worklist.kept, taxonomy)
             store.clear(ledger)
     except BusyError as error:
+        wait = "" if store.folder is not None else ", or try again in a minute if that one was killed"
         raise ValueError(
-            f"{store.shown(name)} is being written by another process; choose another --out"
+            f"{store.shown(name)} is being written by another process; choose another --out{wait}"
         ) from error
     return report
 

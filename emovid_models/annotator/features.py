@@ -72,7 +72,7 @@ class FeaturesFile:
         """
         with ExitStack() as stack:
             try:
-                stack.enter_context(self.store.lease(f".{self.name}.lock"))
+                stack.enter_context(self.store.lease(f".{self.name}.lock", take_over=True))
             except BusyError as error:
                 place = self.store.shown(self.name)
                 raise ValueError(

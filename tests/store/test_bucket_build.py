@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -16,7 +18,7 @@ from buckets import KEY, SECRET, copied
 from faulty_server import FAULTS, FaultyServer, faulty
 
 from emovid_dataset import load, select, stream
-from emovid_dataset.builder.append import append
+from emovid_dataset.builder.append import AppendStage, append
 from emovid_dataset.builder.build import build
 from emovid_dataset.builder.remove import remove
 from emovid_dataset.check import verify
@@ -24,6 +26,8 @@ from emovid_dataset.cli import main
 from emovid_dataset.report.stats import measure
 from emovid_dataset.store import Store
 from emovid_models import MINI_ANNOTATOR
+from emovid_models.annotator.annotate import LoadedByName
+from emovid_models.annotator.annotate import annotate as annotate_videos
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 
@@ -117,6 +121,68 @@ def test_a_build_on_a_bucket_grows_and_shrinks_as_on_the_disk(
         assert remove(place, ids=[clip], date="2026-11-27", engine="serial").removed == (clip,)
     assert files(there) == files(Store.at(local))
     assert faults.happened.total() >= 3
+
+
+def fewer(clips: Path, folder: Path) -> Path:
+    """A sheet of the first six clips."""
+    sheet = folder / "first.csv"
+    lines = (clips / "labels.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    sheet.write_text("".join(lines[:7]), encoding="utf-8")
+    return sheet
+
+
+HOLDER = b'{"host": "gone", "pid": 17, "since": "2026-11-27T10:00:00+00:00", "nonce": "of another"}\n'
+
+
+def test_the_place_of_a_killed_process_is_taken_over_after_a_minute(
+    clips: Path, memory: Store, age: Callable[[Store, str, float], None], tmp_path: Path
+) -> None:
+    raw, sheet, first = clips / "clips", clips / "labels.csv", fewer(clips, tmp_path)
+    local, annotations = tmp_path / "local", Store.at(memory.url("annotations"))
+
+    def annotate(place: Store) -> None:
+        annotate_videos([], LoadedByName(str(MINI_ANNOTATOR)), place.url("a.parquet"), identity="x")
+
+    commands: list[tuple[str, Store, str, Callable[[], object]]] = [
+        ("built", memory, ".build/lock", lambda: build(raw, first, memory.root, engine="serial")),
+        ("changed", memory, ".build/lock", lambda: append(raw, sheet, memory.root, engine="serial")),
+        ("written", annotations, ".a.parquet.lock", lambda: annotate(annotations)),
+    ]
+    for being, place, lock, command in commands:
+        place.put(lock, HOLDER)
+        with pytest.raises(ValueError, match=f"is being {being} by another process.* in a minute"):
+            command()
+        age(place, lock, 61)
+        command()
+        assert not place.exists(lock)
+    build(raw, first, local, engine="serial")
+    append(raw, sheet, local, engine="serial")
+    annotations.delete("a.parquet")
+    assert files(memory) == files(Store.at(local))
+
+
+def test_who_was_taken_over_changes_nothing_more(
+    clips: Path, memory: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, first = clips / "clips", fewer(clips, tmp_path)
+    build(raw, first, memory.root, engine="serial")
+    before = files(memory)
+    monkeypatch.setattr("emovid_dataset._lease.BEAT", 0.01)
+    write = AppendStage.run
+
+    def taken_over(self: AppendStage, state: None, part: Any, store: Store) -> Any:
+        yield from write(self, state, part, store)
+        memory.put(".build/lock", HOLDER)
+        beats = [thread for thread in threading.enumerate() if thread.name.startswith("lease ")]
+        for thread in beats:
+            thread.join(30)  # it ends when it finds the other one's name
+
+    monkeypatch.setattr(AppendStage, "run", taken_over)
+    with pytest.raises(ValueError, match="is being changed by another process"):
+        append(raw, clips / "labels.csv", memory.root, engine="serial")
+    after = files(memory)
+    assert after.pop(".build/lock") == HOLDER
+    assert {name: data for name, data in after.items() if not name.startswith(".build/")} == before
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset", "cut off"])
