@@ -1,11 +1,12 @@
 """True sizes with random weights on one CUDA card of 24 GB or more: times, memory, bfloat16 against float32.
 
     python -m benchmarks.gpu                  # every part; writes benchmarks/GPU.md
+    python -m benchmarks.gpu --quick          # the same with fewer repeats, within 10 minutes on an H100
     python -m benchmarks.gpu --part wan       # one part, printed only
     python -m benchmarks.gpu --tiny           # a dry run at toy size, on the CPU too, printed only
 
 Nothing is downloaded: speed and memory do not depend on what the weights say. Each part is a function that
-returns tables; `PARTS` lists them.
+yields tables; `PARTS` lists them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -162,29 +163,47 @@ def wan_pipeline(size: WanSize, device: torch.device, dtype: torch.dtype) -> Any
     return pipe
 
 
-def wan(device: torch.device, tiny: bool) -> list[Table]:
-    """Wan2.1 1.3B at 480p and 81 frames: LoRA step, guidance, bfloat16 against float32."""
+def wan(device: torch.device, tiny: bool, quick: bool = False) -> Iterator[Table]:
+    """Wan2.1 1.3B at 480p and 81 frames: guidance and LoRA step, compiled and not, and bfloat16."""
     size = WAN_TINY if tiny else WAN_1_3B
+    if quick:
+        size = replace(size, repeat=2)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     pipe = wan_pipeline(size, device, dtype)
-    tables = [wan_guidance(pipe, size, device), wan_training(pipe, size, device, dtype)]
+    yield wan_guidance(pipe, size, device)
+    yield wan_training(pipe, size, device, dtype)
     del pipe
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    return [*tables, wan_precision(size, device)]
+    yield wan_precision(size, device)
+
+
+def compile_blocks(transformer: Any) -> None:
+    """Compile the transformer's blocks, which are alike, as diffusers recommends: one of them for all."""
+    torch._dynamo.reset()
+    transformer.compile_repeated_blocks()
+
+
+def leave_blocks_uncompiled(transformer: Any) -> None:
+    """Run the blocks as they are again."""
+    for module in transformer.modules():
+        module._compiled_call_impl = None
 
 
 def wan_guidance(pipe: Any, size: WanSize, device: torch.device) -> Table:
-    """Seconds of a denoising step: the transformer's calls of plain and of emotion guidance."""
+    """Seconds of a denoising step: plain and emotion guidance, with the blocks as they are and compiled."""
     kinds: list[tuple[str, dict[str, Any]]] = [
         ("plain guidance", {}),
         ("emotion guidance, intensity 1", {"emotion": "awe"}),
         ("emotion guidance, intensity 1.5", {"emotion": "awe", "intensity": 1.5}),
     ]
+    plans = [*kinds, *((f"{name}, compiled", options) for name, options in kinds)]
     steps = size.repeat + 1
     rows: list[tuple[object, ...]] = []
     plain = 0.0
-    for name, options in kinds:
+    for index, (name, options) in enumerate(plans):
+        if index == len(kinds):
+            compile_blocks(pipe.transformer)
         stamps: list[float] = []
 
         def stamp(
@@ -208,9 +227,11 @@ def wan_guidance(pipe: Any, size: WanSize, device: torch.device) -> Table:
             **options,
         )
         peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
+        # The first step, in which it is compiled, stands before the first stamp.
         seconds = statistics.median(after - before for before, after in pairwise(stamps))
         plain = plain or seconds
         rows.append((name, f"{seconds:.3f}", f"{seconds / plain:.2f}", f"{peak:.1f}"))
+    leave_blocks_uncompiled(pipe.transformer)
     title = f"Denoising, {size.width}x{size.height}, {size.frames} frames, median of {steps - 1} steps"
     return Table(title, ("", "s/step", "ratio", "peak GiB, text encoder included"), rows)
 
@@ -265,15 +286,17 @@ def wan_training(pipe: Any, size: WanSize, device: torch.device, dtype: torch.dt
     if device.type == "cuda":
         torch.cuda.empty_cache()
     fast, small = measure(lambda: step(cached), size.repeat, device)
+    compile_blocks(transformer)
+    compiled, compiled_memory = measure(lambda: step(cached), size.repeat, device)
     rows: list[tuple[object, ...]] = [
-        ("with caches", f"{fast:.2f}", f"{small:.1f}"),
-        ("without", f"{slow:.2f}", f"{large:.1f}"),
-        ("ratio", f"{slow / fast:.2f}", f"{large / small:.2f}" if small else "-"),
+        ("with caches", f"{fast:.2f}", "1.00", f"{small:.1f}"),
+        ("with caches, compiled", f"{compiled:.2f}", f"{compiled / fast:.2f}", f"{compiled_memory:.1f}"),
+        ("without caches", f"{slow:.2f}", f"{slow / fast:.2f}", f"{large:.1f}"),
     ]
     if math.isnan(slow):
-        rows[1:] = [("without", "out of memory", "out of memory")]
+        rows[-1] = ("without caches", "out of memory", "-", "out of memory")
     title = f"LoRA step, rank 32, {size.width}x{size.height}, {size.frames} frames, median of {size.repeat}"
-    return Table(title, ("", "s/step", "peak GiB"), rows)
+    return Table(title, ("", "s/step", "ratio", "peak GiB"), rows)
 
 
 PRECISION = 0.03
@@ -306,15 +329,16 @@ def wan_precision(size: WanSize, device: torch.device) -> Table:
     )
 
 
-def nvila(device: torch.device, tiny: bool) -> list[Table]:
+def nvila(device: torch.device, tiny: bool, quick: bool = False) -> Iterator[Table]:
     """NVILA-Lite: scoring labels against generating, training, bfloat16 against float32."""
     from benchmarks.gpu_nvila import nvila as measure
 
-    return [Table(*parts) for parts in measure(device, tiny)]
+    return (Table(*parts) for parts in measure(device, tiny, quick))
 
 
-PARTS: dict[str, Callable[[torch.device, bool], list[Table]]] = {"nvila": nvila, "wan": wan}
-"""Every part takes the device and whether to run at toy size, and returns tables."""
+PARTS: dict[str, Callable[[torch.device, bool, bool], Iterator[Table]]] = {"nvila": nvila, "wan": wan}
+"""Every part takes the device, whether to run at toy size and whether to be quick, and
+yields tables."""
 
 
 def main() -> int:
@@ -322,6 +346,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--part", choices=sorted(PARTS), action="append", help="only this part")
     parser.add_argument("--tiny", action="store_true", help="toy sizes")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--report", type=Path, default=REPORT, help="file of a run of all parts at true size")
     arguments = parser.parse_args()
     if not torch.cuda.is_available() and not arguments.tiny:
         print("gpu.py: no CUDA device; --tiny runs on the CPU", file=sys.stderr)
@@ -331,12 +357,11 @@ def main() -> int:
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     chapters = [f"# Measured on {card}, {today}, torch {torch.__version__}\n"]
     for name in arguments.part or PARTS:
-        for table in PARTS[name](device, arguments.tiny):
+        for table in PARTS[name](device, arguments.tiny, arguments.quick):
             print_table(f"{table.title} ({card})", table.columns, table.rows)
             chapters.append(table.markdown())
-    if not arguments.tiny and not arguments.part:
-        REPORT.write_text("\n".join(chapters), encoding="utf-8")
-        print(f"written: {REPORT}")
+            if not arguments.tiny and not arguments.part:
+                arguments.report.write_text("\n".join(chapters), encoding="utf-8")
     return 0
 
 
