@@ -29,6 +29,7 @@ from emovid_dataset.builder.commit import changing, waiting
 from emovid_dataset.builder.conclude import conclude, shard_number
 from emovid_dataset.builder.growing_plan import REMOVED, GrowingPlan
 from emovid_dataset.builder.held import clips_of, refuse_damaged
+from emovid_dataset.builder.held_looks import held_duplicates
 from emovid_dataset.builder.identify import IdentifyStage
 from emovid_dataset.builder.join import join_clips
 from emovid_dataset.builder.label_changes import LabelChange, change_of
@@ -48,7 +49,7 @@ from emovid_dataset.engine import Executor, Ledger, Record, executor, records, r
 from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.removed import read_removed
-from emovid_dataset.report.problems import PROBLEMS_NAME
+from emovid_dataset.report.problems import EMPTY, PROBLEMS_NAME, Problem, ProblemClip, Suspect
 from emovid_dataset.schema.benchmark import LeftOut
 from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.manifest import (
@@ -77,6 +78,7 @@ class AppendReport:
         removed_before: ids of clips that the sheet names and that were removed earlier; they were left out.
         rejections: refused rows of this sheet, in its order.
         damaged: new clips of whose source a part is damaged.
+        problems: of the new clips, those that resemble clips of the build among them; see docs/problems.md.
         unlabelled: video files below the raw folder that the sheet does not name.
         remarks: what a person should know of how the sheet was read, a line each.
         shards: new ones.
@@ -91,6 +93,7 @@ class AppendReport:
     removed_before: tuple[str, ...]
     rejections: tuple[Rejection, ...]
     damaged: tuple[Damaged, ...]
+    problems: tuple[Problem, ...]
     unlabelled: tuple[str, ...]
     remarks: tuple[str, ...]
     shards: tuple[str, ...]
@@ -155,8 +158,6 @@ def append(
     with changing(place) as turn, runner:
         manifest = read_manifest(place)
         sheet = settings.check(manifest, sheet, place.name)
-        if "max_seconds" in manifest.video:  # which whole files it holds shows only when each is opened
-            raise ValueError(f"{place.name} was built with max_seconds; nothing can be appended to it")
         with GrowingPlan(manifest, keep_none=settings.keeps_none(manifest)) as plan:
             with plan.writing():
                 for row in read_sheet(
@@ -183,6 +184,7 @@ def append(
                 removed_before=tuple(grown.removed_before),
                 rejections=tuple(plan.rejections()),
                 damaged=tuple(plan.damaged()),
+                problems=tuple(grown.problems),
                 unlabelled=without_label,
                 remarks=tuple(remarks),
                 shards=tuple(new),
@@ -228,6 +230,10 @@ class _Growth:
         self.removed_before: list[str] = []
         self.restored: set[str] = set()
         self.moved: list[LabelChange] = []
+        self.families: list[tuple[int, ...]] = []
+        self.alike: dict[int, Suspect] = {}
+        self.contested: list[tuple[ProblemClip, str]] = []
+        self.problems: list[Problem] = []
         self.held = 0
         self.every, self.video = manifest.every or 0, VideoSettings(**manifest.video)
 
@@ -244,7 +250,7 @@ class _Growth:
             for key in self.removed:
                 plan.know(key, REMOVED)
         plan_units(plan, self.raw, self.every)
-        stage = IdentifyStage(self.raw, plan, self.every)
+        stage = IdentifyStage(self.raw, plan, self.every, self.video.max_seconds)
         total = plan.count("labels")
         run_stage(stage, self.build, executor=self.runner, progress=self.progress, total=total)
         with plan.writing():
@@ -298,8 +304,10 @@ class _Growth:
         with plan.writing():
             for record in records(preparing, build):
                 plan.add_prepared(record)
-            join_clips(plan)
+            self.contested = join_clips(plan)
             plan.check_new()
+        self.families, self.alike = held_duplicates(plan, build, executor=self.runner, progress=self.progress)
+        with plan.writing():
             of_shards = self._update(changes)
         plan.split(manifest.split_ratios, manifest.seed)
         lay_out(
@@ -391,13 +399,20 @@ class _Growth:
             for name, entries in new.items()
         }
         left = (entry for key, entry in sorted(self.removed.items()) if key not in self.restored)
-        # of what was there before no fingerprints are kept: near-duplicates are not sought
-        problems = b"".join(map(line_of, find_problems(plan, (), (), ())))
+        self.problems = find_problems(plan, self.families, self.contested, (), self.alike)
         return {
             **lists,
             REMOVED_NAME: removed_lines(left),
-            PROBLEMS_NAME: self.lists[PROBLEMS_NAME] + problems,
+            PROBLEMS_NAME: b"".join([*self._earlier_problems(), *map(line_of, self.problems)]),
         }
+
+    def _earlier_problems(self) -> Iterator[bytes]:
+        """What was listed before, but for splits that are no longer empty."""
+        filled = {split for _, _, split in self.plan.counts()}
+        for line in self.lists[PROBLEMS_NAME].splitlines(keepends=True):
+            entry = json.loads(line)
+            if entry["problem"] != EMPTY or entry["detail"] not in filled:
+                yield line
 
 
 def _next_numbers(manifest: Manifest) -> Mapping[tuple[str, str], int]:

@@ -56,6 +56,23 @@ class HeldClip:
     row: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class HeldShade:
+    """How light and colourful a clip of the build is, and where it lies.
+
+    Attributes:
+        id, shard, start, size: as of `HeldClip`.
+        luma, colorfulness: as in `Clip`: `luma`, `colorfulness_m3`.
+    """
+
+    id: str
+    shard: str
+    start: int
+    size: int
+    luma: float
+    colorfulness: float
+
+
 class GrowingPlan(Plan):
     """The database of one append.
 
@@ -107,6 +124,21 @@ class GrowingPlan(Plan):
             self._base.execute("SELECT 1 FROM held WHERE id = ? AND split = ?", (key, split)).fetchone()
         )
 
+    def held_clip(self, key: str) -> HeldClip:
+        """The clip of the build with this id."""
+        key, split, shard, start, size, line = self._base.execute(
+            "SELECT id, split, shard, start, size, clip FROM held WHERE content = ?", (content_of(key),)
+        ).fetchone()
+        return HeldClip(key, split, shard, start, size, json.loads(line))
+
+    def held_shades(self) -> Iterator[HeldShade]:
+        """The clips of the build that show an emotion, in the order of the shards."""
+        found = self._base.execute(
+            "SELECT id, shard, start, size, json_extract(clip, '$.luma'), "
+            "json_extract(clip, '$.colorfulness_m3') FROM held WHERE emotion IS NOT NULL ORDER BY rowid"
+        )
+        yield from (HeldShade(*row) for row in found)
+
     def count_held(self) -> int:
         """Number of clips that the build holds."""
         return self.count("held")
@@ -155,16 +187,29 @@ class GrowingPlan(Plan):
             yield held
 
     def identify(self, record: Record) -> None:
-        """Note the clip id of a stretch, as `identify.IdentifyStage` found it."""
+        """Note the clip id of a stretch, as `identify.IdentifyStage` found it.
+
+        Where clips have a greatest length, the id of what is left of a longer stretch counts if it is known.
+        """
         if record["id"] is None:
             return
+        found, cut = record["id"], record.get("cut")
+        if cut is not None and self._is_known(cut):
+            found = cut
         start = -1 if record["start"] is None else record["start"]
         end = -1 if record["end"] is None else record["end"]
         self._base.execute(
             "INSERT OR REPLACE INTO identified SELECT row, ? FROM labels "
             "WHERE path = ? AND ifnull(start, -1) = ? AND ifnull(stop, -1) = ?",
-            (content_of(record["id"]), record["path"], start, end),
+            (content_of(found), record["path"], start, end),
         )
+
+    def _is_known(self, key: str) -> bool:
+        found = self._base.execute(
+            "SELECT 1 FROM held WHERE content = :content UNION SELECT 1 FROM known WHERE content = :content",
+            {"content": content_of(key)},
+        )
+        return found.fetchone() is not None
 
     def known(self) -> Iterator[tuple[Label, str, str]]:
         """Rows whose clip the build knows but does not hold, each with its id and why."""

@@ -17,6 +17,7 @@ from emovid_dataset.builder.rewrite import clip_of
 from emovid_dataset.builder.shards import ShardSample, write_shard
 from emovid_dataset.engine import Failure, Part, Record, Stage
 from emovid_dataset.media.attributes import EVERY
+from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
 from emovid_dataset.store import Store
 
@@ -162,7 +163,8 @@ class MendStage(Stage[MendPart, None]):
             unit = Unit(path, self.raw.size(path), self.raw.version(path), (segment,))
         except FileNotFoundError:
             return None, f"its source {path} is missing"
-        made = next(iter(prepare(unit, self.raw, store, self.manifest.every or EVERY)))
+        video = VideoSettings(**self.manifest.video)
+        made = next(iter(prepare(unit, self.raw, store, self.manifest.every or EVERY, video)))
         if made["clip"] is None:
             return None, f"its source {path} {made['refused']}"
         clip = Prepared(**made["clip"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -76,6 +76,7 @@ def find_problems(
     families: Sequence[Sequence[int]],
     contested: Sequence[tuple[ProblemClip, str]],
     splits: Sequence[str],
+    held: Mapping[int, Suspect] | None = None,
 ) -> list[Problem]:
     """All problems of a plan whose clips have their splits.
 
@@ -84,6 +85,7 @@ def find_problems(
         families: from `duplicates_in`.
         contested: from `join`.
         splits: that were asked for.
+        held: clips of a growing build that are in families, by the numbers that they have there.
     """
     durations: dict[str, array[float]] = defaultdict(lambda: array("d"))
     for _, clip, _, _ in plan.prepared_clips():
@@ -91,7 +93,14 @@ def find_problems(
     lengths = {
         name: float(np.median(held)) for name, held in durations.items() if len(held) >= LEAST_FOR_LENGTHS
     }
-    return problems_of(_suspects(plan), families=families, lengths=lengths, refused=contested, splits=splits)
+    return problems_of(
+        _suspects(plan),
+        families=families,
+        lengths=lengths,
+        refused=contested,
+        splits=splits,
+        held=held or {},
+    )
 
 
 def _suspects(plan: Plan) -> Iterator[Suspect]:

@@ -22,6 +22,7 @@ from emovid_dataset.builder.sheet import Label, SheetOptions
 from emovid_dataset.builder.sheet.paths import raw_files
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.engine import Executor, Record, executor, records, run_stage
+from emovid_dataset.media.video_settings import VideoSettings
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.report.card import info_json
@@ -119,7 +120,8 @@ def repair(
             lost = {file.path for file in files if file.reason is not None}
             parts = _parts(place, [shard for shard in damaged if shard.table not in lost])
             if source is not None:
-                parts = _with_sources(parts, labels, source, sheet)
+                most = VideoSettings(**manifest.video).max_seconds
+                parts = _with_sources(parts, labels, source, sheet, most)
         else:
             parts = [MendPart.of(shard) for shard in damaged]
         stage = MendStage(place, manifest, parts, raw=source, repo=other)
@@ -140,9 +142,19 @@ def _parts(build: Store, shards: Sequence[ShardRecord]) -> list[MendPart]:
 
 
 def _with_sources(
-    parts: Sequence[MendPart], labels: str | os.PathLike[str] | None, raw: Store, sheet: SheetOptions
+    parts: Sequence[MendPart],
+    labels: str | os.PathLike[str] | None,
+    raw: Store,
+    sheet: SheetOptions,
+    most: float | None,
 ) -> list[MendPart]:
-    """The same with the files that each clip may be made of."""
+    """The same with the files that each clip may be made of.
+
+    Args:
+        parts: shards with their clips.
+        labels, raw, sheet: as in `repair`.
+        most: seconds to which longer stretches were cut; None where none were.
+    """
     wanted: dict[tuple[str, float | None, float | None], list[str]] = defaultdict(list)
     for part in parts:
         for record in part.clips:
@@ -155,8 +167,12 @@ def _with_sources(
                 sources[key].append(path)
     else:
         for row in read_sheet(labels, raw, options=sheet):
-            if isinstance(row, Label):
-                for key in wanted.get((row.source or row.path, row.start, row.end), ()):
+            if not isinstance(row, Label):
+                continue
+            begin = row.start or 0.0
+            stretches = [(row.start, row.end)] + ([] if most is None else [(begin, begin + most)])
+            for start, end in stretches:
+                for key in wanted.get((row.source or row.path, start, end), ()):
                     sources[key].append(row.path)
     return [
         MendPart.of(

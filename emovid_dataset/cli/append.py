@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from emovid_dataset.builder.sheet.options import SheetOptions
-from emovid_dataset.cli.counts import print_counts, print_row_findings, print_unlabelled
+from emovid_dataset.cli.counts import print_counts, print_problems, print_row_findings, print_unlabelled
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.engine import Executor
 
@@ -39,6 +39,7 @@ def append_rows(
     """
     from emovid_dataset.builder.append import append
     from emovid_dataset.builder.append_settings import Settings
+    from emovid_dataset.report.problems import to_json
 
     report = append(
         raw,
@@ -67,6 +68,7 @@ def append_rows(
             "removed_before": list(report.removed_before),
             "rejected": [asdict(rejection) for rejection in report.rejections],
             "damaged": [asdict(clip) for clip in report.damaged],
+            "problems": to_json(report.problems),
             "unlabelled": list(report.unlabelled),
             "remarks": list(report.remarks),
             "shards": list(report.shards),
@@ -76,6 +78,7 @@ def append_rows(
         typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
     else:
         print_counts(report.added, manifest)
+        print_problems(report.problems)
         print_row_findings(report.remarks, report.rejections, report.damaged)
         for key in report.removed_before:
             typer.echo(f"left out: {key} was removed earlier; --restore takes it in again")

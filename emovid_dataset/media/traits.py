@@ -53,11 +53,15 @@ class Traits:
 
 
 class Watch:
-    """Looks at frames and listens to sound as they are decoded for others."""
+    """Looks at frames and listens to sound as they are decoded for others.
+
+    Attributes:
+        wanted: the frames of the video that is seen which count, by their numbers.
+    """
 
     def __init__(self) -> None:
         self._thumbnails: dict[int, np.ndarray] = {}
-        self._wanted: list[int] = []
+        self.wanted: list[int] = []
         self._scaler = VideoReformatter()
         self._peak: float | None = None
         self._samples = self._clipped = 0
@@ -66,7 +70,7 @@ class Watch:
     def seeing(self, reader: Reader) -> Iterator[None]:
         """Look at the frames that are decoded of a video within the block."""
         self._thumbnails.clear()
-        self._wanted = uniform_indices(reader.info.num_frames, FRAMES)
+        self.wanted = uniform_indices(reader.info.num_frames, FRAMES)
         reader.seen_by = self._see
         try:
             yield
@@ -83,7 +87,7 @@ class Watch:
             reader.heard_by = None
 
     def _see(self, index: int, frame: av.VideoFrame) -> None:
-        if index in self._thumbnails or index not in self._wanted:
+        if index in self._thumbnails or index not in self.wanted:
             return
         small = self._scaler.reformat(
             frame, width=_SIDE, height=_SIDE, format="gray", interpolation=Interpolation.AREA, threads=1
@@ -109,8 +113,8 @@ class Watch:
         """What was seen and heard."""
         peak = None if self._peak is None else round(self._peak, 6)
         clipped = round(self._clipped / self._samples, 6) if self._samples else None
-        seen = [self._thumbnails[index] for index in self._wanted if index in self._thumbnails]
-        if len(seen) < len(self._wanted):
+        seen = [self._thumbnails[index] for index in self.wanted if index in self._thumbnails]
+        if len(seen) < len(self.wanted):
             return Traits(peak=peak, clipped=clipped)
         stack = np.stack(seen).astype(np.int16)
         return Traits(

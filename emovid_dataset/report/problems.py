@@ -49,8 +49,8 @@ class ProblemClip:
 
     Attributes:
         id: of the clip.
-        row: of the label sheet.
-        path: as the sheet gives it, with the stretch of a film.
+        row: of the label sheet; 0 for a clip that a growing build holds already.
+        path: as the sheet gives it, with the stretch of a film; the source of a clip that is held already.
     """
 
     id: str
@@ -104,6 +104,7 @@ def problems_of(
     lengths: Mapping[str, float] | None = None,
     refused: Iterable[tuple[ProblemClip, str]] = (),
     splits: Iterable[str] = (),
+    held: Mapping[int, Suspect] | None = None,
 ) -> list[Problem]:
     """All problems of a build.
 
@@ -113,22 +114,23 @@ def problems_of(
         lengths: the median length by content type, of those with clips enough; seconds.
         refused: clips that were refused because their content has two labels, and why.
         splits: that were asked for.
+        held: clips that are in families alone, by numbers that no row has; they were listed earlier.
 
     Returns:
         In the order of `KINDS`, and of the sheet.
     """
     families = [tuple(family) for family in families]
     doubled = {row for family in families for row in family}
-    members: dict[int, Suspect] = {}
-    held: set[str] = set()
+    members: dict[int, Suspect] = dict(held or {})
+    filled: set[str] = set()
     found: list[Problem] = []
     for suspect in suspects:
-        held.add(suspect.split)
+        filled.add(suspect.split)
         if suspect.clip.row in doubled:
             members[suspect.clip.row] = suspect
         for kind, detail in (*_own(suspect), *_length(suspect, lengths or {})):
             found.append(Problem(kind, detail, (suspect.clip,)))
-    found += [Problem(EMPTY, split) for split in splits if split not in held]
+    found += [Problem(EMPTY, split) for split in splits if split not in filled]
     for family in families:
         alike = [members[row] for row in family if row in members]
         for kind, values in (

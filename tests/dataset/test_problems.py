@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from video_files import MINI, full_decode, numbered_frames, sticker, write_sheet, write_video
 
 from emovid_dataset import BuildReport, build
+from emovid_dataset.builder.append import append
 from emovid_dataset.builder.duplicates import Looks, near_duplicates
 from emovid_dataset.check import check_build
 from emovid_dataset.cli import program
@@ -174,6 +175,50 @@ def test_given_splits_that_tear_near_duplicates_apart_are_refused(doubled: Path)
     assert [(row.path, row.reason[:42]) for row in report.rejections] == [
         (name, "its near-duplicates are given to test and ") for name in PAIRS[0]
     ]
+
+
+def test_an_append_tells_which_clips_of_the_build_a_new_one_resembles(doubled: Path) -> None:
+    names = [f"film{number:02}.mp4" for number in range(12)]
+    rows = [{"path": name, "emotion": "awe", "content_type": "movie", "split": "train"} for name in names]
+    build(doubled / "raw", write_sheet(doubled, rows), doubled / "grown", engine="serial")
+    # one pair lies across splits, the other has two emotions; a third new clip is like none
+    write_video(doubled / "raw/new.mp4", moving(12))
+    new = [("again03.avi", "awe", "test"), ("again07.mkv", "fear", "train"), ("new.mp4", "awe", "test")]
+    rows += [
+        {"path": name, "emotion": emotion, "content_type": "movie", "split": split}
+        for name, emotion, split in new
+    ]
+    sheet = write_sheet(doubled, rows)
+    report = append(doubled / "raw", sheet, doubled / "grown", engine="serial")
+    (doubled / "raw/new.mp4").unlink()
+    told = [(problem.problem, problem.detail, problem.clips) for problem in report.problems]
+    assert [(kind, detail) for kind, detail, _ in told] == [
+        ("near-duplicates across splits", "test and train"),
+        ("conflicting labels", "fear and awe"),
+    ]
+    assert [[(clip.path, clip.row) for clip in clips] for _, _, clips in told] == [
+        [("again03.avi", 13), ("film03.mp4", 0)],
+        [("again07.mkv", 14), ("film07.mp4", 0)],
+    ]
+    ids = {source: clip for clip, source in ids_of(doubled / "grown")}
+    assert told[0][2][1].id == ids["film03.mp4"]
+    checked = check_build(doubled / "grown", engine="serial")
+    assert checked.violations == () and checked.problems[1:] == report.problems
+    assert (checked.problems[0].problem, checked.problems[0].detail) == ("empty split", "validation")
+    again = append(doubled / "raw", sheet, doubled / "grown", engine="serial")
+    assert again.problems == ()
+
+
+def ids_of(folder: Path) -> list[tuple[str, str]]:
+    """Ids and sources of a build's clips."""
+    from pyarrow import parquet
+
+    rows = [
+        row
+        for path in folder.glob("metadata/*/*.parquet")
+        for row in parquet.read_table(path, columns=["id", "source"], partitioning=None).to_pylist()
+    ]
+    return [(row["id"], row["source"]) for row in rows]
 
 
 def test_the_same_content_with_two_labels_is_a_problem_too(tmp_path: Path) -> None:

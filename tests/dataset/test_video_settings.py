@@ -19,6 +19,7 @@ from video_files import (
 
 from emovid_dataset import build, verify
 from emovid_dataset.builder.append import append
+from emovid_dataset.builder.repair import repair
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.store import Store
 
@@ -130,9 +131,30 @@ def test_what_is_appended_is_made_as_the_build_was(raw: Path, tmp_path: Path) ->
     append(tmp_path, sheet, out, engine="serial")
     assert verify(out, decode=True, engine="serial") == []
     assert {fields["height"] for fields, _ in stored_clips(out).values()} == {64}
-    _, _, cut = clips(raw, max_seconds=0.25)
-    with pytest.raises(ValueError, match="was built with max_seconds; nothing can be appended to it"):
-        append(tmp_path, sheet, cut, engine="serial")
+
+
+def test_a_build_of_clips_that_were_cut_grows_and_is_mended(tmp_path: Path) -> None:
+    """Of some files all was taken, of others the beginning; which, only their lengths tell."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_video(raw / "long.mp4", numbered_frames(COUNT), rate=RATE)
+    write_video(raw / "brief.mp4", numbered_frames(COUNT)[:6], rate=RATE)
+    _, _, out = clips(raw, max_seconds=0.5)
+    kept = {path: path.read_bytes() for path in out.glob("data/*/*.tar")}
+    write_video(raw / "more.mp4", numbered_frames(COUNT)[::-1], rate=RATE)
+    names = ("brief.mp4", "long.mp4", "more.mp4")
+    rows = [{"path": name, "emotion": "awe", "content_type": "movie"} for name in names]
+    sheet = write_sheet(tmp_path, rows)
+    report = append(raw, sheet, out, engine="serial")
+    assert (report.held, report.added.total(), report.updated) == (2, 1, ())
+    assert {path: path.read_bytes() for path in kept} == kept
+    found = {name: (fields["start"], fields["end"]) for name, (fields, _) in stored_clips(out).items()}
+    assert found == {"brief.mp4": (None, None), "long.mp4": (0.0, 0.5), "more.mp4": (0.0, 0.5)}
+    for path in kept:
+        path.unlink()
+    assert not repair(out, raw=raw, labels=sheet, engine="serial").left
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert verify(out, decode=True, engine="serial") == []
 
 
 @pytest.mark.parametrize(
