@@ -26,6 +26,7 @@ PASSED_ON = {
     "emovid_dataset.engine.run_stage": "what build, verify and annotate show",
     "emovid_dataset.builder.held.damaged_shards": "called by repair",
     "emovid_dataset.builder.held.refuse_damaged": "called by append and remove",
+    "emovid_dataset.builder.held_looks.held_duplicates": "called by append",
     "emovid_models.cli.demo.miniature": "to build",
     "emovid_models.wan.encode_stage.fill_cache": "called by train_lora",
 }
