@@ -161,6 +161,8 @@ def read_answers(
 
 
 def _files(place: Path) -> list[Path]:
+    if not place.exists():
+        raise FileNotFoundError(f"{place} does not exist")
     if not place.is_dir():
         return [place]
     found = sorted(place.glob(f"*{ENDING}"))

@@ -44,6 +44,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_dataset.builder.repair import repair
     from emovid_dataset.check import check_build, verify
     from emovid_dataset.engine import Serial
+    from emovid_dataset.label.items import read_sheet_clips
     from emovid_dataset.report.page import contact_sheets, draw_clips, write_report
     from emovid_dataset.report.stats import measure
     from emovid_dataset.store import Store
@@ -125,6 +126,9 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             made, draw_clips(measure(made), count=1, seed=0), progress=on
         ),
         write_report: lambda on: write_report(made, folder / "page.html", clips=1, progress=on),
+        read_sheet_clips: lambda on: read_sheet_clips(
+            folder / "raw/labels.csv", Store.at(folder / "raw"), progress=on
+        ),
         measure_sound: lambda on: measure_sound(made, progress=on),
         analyse_build: lambda on: analyse_build(made, progress=on),
         annotator.annotate: lambda on: annotator.annotate(

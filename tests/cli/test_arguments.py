@@ -44,6 +44,7 @@ RIGHT = {
     "repair": ["made"],
     "stats": ["made"],
     "analyse": ["made"],
+    "label": ["labels.csv", "--raw", "RAW", "--rater", "anna", "--out", "new", "--json"],
     "annotate": ["made", "--model", "me/annotator", "--out", "new/a.parquet"],
     "generate": ["a cat", "--model", "me/wan", "--out", "new/a.mp4"],
     "sticker": ["picture.png", "--model", "me/wan", "--out", "new"],
@@ -173,6 +174,34 @@ WRONG = {
         ("--bins 0", "--bins is 0; it must be 1..100"),
         ("--seed -1", f"--seed is -1; {SEED}"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
+    ],
+    "label": [
+        ("--rater ../anna", "--rater: rater '../anna' must not contain '/'"),
+        ("--rater --", "--rater: rater '--' is not a name; it needs a letter or a digit"),
+        ("--rater anna", "--rater anna is given twice"),
+        ("--out file", "--out file is a file, not a folder"),
+        ("--raw none", "--raw none is not a folder"),
+        ("--allow-root none", "--allow-root none is not a folder"),
+        ("--column mood=tone", "--column: column 'mood=tone' must be MEANING=HEADER"),
+        ("--column path=clip", "sheet labels.csv has no column 'clip' for --column path=clip"),
+        ("--content-type Vlog!", "--content-type: content type 'Vlog!' must be of a-z, 0-9 and _"),
+        ("--taxonomy none.json", "--taxonomy none.json is not a file"),
+        ("--taxonomy unclear.json", "has the emotion 'unclear', which the page gives for unclear"),
+        ("--order best", "--order is 'best'; allowed: uncertain, random, disagreement"),
+        ("--order uncertain", "order 'uncertain' needs scores of an annotator; none of the clips has any"),
+        ("--order disagreement", "--order disagreement goes by the answers in --out new: new does not exist"),
+        ("--scores none.csv", "--scores none.csv is not a file"),
+        ("--scores labels.csv", "scores labels.csv has scores of none of the clips"),
+        ("--repeats 1.5", "--repeats is 1.5; it must be a number from 0 to 1"),
+        ("--seed x", "'--seed'", "given 'x'"),
+        ("--limit 0", f"--limit is 0; {FROM_1}"),
+        ("--host nowhere.invalid", "--host nowhere.invalid is not an address of this machine"),
+        ("--host 192.0.2.1", "cannot listen at 192.0.2.1:0: "),
+        ("--port 65536", "--port is 65536; it must be 0..65535"),
+        ("--host-name a/b", "--host-name: name 'a/b' is not the name of a machine"),
+        ("--tls-cert file", "a certificate and its key come together: --tls-cert and --tls-key"),
+        ("--tls-key none", "--tls-key none is not a file"),
+        ("--tls-cert file --tls-key file", "--tls-cert file and --tls-key file cannot be used"),
     ],
     "annotate": [
         ("--model nowhere", f"--model 'nowhere' {REPO}"),
@@ -463,6 +492,14 @@ ALONE: list[tuple[list[str], str]] = [
     (["repair", "none"], "none is not an EmoVid build: it has no manifest.json"),
     (["stats", "none"], "none is no folder, no Hub repo"),
     (["analyse", "none"], "none is no folder, no Hub repo"),
+    (["label", "none", "--rater", "anna"], "SHEET_OR_BUILD none does not exist"),
+    (
+        ["label", "labels.csv", "--rater", "anna", "--json"],
+        "labels.csv has no clip that can be rated: row 1 ",
+    ),
+    (["label", "file", "--rater", "anna"], "sheet file must end in .csv, .tsv"),
+    (["label", "made", "--rater", "anna", "--raw", "made"], "--raw made is for a sheet; made is a build"),
+    (["label", "other", "--rater", "anna"], "other is not an EmoVid build: it has no manifest.json"),
     (["push", "model", "made", "--repo-id", "me/x"], "KIND is 'model'; allowed: dataset, annotator, lora"),
     (["push", "dataset", "none", "--repo-id", "me/x"], "SOURCE none is not a folder"),
     (
@@ -498,6 +535,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "moods").mkdir()
     manifest = (folder / "made" / "manifest.json").read_text(encoding="utf-8")
     (folder / "moods" / "manifest.json").write_text(manifest.replace('"awe"', '"joy"'), encoding="utf-8")
+    (folder / "unclear.json").write_text(
+        '{"name": "moods", "labels": [{"name": "unclear", "valence": 0}]}', encoding="utf-8"
+    )
     (folder / "bare").mkdir()
     (folder / "bare" / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")
     (folder / "other").mkdir()

@@ -16,7 +16,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML", "sklearn": "scikit-learn", "
 """Import names that differ from the name of their distribution."""
 
 OURS = ("emovid_", "loading_script")
-OF_THE_DATASET = ("torch", "analyse", "ray", "xlsx")
+OF_THE_DATASET = ("torch", "analyse", "ray", "xlsx", "label")
 OF_THE_MODELS = ("torch", "models", "demo")
 """Extras whose packages each of the two may import, beside the core's."""
 

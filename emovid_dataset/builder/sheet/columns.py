@@ -44,20 +44,25 @@ def meaning_of(header: str) -> str | None:
     return name if name in COLUMNS else ALSO.get(name)
 
 
-def name_columns(where: str, headers: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+def name_columns(
+    where: str,
+    headers: Sequence[str],
+    chosen: Mapping[str, str],
+    needed: Sequence[str] = ("path", "emotion"),
+) -> dict[str, str]:
     """Give a sheet's columns their meanings.
 
     Args:
         where: names the sheet in messages.
         headers: of the sheet.
         chosen: by meaning the header that a person gave it; other columns then do not have that meaning.
+        needed: meanings that the sheet must have a column of.
 
     Returns:
         By meaning the header of its column.
 
     Raises:
-        ValueError: a chosen column is missing, two columns would have one meaning, or none is the path or
-            the emotion.
+        ValueError: a chosen or a needed column is missing, or two columns would have one meaning.
     """
     shown = [printable(header) for header in headers]
     found: dict[str, list[str]] = {}
@@ -82,7 +87,7 @@ def name_columns(where: str, headers: Sequence[str], chosen: Mapping[str, str]) 
                 f"{where}: columns {said} would both be the {meaning}; "
                 f"--column {meaning}={printable(names[0])} says which is"
             )
-    missing = [name for name in ("path", "emotion") if name not in found]
+    missing = [name for name in needed if name not in found]
     if missing:
         hint = f"--column {missing[0]}=NAME says which it is"
         raise ValueError(f"{where} has no column {' and '.join(missing)}; it has: {shown}; {hint}")

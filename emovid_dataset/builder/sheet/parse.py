@@ -50,7 +50,7 @@ def parse_row(
         raise ValueError("has no emotion")
     taxonomy = options.labels.taxonomy
     label = words.read(values["emotion"])
-    start, end = _stretch(values)
+    start, end = read_stretch(values)
     fields = {column.header for column in kept}
     source = read_text(values, "emotion_source") or "human"
     if source not in EMOTION_SOURCES:
@@ -60,7 +60,7 @@ def parse_row(
         row=row.number,
         path=relative,
         emotion=label,
-        content_type=_content_type(values, relative, options),
+        content_type=read_content_type(values, relative, options),
         caption=read_text(values, "caption") or "",
         group=read_text(values, "group"),
         license=read_text(values, "license"),
@@ -88,7 +88,17 @@ def read_path(values: Mapping[str, Any]) -> str | None:
     )
 
 
-def _content_type(values: Mapping[str, Any], path: str, options: SheetOptions) -> str:
+def read_content_type(values: Mapping[str, Any], path: str, options: SheetOptions) -> str:
+    """The content type of a row's clip: of its column, of its top folder, or the one for all others.
+
+    Args:
+        values: cells by meaning.
+        path: the name of its file in the raw store.
+        options: how the sheet is read.
+
+    Raises:
+        ValueError: it is not one of those that are allowed.
+    """
     *folders, _ = path.split("/")
     folder = next((name.lower() for name in folders if not name.startswith("+")), "")
     given = (read_text(values, "content_type") or "").lower()
@@ -117,7 +127,7 @@ def _split(values: Mapping[str, Any]) -> str | None:
     return SPLIT_WORDS[given.lower()]
 
 
-def _stretch(values: Mapping[str, Any]) -> tuple[float | None, float | None]:
+def read_stretch(values: Mapping[str, Any]) -> tuple[float | None, float | None]:
     """Start and end of a segment, None for a whole file."""
     start, end = read_seconds(values, "start"), read_seconds(values, "end")
     if (start is None) != (end is None):

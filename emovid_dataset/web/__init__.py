@@ -1,0 +1,1 @@
+"""Pages that people are served, and what keeps others out of them."""
