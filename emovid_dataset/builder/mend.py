@@ -98,7 +98,12 @@ class MendStage(Stage[MendPart, None]):
         assert self.repo is not None
         digest, size = hashlib.sha256(), 0
         try:
-            with store.create(shard.path) as target, self.repo.open(shard.path) as source:
+            # by a copy, which is fetched again where the connection breaks off
+            with (
+                self.repo.local(shard.path) as copy,
+                copy.open("rb") as source,
+                store.create(shard.path) as target,
+            ):
                 while block := source.read(1 << 20):
                     size += len(block)
                     digest.update(block)

@@ -184,6 +184,7 @@ def push(
             print(f"{len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB")
         return
 
+    screened = tree
     name = None if no_tag else tag or f"v{_version(kind, source)}"
     changed: dict[str, bytes] = {}
     if purge:
@@ -204,6 +205,7 @@ def push(
         revision=revision,
         tag=None if purge else name,
         commit_bytes=commit_bytes,
+        screened=screened,
         progress=not as_json,
     )
     purged = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from emovid_models.publish.failures import Patience, one_line_errors, redacted_logs
@@ -125,6 +125,7 @@ def push(
     commit_files: int = COMMIT_FILES,
     commit_bytes: int = COMMIT_BYTES,
     patience: Patience = Patience(),
+    screened: RepoTree | None = None,
     progress: bool = False,
 ) -> Pushed:
     """Make the Hub's repo hold exactly the tree, and check that it does.
@@ -142,6 +143,8 @@ def push(
         commit_files: maximum number of files per commit.
         commit_bytes: maximum bytes per commit, unless a single file is larger.
         patience: with requests that fail by no fault of ours.
+        screened: a tree against which `check_tree` has found nothing; what of it is in this one is not
+            screened again.
         progress: show progress on stderr.
 
     Returns:
@@ -158,7 +161,10 @@ def push(
     from emovid_dataset.terminal import Progress
 
     secret = token or get_token()
-    if violations := check_tree(tree, secret=secret):
+    known = {} if screened is None else screened.files
+    unknown = {path: content for path, content in tree.files.items() if known.get(path) is not content}
+    violations = check_tree(replace(tree, files=unknown), secret=secret) if unknown or not known else []
+    if violations:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
         raise ValueError(f"{violations[0]}{more}")
     if gated not in (None, "auto", "manual"):

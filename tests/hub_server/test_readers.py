@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,10 +19,12 @@ import pytest
 from hub_clients import READ, WRITE, client_environment
 from hub_server import Account, Fault, HubServer, Repo
 from typer.testing import CliRunner
+from video_files import folder_bytes
 
 import emovid_dataset
 from emovid_dataset import _retry, select
 from emovid_dataset.builder.build import build
+from emovid_dataset.builder.remove import remove
 from emovid_dataset.check import verify
 from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
@@ -54,7 +58,9 @@ def published(
     empty_hub: HubServer, small_build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Repo]:
     """Pushes the build as the command does, and gives its repo."""
+    addresses = f"{empty_hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", empty_hub.url)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", addresses)
     monkeypatch.setenv("HF_TOKEN", WRITE)
     empty_hub.accounts[STRANGER] = Account("stranger")
 
@@ -324,3 +330,51 @@ for command in json.loads(sys.argv[1]):
     program()(command, standalone_mode=False)
     print("next", flush=True)
 """
+
+
+@pytest.mark.parametrize(
+    "fault", [{"reset_answer_after": 5000}, {"status": 503, "headers": {"Retry-After": "0"}}]
+)
+def test_a_damaged_shard_is_fetched_from_the_repo(
+    fault: dict[str, Any],
+    published: Callable[..., Repo],
+    empty_hub: HubServer,
+    small_build: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One has a bit turned over in a clip, one is cut short, of one the table is gone as well."""
+    published()
+    out = Path(shutil.copytree(small_build, tmp_path / "out"))
+    rotten, short, *_ = sorted(out.glob("data/*/*.tar"))
+    data = bytearray(rotten.read_bytes())
+    data[len(data) // 3] ^= 16
+    rotten.write_bytes(data)
+    os.truncate(short, 700)
+    next(out.glob("metadata/*/train.parquet")).unlink()
+    clip = select(small_build, split=rotten.name.partition("-")[0]).clips[0].id
+    found = verify(out, engine="serial")
+    name = rotten.relative_to(out).as_posix()
+    assert any(line.startswith(f"{name}: {clip}: ") for line in found), found
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    empty_hub.faults.append(Fault("GET", r"/resolve/.*\.tar", times=2, **fault))
+    done = CliRunner().invoke(program(), ["repair", str(out), "--repo", REPO, "--engine", "serial"])
+    assert done.exit_code == 0, done.output
+    assert empty_hub.faults[0].times == 0
+    assert folder_bytes(out) == folder_bytes(small_build)
+
+
+def test_a_repo_that_holds_another_build_mends_nothing(
+    published: Callable[..., Repo], small_build: Path, tmp_path: Path
+) -> None:
+    published()
+    out = Path(shutil.copytree(small_build, tmp_path / "out"))
+    clip = select(out, split="train").clips[0].id
+    remove(out, ids=[clip], engine="serial")
+    shard = next(out.glob("data/*/train-*.tar"))
+    shard.write_bytes(b"")
+    done = CliRunner().invoke(program(), ["repair", str(out), "--repo", REPO, "--engine", "serial"])
+    assert done.exit_code == 1 and "has another file of that name" in done.output
+    assert shard.read_bytes() == b""
+    stranger = CliRunner().invoke(program(), ["repair", str(out), "--repo", "emovid/none"])
+    assert isinstance(stranger.exception, FileNotFoundError)
