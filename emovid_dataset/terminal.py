@@ -80,6 +80,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         rows: one sequence of cells per row, as long as `columns`.
     """
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=title, title_justify="left")
@@ -87,5 +88,5 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         numeric = bool(rows) and all(isinstance(row[index], (int, float, type(None))) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric)
     for row in rows:
-        table.add_row(*("-" if cell is None else str(cell) for cell in row))
+        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
