@@ -357,10 +357,12 @@ def _newest(raw: Store, plan: Plan) -> int:
     """When the newest source file changed, in nanoseconds; elsewhere than on a disk nobody can say."""
     if raw.folder is None:
         return 0
-    newest = 0
+    newest, now = 0, time.time_ns()
     for name, _ in plan.files():
         with raw.local(name) as path:
-            newest = max(newest, path.stat().st_mtime_ns)
+            found = path.stat()
+        # a file of the future was dated by another clock; when it came here, this one's knows
+        newest = max(newest, next((t for t in (found.st_mtime_ns, found.st_ctime_ns) if t <= now), 0))
     return newest
 
 
