@@ -4,12 +4,12 @@
     python benchmarks/kills.py --kills 2 --only build append --places disk
     python benchmarks/kills.py --page                       # the section of docs/faults.md, from that record
 
-A command runs as a process of its own with the workers that it starts. Its moments are drawn from the time
-between the end of its imports and its end, one in each of as many equal stretches as there are kills. Every
-second time the whole process group is killed, else the process alone, and its workers must then end by
-themselves. Right after the kill nobody may meet half a result that passes for a whole one; then the same
-command is run to its end, and what it leaves must be what the undisturbed run left: to the byte, but for
-weights and probabilities, which must be within what a second undisturbed run differs by.
+A command runs as a process of its own with the workers that it starts. It is forked from one that has
+imported what it needs, so its moments are drawn from its work, one in each of as many equal stretches as
+there are kills. Every second time the whole process group is killed, else the process alone, and its workers
+must then end by themselves. Right after the kill nobody may meet half a result that passes for a whole one;
+then the same command is run to its end, and what it leaves must be what the undisturbed run left: to the
+byte, but for weights and probabilities, which must be within what a second undisturbed run differs by.
 
 Buckets are those of moto's S3 server on loopback, the Hub is the server of `tests/hub_server`. A lease on a
 bucket goes a minute after its holder; the benchmark lets that minute pass by the bucket's clock.
@@ -25,6 +25,7 @@ import json
 import logging
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -59,16 +60,32 @@ TOKEN = "hf_" + "benchmarkTOKEN" * 3
 LEASE_SECONDS = 61
 SHARD_BYTES = 100_000
 
-LAUNCH = """
-import importlib, sys
+FORK = """
+import importlib, json, os, sys
 for name in sys.argv[1].split(","):
     importlib.import_module(name)
-print("ready", flush=True)
-sys.argv = ["emovid", *sys.argv[2:]]
 from emovid_dataset.cli import main
-main()
+for line in sys.stdin:
+    words, log = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.setsid()
+        to = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(to, 1)
+        os.dup2(to, 2)
+        sys.argv = ["emovid", *words]
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
-"""Imports first what the command will import, so that no moment is lost in it."""
+"""Imports once what the command imports, and then forks: no moment is lost in imports."""
 
 DATASET = "emovid_dataset.builder.append,emovid_dataset.check,emovid_dataset.cli.app,datasets,webdataset"
 ANNOTATOR = f"{DATASET},emovid_models.cli.annotate,emovid_models.annotator.loading,emovid_models.nvila"
@@ -84,21 +101,11 @@ class Place:
         kind: "disk" or "s3".
         input: sources, sheets, and the build that the command begins with.
         out: what it writes; empty at first.
-        environment: of the command.
     """
 
     kind: str
     input: Store
     out: Store
-    environment: Mapping[str, str]
-
-    def empty(self) -> None:
-        """Leave nothing of what was written."""
-        if self.out.folder is not None:
-            shutil.rmtree(self.out.folder, ignore_errors=True)
-            return
-        for name in list(self.out.list()):
-            self.out.delete(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,8 @@ class Inputs:
 
         place = self.folder / "wan"
         if not place.exists():
-            WanPipeline(**t2v_components()).save_pretrained(place)
+            pipeline: Any = WanPipeline(**t2v_components())
+            pipeline.save_pretrained(place)
         return place
 
 
@@ -249,24 +257,29 @@ def subjects(inputs: Inputs) -> list[Subject]:
 
 
 class Worlds:
-    """A bucket server and a Hub on loopback, and fresh places there."""
+    """A bucket server and a Hub on loopback, and fresh places there.
 
-    def __init__(self, folder: Path, inputs: Inputs) -> None:
-        self.folder, self.inputs, self.number = folder, inputs, 0
+    Args:
+        folder: for everything.
+        inputs: what the commands work on.
+        hub: the server; each place finds it without repos.
+    """
+
+    def __init__(self, folder: Path, inputs: Inputs, hub: Any) -> None:
+        self.folder, self.inputs, self.hub, self.number = folder, inputs, hub, 0
         self._bucket: Store | None = None
+        (folder / "tmp").mkdir()
 
-    @contextmanager
-    def place(self, kind: str, hub: Any) -> Iterator[Place]:
-        """A fresh place for one run."""
-        self.number += 1
-        name = f"run-{self.number:03d}"
-        bucket = None if kind == "disk" else self.bucket()  # it changes the environment
-        environment = {
+    def environment(self, kind: str) -> dict[str, str]:
+        """Of the commands."""
+        if kind == "s3":
+            self.bucket()
+        return {
             **{key: value for key, value in os.environ.items() if key.startswith("AWS_")},
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder / "home"),
             "HF_HOME": str(self.folder / "home" / "hf"),
-            "HF_ENDPOINT": hub.url,
+            "HF_ENDPOINT": self.hub.url,
             "HF_TOKEN": TOKEN,
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -274,13 +287,29 @@ class Worlds:
             "PYTHONWARNINGS": "ignore",
             "TMPDIR": str(self.folder / "tmp"),
         }
-        (self.folder / "tmp").mkdir(exist_ok=True)
-        if bucket is None:
-            place = Place(kind, Store.at(self.inputs.folder), Store.at(self.folder / name), environment)
+
+    @contextmanager
+    def place(self, kind: str) -> Iterator[Place]:
+        """A fresh place for one run."""
+        self.number += 1
+        name = f"run-{self.number:03d}"
+        if kind == "disk":
+            place = Place(kind, Store.at(self.inputs.folder), Store.at(self.folder / name))
         else:
-            place = Place(kind, Store.at(bucket.url("input")), Store.at(bucket.url(name)), environment)
+            bucket = self.bucket()
+            place = Place(kind, Store.at(bucket.url("input")), Store.at(bucket.url(name)))
+        self.hub.repos.clear()
         yield place
-        place.empty()
+        self.empty(place)
+
+    def empty(self, place: Place) -> None:
+        """Leave nothing of what was written there."""
+        self.hub.repos.clear()
+        if place.out.folder is not None:
+            shutil.rmtree(place.out.folder, ignore_errors=True)
+            return
+        for name in list(place.out.list()):
+            place.out.delete(name)
 
     def bucket(self) -> Store:
         """A bucket with the input."""
@@ -333,54 +362,76 @@ class Failed(Exception):
     """A command did not do what it must."""
 
 
-def start(subject: Subject, place: Place, log: Path) -> tuple[subprocess.Popen[bytes], float]:
-    """Start a command; it and the moment when it has imported everything."""
-    command = [sys.executable, "-c", LAUNCH, subject.imports, *subject.words(place)]
-    with log.open("wb") as errors:
-        process = subprocess.Popen(
-            command,
+class Command:
+    """Runs a command again and again, each time as a process of its own, forked from one that imported it.
+
+    Args:
+        subject: the command.
+        environment: of it.
+        log: file for what it prints.
+    """
+
+    def __init__(self, subject: Subject, environment: Mapping[str, str], log: Path) -> None:
+        self.subject, self.log = subject, log
+        self._forks = subprocess.Popen(
+            [sys.executable, "-c", FORK, subject.imports],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=errors,
-            env=dict(place.environment),
-            start_new_session=True,
+            text=True,
+            env=dict(environment),
             cwd=ROOT,
         )
-    assert process.stdout is not None
-    if process.stdout.readline() != b"ready\n":
-        process.wait()
-        raise Failed(f"{subject.name} did not begin: {log.read_text()[-2000:]}")
-    return process, time.monotonic()
 
+    def __enter__(self) -> Command:
+        return self
 
-def finish(subject: Subject, place: Place, log: Path) -> float:
-    """Run a command to its end; the seconds that it took after its imports."""
-    process, begun = start(subject, place, log)
-    said, _ = process.communicate(timeout=600)
-    if process.returncode:
-        words = " ".join(subject.words(place))
-        raise Failed(f"{words}: exit {process.returncode}: {said.decode()[-1000:]} {log.read_text()[-2000:]}")
-    return time.monotonic() - begun
+    def __exit__(self, *_: object) -> None:
+        self._forks.communicate(timeout=60)
 
+    def _start(self, place: Place) -> int:
+        assert self._forks.stdin is not None and self._forks.stdout is not None
+        self._forks.stdin.write(json.dumps([self.subject.words(place), str(self.log)]) + "\n")
+        self._forks.stdin.flush()
+        return int(self._forks.stdout.readline())
 
-def kill(subject: Subject, place: Place, log: Path, moment: float, *, group: bool) -> bool:
-    """Start a command and kill it; whether it was still running.
+    def _status(self, seconds: float | None = None) -> int | None:
+        """How it ended; None when it has not, so many seconds later."""
+        assert self._forks.stdout is not None
+        ready, _, _ = select.select([self._forks.stdout], [], [], seconds)
+        return int(self._forks.stdout.readline()) if ready else None
 
-    Raises:
-        Failed: its workers outlived it.
-    """
-    process, begun = start(subject, place, log)
-    try:
-        process.wait(max(0.0, begun + moment - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        family = psutil.Process(process.pid).children(recursive=True)
-        os.killpg(process.pid, signal.SIGKILL) if group else os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        _, alive = psutil.wait_procs(family, timeout=30)
+    def finish(self, place: Place) -> float:
+        """Run it to its end; the seconds that it took.
+
+        Raises:
+            Failed: it did not end well.
+        """
+        begun = time.monotonic()
+        self._start(place)
+        if status := self._status():
+            words, said = " ".join(self.subject.words(place)), self.log.read_text()[-2000:]
+            raise Failed(f"{words}: status {status}: {said}")
+        return time.monotonic() - begun
+
+    def kill(self, place: Place, moment: float, *, group: bool) -> bool:
+        """Start it and kill it after so many seconds; whether it was still running.
+
+        Raises:
+            Failed: it failed before, or its workers outlived it.
+        """
+        process = self._start(place)
+        status = self._status(moment)
+        if status is not None:
+            if status:
+                raise Failed(f"{self.subject.name}: status {status}: {self.log.read_text()[-2000:]}")
+            return False
+        family = psutil.Process(process).children(recursive=True)
+        os.killpg(process, signal.SIGKILL) if group else os.kill(process, signal.SIGKILL)
+        self._status()
+        _, alive = psutil.wait_procs(family, timeout=60)
         if alive:
-            raise Failed(f"{subject.name}: {len(alive)} workers outlive it") from None
+            raise Failed(f"{self.subject.name}: {len(alive)} workers outlive it")
         return True
-    process.communicate()
-    return False
 
 
 def check_half(subject: Subject, place: Place) -> None:
@@ -406,20 +457,19 @@ def outcome(subject: Subject, place: Place, hub: Any) -> dict[str, bytes]:
         return {**files, "tags": json.dumps(sorted(repo.tags)).encode()}
     found = {name: place.out.read(name) for name in place.out.list()}
     if subject.name.startswith("train"):  # what is beside the weights tells of times and places
-        return {
-            name: data
-            for name, data in found.items()
-            if name.endswith(".safetensors") and "checkpoint" not in name and "cache" not in name
-        }
+        kept = {name for name in found if "checkpoint" not in name and "cache" not in name}
+        return {name: found[name] for name in kept if name.endswith(".safetensors")}
+    if subject.name == "cache":  # its ledger holds a number of the run
+        return {name: data for name, data in found.items() if name.endswith(".safetensors")}
     return found
 
 
 def arrays_of(name: str, data: bytes) -> dict[str, Any]:
     """The numbers of a file of weights, latents or probabilities; other files are one value."""
     if name.endswith(".safetensors"):
-        from safetensors.numpy import load
+        from safetensors.torch import load
 
-        return {key: np.asarray(value, np.float64) for key, value in load(data).items()}
+        return {key: value.double().numpy() for key, value in load(data).items()}
     if name.endswith(".parquet"):
         from pyarrow import parquet
 
@@ -429,25 +479,27 @@ def arrays_of(name: str, data: bytes) -> dict[str, Any]:
 
 
 def difference(found: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> float:
-    """The greatest difference of two outcomes; 0 where they are the same to the byte, infinite for names."""
-    if found.keys() != wanted.keys():
-        return float("inf")
+    """The greatest difference of two outcomes; 0 where they are the same to the byte.
+
+    Raises:
+        Failed: they differ in more than numbers.
+    """
+    others = sorted(found.keys() ^ wanted.keys())
+    if others:
+        raise Failed(f"{others[0]}: one of them alone has it, of {len(others)} such files")
     most = 0.0
     for name, data in wanted.items():
         if found[name] == data:
             continue
         here, there = arrays_of(name, found[name]), arrays_of(name, data)
-        if here.keys() != there.keys():
-            return float("inf")
         for key, value in there.items():
             try:
-                one, other = np.asarray(here[key], np.float64), np.asarray(value, np.float64)
-                gap = (
-                    float(np.abs(one - other).max(initial=0.0)) if one.shape == other.shape else float("inf")
-                )
-            except (ValueError, TypeError):
-                gap = 0.0 if here[key] == value else float("inf")
-            most = max(most, gap)
+                gap = np.abs(np.asarray(here[key], np.float64) - np.asarray(value, np.float64))
+            except (ValueError, TypeError, KeyError) as error:
+                if here.get(key) != value:
+                    raise Failed(f"{name}: {key} differs: {error}") from error
+            else:
+                most = max(most, float(gap.max(initial=0.0)))
     return most
 
 
@@ -455,49 +507,42 @@ def measure(
     subject: Subject, kind: str, kills: int, worlds: Worlds, draw: random.Random
 ) -> Iterator[dict[str, Any]]:
     """Kill a command so many times; a record of each."""
-    log = worlds.folder / "log.txt"
-
-    def fresh() -> Any:
-        from hub_server import Account, HubServer
-
-        server = HubServer()
-        server.accounts[TOKEN] = Account("maintainer", orgs=("emovid",))
-        return server
-
-    wanted: dict[str, bytes] = {}
-    seconds = own = 0.0
-    for _ in range(2 if subject.is_inexact else 1):
-        with fresh() as hub, worlds.place(kind, hub) as place:
-            subject.begin(place)
-            seconds = finish(subject, place, log)
-            found = outcome(subject, place, hub)
-            own = difference(found, wanted) if wanted else 0.0
-            wanted = found
-    if not wanted:
-        raise Failed(f"{subject.name} leaves nothing")
-    for number in range(kills):
-        with fresh() as hub, worlds.place(kind, hub) as place:
+    hub = worlds.hub
+    with Command(subject, worlds.environment(kind), worlds.folder / "log.txt") as command:
+        wanted: dict[str, bytes] = {}
+        seconds = own = 0.0
+        for _ in range(2 if subject.is_inexact else 1):
+            with worlds.place(kind) as place:
+                subject.begin(place)
+                seconds = command.finish(place)
+                found = outcome(subject, place, hub)
+                own = difference(found, wanted) if wanted else 0.0
+                wanted = found
+        if not wanted:
+            raise Failed(f"{subject.name} leaves nothing")
+        for number in range(kills):
             share = draw.uniform(number, number + 1) / kills
             group = draw.random() < 0.5
-            subject.begin(place)
-            while not kill(subject, place, log, share * seconds, group=group):
-                share *= 0.6  # the machine was quicker this time
-                place.empty()
+            with worlds.place(kind) as place:
                 subject.begin(place)
-            check_half(subject, place)
-            let_leases_go(place.out)
-            finish(subject, place, log)
-            off = difference(outcome(subject, place, hub), wanted)
-        yield {
-            "command": subject.name,
-            "place": kind,
-            "moment": round(share, 4),
-            "seconds": round(share * seconds, 3),
-            "killed": "group" if group else "process",
-            "difference": off,
-            "allowed": own,
-            "same": off <= own,
-        }
+                while not command.kill(place, share * seconds, group=group):
+                    share *= 0.6  # the machine was quicker this time
+                    worlds.empty(place)
+                    subject.begin(place)
+                check_half(subject, place)
+                let_leases_go(place.out)
+                command.finish(place)
+                off = difference(outcome(subject, place, hub), wanted)
+            yield {
+                "command": subject.name,
+                "place": kind,
+                "moment": round(share, 4),
+                "seconds": round(share * seconds, 3),
+                "killed": "group" if group else "process",
+                "difference": off,
+                "allowed": own,
+                "same": off <= own,
+            }
 
 
 def main() -> None:
@@ -530,19 +575,23 @@ def main() -> None:
 
 def run_all(given: argparse.Namespace, folder: Path) -> Sequence[dict[str, Any]]:
     """All kills that are asked for, each printed when it is done."""
+    from hub_server import Account, HubServer
+
     (folder / "input").mkdir()
     inputs = Inputs(folder / "input", given.clips)
-    worlds = Worlds(folder, inputs)
     runs: list[dict[str, Any]] = []
-    for subject in subjects(inputs):
-        if given.only and subject.name not in given.only:
-            continue
-        for kind, usual in subject.kills.items():
-            if kind in given.places:
-                draw = random.Random(f"{given.seed}/{subject.name}/{kind}")
-                for run in measure(subject, kind, given.kills or usual, worlds, draw):
-                    print(json.dumps(run), flush=True)
-                    runs.append(run)
+    with HubServer() as hub:
+        hub.accounts[TOKEN] = Account("maintainer", orgs=("emovid",))
+        worlds = Worlds(folder, inputs, hub)
+        for subject in subjects(inputs):
+            if given.only and subject.name not in given.only:
+                continue
+            for kind, usual in subject.kills.items():
+                if kind in given.places:
+                    draw = random.Random(f"{given.seed}/{subject.name}/{kind}")
+                    for run in measure(subject, kind, given.kills or usual, worlds, draw):
+                        print(json.dumps(run), flush=True)
+                        runs.append(run)
     return runs
 
 
