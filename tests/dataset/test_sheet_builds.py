@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 from datasets import load_dataset
 from pyarrow import parquet
+from served_folder import served
 from typer.testing import CliRunner
 from video_files import folder_bytes, full_decode, sticker, write_sheet, write_video
 
 from emovid_dataset.builder.agreement import measure_agreement
+from emovid_dataset.builder.sheet.paths import OUTSIDE
 from emovid_dataset.check import verify
 from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
@@ -39,6 +42,7 @@ def rows(out: Path) -> dict[str, dict[str, Any]]:
 
 def run(*words: str | Path) -> tuple[int, str]:
     done = CliRunner().invoke(program(), ["build", *map(str, words)])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.stdout + done.stderr
 
 
@@ -210,3 +214,42 @@ def test_alpha_is_that_of_krippendorffs_own_example() -> None:
         counts.append(tuple(unit.count(value) for value in "12345") + (0,) * 4)
     found = measure_agreement(counts, 0, MIKELS)
     assert found is not None and found.alpha == pytest.approx(0.743, abs=5e-4)
+
+
+def test_clips_of_a_web_server_are_named_by_their_addresses_or_what_follows_the_folder_s(
+    tmp_path: Path,
+) -> None:
+    """A web server lists no files, so those that no row names are not told."""
+    copies(tmp_path / "www/clips", "a.mp4", "b c.mp4", "d%2.mp4", "unlabelled.mp4")
+    with served(tmp_path / "www") as server:
+        root = f"{server.url}/clips"
+        named = ["a.mp4", f"{root}/b%20c.mp4", f"{root}/d%252.mp4"]
+        wrong = {
+            f"{root}/none.mp4": "does not exist",
+            f"{server.url}/labels.csv": OUTSIDE,
+            f"{root}/../labels.csv": OUTSIDE,
+            "https://me:hunter22@elsewhere/a.mp4": OUTSIDE,
+            f"{root}/a.mp4?key=1": "a query",
+        }
+        table = [{"path": path, "emotion": "awe", "content_type": "sticker"} for path in (*named, *wrong)]
+        write_sheet(tmp_path / "www", table)
+        words = [
+            root,
+            "--labels",
+            f"{server.url}/labels.csv",
+            "--out",
+            tmp_path / "out",
+            "--engine",
+            "serial",
+        ]
+        code, said = run(*words, "--allow-rejected")
+        assert code == 0 and "hunter22" not in said, said
+        assert not any("unlabelled" in path for path, _, _ in server.sent)
+    assert {name: row["sha256"] for name, row in rows(tmp_path / "out").items()} == {
+        name: hashlib.sha256((tmp_path / "www/clips" / name).read_bytes()).hexdigest()
+        for name in ("a.mp4", "b c.mp4", "d%2.mp4")
+    }
+    refused = [json.loads(line) for line in (tmp_path / "out/rejected.jsonl").read_text().splitlines()]
+    assert "hunter22" not in str(refused)
+    assert all(says in row["reason"] for row, says in zip(refused, wrong.values(), strict=True)), refused
+    assert verify(tmp_path / "out", engine="serial") == []

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
+from emovid_dataset._credentials import without_credentials
 from emovid_dataset.builder.sheet.rows import printable
 from emovid_dataset.media.signatures import HEAD, is_video_head
 from emovid_dataset.media.source import SUFFIXES
@@ -104,11 +106,13 @@ def is_video(raw: Store, name: str) -> bool:
 def unlabelled(raw: Store, knows: Callable[[str], bool]) -> Iterator[str]:
     """Video files of the raw store that no row of the sheet names, sorted; hidden folders are left out.
 
+    Over http nobody knows: it has no listings.
+
     Args:
         raw: where the source files are.
         knows: whether a row names a file.
     """
-    for name in raw.list():
+    for name in raw.list() if raw.has_listings else ():
         hidden = any(part.startswith(".") for part in name.split("/")[:-1])
         if not hidden and not knows(name) and is_video(raw, name):
             yield printable(name)
@@ -166,7 +170,7 @@ class Finder:
 
     def _found(self, path: str) -> str:
         if _ADDRESS.match(path):
-            raise ValueError("is an address; download the file, or give the address of its folder as RAW")
+            return self._find_address(path)
         slashed = path.replace("\\", "/")
         if self.root is None:
             name = self._find_below(slashed)
@@ -175,6 +179,23 @@ class Finder:
         else:
             name = self._find_on_disk(self.root, slashed)
         return name
+
+    def _find_address(self, address: str) -> str:
+        """A file that the sheet names by its URL."""
+        if self.root is not None:
+            raise ValueError("is an address; download the file, or give the address of its folder as RAW")
+        below, address = f"{self.raw.name.rstrip('/')}/", without_credentials(address)
+        if not address.startswith(below):
+            raise ValueError(f"{OUTSIDE}; RAW must be what the addresses of all files begin with")
+        name = address.removeprefix(below)
+        if "?" in name or "#" in name:
+            raise ValueError("is an address with a query or a fragment, which are not supported")
+        try:
+            return self._find_below(name)
+        except ValueError:
+            if "%" not in name:
+                raise
+            return self._find_below(unquote(name))
 
     def _find_below(self, path: str) -> str:
         """In a store that is not a folder."""
@@ -286,7 +307,8 @@ class Finder:
     @cached_property
     def _by_last_part(self) -> dict[str, str]:
         """Videos of the raw folder by their names without folders, in lower case."""
-        names = (name for name in self.raw.list() if is_video_name(name))
+        listed = self.raw.list() if self.raw.has_listings else ()
+        names = (name for name in listed if is_video_name(name))
         return {name.rpartition("/")[2].lower(): name for name in islice(names, _NAMES_HELD)}
 
 

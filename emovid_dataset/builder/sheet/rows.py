@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from emovid_dataset._credentials import without_credentials
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -72,10 +74,13 @@ class Rejection:
 
 
 def printable(text: str) -> str:
-    """One line of valid Unicode: what is not, such as a file name's stray bytes, becomes escapes.
+    """One line of valid Unicode without credentials; a file name's stray bytes become escapes.
 
     >>> printable("a\\udcffb\\nc")
     'a\\\\udcffb\\\\nc'
+    >>> printable("https://me:secret@host/a.mp4")
+    'https://host/a.mp4'
     """
+    text = without_credentials(text) if "://" in text else text
     encoded = text.encode("utf-8", "backslashreplace").decode()
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in encoded)
