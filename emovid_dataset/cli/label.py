@@ -278,10 +278,12 @@ def _print_progress(raters: list[RaterProgress], *, as_json: bool) -> None:
             one.rater,
             one.answered,
             one.questions - one.answered,
-            one.unplayable,
+            len(one.unplayable),
             None if one.milliseconds is None else round(one.milliseconds / 1000, 1),
             one.file,
         )
         for one in raters
     ]
+    for clip, reason in sorted({pair for one in raters for pair in one.unplayable.items()}):
+        print(f"not shown: {clip}: {reason}", file=sys.stderr)
     print_table("Answers", ("rater", "answered", "open", "not shown", "s per clip", "file"), rows)

@@ -74,9 +74,7 @@ def ordered(
     doubts = disagreement(answers)
     torn = [clip.id for clip in shuffled if doubts.get(clip.id, 0) > 0]
     if not torn:
-        raise ValueError(
-            "order 'disagreement' needs clips of which raters said different things; there are none"
-        )
+        raise ValueError("order 'disagreement' needs clips that raters answered differently; there are none")
     return sorted(torn, key=lambda clip: -doubts[clip])
 
 

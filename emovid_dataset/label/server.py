@@ -153,7 +153,7 @@ def rating_application(
         try:
             path = previews.path(clip)
         except NoPreviewError as error:
-            session.cannot_show(clip)
+            session.cannot_show(clip, str(error))
             raise HTTPException(422, str(error)) from error
         session.can_show(clip)
         # an id stands for the same frames for ever
@@ -184,7 +184,7 @@ def _state(session: RatingSession, shown: Shown | None, ahead: Sequence[str]) ->
     body: dict[str, Any] = {
         "total": len(session),
         "answered": session.answered,
-        "unplayable": session.unplayable,
+        "unplayable": len(session.unplayable),
         "pace": session.milliseconds,
         "undo": None if last is None else {"place": last.place, "version": last.version},
         "place": None,

@@ -27,7 +27,7 @@ class RaterProgress:
         rater: the rater's name.
         questions: that the rater is asked, repeats among them.
         answered: of them.
-        unplayable: clips that could not be shown.
+        unplayable: by id of a clip that could not be shown the reason.
         milliseconds: that the latest answers took, their median; None before the first.
         file: of the answers.
     """
@@ -35,7 +35,7 @@ class RaterProgress:
     rater: str
     questions: int
     answered: int
-    unplayable: int
+    unplayable: dict[str, str]
     milliseconds: float | None
     file: Path
 

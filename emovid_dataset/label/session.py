@@ -44,7 +44,7 @@ class RatingSession:
         self._file, self._questions = file, tuple(questions)
         self._places = {question: place for place, question in enumerate(self._questions)}
         self._lock = threading.Lock()
-        self._unplayable: set[str] = set()
+        self._unplayable: dict[str, str] = {}
         self._given = [
             answer for answer in file.lines.values() if answer.emotion is not None and self._asks(answer)
         ]
@@ -64,9 +64,9 @@ class RatingSession:
         return len(self._given)
 
     @property
-    def unplayable(self) -> int:
-        """Clips that could not be shown."""
-        return len(self._unplayable)
+    def unplayable(self) -> dict[str, str]:
+        """By id of a clip that could not be shown the reason."""
+        return dict(self._unplayable)
 
     @property
     def milliseconds(self) -> float | None:
@@ -180,14 +180,15 @@ class RatingSession:
                 replace(held, emotion=None, second=None, intensity=None, ms=0, at=_now(), version=version)
             )
 
-    def cannot_show(self, clip: str) -> None:
-        """Note that a clip cannot be shown; it is not asked about again before the server starts anew."""
+    def cannot_show(self, clip: str, reason: str) -> None:
+        """Note that a clip cannot be shown; it is passed over until it can, or the server starts anew."""
         with self._lock:
-            self._unplayable.add(clip)
+            self._unplayable[clip] = reason
 
     def can_show(self, clip: str) -> None:
         """Note that a clip can be shown after all."""
-        self._unplayable.discard(clip)
+        with self._lock:
+            self._unplayable.pop(clip, None)
 
     def _append(self, answer: Answer) -> bool:
         if not self._file.append(answer):
