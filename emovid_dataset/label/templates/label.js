@@ -279,11 +279,11 @@
 
   function pace(reply) {
     if (!reply.pace) return "";
+    const seconds = (reply.pace / 1000).toFixed(1) + " s";
+    if (reply.answered >= reply.total) return seconds + " per clip";
     const left = (reply.total - reply.answered) * reply.pace / 60000;
-    const each = (reply.pace / 1000).toFixed(1) + " s per clip";
-    if (reply.answered >= reply.total) return each;
-    const rest = left < 1 ? "less than a minute" : left < 90 ? "about " + Math.round(left) + " min" : "about " + (left / 60).toFixed(1) + " h";
-    return each + " · " + rest + " left";
+    const rest = left < 1 ? "under 1 min" : left < 90 ? Math.round(left) + " min" : (left / 60).toFixed(1) + " h";
+    return matchMedia("(max-width: 640px)").matches ? seconds + " · " + rest + " left" : seconds + " per clip · " + (left < 1 ? "" : "about ") + rest + " left";
   }
 
   function back() {
