@@ -24,7 +24,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from emovid_dataset.builder.append_settings import Settings
+from emovid_dataset.builder.append_settings import AppendSettings
 from emovid_dataset.builder.commit import changing, waiting
 from emovid_dataset.builder.conclude import conclude, shard_number
 from emovid_dataset.builder.growing_plan import REMOVED, GrowingPlan
@@ -119,7 +119,7 @@ def append(
     build: str | os.PathLike[str],
     *,
     sheet: SheetOptions = SheetOptions(),
-    settings: Settings = Settings(),
+    settings: AppendSettings = AppendSettings(),
     update: bool = False,
     restore: bool = False,
     engine: str | Executor = "processes",

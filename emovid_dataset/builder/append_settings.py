@@ -14,7 +14,7 @@ from emovid_dataset.schema.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class AppendSettings:
     """What must be as in the build; None takes what the build has.
 
     Attributes:

@@ -32,13 +32,13 @@ def append_rows(
 
     Args:
         raw, labels, out, sheet, update, restore: as in `builder.append.append`.
-        settings: fields of `builder.append_settings.Settings`.
+        settings: fields of `builder.append_settings.AppendSettings`.
         runner: who does the work.
         allow_rejected: exit 0 although rows were refused.
         as_json: print the report as JSON.
     """
     from emovid_dataset.builder.append import append
-    from emovid_dataset.builder.append_settings import Settings
+    from emovid_dataset.builder.append_settings import AppendSettings
     from emovid_dataset.report.problems import to_json
 
     report = append(
@@ -46,7 +46,7 @@ def append_rows(
         labels,
         out,
         sheet=sheet,
-        settings=Settings(**settings),
+        settings=AppendSettings(**settings),
         update=update,
         restore=restore,
         engine=runner,

@@ -14,7 +14,7 @@ from video_files import folder_bytes, numbered_frames, sticker, write_sheet, wri
 
 from emovid_dataset.builder import append as appending
 from emovid_dataset.builder.append import AppendReport, append
-from emovid_dataset.builder.append_settings import Settings
+from emovid_dataset.builder.append_settings import AppendSettings
 from emovid_dataset.builder.build import build
 from emovid_dataset.builder.prepare import PrepareStage
 from emovid_dataset.builder.remove import remove
@@ -291,9 +291,13 @@ def test_other_settings_are_refused_by_name(out: Path, rows: tuple[Path, list[Ro
     }.items():
         called = "split" if name == "ratios" else name
         with pytest.raises(ValueError, match=f"^{called} is .* but .* was built with"):
-            append(raw, sheet(raw, all_rows), out, settings=Settings(**{name: value}), engine="serial")
+            append(raw, sheet(raw, all_rows), out, settings=AppendSettings(**{name: value}), engine="serial")
     append(
-        raw, sheet(raw, first(all_rows)), out, settings=Settings(seed=3, shard_size=40_000), engine="serial"
+        raw,
+        sheet(raw, first(all_rows)),
+        out,
+        settings=AppendSettings(seed=3, shard_size=40_000),
+        engine="serial",
     )
 
 
