@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emovid_dataset.analyse.analyses import Analyses, analyse_build
     from emovid_dataset.analyse.outcomes import NotComputed
+    from emovid_dataset.builder.append import AppendReport, append
+    from emovid_dataset.builder.append_settings import AppendSettings
     from emovid_dataset.builder.build import BuildReport, build
+    from emovid_dataset.builder.proxy import ProxyReport, make_proxy
+    from emovid_dataset.builder.remove import RemoveReport, remove
+    from emovid_dataset.builder.repair import Mended, RepairReport, repair
     from emovid_dataset.builder.sheet import Rejection, SheetOptions
     from emovid_dataset.check import verify
     from emovid_dataset.engine import Executor, Processes, Serial
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from emovid_dataset.schema.label_set import LabelSet
     from emovid_dataset.schema.manifest import Manifest, ShardRecord
     from emovid_dataset.schema.no_emotion import NoEmotion
+    from emovid_dataset.schema.proxies import ProxySettings
     from emovid_dataset.schema.taxonomy import Taxonomy
     from emovid_dataset.store import Store
 
@@ -46,6 +52,8 @@ __all__ = [
     "SPLITS",
     "VALENCES",
     "Analyses",
+    "AppendReport",
+    "AppendSettings",
     "Benchmark",
     "BuildReport",
     "CardInfo",
@@ -56,12 +64,17 @@ __all__ = [
     "LabelSet",
     "LeftOut",
     "Manifest",
+    "Mended",
     "NoEmotion",
     "NotComputed",
     "Problem",
     "Processes",
+    "ProxyReport",
+    "ProxySettings",
     "Ray",
     "Rejection",
+    "RemoveReport",
+    "RepairReport",
     "SelectedClip",
     "Selection",
     "Serial",
@@ -73,11 +86,15 @@ __all__ = [
     "VideoError",
     "__version__",
     "analyse_build",
+    "append",
     "as_in_paper",
     "build",
     "collate",
     "load",
+    "make_proxy",
     "read_manifest",
+    "remove",
+    "repair",
     "select",
     "stats",
     "stream",
@@ -90,6 +107,8 @@ _PLACES = {
     "SPLITS": "schema.clip",
     "VALENCES": "schema.emotions",
     "Analyses": "analyse.analyses",
+    "AppendReport": "builder.append",
+    "AppendSettings": "builder.append_settings",
     "Benchmark": "schema.benchmark",
     "BuildReport": "builder.build",
     "CardInfo": "schema.card_info",
@@ -100,12 +119,17 @@ _PLACES = {
     "LabelSet": "schema.label_set",
     "LeftOut": "schema.benchmark",
     "Manifest": "schema.manifest",
+    "Mended": "builder.repair",
     "NoEmotion": "schema.no_emotion",
     "NotComputed": "analyse.outcomes",
     "Problem": "report.problems",
     "Processes": "engine",
+    "ProxyReport": "builder.proxy",
+    "ProxySettings": "schema.proxies",
     "Ray": "engine.ray",
     "Rejection": "builder.sheet",
+    "RemoveReport": "builder.remove",
+    "RepairReport": "builder.repair",
     "SelectedClip": "read.select",
     "Selection": "read.select",
     "Serial": "engine",
@@ -116,11 +140,15 @@ _PLACES = {
     "VideoError": "media.source",
     "Store": "store",
     "analyse_build": "analyse.analyses",
+    "append": "builder.append",
     "as_in_paper": "media.attributes",
     "build": "builder.build",
     "collate": "read.collate",
     "load": "read.load",
+    "make_proxy": "builder.proxy",
     "read_manifest": "read.manifest",
+    "remove": "builder.remove",
+    "repair": "builder.repair",
     "select": "read.select",
     "stats": "report.stats:measure",
     "stream": "read.stream",

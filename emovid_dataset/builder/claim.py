@@ -27,6 +27,7 @@ from emovid_dataset.schema.manifest import (
     Manifest,
 )
 from emovid_dataset.schema.no_emotion import NONE
+from emovid_dataset.schema.proxies import PROXY_FOLDER
 from emovid_dataset.store import BusyError, Lease, Store, is_temporary
 
 SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
@@ -34,7 +35,7 @@ LEASE_NAME = f"{WORK_FOLDER}/lock"
 COMMIT_NAME = f"{WORK_FOLDER}/commit.json"
 """Says what an interrupted change of a finished build has still to do; see `commit`."""
 _OWN_LISTS = {REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME}
-_OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, IMAGES_FOLDER, WORK_FOLDER}
+_OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, IMAGES_FOLDER, PROXY_FOLDER, WORK_FOLDER}
 _OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME} | _OWN_LISTS
 _OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 

@@ -15,6 +15,7 @@ from emovid_dataset.builder.held import clip_record, record_of, rows_of
 from emovid_dataset.builder.index import write_card, write_metadata
 from emovid_dataset.builder.rewrite import RewriteStage
 from emovid_dataset.engine import Ledger, Record
+from emovid_dataset.read.proxies import read_proxies
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, BenchmarkCell
 from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
@@ -30,6 +31,7 @@ from emovid_dataset.schema.manifest import (
     tables_of,
 )
 from emovid_dataset.schema.no_emotion import NONE
+from emovid_dataset.schema.proxies import PROXIES_NAME, PROXY_FOLDER, ProxyShard, proxies_json
 from emovid_dataset.store import Lease, Store
 
 _NUMBER = re.compile(r"-([0-9]{5,})(?:-of-[0-9]{5,})?\.tar")
@@ -106,7 +108,9 @@ def conclude(
                     yield record_of(shard)
                     yield from new[shard.path]
                 elif shard.path in changed:
-                    yield from ledger.read(changed[shard.path])
+                    yield from (
+                        record for record in ledger.read(changed[shard.path]) if "proxy" not in record
+                    )
                 else:
                     yield record_of(shard)
                     yield from next(clips for path, clips in held if path == shard.path)
@@ -139,13 +143,52 @@ def conclude(
     place.put(MANIFEST_NAME, manifest.to_json().encode())
     kept = {name for name, data in lists.items() if data or name == REJECTED_NAME}
     pictures = {name for name in (CONTACT_SHEET, EMOTION_CHART) if place.exists(name)}
+    proxies, stale = _proxies(build, changed, gone)
     coming = {*pictures, *changed, *new, *(touched & set(tables)), *kept, INFO_NAME, CARD_NAME, MANIFEST_NAME}
+    coming |= proxies
     for name in list(place.list()):  # another plan than this one may have left something
         if name not in coming:
             place.delete(name)
     lease.check()
-    commit(build, gone | (touched - set(tables)) | (set(lists) - kept))
+    commit(build, gone | (touched - set(tables)) | (set(lists) - kept) | stale)
     return manifest
+
+
+def _proxies(build: Store, changed: Mapping[str, str], gone: Container[str]) -> tuple[set[str], set[str]]:
+    """Let the proxies follow: those of changed shards wait, and whatever else may hold what left them goes.
+
+    Args:
+        build: the build.
+        changed: keys of the parts of `RewriteStage`, by their shards' paths.
+        gone: shards in which no clip is left.
+
+    Returns:
+        Files that wait to take their places, and files that go.
+    """
+    sets = read_proxies(build)
+    if not sets and not any(True for _ in build.list(PROXY_FOLDER)):
+        return set(), set()
+    ledger = Ledger(build, RewriteStage.ledger)
+    again = [
+        ProxyShard(**record["proxy"])
+        for key in changed.values()
+        for record in ledger.read(key)
+        if "proxy" in record
+    ]
+    follow = []
+    for one in sets:
+        mine = {proxy.source: proxy for proxy in again if proxy.path in {each.path for each in one.shards}}
+        shards = (
+            mine.get(proxy.source, proxy)
+            for proxy in one.shards
+            if proxy.source not in gone and (proxy.source not in changed or proxy.source in mine)
+        )
+        follow.append(replace(one, shards=tuple(shards)))
+    waiting(build).put(PROXIES_NAME, proxies_json(follow).encode())
+    named = {proxy.path for one in follow for proxy in one.shards} | {PROXIES_NAME}
+    # a run that was interrupted may have left proxies that no list names, of clips that are removed now
+    stale = {name for name in build.list(PROXY_FOLDER) if name not in named}
+    return {PROXIES_NAME, *(proxy.path for proxy in again)}, stale
 
 
 def _by_shard(build: Store, table: str, old: Manifest) -> Iterator[tuple[str, Iterator[Record]]]:

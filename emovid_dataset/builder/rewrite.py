@@ -6,18 +6,21 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from emovid_dataset.builder.commit import waiting
 from emovid_dataset.builder.prepare import WORK_FOLDER
-from emovid_dataset.builder.shards import ShardSample, write_shard
+from emovid_dataset.builder.proxy_shards import proxy_without
+from emovid_dataset.builder.shards import ShardSample, texts_of, write_shard
 from emovid_dataset.engine import Failure, Part, Record, Stage
+from emovid_dataset.read.proxies import read_proxies
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
 from emovid_dataset.schema.no_emotion import ClipWithoutEmotion
+from emovid_dataset.schema.proxies import ProxyShard
 from emovid_dataset.store import Store
 
 
@@ -43,20 +46,23 @@ class ShardChange:
 
 @dataclass(frozen=True, slots=True)
 class RewritePart(Part):
-    """A shard to be written again."""
+    """A shard to be written again, and its proxies."""
 
     change: ShardChange
+    proxies: tuple[ProxyShard, ...] = ()
 
     @classmethod
-    def of(cls, change: ShardChange) -> RewritePart:
+    def of(cls, change: ShardChange, proxies: tuple[ProxyShard, ...] = ()) -> RewritePart:
         """The part of a change; another change of the same shard is another part."""
         replaced = sorted((change.replaced or {}).items())
-        digest = hashlib.sha256(repr((change.shard, sorted(change.dropped), replaced)).encode())
-        return cls(digest.hexdigest()[:32], 1, float(change.shard.size), change)
+        digest = hashlib.sha256(repr((change.shard, sorted(change.dropped), replaced, proxies)).encode())
+        return cls(digest.hexdigest()[:32], 1, float(change.shard.size), change, proxies)
 
 
 class RewriteStage(Stage[RewritePart, None]):
-    """Writes shards again, to wait beside the build until they take their places.
+    """Writes shards again, and their proxies, to wait beside the build until they take their places.
+
+    Its records are those of `shards.write_shard`, and the fields of each `ProxyShard` as `proxy`.
 
     Its records are those of `shards.write_shard`.
 
@@ -70,17 +76,20 @@ class RewriteStage(Stage[RewritePart, None]):
 
     def __init__(self, build: Store, manifest: Manifest, changes: Sequence[ShardChange]) -> None:
         self.build, self.manifest, self.changes = build, manifest, tuple(changes)
+        self.proxies = [one.of(change.shard for change in self.changes) for one in read_proxies(build)]
 
     def parts(self, store: Store) -> Iterator[RewritePart]:
         """The shards, in the order in which they were given."""
-        yield from map(RewritePart.of, self.changes)
+        for change in self.changes:
+            path = change.shard.path
+            yield RewritePart.of(change, tuple(made[path] for made in self.proxies if path in made))
 
     def run(self, state: None, part: RewritePart, store: Store) -> Iterator[Record]:
         """Write one."""
         shard = part.change.shard
         with self.build.open(shard.path) as file:
             samples = self._samples(file, part.change)
-            yield from write_shard(
+            first, *clips = write_shard(
                 waiting(store),
                 shard.path,
                 shard.content_type,
@@ -88,6 +97,14 @@ class RewriteStage(Stage[RewritePart, None]):
                 samples,
                 features=self.manifest.features,
             )
+        yield first
+        yield from clips
+        new, labels = ShardRecord(**first["shard"]), self._labels(part.change)
+        for proxy in part.proxies:
+            # of a damaged one nothing is kept: it goes with the commit, and `emovid proxy` makes it anew
+            with suppress(ValueError, FileNotFoundError):
+                done = proxy_without(self.build, proxy, new, part.change.dropped, labels, waiting(store))
+                yield {"proxy": asdict(done)}
 
     def refuse(self, part: RewritePart, failure: Failure) -> None:
         """Nothing can stand for a shard that cannot be read."""
@@ -95,8 +112,16 @@ class RewriteStage(Stage[RewritePart, None]):
 
     def is_whole(self, part: RewritePart, records: Iterable[Record], store: Store) -> bool:
         """Whether the shard still waits."""
-        shard = next(iter(records))["shard"]
-        return waiting(store).exists(shard["path"]) and waiting(store).size(shard["path"]) == shard["size"]
+        files = [record.get("shard") or record["proxy"] for record in records if "clip" not in record]
+        place = waiting(store)
+        return all(place.exists(file["path"]) and place.size(file["path"]) == file["size"] for file in files)
+
+    def _labels(self, change: ShardChange) -> dict[str, dict[str, bytes]]:
+        """The members json, txt and cls of the clips that have others now."""
+        clips = {
+            key: clip_of(json.loads(line), self.manifest) for key, line in (change.replaced or {}).items()
+        }
+        return {key: dict(texts_of(clip, self.manifest.features)) for key, clip in clips.items()}
 
     def _samples(self, file: Any, change: ShardChange) -> Iterator[ShardSample]:
         left, replaced = set(change.dropped), dict(change.replaced or {})

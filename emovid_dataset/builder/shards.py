@@ -75,7 +75,7 @@ def write_shard(
     """
     rows: list[Record] = []
     with out.create(path) as file:
-        sink = _HashingWriter(file)
+        sink = HashingWriter(file)
         with tarfile.open(fileobj=sink, mode="w|", format=tarfile.USTAR_FORMAT, bufsize=1 << 18) as tar:
             offset = 0
             for sample in samples:
@@ -83,8 +83,8 @@ def write_shard(
                 clip = sample.clip.to_mapping(features)
                 rows.append({"clip": clip, "offset": offset + _BLOCK, "size": sample.size})
                 offset += padded_size(sample.size)
-                for name, data in _texts(sample.clip, features):
-                    tar.addfile(_header(f"{sample.clip.id}.{name}", len(data)), io.BytesIO(data))
+                for name, data in texts_of(sample.clip, features):
+                    tar.addfile(member_header(f"{sample.clip.id}.{name}", len(data)), io.BytesIO(data))
                     offset += padded_size(len(data))
     record = ShardRecord(path, content_type, split, len(rows), sink.size, sink.digest.hexdigest())
     yield {"shard": asdict(record)}
@@ -95,7 +95,7 @@ def _add_video(tar: tarfile.TarFile, sample: ShardSample) -> None:
     with sample.video() as video:
         source = _HashingReader(video)
         try:
-            tar.addfile(_header(f"{sample.clip.id}.mp4", sample.size), source)
+            tar.addfile(member_header(f"{sample.clip.id}.mp4", sample.size), source)
         except OSError as error:
             if "unexpected end of data" in str(error):
                 raise _changed(sample.clip) from error
@@ -180,9 +180,10 @@ class WriteStage(Stage[WritePart, None]):
         return store.exists(part.path) and store.size(part.path) == shard["size"]
 
 
-def _texts(
+def texts_of(
     clip: Clip | ClipWithoutEmotion, features: Mapping[str, FeatureType]
 ) -> tuple[tuple[str, bytes], ...]:
+    """The members json, txt and cls of a clip, by name."""
     return (
         ("json", clip.to_json(features).encode()),
         ("txt", clip.caption.encode()),
@@ -190,7 +191,8 @@ def _texts(
     )
 
 
-def _header(name: str, size: int) -> tarfile.TarInfo:
+def member_header(name: str, size: int) -> tarfile.TarInfo:
+    """The header of a shard's member: no date and no owner, so that the same bytes give the same shard."""
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0o644
@@ -202,7 +204,17 @@ def padded_size(size: int) -> int:
     return _BLOCK + -(-size // _BLOCK) * _BLOCK
 
 
-class _HashingWriter(io.RawIOBase):
+class HashingWriter(io.RawIOBase):
+    """A file that is hashed as it is written.
+
+    Args:
+        file: takes the bytes.
+
+    Attributes:
+        digest: sha256 of them.
+        size: how many there are.
+    """
+
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.digest = hashlib.sha256()

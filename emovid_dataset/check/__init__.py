@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emovid_dataset.check.index import check_index
+from emovid_dataset.check.proxies import check_proxy_list
 from emovid_dataset.check.shards import VerifyStage
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.proxies import read_proxies
 from emovid_dataset.report.problems import Problem, read_problems
+from emovid_dataset.schema.proxies import ProxySet
 from emovid_dataset.store import Store
 
 __all__ = ["CheckReport", "check_build", "verify"]
@@ -58,7 +61,8 @@ def verify(
     Args:
         folder: a build.
         decode: decode clips too, every frame and all sound of them, and compare number, size and times of the
-            frames, brightness, colorfulness and luma, and the length of the sound with what they claim.
+            frames, brightness, colorfulness and luma, and the length of the sound with what they claim; of
+            their proxies the number of the frames.
         sample: share of the clips that are decoded, above 0 and up to 1: the same clips each time.
         engine: "processes", "serial" (all in this process), "ray", or an `Executor`.
         workers: processes, None for one per core.
@@ -105,10 +109,15 @@ def check_build(
     # the build itself may be read-only, and what was found today says nothing of tomorrow
     with tempfile.TemporaryDirectory(prefix="emovid-verify-") as scratch:
         ledger = Store.at(scratch)
-        stage = VerifyStage(build, manifest, manifest.all_shards, sample if decode else 0.0)
-        run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.all_shards))
         found: list[str] = []
         notes: list[str] = []
+        proxies: tuple[ProxySet, ...] = ()
+        try:
+            proxies = read_proxies(build)
+        except (ValueError, OSError) as error:
+            found.append(" ".join(str(error).split()))
+        stage = VerifyStage(build, manifest, manifest.all_shards, sample if decode else 0.0, proxies)
+        run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.all_shards))
         if not build.has_listings:
             notes.append(
                 f"{build.name}: http has no listings, so files that the manifest does not name are not found"
@@ -120,6 +129,9 @@ def check_build(
             clips += "clip" in record
             decoded += record.get("decoded", False)
         found += check_index(build, manifest, stage, ledger, Path(scratch, "seen.sqlite"))
+        stale, lacking = check_proxy_list(build, manifest, proxies)
+        found += stale
+        notes += lacking
         problems: tuple[Problem, ...] = ()
         try:
             problems = read_problems(build)

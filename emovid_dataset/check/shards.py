@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
 from emovid_dataset.check.decoding import check_clip
+from emovid_dataset.check.proxies import SampleLabels, check_proxy
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media.attributes import EVERY
-from emovid_dataset.read.shard import read_samples
+from emovid_dataset.read.shard import HashedReader, read_samples
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
 from emovid_dataset.schema.no_emotion import NONE, ClipWithoutEmotion
+from emovid_dataset.schema.proxies import ProxySet, ProxyShard
 from emovid_dataset.store import Store
 
 
@@ -41,15 +43,22 @@ class VerifyStage(Stage[ShardPart, None]):
         manifest: of the build.
         shards: those of the manifest that are checked.
         share: of the clips that are decoded whole and compared with what they claim, 0..1; see `is_sampled`.
+        proxies: of the build; each is checked with its shard.
     """
 
     name, unit, ledger = "verify", "shards", "found"
     leaves_only_records = True
 
     def __init__(
-        self, build: Store, manifest: Manifest, shards: tuple[ShardRecord, ...], share: float
+        self,
+        build: Store,
+        manifest: Manifest,
+        shards: tuple[ShardRecord, ...],
+        share: float,
+        proxies: Sequence[ProxySet] = (),
     ) -> None:
         self.build, self.manifest, self.shards, self.share = build, manifest, shards, share
+        self.proxies = [one.of(shards) for one in proxies]
 
     def parts(self, store: Store) -> Iterator[ShardPart]:
         """The shards, in the manifest's order; each path once."""
@@ -57,7 +66,9 @@ class VerifyStage(Stage[ShardPart, None]):
 
     def run(self, state: None, part: ShardPart, store: Store) -> Iterator[Record]:
         """Check one."""
-        yield from check_shard(part.shard, self.build, self.manifest, share=self.share)
+        path = part.shard.path
+        proxies = [made[path] for made in self.proxies if path in made]
+        yield from check_shard(part.shard, self.build, self.manifest, share=self.share, proxies=proxies)
 
     def refuse(self, part: ShardPart, failure: Failure) -> list[Record]:
         """A shard whose check fails for itself is a violation; the others are checked."""
@@ -67,7 +78,12 @@ class VerifyStage(Stage[ShardPart, None]):
 
 
 def check_shard(
-    shard: ShardRecord, build: Store, manifest: Manifest, *, share: float = 0.0
+    shard: ShardRecord,
+    build: Store,
+    manifest: Manifest,
+    *,
+    share: float = 0.0,
+    proxies: Iterable[ProxyShard] = (),
 ) -> Iterator[Record]:
     """Check one shard against the manifest's record.
 
@@ -76,6 +92,7 @@ def check_shard(
         build: the build.
         manifest: of the build.
         share: of the clips that are decoded whole, 0..1.
+        proxies: of the shard.
 
     Yields:
         Records of `VerifyStage`.
@@ -86,16 +103,18 @@ def check_shard(
         return {"shard": path, "found": [f"{path}: {line}"]}
 
     lines: list[str] = []
+    samples: list[SampleLabels] = []
     try:
         if not build.exists(path):
             yield found("is missing")
             return
         count = 0
         with build.open(path) as file:
-            read = _HashedReader(file)
+            read = HashedReader(file)
             try:
                 for key, members, offset in read_samples(cast(IO[bytes], read)):
                     count += 1
+                    samples.append(SampleLabels.of(key, members))
                     try:
                         values = _check_sample(key, members, shard, manifest)
                     except ValueError as error:
@@ -124,26 +143,11 @@ def check_shard(
         yield from map(found, lines)
     except OSError as error:
         yield from map(found, [*lines, f"cannot be read: {error.strerror or error}"])
-
-
-class _HashedReader:
-    """A file that is hashed as it is read: a shard of gigabytes is read once.
-
-    Attributes:
-        size: bytes that were read.
-        sha256: of them.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.size, self.sha256 = 0, hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        data = self._file.read(size)
-        self.size += len(data)
-        self.sha256.update(data)
-        return data
+        return
+    for proxy in proxies:
+        decoded = {sample.key for sample in samples if is_sampled(sample.key, share)}
+        for line in check_proxy(proxy, build, samples, decoded):
+            yield {"shard": path, "found": [f"{proxy.path}: {line}"]}
 
 
 def is_sampled(key: str, share: float) -> bool:

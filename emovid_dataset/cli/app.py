@@ -17,7 +17,7 @@ from typing import Annotated, cast
 import typer
 
 from emovid_dataset import __version__
-from emovid_dataset.cli import agree, analyse, build, cut, label, remove, repair, stats, verify
+from emovid_dataset.cli import agree, analyse, build, cut, label, proxy, remove, repair, stats, verify
 from emovid_dataset.cli.arguments import COMMAND
 from emovid_dataset.cli.errors import INTERRUPTED, USED_WRONG, print_error
 
@@ -65,7 +65,7 @@ def program() -> typer.Typer:
         name="emovid", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
     )
     app.callback()(_options)
-    for command in (build, verify, remove, repair, stats, analyse, cut, label, agree):
+    for command in (build, verify, proxy, remove, repair, stats, analyse, cut, label, agree):
         command.register(app)
     left_out = [reason for entry in entry_points(group=COMMANDS) if (reason := _add(app, entry)) is not None]
     if left_out:

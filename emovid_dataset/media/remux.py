@@ -90,11 +90,11 @@ def _write(
         file.reopen()
         stream = sink.add_stream_from_template(file.stream, opaque=True)
         stream.time_base = pictures.base
-        track: SoundCopy | _EncodedSound | None = None
+        track: SoundCopy | EncodedSound | None = None
         if isinstance(sound, SoundLayout):
             track = SoundCopy(sink, reader, sound)
         elif sound is not None:
-            track = _EncodedSound(sink, reader, sound)
+            track = EncodedSound(sink, reader, sound)
         for packet in pictures.packets():
             if track is not None:
                 track.write_until(float((packet.pts or 0) * pictures.base))
@@ -103,7 +103,7 @@ def _write(
         if track is None:
             return None
         track.close()
-        return track.seconds_over if isinstance(track, _EncodedSound) else 0.0
+        return track.seconds_over if isinstance(track, EncodedSound) else 0.0
 
 
 class _Pictures:
@@ -158,7 +158,7 @@ class _Pictures:
             raise VideoError("changed while it was read")
 
 
-class _EncodedSound:
+class EncodedSound:
     """Encodes a video's sound beside pictures that are copied.
 
     Args:

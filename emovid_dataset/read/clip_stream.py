@@ -31,6 +31,7 @@ from emovid_dataset.media.source import VideoError
 from emovid_dataset.media.windows import read_windows
 from emovid_dataset.read.choice import chosen_clips
 from emovid_dataset.read.launchers import Division, division_of, is_known_here
+from emovid_dataset.read.proxies import ProxyChoice, proxies_for
 from emovid_dataset.read.share import Even, StreamReader, Take, even_parts, whole_shards
 from emovid_dataset.schema.clip import KEYS, Clip
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
@@ -97,6 +98,9 @@ class ClipStream(IterableDataset):
 
     The other arguments are those of `emovid_dataset.stream`.
 
+    Attributes:
+        proxies: paths of the proxies that are read, by those of their shards; empty for the originals.
+
     Raises:
         ValueError: an argument is out of range.
     """
@@ -123,6 +127,7 @@ class ClipStream(IterableDataset):
         even: Even = "pad",
         rank: int | None = None,
         world_size: int | None = None,
+        proxy: ProxyChoice = False,
     ) -> None:
         super().__init__()
         for name, value in (("frames", frames), ("windows", windows), ("audio", audio)):
@@ -148,6 +153,7 @@ class ClipStream(IterableDataset):
         if rank is not None and world_size is not None and not 0 <= rank < world_size:
             raise ValueError(f"rank is {rank}; it must be 0..{world_size - 1}")
         self.store, self.manifest, self.shards = store, manifest, tuple(shards)
+        self.proxies = proxies_for(store, self.shards, (sides[0], sides[1]), proxy)
         self.frames, self.size, self.fit = frames, (sides[0], sides[1]), fit
         self.windows, self.frame_rate, self.audio, self.to = windows, frame_rate, audio, to
         self.labels, self.where = labels, where
@@ -279,8 +285,9 @@ class ClipStream(IterableDataset):
         due = next(wanted, None)
         if due is None:
             return
-        with self.store.open(shard.path) as file:
-            url = self.store.shown(shard.path)
+        path = self.proxies.get(shard.path, shard.path)
+        with self.store.open(path) as file:
+            url = self.store.shown(path)
             count = 0
             for sample in group_by_keys({**member, "__url__": url} for member in tar_file_iterator(file)):
                 if count == due:

@@ -19,6 +19,7 @@ from typing import Any
 import emovid_dataset
 from emovid_dataset.read.load import loading_script
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.read.proxies import read_proxies
 from emovid_dataset.report.card import REPO
 from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
@@ -27,8 +28,10 @@ from emovid_dataset.schema.manifest import (
     MANIFEST_NAME,
     PAPER_CORPUS,
     REMOVED_NAME,
+    Manifest,
     tables_of,
 )
+from emovid_dataset.schema.proxies import PROXIES_NAME, ProxySet, proxies_json
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.publish import cards
 from emovid_models.publish.results import read_json
@@ -115,6 +118,10 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
     names = [*(shard.path for shard in manifest.all_shards), *tables, INFO_NAME, MANIFEST_NAME]
     if manifest.removed:
         names.append(REMOVED_NAME)
+    sets = read_proxies(build)
+    # those of shards that have changed since stay behind: they would serve clips as they no longer are
+    proxies = [proxy for one in sets for proxy in one.of(manifest.shards).values()]
+    names += [proxy.path for proxy in proxies]
     held = _names_in(build)
     for name in (*names, CARD_NAME):
         if not (build.exists(name) if held is None else name in held):
@@ -125,13 +132,23 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
             **{name: StoredFile(build, name) for name in names},
             # Builds of earlier versions have no pictures.
             **{name: StoredFile(build, name) for name in _PICTURES if build.exists(name)},
+            **({PROXIES_NAME: _proxy_list(sets, manifest)} if sets else {}),
             "loading_script.py": loading_script(),
             # The build's own card, with whatever its owner has added to it.
             CARD_NAME: build.read(CARD_NAME).decode().replace(REPO, repo_id).encode(),
         },
         RESTRICTION if manifest.corpus == PAPER_CORPUS else None,
-        {shard.path: shard.sha256 for shard in manifest.all_shards},
+        {
+            **{shard.path: shard.sha256 for shard in manifest.all_shards},
+            **{proxy.path: proxy.sha256 for proxy in proxies},
+        },
     )
+
+
+def _proxy_list(sets: Iterable[ProxySet], manifest: Manifest) -> bytes:
+    """The list of the proxies that are published."""
+    fresh = (replace(one, shards=tuple(one.of(manifest.shards).values())) for one in sets)
+    return proxies_json(fresh).encode()
 
 
 def _names_in(build: Store) -> set[str] | None:

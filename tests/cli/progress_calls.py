@@ -40,6 +40,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_dataset.analyse.sound import measure_sound
     from emovid_dataset.builder.append import append
     from emovid_dataset.builder.build import build
+    from emovid_dataset.builder.proxy import make_proxy
     from emovid_dataset.builder.remove import remove
     from emovid_dataset.builder.repair import repair
     from emovid_dataset.check import check_build, verify
@@ -119,6 +120,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             folder / "raw", folder / "raw/labels.csv", made, workers=1, ratios=(0.4, 0.3, 0.3), progress=on
         ),
         append: lambda on: append(folder / "raw", folder / "raw/labels.csv", made, workers=1, progress=on),
+        make_proxy: lambda on: make_proxy(made, short_side=32, workers=1, progress=on),
         remove: less,
         repair: lambda on: repair(made, workers=1, progress=on),
         verify: lambda on: verify(made, workers=1, progress=on),
@@ -190,6 +192,7 @@ def commands(folder: Path) -> list[list[str]]:
     words = [
         ["build", "raw", "--labels", "raw/labels.csv", "--out", "made2", "--workers", "1"],
         ["build", "raw", "--labels", "raw/labels.csv", "--out", "made2", "--append", "--workers", "1"],
+        ["proxy", "made2", "--short-side", "32", "--workers", "1"],
         ["remove", "made2", "--where", "emotion=awe", "--workers", "1"],
         ["repair", "made2", "--workers", "1"],
         ["verify", "made", "--workers", "1"],

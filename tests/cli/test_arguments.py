@@ -40,6 +40,7 @@ for arguments in cases:
 RIGHT = {
     "build": ["RAW", "--labels", "labels.csv", "--out", "new"],
     "verify": ["made"],
+    "proxy": ["made"],
     "remove": ["made", "--ids", "sticker-0123456789abcdef"],
     "repair": ["made"],
     "stats": ["made"],
@@ -127,6 +128,13 @@ WRONG = {
         ("--append", "new is not an EmoVid build: it has no manifest.json"),
         ("--append --out made --seed 5", "seed is 5, but ", "/made was built with 0; an append keeps"),
         ("--append --out made --split 80/10/10", "split is (0.8, 0.1, 0.1), but "),
+    ],
+    "proxy": [
+        ("--short-side 255", "--short-side is 255; it must be an even number 16..8192"),
+        ("--keyframe-every 0", "--keyframe-every is 0; it must be 1..1000"),
+        ("--crf 52", "--crf is 52; it must be 0..51"),
+        ("--byte-share 0", f"--byte-share is 0.0; {SHARE}"),
+        ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],
     "remove": [
         ("--ids sticker-1", "--ids: id 'sticker-1' is not of the form sticker-0123456789abcdef"),
@@ -472,6 +480,7 @@ WRONG = {
 SHARED_OUT = (
     "build",
     "verify",
+    "proxy",
     "remove",
     "repair",
     "stats",
@@ -519,6 +528,8 @@ ALONE: list[tuple[list[str], str]] = [
     (["remove", "made"], "nothing is to be removed; give --ids, --where or --source"),
     (["remove", "file", "--source", "x"], "FOLDER file is a file, not a folder"),
     (["remove", "none", "--source", "x"], "none is not an EmoVid build: it has no manifest.json"),
+    (["proxy", "file"], "FOLDER file is a file, not a folder"),
+    (["proxy", "none"], "none is not an EmoVid build: it has no manifest.json"),
     (["repair", "none"], "none is not an EmoVid build: it has no manifest.json"),
     (["stats", "none"], "none is no folder, no Hub repo"),
     (["analyse", "none"], "none is no folder, no Hub repo"),
