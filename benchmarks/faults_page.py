@@ -48,4 +48,32 @@ def _kills(body: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", f"{same} of {total} have the outcome of an undisturbed run.", ""])
 
 
-_SECTIONS = {"kills": _kills}
+def _fuzz(body: Mapping[str, Any]) -> str:
+    lines = [
+        "| reader | seconds | inputs | branches reached by sound files, and in the end | found |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for run in body["runs"]:
+        reached = " to ".join(f"{count:,}" for count in run["branches"])
+        lines.append(
+            f"| {run['reader']} | {run['seconds']} | {run['inputs']:,} | {reached} | {run['found']} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def _soak(body: Mapping[str, Any]) -> str:
+    first, last = body["samples"][0], body["samples"][-1]
+    lines = [
+        "| | after the first epoch | at the end |",
+        "|---|---:|---:|",
+        f"| resident memory of all processes, MB | {first['mb']:,} | {last['mb']:,} |",
+        f"| open files of all processes | {first['files']:,} | {last['files']:,} |",
+        "",
+        f"{body['epochs']:,} epochs of {body['clips']:,} clips in {body['minutes']:.1f} minutes, {body['wrong']} of "
+        f"them with other clips than there are; memory grows by {body['mb_per_hour']:+.1f} MB per hour.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_SECTIONS = {"kills": _kills, "fuzz": _fuzz, "soak": _soak}

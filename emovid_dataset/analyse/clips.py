@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emovid_dataset._parquet import parquet_errors
 from emovid_dataset.analyse.outcomes import NotComputed
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.schema.emotions import VALENCES
@@ -135,11 +136,9 @@ def _metadata(store: Store, manifest: Manifest) -> pyarrow.Table:
     columns = [*_COLUMNS, *(ATTRIBUTES if manifest.format > 1 else ())]
     tables = []
     for name in manifest.tables():
-        try:
-            tables.append(parquet.read_table(io.BytesIO(store.read(name)), columns=columns))
-        except (KeyError, pyarrow.ArrowInvalid) as error:
-            reason = str(error).partition("\n")[0]
-            raise ValueError(f"{store.shown(name)} is not metadata of clips: {reason}") from error
+        data = store.read(name)
+        with parquet_errors(f"{store.shown(name)} is not metadata of clips"):
+            tables.append(parquet.read_table(io.BytesIO(data), columns=columns))
     if not tables:
         raise ValueError(f"{store.name} holds no clips, so there is nothing to analyse")
     return pyarrow.concat_tables(tables, promote_options="permissive")

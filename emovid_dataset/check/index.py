@@ -52,12 +52,12 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
     tables = tables_of(manifest.all_shards)
     for name, its_shards in sorted(tables.items()):
         some = VerifyStage(build, manifest, its_shards, stage.share)
-        found += _check_metadata(build, manifest, name, records(some, ledger))
+        found += check_table(build, manifest, name, records(some, ledger))
     in_benchmark = VerifyStage(build, manifest, manifest.select(split=BENCHMARK), stage.share)
     found += _check_benchmark(manifest, records(in_benchmark, ledger))
     if not build.exists(INFO_NAME) or build.read(INFO_NAME) != info_json(manifest).encode():
         found.append(f"{INFO_NAME}: is missing or does not agree with the manifest")
-    found += _check_card(build, manifest)
+    found += check_card(build, manifest)
     if build.root.startswith("hf://"):
         return found + _check_names(build, set(shards) | set(tables))  # a published build lists no refusals
     if not build.exists(REJECTED_NAME):
@@ -138,7 +138,7 @@ def _check_benchmark(manifest: Manifest, found: Iterable[Record]) -> Iterator[st
             yield f"{BENCHMARK}: {content_type} {emotion} has {there} clips, the manifest says {expected}"
 
 
-def _check_metadata(build: Store, manifest: Manifest, name: str, found: Iterable[Record]) -> list[str]:
+def check_table(build: Store, manifest: Manifest, name: str, found: Iterable[Record]) -> list[str]:
     """Compare a metadata table with the sound clips of its shards, row by row."""
     import pyarrow
     from pyarrow import parquet
@@ -174,7 +174,8 @@ def _compare_rows(name: str, rows: Iterator[dict[str, Any]], expected: Iterator[
     return found
 
 
-def _check_card(build: Store, manifest: Manifest) -> list[str]:
+def check_card(build: Store, manifest: Manifest) -> list[str]:
+    """Compare what loaders read of the card with the manifest."""
     import yaml
 
     if not build.exists(CARD_NAME):

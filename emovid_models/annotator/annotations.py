@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, overload
 
+from emovid_dataset._parquet import parquet_errors
 from emovid_dataset.schema.no_emotion import ABSTAINED
 from emovid_dataset.schema.portable.norms import expected_norms
 from emovid_dataset.store import Store, store_of, without_credentials
@@ -131,29 +132,26 @@ def stream_annotations(
     Raises:
         ValueError: as for `read_annotations`.
     """
-    import pyarrow
     from pyarrow import parquet
 
     shown = without_credentials(os.fspath(path))
-    try:
-        store, name = store_of(path, to_read=True)
-        with store.local(name) as local, parquet.ParquetFile(local) as file:
-            found = (file.schema_arrow.metadata or {})[_SETTINGS].decode()
-            if settings is not None:
-                check_settings(shown, found, settings)
-            known = (*_FIELDS, *_NORMS, ABSTAINED)
-            emotions = [name for name in file.schema_arrow.names if name not in known]
-            for group in range(file.num_row_groups):
-                rows = file.metadata.row_group(group).num_rows
-                if start >= rows:
-                    start -= rows
-                    continue
-                for row in file.read_row_group(group).slice(start).to_pylist():
-                    scores = None if row["emotion"] is None else tuple(row[name] for name in emotions)
-                    yield Annotation.from_row({**row, "scores": scores})
-                start = 0
-    except (pyarrow.ArrowInvalid, KeyError) as error:
-        raise ValueError(f"{shown} is not a file of annotations") from error
+    store, name = store_of(path, to_read=True)
+    wrong = parquet_errors(f"{shown} is not a file of annotations")
+    with store.local(name) as local, wrong, parquet.ParquetFile(local) as file:
+        found = (file.schema_arrow.metadata or {})[_SETTINGS].decode()
+        if settings is not None:
+            check_settings(shown, found, settings)
+        known = (*_FIELDS, *_NORMS, ABSTAINED)
+        emotions = [name for name in file.schema_arrow.names if name not in known]
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if start >= rows:
+                start -= rows
+                continue
+            for row in file.read_row_group(group).slice(start).to_pylist():
+                scores = None if row["emotion"] is None else tuple(row[name] for name in emotions)
+                yield Annotation.from_row({**row, "scores": scores})
+            start = 0
 
 
 class Annotations(Sequence[Annotation]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emovid_dataset._parquet import parquet_errors
 from emovid_dataset.engine import Record
 from emovid_dataset.read.features import SETTINGS, features_schema
 from emovid_dataset.store import BusyError, Store, store_of
@@ -88,22 +89,18 @@ class FeaturesFile:
         """
         if not self.store.exists(self.name):
             return
-        from pyarrow import ArrowInvalid, parquet
+        from pyarrow import parquet
 
         shown = self.store.shown(self.name)
-        with self.store.local(self.name) as path:
-            try:
-                with parquet.ParquetFile(path) as file:
-                    found = (file.schema_arrow.metadata or {})[SETTINGS].decode()
-                    if found != self.settings:
-                        raise ValueError(
-                            f"{shown} holds features with {found}, not {self.settings}; "
-                            "choose another --features"
-                        )
-                    for batch in file.iter_batches(columns=["id", "version"]):
-                        yield from zip(batch["id"].to_pylist(), batch["version"].to_pylist(), strict=True)
-            except (ArrowInvalid, KeyError) as error:
-                raise ValueError(f"{shown} is not a file of video features") from error
+        wrong = parquet_errors(f"{shown} is not a file of video features")
+        with self.store.local(self.name) as path, wrong, parquet.ParquetFile(path) as file:
+            found = (file.schema_arrow.metadata or {})[SETTINGS].decode()
+            if found != self.settings:
+                raise ValueError(
+                    f"{shown} holds features with {found}, not {self.settings}; choose another --features"
+                )
+            for batch in file.iter_batches(columns=["id", "version"]):
+                yield from zip(batch["id"].to_pylist(), batch["version"].to_pylist(), strict=True)
 
     def write(self, records: Iterable[Record], version_of: Callable[[str], str | None]) -> None:
         """Write it anew: what it held, and what was learnt now.

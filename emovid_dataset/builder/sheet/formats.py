@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from emovid_dataset._parquet import parquet_errors
 from emovid_dataset.builder.sheet.delimited import WINDOWS, encoding_of, open_delimited
 from emovid_dataset.builder.sheet.rows import printable
 from emovid_dataset.builder.sheet.table import Row, Table, is_empty, named, numbered
@@ -97,14 +99,11 @@ def _json_lines(sheet: Path, where: str, encoding: str) -> Iterator[dict[str, An
 
 
 def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
-    import pyarrow
     from pyarrow import parquet
 
-    try:
-        with parquet.ParquetFile(sheet) as file:
-            schema = file.schema_arrow
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{where} is not a Parquet file: {error}") from error
+    wrong = f"{where} is not a Parquet file"
+    with parquet_errors(wrong), parquet.ParquetFile(sheet) as file:
+        schema = file.schema_arrow
     wanted, left_out = [], []
     for field in schema:
         if _has_path(field.type):  # a column of `datasets` that holds videos: {bytes, path}
@@ -117,7 +116,7 @@ def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> T
 
     def read() -> Iterator[Row]:
         number = 0
-        with parquet.ParquetFile(sheet) as file:
+        with parquet_errors(wrong), parquet.ParquetFile(sheet) as file:
             for batch in file.iter_batches(batch_size=1024, columns=wanted):
                 for row in batch.to_pylist():
                     number += 1
@@ -151,25 +150,32 @@ def _open_workbook(sheet: Path, where: str) -> Table:
             f"{where} is a workbook, which needs openpyxl: pip install 'emovid[xlsx]'"
         ) from error
 
-    from zipfile import BadZipFile
+    @contextmanager
+    def reading() -> Iterator[None]:
+        try:
+            yield
+        except MemoryError:
+            raise
+        except Exception as error:  # openpyxl lets through whatever zip, zlib, XML and its own types raise
+            said = printable(str(error)) or type(error).__name__
+            raise ValueError(f"{where} is not an XLSX workbook: {said}") from error
 
     def lines() -> Iterator[tuple[Any, ...]]:
-        book = load_workbook(sheet, read_only=True, data_only=True)
-        try:
-            page = book.active if book.active is not None else book.worksheets[0]
-            page.reset_dimensions()  # what some programs write there is wrong
-            yield from page.iter_rows(values_only=True)
-        finally:
-            book.close()
+        with reading():
+            book = load_workbook(sheet, read_only=True, data_only=True)
+            try:
+                page = book.active if book.active is not None else book.worksheets[0]
+                page.reset_dimensions()  # what some programs write there is wrong
+                yield from page.iter_rows(values_only=True)
+            finally:
+                book.close()
 
-    try:
+    with reading():
         book = load_workbook(sheet, read_only=True)
         pages = [page.title for page in book.worksheets]
         shown = book.active.title if book.active is not None else pages[0]
         book.close()
-        first = list(next((line for line in lines() if not all(map(is_empty, line))), ()))
-    except (BadZipFile, KeyError, OSError, ValueError, IndexError) as error:
-        raise ValueError(f"{where} is not an XLSX workbook: {printable(str(error))}") from error
+    first = list(next((line for line in lines() if not all(map(is_empty, line))), ()))
     while first and is_empty(first[-1]):
         first.pop()
     headers = named(where, first)
