@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
@@ -28,7 +28,8 @@ from emovid_dataset.schema.taxonomy import Taxonomy
 MOST_KEYS = 9
 """The keys 1 to 9 choose; 0 is for none of the emotions."""
 
-_TEMPLATES = Path(__file__).parent / "templates"
+RATER_HEADER = "x-rater"
+"""Says, percent-encoded, whose page a request comes from."""
 
 
 class GivenAnswer(BaseModel):
@@ -88,7 +89,14 @@ def rating_application(
     page = _Page(taxonomy, definitions)
 
     def session_of(request: Request) -> RatingSession:
-        return sessions[request.state.person]
+        rater: str = request.state.person
+        asked = unquote(request.headers.get(RATER_HEADER, ""))
+        if request.url.path.startswith("/api/") and asked != rater:
+            # a browser holds one cookie: whose address it opened last
+            raise HTTPException(
+                403, f"this browser opened the page of {rater} meanwhile; open the address of {asked} again"
+            )
+        return sessions[rater]
 
     def state_at(session: RatingSession, place: int | None) -> dict[str, Any]:
         if place is not None:
@@ -236,6 +244,6 @@ class _Page:
             answered=session.answered,
             emotions=self._emotions,
             source=self._source,
-            settings={"emotions": names, "none": NONE, "unclear": UNCLEAR},
+            settings={"rater": session.rater, "emotions": names, "none": NONE, "unclear": UNCLEAR},
             nonce=nonce,
         )

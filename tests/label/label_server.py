@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 _FORKING = """
 import json, os, signal, sys
@@ -133,7 +133,7 @@ class LabelClient:
     """A rater without a browser."""
 
     def __init__(self, server: LabelServer, rater: str) -> None:
-        self._address = urlsplit(server.address(rater))
+        self._address, self._rater = urlsplit(server.address(rater)), quote(rater)
         status, headers, _ = self.ask("GET", f"/?{self._address.query}")
         assert status == 200
         self.set_cookie = headers["set-cookie"]
@@ -150,7 +150,7 @@ class LabelClient:
         link = http.client.HTTPConnection(self.host, timeout=30)
         try:
             link.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            own = {"Host": self.host, "Cookie": getattr(self, "cookie", None)}
+            own = {"Host": self.host, "Cookie": getattr(self, "cookie", None), "X-Rater": self._rater}
             if body is not None:
                 own |= {"Origin": f"http://{self.host}", "Content-Type": "application/json"}
                 own["Content-Length"] = str(len(body))

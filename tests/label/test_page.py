@@ -339,6 +339,26 @@ def test_other_emotions_have_keys_too(
     assert [one.emotion for one in found] == [names[8], names[10]]
 
 
+def test_two_raters_in_one_browser_are_not_taken_for_each_other(
+    browser: Any, label_program: LabelProgram, clips: Path, tmp_path: Path
+) -> None:
+    server = started(label_program, clips, tmp_path, "--rater", "anna", "--rater", "ben")
+    with at_page(browser, server, "anna") as anna:
+        anna.begin()
+        other = anna.page.context.new_page()
+        other.goto(server.address("ben"))
+        other.locator("#start").wait_for()
+        anna.press("Digit2")
+        stays = "Not saved: this browser opened the page of ben meanwhile; open the address of anna again."
+        anna.page.locator("#notice", has_text=stays).wait_for()
+        assert anna.chosen() == {"awe": "first"}
+        other.goto(server.address("anna"))
+        anna.wait(1)
+        other.close()
+    server.kill()
+    assert [(one.rater, one.emotion) for one in read_answers(tmp_path / "answers")] == [("anna", "awe")]
+
+
 def test_a_foreign_name_for_this_machine_reads_nothing(
     browser: Any, label_program: LabelProgram, clips: Path, tmp_path: Path
 ) -> None:

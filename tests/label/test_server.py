@@ -6,8 +6,12 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
+import ssl
+import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +133,9 @@ def test_strangers_get_nothing(server: LabelServer) -> None:
         assert anna.ask("GET", path, Cookie=None)[0] == 403
         assert anna.ask("GET", path, Host=f"evil.example:{server.port}")[0] == 421
         assert anna.ask("GET", path, Origin="http://evil.example")[0] == 403
+    assert (
+        anna.ask("GET", "/api/now", X_Rater="ben")[0] == anna.ask("GET", "/api/now", X_Rater=None)[0] == 403
+    )
     for origin in (None, "null", "http://evil.example", f"http://localhost:{server.port}"):
         assert anna.ask("POST", "/api/answer", state, Origin=origin)[0] == 403
     assert anna.ask("POST", "/api/answer", b"x" * 70_000)[0] == 413
@@ -180,6 +187,28 @@ def test_off_loopback_it_warns_and_takes_foreign_names_no_more(
     assert client.ask("GET", "/")[0] == 200
     assert client.ask("GET", "/", Host=f"evil.example:{server.port}")[0] == 421
     assert "--host 0.0.0.0 is within reach of others, and without --tls-cert" in server.err.read_text()
+    server.kill()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_with_a_certificate_it_speaks_tls_and_its_cookie_too(
+    label_program: LabelProgram, clips: Path, tmp_path: Path
+) -> None:
+    pair = ["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *pair]
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    arguments = [str(clips / "sheet.csv"), "--rater", "anna", "--content-type", "sticker"]
+    tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem", "--host", "localhost"]
+    server = label_program.start(tmp_path, *arguments, *tls)
+    address = server.address("anna")
+    assert address.startswith(f"https://localhost:{server.port}/?token=")
+    trusted = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    trusted.check_hostname = False
+    with urllib.request.urlopen(address, context=trusted) as reply:
+        assert reply.status == 200
+        assert reply.headers["set-cookie"].endswith("; Path=/; HttpOnly; SameSite=Strict; Secure")
+    with pytest.raises((OSError, http.client.HTTPException)):
+        urllib.request.urlopen(address.replace("https", "http"))
     server.kill()
 
 

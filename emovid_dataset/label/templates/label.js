@@ -202,21 +202,17 @@
         unsaved = null;
         tell("Not saved: this clip was answered in another window. This is what was answered there.", false);
         go("/api/question/" + state.place, true);
-      } else if (error.status === 403 || error.status === 421) {
-        tell(what + ": the server does not know this page any more. Open the address that its program printed; your answer stays here until then.", true);
-      } else if (error.status === 507) {
-        tell(what + ": " + error.message + ". Your answer stays on this page and is sent again.", true);
-      } else if (error.status) {
-        tell(what + ": " + error.message + ".", true);
       } else {
-        tell(what + ": the server cannot be reached. Your answer stays on this page and is sent again.", true);
+        const why = error.status ? error.message : "the server cannot be reached";
+        tell(what + ": " + why + ". Your answer stays on this page and is sent again.", true);
       }
       if (unsaved) timer = setTimeout(deliver, 2000);
     }
   }
 
   async function ask(address, body) {
-    const options = body ? { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) } : {};
+    const headers = { "x-rater": encodeURIComponent(settings.rater) };
+    const options = body ? { method: "POST", headers: { ...headers, "content-type": "application/json" }, body: JSON.stringify(body) } : { headers };
     const reply = await fetch(address, { ...options, cache: "no-store", redirect: "error" });
     if (reply.ok) return reply.json();
     let message = "the server replied " + reply.status;
@@ -244,7 +240,8 @@
       show(reply);
     } catch (error) {
       busy = false;
-      tell(error.status ? "That did not work: " + error.message + "." : "The server cannot be reached.", false);
+      const why = error.status ? error.message : "the server cannot be reached";
+      tell("That did not work: " + why + ".", false);
     }
   }
 
