@@ -69,8 +69,8 @@ def _soak(body: Mapping[str, Any]) -> str:
         f"| resident memory of all processes, MB | {first['mb']:,} | {last['mb']:,} |",
         f"| open files of all processes | {first['files']:,} | {last['files']:,} |",
         "",
-        f"{body['epochs']:,} epochs of {body['clips']:,} clips in {body['minutes']:.1f} minutes, {body['wrong']} of "
-        f"them with other clips than there are; memory grows by {body['mb_per_hour']:+.1f} MB per hour.",
+        f"{body['epochs']:,} epochs of {body['clips']:,} clips in {body['minutes']:.1f} minutes, of which "
+        f"{body['wrong']} had other clips than there are; memory grows by {body['mb_per_hour']:+.1f} MB per hour.",
         "",
     ]
     return "\n".join(lines)

@@ -41,6 +41,12 @@ sys.path.append(str(ROOT / "tests"))
 RECORD = ROOT / "benchmarks" / "fuzz.json"
 MINI = ROOT / "emovid_dataset" / "mini"
 SHEETS = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
+LINES = {
+    "p": '{"problem": "black", "detail": "x", "clips": [{"id": "a", "row": 1, "path": "b"}]}\n',
+    "r": '{"id": "sticker-0123456789abcdef", "date": "2026-11-27"}\n',
+    "t": '{"name": "m", "labels": [{"name": "joy", "valence": 0}, {"name": "woe", "valence": 1}]}',
+}
+"""JSON of other kinds, by the byte before it."""
 LONGEST = 1 << 16
 """Bytes of an input at most."""
 
@@ -103,10 +109,7 @@ class Readers:
             "json": [
                 b"m" + (self.build / "manifest.json").read_bytes(),
                 b"c" + _member(shard, b".json"),
-                b"p"
-                + b'{"problem": "black", "detail": "x", "clips": [{"id": "a", "row": 1, "path": "b"}]}\n',
-                b"t"
-                + b'{"name": "moods", "labels": [{"name": "joy", "valence": 0}, {"name": "woe", "valence": 1}]}',
+                *(kind.encode() + text.encode() for kind, text in LINES.items()),
             ],
             "parquet": [next(self.build.glob("metadata/*/train.parquet")).read_bytes()],
             "card": [(self.build / "README.md").read_bytes(), b"---\ntitle: x\nlicense: mit\n---\n"],
