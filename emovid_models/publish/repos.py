@@ -81,8 +81,8 @@ def assemble(
     >>> from emovid_models.metrics import ea_8cls
     >>> tree = assemble("metric", Path(ea_8cls.__file__).parent, repo_id="me/ea_8cls")
     >>> tree.repo_type, sorted(tree.files)
-    ('space', ['README.md', 'app.py', 'batches.py', 'comparison.py', 'ea_8cls.py', 'intervals.py',
-    'labels.py', 'requirements.txt', 'scoring.py', 'taxonomy.py', 'tests.py'])
+    ('space', ['README.md', 'app.py', 'batches.py', 'comparison.py', 'distributions.py', 'ea_8cls.py',
+    'intervals.py', 'labels.py', 'requirements.txt', 'scoring.py', 'taxonomy.py', 'tests.py'])
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; allowed: {', '.join(KINDS)}")

@@ -230,7 +230,7 @@ WRONG = [
     (([ROW, ROW[:7]], [0, 0]), {}, "predictions[1] has 7 values; a row of scores has 8"),
     ((np.zeros((2, 7)), [0, 0]), {}, "predictions[0] has 7 values; a row of scores has 8"),
     ((np.zeros((2, 8, 1)), [0, 0]), {}, "predictions has shape (2, 8, 1); allowed: one label per row"),
-    (([0], np.zeros((1, 8))), {}, "references has shape (1, 8); allowed: one label per row"),
+    (([0], np.zeros((1, 8))), {}, "references[0] sums to 0; eight probabilities sum to 1"),
     (([ROW, "awe"], [0, 0]), {}, "predictions[1] is 'awe', but other rows are eight scores"),
     (([ROW, [*ROW[:7], "0"]], [0, 0]), {}, "predictions[1][7] is '0'; a score is a number"),
     (([ROW, [*ROW[:7], None]], [0, 0]), {}, "predictions[1][7] is None; a score is a number"),

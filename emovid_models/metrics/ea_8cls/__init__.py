@@ -6,7 +6,16 @@ _HERE = Path(__file__).parent
 
 MODULE: dict[str, Path] = {
     f"{name}.py": _HERE / f"{name}.py"
-    for name in ("ea_8cls", "batches", "comparison", "intervals", "labels", "scoring", "taxonomy")
+    for name in (
+        "ea_8cls",
+        "batches",
+        "comparison",
+        "distributions",
+        "intervals",
+        "labels",
+        "scoring",
+        "taxonomy",
+    )
 }
 """The module, and the siblings that it imports: name in the repo, and the file here."""
 

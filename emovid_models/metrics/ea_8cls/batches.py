@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .distributions import are_distributions
+from .distributions import likeliest
+from .distributions import read_distributions
 from .labels import as_column
 from .labels import check_length
 from .labels import concatenate
@@ -27,12 +30,16 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Checked inputs: int8 labels, or rows of a score for each emotion where an unscored row is all NaN."""
+    """Checked inputs: int8 labels, or rows of a score for each emotion where an unscored row is all NaN.
+
+    Where the references are distributions, `references` are their likeliest emotions.
+    """
 
     predictions: np.ndarray
     references: np.ndarray
     groups: Groups | None
     sample_weight: np.ndarray | None
+    distributions: np.ndarray | None = None
 
 
 def read_batch(
@@ -40,7 +47,12 @@ def read_batch(
 ) -> Batch:
     """Check one batch; `first` is the position of its first row over all batches."""
     guesses = read_predictions(predictions, "predictions", taxonomy, first)
-    truth = read_references(references, taxonomy, first)
+    shares = None
+    if are_distributions(references):
+        shares = read_distributions(references, taxonomy, first)
+        truth = likeliest(shares, "first", taxonomy)
+    else:
+        truth = read_references(references, taxonomy, first)
     check_length("predictions", len(guesses), "references", len(truth))
     clusters = None if groups is None else read_groups(groups, first)
     if clusters is not None:
@@ -48,7 +60,7 @@ def read_batch(
     weight = None if sample_weight is None else _read_weights(sample_weight, first)
     if weight is not None:
         check_length("sample_weight", len(weight), "references", len(truth))
-    return Batch(guesses, truth, clusters, weight)
+    return Batch(guesses, truth, clusters, weight, shares)
 
 
 def own(batch: Batch) -> Batch:
@@ -59,6 +71,7 @@ def own(batch: Batch) -> Batch:
         batch.references,
         batch.groups,
         None if weight is None else weight.copy(),
+        batch.distributions,
     )
 
 

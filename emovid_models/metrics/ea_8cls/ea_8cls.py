@@ -17,6 +17,9 @@ from .batches import own
 from .batches import read_batch
 from .comparison import compare
 from .comparison import mcnemar_p
+from .distributions import js_divergence
+from .distributions import kl_divergence
+from .distributions import soft_accuracy
 from .intervals import wilson_interval
 from .labels import show
 from .scoring import score
@@ -31,8 +34,11 @@ __all__ = [
     "PUBLISHED_SOURCE",
     "EA8cls",
     "compare",
+    "js_divergence",
+    "kl_divergence",
     "mcnemar_p",
     "score",
+    "soft_accuracy",
     "wilson_interval",
 ]
 
@@ -62,7 +68,8 @@ _INPUTS_DESCRIPTION = """
 Args:
     predictions: emotion names, indices 0..7, or rows of eight probabilities or logits; None or "" is
         unscored.
-    references: the intended emotions, as names or indices.
+    references: the intended emotions, as names or indices, or rows of eight probabilities: what share of
+        people said each.
     emotions, valence: optional, other emotions than the eight and the valence of each; the module may be
         loaded with them too.
     groups, sample_weight: optional, one value per row.
@@ -119,7 +126,15 @@ class EA8cls(evaluate.Metric):
             inputs_description=_INPUTS_DESCRIPTION,
             features=[
                 datasets.Features({"predictions": prediction, "references": reference})
-                for prediction, reference in ((label, label), (index, index), (row, index), (row, label))
+                for prediction, reference in (
+                    (label, label),
+                    (index, index),
+                    (row, index),
+                    (row, label),
+                    (row, row),
+                    (label, row),
+                    (index, row),
+                )
             ],
             homepage="https://huggingface.co/spaces/emovid/ea_8cls",
             license="apache-2.0",

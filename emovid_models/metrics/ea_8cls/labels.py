@@ -38,12 +38,18 @@ _LABEL_BLOCK = 1 << 18
 
 def read_predictions(values: Any, argument: str, taxonomy: EmotionSet, first: int = 0) -> np.ndarray:
     values = as_column(values, argument)
-    if isinstance(values, np.ndarray):
-        if values.ndim == 2:
-            return _read_score_array(values, argument, taxonomy, first)
-    elif any(_is_row(kind) for kind in set(map(type, values))):
-        return _read_score_rows(values, argument, taxonomy, first)
+    if values.ndim == 2 if isinstance(values, np.ndarray) else any(map(is_row, set(map(type, values)))):
+        return read_score_rows(values, argument, taxonomy, first)
     return _read_labels(values, argument, taxonomy, first, optional=True)
+
+
+def read_score_rows(
+    values: np.ndarray | list[Any], argument: str, taxonomy: EmotionSet, first: int = 0
+) -> np.ndarray:
+    """Rows of a finite score for each emotion; one that is missing is all NaN."""
+    if isinstance(values, np.ndarray):
+        return _read_score_array(values, argument, taxonomy, first)
+    return _read_score_rows(values, argument, taxonomy, first)
 
 
 def read_references(values: Any, taxonomy: EmotionSet, first: int = 0) -> np.ndarray:
@@ -329,7 +335,8 @@ def _is_null(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def _is_row(kind: type) -> bool:
+def is_row(kind: type) -> bool:
+    """Whether values of a type are rows of scores rather than labels."""
     return hasattr(kind, "__len__") and not issubclass(kind, (str, bytes))
 
 
@@ -351,7 +358,7 @@ def _read_score_rows(values: Sequence[Any], argument: str, taxonomy: EmotionSet,
         where = f"{argument}[{first + position}]"
         if value is None or (isinstance(value, str) and not value.strip()):
             continue
-        if not _is_row(type(value)):
+        if not is_row(type(value)):
             raise ValueError(
                 f"{where} is {show(value)}, but other rows are {taxonomy.number} scores; "
                 "labels or rows, not both"

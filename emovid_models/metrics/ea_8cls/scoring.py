@@ -15,6 +15,9 @@ from .batches import count_codes
 from .batches import join_groups
 from .batches import join_weights
 from .batches import read_batch
+from .distributions import join_distributions
+from .distributions import likeliest
+from .distributions import soft_agreement
 from .intervals import bootstrap
 from .intervals import check_level
 from .intervals import distinct
@@ -63,7 +66,8 @@ def score(
     Args:
         predictions: n labels (names in any case, or indices 0..7), or n rows of eight probabilities or logits
             in the order of `EMOTIONS`; None or "" for an unscored one. A list, an array or a tensor.
-        references: n labels, the intended emotions; none may be missing.
+        references: n labels, the intended emotions, or n rows of eight probabilities, such as the shares of
+            people who said each; none may be missing. Of a row the likeliest emotion is the label.
         emotions: N names instead of Mikels' eight, 2..127 of them; labels and rows are then of these, and the
             keys of the results have N in the place of 8.
         valence: of each of them 0 or "positive", 1 or "negative"; without it there is no EA-2cls.
@@ -100,6 +104,9 @@ def score(
         - scores: "probabilities" or "logits" for rows of scores.
         - expected_calibration_error: 15 equal-width bins, 0..1; brier_score: squared distance to the one-hot
           reference, 0..2. Over the scored rows.
+        - soft_accuracy: where references are rows, the mean share of people who said what was predicted, 0
+          for an unscored row; 0..1. kl_divergence (nats), js_divergence (bits, 0..1): means over the scored
+          rows, where predictions are rows too.
         - groups: name -> ea_8cls, ea_8cls_wilson, ea_2cls, n, unscored.
         - confidence_level: as given.
 
@@ -146,6 +153,9 @@ def summarise(
     groups = join_groups([batch.groups for batch in batches])
     parts = join_predictions([batch.predictions for batch in batches], taxonomy)
     labels, kind = decide(parts, scores, ties, "predictions", taxonomy)
+    shares_of_people = join_distributions([batch.distributions for batch in batches])
+    if shares_of_people is not None:
+        references = likeliest(shares_of_people, ties, taxonomy)
 
     joint = _count_joint(references, labels, weight, len(taxonomy))
     confusion = joint[:, 1:]
@@ -185,6 +195,7 @@ def summarise(
     result["scores"] = kind
     result["expected_calibration_error"] = calibration_error
     result["brier_score"] = brier
+    result |= soft_agreement(shares_of_people, parts, kind, labels, weight)
     result["groups"] = None
     if groups is not None and clusters is not None:
         result["groups"] = _describe_groups(groups.names, clusters, confidence_level, taxonomy)
