@@ -22,7 +22,7 @@ def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
 
     Args:
         scores: [n, classes].
-        labels: [n].
+        labels: [n], or [n, classes], the share of each.
 
     Returns:
         A number 0.001..100, to divide the scores by.
@@ -37,7 +37,11 @@ def fit_temperature(scores: torch.Tensor, labels: torch.Tensor) -> float:
     # The loss is convex in the inverse of the temperature, so that halving the interval finds it.
     low, high = math.log(1e-2), math.log(1e3)
     scores = scores.double()
-    right = scores.gather(-1, labels.unsqueeze(-1)).mean()
+    shares = labels.double() if labels.ndim == 2 else None
+    if shares is None:
+        right = scores.gather(-1, labels.unsqueeze(-1)).mean()
+    else:
+        right = (scores * shares).sum(-1).mean()
     for _ in range(80):
         middle = (low + high) / 2
         expected = ((scores * math.exp(middle)).softmax(-1) * scores).sum(-1).mean()

@@ -17,6 +17,9 @@ RUN_FILE = "run.json"
 
 _WITHOUT_EFFECT = frozenset({"gradient_checkpointing"})  # on what is learnt
 
+_BEFORE = {"targets": "hard"}
+"""What runs did whose checkpoints do not say it."""
+
 
 def write_run(checkpoint: Path, run: Mapping[str, Any]) -> None:
     """Write beside a checkpoint's weights what the run trains on and how.
@@ -46,10 +49,9 @@ def refuse_another_run(checkpoint: Path, run: Mapping[str, Any]) -> None:
     except FileNotFoundError:
         raise ValueError(f"{checkpoint} does not say what it was trained on; {remedy}") from None
     for name, value in run.items():
-        if name not in _WITHOUT_EFFECT and stored.get(name) != value:
-            raise ValueError(
-                f"{out} holds a run with {name} {stored.get(name)!r}, now it is {value!r}; {remedy}"
-            )
+        before = stored.get(name, _BEFORE.get(name))
+        if name not in _WITHOUT_EFFECT and before != value:
+            raise ValueError(f"{out} holds a run with {name} {before!r}, now it is {value!r}; {remedy}")
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[Path]]:

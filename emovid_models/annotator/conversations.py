@@ -1,7 +1,9 @@
 """What the annotator is taught: a build's clips as questions with answers, and batches of them.
 
 Every clip gives two conversations: the emotion's question with the emotion's name as the answer, and, where
-the clip has a caption, the caption's question with the caption.
+the clip has a caption, the caption's question with the caption. Where people were divided about the emotion,
+its question has several answers, each with its share: the loss is then the cross-entropy with their
+distribution.
 
 What augmentation does: mirrors, crops a little, and shifts the frames in time. What it does not do: change
 colours. Brightness, colorfulness and hue go with the emotion (that is why EmoVid stores them for each clip),
@@ -21,6 +23,7 @@ from torch.utils.data import Dataset
 from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import Selection
 from emovid_dataset.schema.benchmark import refuse_training_on
+from emovid_models.annotator.targets import target_of
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.remote.annotator.prompts import CAPTION_QUESTION, END_OF_TURN, emotion_question
 
@@ -35,17 +38,26 @@ class Conversations(Dataset[dict[str, Any]]):
         augment: mirror, crop and shift in time; the outcome depends on seed, epoch and index only, so that a
             resumed run sees what an uninterrupted one sees.
         seed: of the augmentation.
+        targets: what emotions are taught as, one of `targets.TARGETS`.
 
     Raises:
         ValueError: a clip is of the benchmark.
     """
 
     def __init__(
-        self, clips: Selection, processor: NVILALiteProcessor, *, caption: bool, augment: bool, seed: int
+        self,
+        clips: Selection,
+        processor: NVILALiteProcessor,
+        *,
+        caption: bool,
+        augment: bool,
+        seed: int,
+        targets: str = "hard",
     ) -> None:
         for split in clips.splits:
             refuse_training_on(split)
         self.clips, self.processor, self.augment, self.seed = clips, processor, augment, seed
+        self.targets = targets
         self.epoch = 0
         self.rows = [(index, False) for index in range(len(clips))]
         if caption:
@@ -76,10 +88,14 @@ class Conversations(Dataset[dict[str, Any]]):
         if random is not None:
             frames = _mirror_and_crop(frames, random)
         clip = selected.clip
+        names, taught = clip.taxonomy.names, target_of(clip, self.targets)
         return {
             "pixels": self.processor.preprocess_frames(frames, do_sample_frames=False),
             "question": CAPTION_QUESTION if captioned else self.emotion_question,
             "answer": clip.caption if captioned else clip.emotion,
+            "answers": [(clip.caption, 1.0)]
+            if captioned
+            else [(names[label], share) for label, share in taught],
             "weight": 1.0 if captioned else self.weights[index],
             "emotion": clip.label,
         }
@@ -100,6 +116,9 @@ def _mirror_and_crop(frames: np.ndarray, random: np.random.Generator) -> np.ndar
 class Collator:
     """Joins conversations to a batch: prompts, answers, labels that are -100 outside the answers.
 
+    A conversation with several answers becomes a sequence for each, weighted by its share; the mean over the
+    batch's sequences stays the mean over its conversations.
+
     Args:
         processor: the annotator's.
     """
@@ -109,16 +128,19 @@ class Collator:
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         tokenizer = self.processor.tokenizer
-        sequences, starts = [], []
-        for row in rows:
+        sequences, starts, weights, sources = [], [], [], []
+        for place, row in enumerate(rows):
             empty = np.zeros((len(row["pixels"]), 1, 1, 3), np.uint8)
             prompt = self.processor.build_prompt(row["question"])
             ids = self.processor(text=prompt, videos=[empty], do_sample_frames=False).input_ids[0].tolist()
-            starts.append(len(ids))
-            sequences.append(ids + self.processor.encode_labels([row["answer"]], end=END_OF_TURN)[0])
+            for answer, share in row["answers"]:
+                starts.append(len(ids))
+                sequences.append(ids + self.processor.encode_labels([answer], end=END_OF_TURN)[0])
+                weights.append(row["weight"] * share)
+                sources.append(place)
         longest = max(map(len, sequences))
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        input_ids = torch.full((len(rows), longest), pad)
+        input_ids = torch.full((len(sequences), longest), pad)
         attention_mask, labels = torch.zeros_like(input_ids), torch.full_like(input_ids, -100)
         for place, (sequence, start) in enumerate(zip(sequences, starts, strict=True)):
             input_ids[place, : len(sequence)] = torch.tensor(sequence)
@@ -128,7 +150,7 @@ class Collator:
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "labels": labels,
-            "pixel_values_videos": torch.cat([row["pixels"] for row in rows]),
-            "weights": torch.tensor([row["weight"] for row in rows]),
-            "emotions": torch.tensor([row["emotion"] for row in rows]),
+            "pixel_values_videos": torch.cat([rows[place]["pixels"] for place in sources]),
+            "weights": torch.tensor(weights) * (len(sequences) / len(rows)),
+            "emotions": torch.tensor([rows[place]["emotion"] for place in sources]),
         }

@@ -91,7 +91,16 @@ chosen:
 | macro recall | {measured["macro_recall"]:.3f} |
 | accuracy | {measured["accuracy"]:.3f} |
 | expected calibration error | {measured["calibration_error"]:.3f} |
-{_reliability_rows(measured.get("reliability"))}"""
+{_people_rows(measured)}{_reliability_rows(measured.get("reliability"))}"""
+
+
+def _people_rows(measured: Mapping[str, Any]) -> str:
+    if measured.get("soft_accuracy") is None:
+        return ""
+    return (
+        f"| share of the raters who agree, where there are several | {measured['soft_accuracy']:.3f} |\n"
+        f"| Jensen-Shannon divergence from theirs, bits | {measured['js_divergence']:.3f} |\n"
+    )
 
 
 def _reliability_rows(found: Mapping[str, Any] | None) -> str:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import (
     PrinterCallback,
@@ -28,6 +29,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select
+from emovid_dataset.schema.clip import Clip
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.annotator.annotate import LoadedByName
 from emovid_models.annotator.calibration import calibration_error, fit_temperature, macro_recall
@@ -43,10 +45,12 @@ from emovid_models.annotator.conversations import Collator, Conversations
 from emovid_models.annotator.loading import assemble_repo, load_annotator
 from emovid_models.annotator.reliability import reliability
 from emovid_models.annotator.run_card import readme, run_card
+from emovid_models.annotator.targets import distributions_of, effective_targets, is_soft
 from emovid_models.annotator.taxonomy import set_taxonomy
 from emovid_models.annotator.training_config import TrainingConfig
 from emovid_models.finite import check_loss, check_weights
 from emovid_models.library_bars import library_bars
+from emovid_models.metrics.ea_8cls.distributions import js_divergence, soft_accuracy
 from emovid_models.nvila import NVILALiteProcessor
 from emovid_models.records import RUN_CARD, dataset_revision
 from emovid_models.remote.annotator.prompts import END_OF_TURN
@@ -66,6 +70,10 @@ class TrainingResult:
         calibration_error: expected calibration error there, after the temperature.
         temperature: fitted there.
         steps: optimizer steps.
+        targets: what the emotions were taught as: "hard", "soft", or "auto" where some were soft.
+        soft_accuracy: over the clips of the validation split that several people rated, the mean share of
+            them who say what it says; None without such clips, like the next one.
+        js_divergence: mean Jensen-Shannon divergence of its probabilities and theirs, in bits.
     """
 
     out: Path
@@ -74,6 +82,9 @@ class TrainingResult:
     calibration_error: float
     temperature: float
     steps: int
+    targets: str = "hard"
+    soft_accuracy: float | None = None
+    js_divergence: float | None = None
 
 
 class AnnotatorTrainer(Trainer):
@@ -241,6 +252,7 @@ def train_annotator(
         splits[split] = select(store.root, split=split, content_type=content_type)
         if not len(splits[split]):
             raise ValueError(f"--data {data} has no clip in the split {split!r}")
+    targets = effective_targets(splits["train"].clips, config.targets)
     set_seed(config.seed)
     named = LoadedByName.pinned(base)
     identity = named.identity()
@@ -250,6 +262,7 @@ def train_annotator(
         "base": identity.rpartition("@")[2],  # whatever its folder is called now
         **asdict(config),
         "learning_rate": config.peak,
+        "targets": targets,
     }
     checkpoints = out / "checkpoints"
     checkpoint, incomplete = find_checkpoint(checkpoints) if resume else (None, [])
@@ -265,7 +278,9 @@ def train_annotator(
     network: Any = model
     if config.method == "lora":
         network = with_lora(model, config.rank)
-    train = Conversations(splits["train"], processor, caption=config.caption, augment=True, seed=config.seed)
+    train = Conversations(
+        splits["train"], processor, caption=config.caption, augment=True, seed=config.seed, targets=targets
+    )
     validation = Conversations(splits["validation"], processor, caption=False, augment=False, seed=0)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -323,7 +338,8 @@ def train_annotator(
     else:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     scores, labels = trainer.score(validation)
-    temperature = fit_temperature(scores, labels)
+    divided = torch.from_numpy(distributions_of(splits["validation"].clips, targets))
+    temperature = fit_temperature(scores, labels if targets == "hard" else divided)
     network = trainer.accelerator.unwrap_model(trainer.model)
     model = network.merge_and_unload() if config.method == "lora" else network
     model.config.use_cache = True
@@ -339,6 +355,8 @@ def train_annotator(
         calibration_error=calibration_error((scores / temperature).softmax(-1), labels),
         temperature=temperature,
         steps=trainer.state.global_step,
+        targets=targets,
+        **_with_people(splits["validation"].clips, (scores / temperature).softmax(-1).double().numpy()),
     )
     if trainer.is_world_process_zero():
         sources = {
@@ -362,6 +380,19 @@ def train_annotator(
         assemble_repo(out, model=model, processor=processor, card=readme(card), dtype=dtype)
         (out / RUN_CARD).write_text(json.dumps(card, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return result
+
+
+def _with_people(clips: Sequence[Clip], probabilities: np.ndarray) -> dict[str, float | None]:
+    """How far probabilities agree with the people who rated the clips, where several did."""
+    rated = [place for place, clip in enumerate(clips) if is_soft(clip, "auto")]
+    if not rated:
+        return {"soft_accuracy": None, "js_divergence": None}
+    truth = distributions_of([clips[place] for place in rated], "auto")
+    found = probabilities[rated]
+    return {
+        "soft_accuracy": float(soft_accuracy(truth, found.argmax(-1)).mean()),
+        "js_divergence": float(js_divergence(truth, found).mean()),
+    }
 
 
 def with_lora(model: Any, rank: int) -> Any:

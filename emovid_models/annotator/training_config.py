@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from emovid_models.annotator.targets import TARGETS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
@@ -22,6 +24,8 @@ class TrainingConfig:
         gradient_checkpointing: less memory, more time.
         train_tower: train the vision tower too ("full" only).
         caption: whether captions are taught too.
+        targets: what emotions are taught as: "hard" (the clip's emotion), "soft" (its `emotion_scores`, where
+            it has them), or "auto" (these where more than one person rated the clip).
     """
 
     method: str = "lora"
@@ -35,10 +39,13 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     train_tower: bool = False
     caption: bool = True
+    targets: str = "auto"
 
     def __post_init__(self) -> None:
         if self.method not in ("lora", "full"):
             raise ValueError(f"method is {self.method!r}; allowed: lora, full")
+        if self.targets not in TARGETS:
+            raise ValueError(f"targets is {self.targets!r}; allowed: {', '.join(TARGETS)}")
         for name in ("batch_size", "accumulate", "rank", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, not at least 1")

@@ -69,6 +69,14 @@ def annotator(
     ] = False,
     train_tower: Annotated[bool, typer.Option("--train-tower", help="With full: the tower too.")] = False,
     caption: Annotated[bool, typer.Option("--caption/--no-caption", help="Teach captions too.")] = True,
+    targets: Annotated[
+        str,
+        typer.Option(
+            help="Teach the clip's emotion (hard), its emotion_scores (soft), or these where several people "
+            "rated the clip (auto).",
+            callback=one_of(("auto", "hard", "soft")),
+        ),
+    ] = "auto",
     content_type: Annotated[
         str | None, typer.Option(help="cartoon, movie or sticker alone.", callback=one_of(CONTENT_TYPES))
     ] = None,
@@ -95,6 +103,7 @@ def annotator(
         gradient_checkpointing=gradient_checkpointing,
         train_tower=train_tower,
         caption=caption,
+        targets=targets,
     )
     check_build("--data", data, ("train", "validation"), content_type, taxonomy=None)
     need("models", "transformers", "peft", "accelerate", "safetensors")

@@ -418,6 +418,7 @@ WRONG = {
         ("--accumulate 0", f"--accumulate is 0; {FROM_1}"),
         ("--learning-rate nan", f"--learning-rate is nan; {ABOVE_0}"),
         ("--rank 0", f"--rank is 0; {FROM_1}"),
+        ("--targets mixed", "--targets is 'mixed'; allowed: auto, hard, soft"),
         ("--patience 0", f"--patience is 0; {FROM_1}"),
         ("--seed -1", f"--seed is -1; {SEED}"),
         ("--content-type gif", f"--content-type is 'gif'; {TYPES}"),
