@@ -142,6 +142,26 @@ def test_a_line_that_was_cut_off_is_left_out_and_given_again(tmp_path: Path) -> 
         assert path.read_bytes() == whole + second
 
 
+def test_an_answer_is_on_the_disk_when_it_is_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def seen(descriptor: int) -> None:
+        real(descriptor)
+        found = os.fstat(descriptor)
+        synced.append((found.st_ino, found.st_size))
+
+    monkeypatch.setattr(os, "fsync", seen)
+    with AnswerFile(tmp_path / "new", "anna") as file:
+        assert synced[-1][0] == (tmp_path / "new").stat().st_ino  # the file's name
+        for number in range(3):
+            file.append(answer(f"movie-{number}"))
+            held = file.path.stat()
+            assert synced[-1] == (held.st_ino, held.st_size)
+
+
 def test_a_full_disk_leaves_nothing_of_an_answer(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with AnswerFile(tmp_path, "anna") as file:
