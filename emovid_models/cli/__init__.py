@@ -16,13 +16,14 @@ def register(app: typer.Typer) -> None:
         demo,
         evaluate,
         generate,
+        protocol,
         push,
         sticker,
         train_annotator,
         train_lora,
     )
 
-    for command in (annotate, generate, sticker, evaluate, push, demo):
+    for command in (annotate, generate, sticker, evaluate, push, demo, protocol):
         command.register(app)
     train = typer.Typer(help="Train the annotator or a LoRA.", no_args_is_help=True)
     for command in (train_annotator, train_lora):

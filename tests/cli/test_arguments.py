@@ -54,6 +54,13 @@ RIGHT = {
     "evaluate": ["--base", "me/wan", "--out", "new"],
     "push": ["dataset", "made", "--repo-id", "me/clips"],
     "demo": [],
+    "protocol paper": ["labels.csv", "--base", "me/annotator", "--out", "new"],
+    "protocol draw": ["labels.csv", "--base", "me/annotator", "--out", "new"],
+    "protocol agree": ["--out", "new"],
+    "protocol train": ["--out", "new"],
+    "protocol annotate": ["--out", "new"],
+    "protocol audit": ["--out", "new"],
+    "protocol report": ["--out", "new"],
     "train annotator": ["--data", "made", "--base", "me/annotator", "--out", "new"],
     "train lora": ["--task", "t2v", "--data", "made", "--base", "me/wan", "--out", "new"],
 }
@@ -505,6 +512,28 @@ for _command in SHARED_OUT:
         ),
     ]
 
+for _command in ("protocol paper", "protocol draw"):
+    WRONG[_command] = [
+        ("--base nowhere", f"--base 'nowhere' {REPO}"),
+        ("--base other", "--base other cannot be loaded: it is of type 'gpt2'"),
+        ("--out file", "--out file is a file, not a folder"),
+        ("--raw none", "--raw none is not a folder"),
+        ("--share 0", f"--share is 0.0; {SHARE}"),
+        ("--audit-share 2", f"--audit-share is 2.0; {SHARE}"),
+        ("--raters 0", f"--raters is 0; {FROM_1}"),
+        ("--least 4", "--least is 4; it must be 1..3, the raters"),
+        ("--seed -1", f"--seed is -1; {SEED}"),
+        ("--method half", "--method is 'half'; allowed: lora, full"),
+        ("--epochs 0", f"--epochs is 0.0; {ABOVE_0}"),
+        ("--batch-size 0", f"--batch-size is 0; {FROM_1}"),
+        ("--learning-rate nan", f"--learning-rate is nan; {ABOVE_0}"),
+    ]
+for _command in ("agree", "train", "annotate", "audit", "report"):
+    WRONG[f"protocol {_command}"] = [
+        ("--out file", "--out file is a file, not a folder"),
+        ("--out made", "made holds no run of the protocol; it begins with: emovid protocol draw SHEET"),
+    ]
+
 ALONE: list[tuple[list[str], str]] = [
     (["build", "file", "--labels", "labels.csv", "--out", "new"], "RAW file is not a folder"),
     (["build", str(MINI), "--labels", "labels.csv"], "--out FOLDER is missing; --check alone writes nothing"),
@@ -545,6 +574,7 @@ ALONE: list[tuple[list[str], str]] = [
     (["agree", "none.jsonl"], "ANSWERS... none.jsonl is not a file or folder"),
     (["cut", "none.mp4", "--out", "new/sheet.csv"], "film none.mp4 does not exist"),
     (["cut", "bare", "--out", "new/sheet.csv"], "there is no film in bare; endings: "),
+    (["protocol", "draw", "none.csv", "--base", "me/m", "--out", "new"], "SHEET none.csv is not a file"),
     (["push", "model", "made", "--repo-id", "me/x"], "KIND is 'model'; allowed: dataset, annotator, lora"),
     (["push", "dataset", "none", "--repo-id", "me/x"], "SOURCE none is not a folder"),
     (

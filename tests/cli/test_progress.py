@@ -28,6 +28,12 @@ PASSED_ON = {
     "emovid_dataset.builder.held.refuse_damaged": "called by append and remove",
     "emovid_dataset.builder.held_looks.held_duplicates": "called by append",
     "emovid_models.cli.demo.miniature": "to build",
+    "emovid_models.protocol.drawing.draw": "what read_sheet_clips shows",
+    "emovid_models.protocol.drawing.read_clips": "what read_sheet_clips shows",
+    "emovid_models.protocol.run.run_protocol": "what its steps show",
+    "emovid_models.protocol.run.run_step": "what its steps show",
+    "emovid_models.protocol.training.label_rest": "what annotate shows",
+    "emovid_models.protocol.training.train": "what build and train_annotator show",
     "emovid_models.wan.encode_stage.fill_cache": "called by train_lora",
 }
 """Functions that one of those tried here calls, or that call one, and which."""
