@@ -6,6 +6,8 @@ Who reads what::
       one rank:       its workers take whole shards in turn, or single clips where shards are few
       several ranks:  each of their workers takes a run of the clips in that order, see `share`
     raw samples -> emotions, where -> shuffle buffer -> skip to the resumed place -> decode
+
+Of a remote store raw samples are read ahead in a thread, up to a number of bytes, while clips are decoded.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +31,7 @@ from webdataset.utils import pytorch_worker_info
 from emovid_dataset.media.frames import Fit
 from emovid_dataset.media.source import VideoError
 from emovid_dataset.media.windows import read_windows
+from emovid_dataset.read.ahead import READ_AHEAD, read_ahead
 from emovid_dataset.read.choice import chosen_clips
 from emovid_dataset.read.launchers import Division, division_of, is_known_here
 from emovid_dataset.read.proxies import ProxyChoice, proxies_for
@@ -58,6 +61,13 @@ _TEXTS = ("license", "color", "extra")
 class _Sample:
     clip: Clip
     video: bytes
+    index: int
+    padding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _RawSample:
+    sample: dict[str, Any]
     index: int
     padding: bool
 
@@ -269,13 +279,21 @@ class ClipStream(IterableDataset):
 
     def _in_order(self) -> Iterator[_Sample]:
         reader = self._reader()
-        for take in self._takes(reader):
+        taken = self._taken(self._takes(reader))
+        if self.store.folder is None:
+            taken = read_ahead(taken, lambda raw: len(raw.sample["mp4"]), READ_AHEAD)
+        with closing(taken):
+            for raw in taken:
+                clip = self.manifest.clip(json.loads(raw.sample["json"]))
+                if reader.world_size > 1 or self._is_chosen(clip):
+                    yield _Sample(clip, raw.sample["mp4"], raw.index, raw.padding)
+
+    def _taken(self, takes: Iterable[Take]) -> Generator[_RawSample, None, None]:
+        for take in takes:
             before = sum(shard.samples for shard in self.shards[: take.shard])
             with closing(self._raw_samples(self.shards[take.shard], take.ordinals)) as raw:
                 for ordinal, sample in raw:
-                    clip = self.manifest.clip(json.loads(sample["json"]))
-                    if reader.world_size > 1 or self._is_chosen(clip):
-                        yield _Sample(clip, sample["mp4"], before + ordinal, take.padding)
+                    yield _RawSample(sample, before + ordinal, take.padding)
 
     def _raw_samples(
         self, shard: ShardRecord, ordinals: Sequence[int]
