@@ -22,7 +22,16 @@ NAMES = [(package, name) for package in PACKAGES for name in package.__all__]
 UNNAMED = {
     *("Profile", "Refusal", "Lease", "LoadedByName", "ClipTable", "EmotionCounts", "PlacedEmotion"),
     *("FeatureMap", "PositiveShares", "AttributeMeans", "HueDirections", "Transitions", "EmotionPhrases"),
-    *("SoundByEmotion", "BenchmarkCell", "Ratings", "Stage", "ProblemClip", "Condition", "GrowingPlan"),
+    *(
+        "SoundByEmotion",
+        "BenchmarkCell",
+        "Ratings",
+        "Stage",
+        "ProblemClip",
+        "Condition",
+        "GrowingPlan",
+        "DecodingLimit",
+    ),
 }
 """Classes that public names give or hand on, and that nobody needs to name: at most their fields are read."""
 

@@ -40,6 +40,7 @@ from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.builder.splits import DEFAULT_RATIOS, shortfalls
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.media.video_settings import VideoSettings
+from emovid_dataset.report.decoding_limit import DecodingLimit, decoding_limit
 from emovid_dataset.report.problems import PROBLEMS_NAME, Problem, read_problems
 from emovid_dataset.schema.benchmark import BENCHMARK, Benchmark, LeftOut
 from emovid_dataset.schema.card_info import CardInfo
@@ -79,6 +80,8 @@ class BuildReport:
         reused: whether the folder held this finished build already.
         seconds: wall time.
         steps: seconds of each step of the build, in order.
+        limit: how near preparing came to decoding alone; None where that is not known, as after an
+            interruption.
     """
 
     manifest: Manifest
@@ -94,6 +97,7 @@ class BuildReport:
     reused: bool
     seconds: float
     steps: Mapping[str, float] = field(default_factory=dict)
+    limit: DecodingLimit | None = None
 
     @property
     def unmet(self) -> list[str]:
@@ -227,7 +231,7 @@ def build(
         with only_one(place, being) as lease, runner:  # the same workers prepare and write
             place.put(SETTINGS_NAME, settings.encode())
             preparing = PrepareStage(source, plan, every, video)
-            run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())
+            rows = run_stage(preparing, place, executor=runner, progress=progress, total=plan.count_kept())
             laps.end("prepare")
             lease.check()
             with plan.writing():
@@ -294,6 +298,10 @@ def build(
             place.put(MANIFEST_NAME, manifest.to_json().encode())
         place.clear(WORK_FOLDER)
         laps.end("index")
+        limit = None
+        if not rows.reused:
+            taken = laps.seconds["prepare"]
+            limit = decoding_limit("prepare", place, manifest, runner, seconds=taken)
         return BuildReport(
             manifest=manifest,
             rejections=tuple(plan.rejections()),
@@ -308,6 +316,7 @@ def build(
             reused=False,
             seconds=time.monotonic() - started,
             steps=laps.seconds,
+            limit=limit,
         )
 
 

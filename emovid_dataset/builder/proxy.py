@@ -14,6 +14,7 @@ from emovid_dataset.builder.proxy_shards import ProxyStage
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.proxies import read_proxies
+from emovid_dataset.report.decoding_limit import DecodingLimit, workers_of
 from emovid_dataset.schema.manifest import Manifest, ShardRecord
 from emovid_dataset.schema.proxies import (
     PROXIES_NAME,
@@ -42,6 +43,8 @@ class ProxyReport:
             where no clip was encoded.
         least_psnr: of a clip; likewise.
         seconds: wall time.
+        limit: how near it came to decoding and encoding alone; None where that is not known, as after an
+            interruption.
     """
 
     settings: ProxySettings
@@ -54,6 +57,7 @@ class ProxyReport:
     psnr: float | None
     least_psnr: float | None
     seconds: float
+    limit: DecodingLimit | None
 
 
 def make_proxy(
@@ -120,11 +124,18 @@ def make_proxy(
         missing = [shard for shard in manifest.shards if shard.path not in kept]
         stage = ProxyStage(place, missing, settings)
         clips = sum(shard.samples for shard in missing)
-        run_stage(stage, place, executor=runner, progress=progress, total=clips)
-        made = [ProxyShard(**record) for record in records(stage, place)]
+        begun = time.monotonic()
+        rows = run_stage(stage, place, executor=runner, progress=progress, total=clips)
+        taken, at_work = time.monotonic() - begun, workers_of(runner)
+        found = list(records(stage, place))
+        made = [ProxyShard(**record) for record in found if "path" in record]
+        coded = sum(record["seconds"] for record in found if "seconds" in record)
         turn.lease.check()
         done = _write_list(place, manifest, others, settings, [*kept.values(), *made])
         delete_unlisted(place, [*others, done])
+    limit = None
+    if made and at_work is not None and not rows.reused:
+        limit = DecodingLimit("proxy", coded / (taken * at_work), "decoding and encoding alone")
     psnr = [(proxy.psnr, proxy.samples - proxy.copied) for proxy in done.shards if proxy.psnr is not None]
     encoded = sum(count for _, count in psnr)
     least = [proxy.least_psnr for proxy in done.shards if proxy.least_psnr is not None]
@@ -139,6 +150,7 @@ def make_proxy(
         psnr=round(sum(value * count for value, count in psnr) / encoded, 3) if encoded else None,
         least_psnr=min(least, default=None),
         seconds=time.monotonic() - started,
+        limit=limit,
     )
 
 

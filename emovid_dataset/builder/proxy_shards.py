@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,7 +42,8 @@ class ProxyPart(Part):
 
 
 class ProxyStage(Stage[ProxyPart, None]):
-    """Makes proxies of shards. Its records are the fields of `ProxyShard`.
+    """Makes proxies of shards. Its records are the fields of `ProxyShard`, and `seconds` in which it did
+    nothing but decode and encode.
 
     Args:
         build: holds the shards, and gets the proxies.
@@ -60,7 +62,9 @@ class ProxyStage(Stage[ProxyPart, None]):
 
     def run(self, state: None, part: ProxyPart, store: Store) -> Iterator[Record]:
         """Make one."""
-        yield asdict(make_proxy_shard(self.build, part.shard, self.settings))
+        proxy, seconds = make_proxy_shard(self.build, part.shard, self.settings)
+        yield asdict(proxy)
+        yield {"seconds": seconds}
 
     def refuse(self, part: ProxyPart, failure: Failure) -> None:
         """Nothing can stand for a shard that cannot be read."""
@@ -72,7 +76,7 @@ class ProxyStage(Stage[ProxyPart, None]):
         return self.build.exists(proxy["path"]) and self.build.size(proxy["path"]) == proxy["size"]
 
 
-def make_proxy_shard(build: Store, shard: ShardRecord, settings: ProxySettings) -> ProxyShard:
+def make_proxy_shard(build: Store, shard: ShardRecord, settings: ProxySettings) -> tuple[ProxyShard, float]:
     """Make the proxy of a shard.
 
     Args:
@@ -80,16 +84,21 @@ def make_proxy_shard(build: Store, shard: ShardRecord, settings: ProxySettings) 
         shard: of the build's manifest.
         settings: of the proxy.
 
+    Returns:
+        What is said of it, and the seconds for which clips were decoded and encoded.
+
     Raises:
         ValueError: the shard is damaged, or is another one than its record says.
         OSError: the build cannot be read or written.
     """
-    path = proxy_path(shard.path, settings.short_side)
+    path, seconds = proxy_path(shard.path, settings.short_side), 0.0
     with build.open(shard.path) as file, tempfile.TemporaryDirectory(prefix="emovid-proxy-") as scratch:
         source = HashedReader(file)
         with _shard_written(build, path) as out:
             for key, members, _ in read_samples(cast(IO[bytes], source)):
+                begun = time.perf_counter()
                 video, made = _made(members["mp4"], settings, Path(scratch, "proxy.mp4"))
+                seconds += time.perf_counter() - begun
                 out.add(key, {**members, "mp4": video}, made)
             while source.read(1 << 20):
                 pass
@@ -98,7 +107,7 @@ def make_proxy_shard(build: Store, shard: ShardRecord, settings: ProxySettings) 
                     f"{build.shown(shard.path)} is damaged: it is not the file that the manifest names; "
                     "see `emovid repair`"
                 )
-    return out.record(shard, path)
+    return out.record(shard, path), seconds
 
 
 def _made(clip: bytes, settings: ProxySettings, scratch: Path) -> tuple[bytes, dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from emovid_dataset.check.shards import VerifyStage
 from emovid_dataset.engine import Executor, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.proxies import read_proxies
+from emovid_dataset.report.decoding_limit import DecodingLimit, decoding_limit
 from emovid_dataset.report.problems import Problem, read_problems
 from emovid_dataset.schema.proxies import ProxySet
 from emovid_dataset.store import Store
@@ -37,6 +39,7 @@ class CheckReport:
         clips: whose fields are right.
         decoded: of those, decoded whole.
         problems: that the build lists, see `report.problems`; they are no violations.
+        limit: how near it came to decoding alone; None where nothing was decoded, or that is not known.
     """
 
     violations: tuple[str, ...]
@@ -45,6 +48,7 @@ class CheckReport:
     clips: int = 0
     decoded: int = 0
     problems: tuple[Problem, ...] = ()
+    limit: DecodingLimit | None = None
 
 
 def verify(
@@ -117,7 +121,9 @@ def check_build(
         except (ValueError, OSError) as error:
             found.append(" ".join(str(error).split()))
         stage = VerifyStage(build, manifest, manifest.all_shards, sample if decode else 0.0, proxies)
+        begun = time.monotonic()
         run_stage(stage, ledger, executor=runner, progress=progress, total=len(manifest.all_shards))
+        seconds = time.monotonic() - begun
         if not build.has_listings:
             notes.append(
                 f"{build.name}: http has no listings, so files that the manifest does not name are not found"
@@ -138,4 +144,7 @@ def check_build(
         except (ValueError, OSError) as error:
             found.append(" ".join(str(error).split()))
         shards = len(manifest.all_shards)
-        return CheckReport(tuple(found), tuple(notes), shards, clips, decoded, problems)
+        limit = None
+        if decode and not found:  # of a sound build
+            limit = decoding_limit("verify", build, manifest, runner, seconds=seconds, share=sample)
+        return CheckReport(tuple(found), tuple(notes), shards, clips, decoded, problems, limit)

@@ -386,6 +386,7 @@ def build(
             "agreement": None if report.ratings.agreement is None else asdict(report.ratings.agreement),
             "reused": report.reused,
             "seconds": round(report.seconds, 3),
+            "limit": None if report.limit is None else asdict(report.limit),
         }
         typer.echo(json.dumps(body, ensure_ascii=False, allow_nan=False))
     else:
@@ -403,6 +404,8 @@ def build(
             typer.echo(report.ratings.agreement.in_words())
         print_row_findings(report.remarks, report.rejections, report.damaged)
         print_unlabelled(report.unlabelled)
+        if report.limit is not None:
+            typer.echo(str(report.limit))
         done = "was built already" if report.reused else f"built in {report.seconds:.1f} s"
         typer.echo(
             f"{out}: {totals['clips']} clips, {totals['shards']} shards, {totals['bytes'] / 1e6:.1f} MB, "

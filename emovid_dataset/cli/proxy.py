@@ -100,6 +100,7 @@ def proxy(
             "psnr": report.psnr,
             "least_psnr": report.least_psnr,
             "seconds": round(report.seconds, 3),
+            "limit": None if report.limit is None else asdict(report.limit),
         }
         typer.echo(json.dumps(body, allow_nan=False))
         return
@@ -113,6 +114,8 @@ def proxy(
         ("PSNR, mean over the clips", _decibels(report.psnr)),
         ("PSNR, lowest of a clip", _decibels(report.least_psnr)),
     ]
+    if report.limit is not None:
+        rows.append(("of decoding and encoding alone", round(report.limit.ratio, 2)))
     print_table(f"Proxies of {short_side} in {place}", ("", "value"), rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,6 +68,7 @@ def verify(
             "violations": list(report.violations),
             "notes": list(report.notes),
             "problems": problems_to_json(report.problems),
+            "limit": None if report.limit is None else asdict(report.limit),
         }
         typer.echo(json.dumps(body, allow_nan=False))
     else:
@@ -76,6 +78,8 @@ def verify(
             typer.echo(f"note: {line}")
         if report.problems and not report.violations:
             print_problems(report.problems)
+        if report.limit is not None:
+            typer.echo(str(report.limit))
         if report.shards:
             # violations stand alone on stdout
             typer.echo(_closing(folder, report, decode, sample), err=bool(report.violations))
