@@ -404,9 +404,8 @@ def build(
             typer.echo(report.ratings.agreement.in_words())
         print_row_findings(report.remarks, report.rejections, report.damaged)
         print_unlabelled(report.unlabelled)
-        if report.limit is not None:
-            typer.echo(str(report.limit))
         done = "was built already" if report.reused else f"built in {report.seconds:.1f} s"
+        done += "" if report.limit is None else f", {report.limit}"
         typer.echo(
             f"{out}: {totals['clips']} clips, {totals['shards']} shards, {totals['bytes'] / 1e6:.1f} MB, "
             f"{len(report.rejections)} refused; {done}"
