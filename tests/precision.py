@@ -48,7 +48,7 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def check(found: torch.Tensor, expected: torch.Tensor, way: str, what: str) -> None:
-    """Refuse too large an error; a gradient, rounded on the way back too, may have twice as much."""
+    """Refuse too large an error; a gradient, rounded on the way back too, may have three times as much."""
     error = relative_error(found, expected)
-    allowed = TOLERANCES[way] * (2 if what == "gradient" else 1)
+    allowed = TOLERANCES[way] * (3 if what == "gradient" else 1)
     assert error <= allowed, f"{what}: {way} differs by {error:.2g}, allowed is {allowed}"

@@ -53,10 +53,10 @@ def latents(task: str, lora: str, device: str, way: str) -> torch.Tensor:
     parts, dtype = components(), dtype_of(way)
     for name, part in parts.items():
         if name == "transformer":
-            keep = part._keep_in_fp32_modules
+            part.to(device)  # its buffers stay in float32, as from_pretrained leaves them
             for path, parameter in part.named_parameters():
-                kept = any(word in path.split(".") for word in keep)
-                parameter.data = parameter.data.to(device, torch.float32 if kept else dtype)
+                if not any(word in path.split(".") for word in part._keep_in_fp32_modules):
+                    parameter.data = parameter.data.to(dtype)
         elif isinstance(part, torch.nn.Module):
             part.to(device, torch.float32 if name == "vae" else dtype)
     pipe = kind(**parts)
