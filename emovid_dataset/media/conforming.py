@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emovid_dataset.media.portable.colour import colour_of
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.h264 import H264Headers
 from emovid_dataset.media.portable.matrices import BEYOND_SCALER
@@ -134,6 +135,8 @@ def _packets(reader: Reader) -> str | None:
     _, first = next(reader.frames([0]))
     if not orientation_of(first).is_upright:
         return "pictures that are turned or mirrored"
+    if colour_of(first).profile is not None:
+        return "colours that an ICC profile describes"
     return None
 
 

@@ -514,3 +514,32 @@ def test_a_build_stores_colours_that_every_reader_shows_and_says_what_was_done(t
         shown = middles(video[0].movedim(0, -1).numpy())
         assert np.abs(shown - plain).max() <= 3, source
         assert fields["brightness"] == pytest.approx(brightness, abs=0.02)
+
+
+@pytest.mark.parametrize(("tagged", "full"), [(True, False), (False, False), (True, True)])
+@pytest.mark.parametrize("pixels", ["gray", "gray10le"])
+def test_monochrome_is_grey_in_its_own_range(pixels: str, tagged: bool, full: bool, tmp_path: Path) -> None:
+    levels = np.array([16, 40, 80, 128, 180, 235])
+    stored = np.repeat(np.repeat(levels[None], 48, 0), 16, 1)
+    frame = av.VideoFrame.from_ndarray(
+        (stored * 4).astype(np.uint16) if pixels == "gray10le" else stored.astype(np.uint8), pixels
+    )
+    path = tmp_path / "raw" / "movie" / "a.mp4"
+    path.parent.mkdir(parents=True)
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as sink:
+        made = sink.add_stream("libx264", rate=25, options={"crf": "1"})
+        if tagged:
+            made.codec_context.color_range = frame.color_range = 2 if full else 1
+        made.width, made.height, made.pix_fmt = stored.shape[1], stored.shape[0], pixels
+        for index in range(6):
+            frame.pts = index
+            sink.mux(made.encode(frame))
+        sink.mux(made.encode(None))
+    shown = levels if full else np.rint((levels - 16) * (255 / 219))
+    sheet = write_sheet(tmp_path, [{"path": "movie/a.mp4", "emotion": "awe"}])
+    build(tmp_path / "raw", labels=sheet, out=tmp_path / "out", workers=1)
+    ((fields, content),) = stored_clips(tmp_path / "out").values()
+    for source in (path, content):
+        grey = decode(source)[0][24, 8::16].astype(int)
+        assert np.abs(grey - shown[:, None]).max() <= 2, source
+    assert fields["hue_chroma"] is None and fields["colorfulness"] < 0.01

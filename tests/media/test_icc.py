@@ -12,7 +12,9 @@ import pytest
 from PIL import Image, ImageCms
 from video_files import numbered_frames, write_video
 
+from emovid_dataset.media.attributes import measure
 from emovid_dataset.media.compare import MadeClip, check_faithful
+from emovid_dataset.media.conforming import misfit_of
 from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.portable.dolby_vision import needs_dolby_vision
@@ -152,18 +154,49 @@ def test_a_profile_of_grey_is_read_and_others_are_refused(tmp_path: Path) -> Non
             decode(write(tmp_path / "b.png", icc))
 
 
+@pytest.mark.parametrize("kind", [b"prof", b"rICC"])
+@pytest.mark.parametrize(
+    ("codec", "pixels", "suffix"),
+    [("libx264", "yuv420p", ".mp4"), ("libx264", "yuv444p", ".mov"), ("png", "rgb24", ".mov")],
+)
+def test_a_profile_in_the_box_of_colours(
+    kind: bytes, codec: str, pixels: str, suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    picture = av.VideoFrame.from_ndarray(np.asarray(large(CELLS)), "rgb24").reformat(format=pixels)
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream(codec, rate=25, options={"crf": "1"} if codec == "libx264" else {})
+        stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, pixels
+        for index in range(3):
+            picture.pts = index
+            sink.mux(stream.encode(picture))
+        sink.mux(stream.encode(None))
+    box = kind + profile(primaries(P3))
+    with_box(path, b"colr", box, b"avc1" if codec == "libx264" else b"png ")
+    wanted = in_srgb(CELLS, primaries(P3))
+    assert np.abs(middles(decode(path)[0]) - wanted).max() <= 3
+    content = path.read_bytes()
+    assert np.abs(middles(decode(content, frames=lambda count: [count - 1])[0]) - wanted).max() <= 3
+    with Reader(path) as reader:
+        misfit = misfit_of(reader)
+        assert misfit.file is not None and misfit.pictures is not None
+        assert not measure(reader)[1]
+        assert transcode(reader, tmp_path / "made.mp4", crf=1).colours == "icc profile -> bt709"
+    assert np.abs(middles(decode(tmp_path / "made.mp4")[0]) - wanted).max() <= 4
+
+
 def record(profile_number: int, compatible_with: int) -> bytes:
     """What a container says of Dolby Vision: level 6, with RPU and base layer."""
     bits = profile_number << 9 | 6 << 3 | 0b101
     return bytes([1, 0]) + struct.pack(">HB", bits, compatible_with << 4) + bytes(19)
 
 
-def with_record(path: Path, content: bytes) -> Path:
+def with_box(path: Path, kind: bytes, content: bytes, entry: bytes = b"avc1") -> Path:
     """Put a box into the only sample entry of an MP4 whose index stands last."""
     data = path.read_bytes()
-    box = struct.pack(">I4s", 8 + len(content), b"dvcC") + content
+    box = struct.pack(">I4s", 8 + len(content), kind) + content
     index = data.index(b"moov")  # not the brand of the same name as the sample entry
-    kinds = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
+    kinds = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry)
     holders = [data.index(kind, index) - 4 for kind in kinds]
     end = holders[-1] + struct.unpack(">I", data[holders[-1] : holders[-1] + 4])[0]
     forged = bytearray(data[:end] + box + data[end:])
@@ -179,7 +212,7 @@ def test_dolby_vision_without_a_base_layer_for_others_is_refused(
     number: int, compatible: int, is_refused: bool, tmp_path: Path
 ) -> None:
     plain = write_video(tmp_path / "a.mp4", numbered_frames(4), container={"movflags": "disable_chpl"})
-    path = with_record(plain, record(number, compatible))
+    path = with_box(plain, b"dvcC", record(number, compatible))
     tracks = b"\x1a\x45\xdf\xa3" + b"\x41\xe4\xa0\x41\xe7\x84dvcC\x41\xed\x98" + record(number, compatible)
     assert needs_dolby_vision(io.BytesIO(tracks)) == is_refused
     if is_refused:

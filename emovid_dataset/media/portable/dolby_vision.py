@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from typing import BinaryIO
 
+from .movie_index import movie_index
+
 _EBML = b"\x1a\x45\xdf\xa3"
 _HEAD = 1 << 20  # bytes of a Matroska file in which its tracks are looked for
-_LARGEST_INDEX = 1 << 28  # bytes
 _RECORD = re.compile(rb"dv[cvw]C")
 _IN_MATROSKA = re.compile(rb"\x41\xe7\x84dv[cvw]C.{0,64}?\x41\xed(?:[\x85-\xc0]|\x40.)", re.DOTALL)
 _OWN_SPACE = 5  # the profile; those of 10 and 20 are of it too where they name no other space
@@ -30,7 +31,7 @@ def needs_dolby_vision(file: BinaryIO) -> bool:
         file.seek(0)
         head = file.read(_HEAD)
         return any(_is_of_its_own(head[found.end() :]) for found in _IN_MATROSKA.finditer(head))
-    index = _index(file)
+    index = movie_index(file)
     return any(
         _is_of_its_own(index[found.end() :])
         for found in _RECORD.finditer(index)
@@ -43,21 +44,3 @@ def _is_of_its_own(record: bytes) -> bool:
         return False
     profile, compatible_with = record[2] >> 1, record[4] >> 4
     return profile == _OWN_SPACE or (profile in _OWN_OR_NAMED and compatible_with == 0)
-
-
-def _index(file: BinaryIO) -> bytes:
-    """An MP4's moov box; empty where there is none."""
-    size = file.seek(0, 2)
-    position = 0
-    while position + 8 <= size:
-        file.seek(position)
-        head = file.read(16)
-        length = int.from_bytes(head[:4], "big")
-        if length == 1:
-            length = int.from_bytes(head[8:16], "big")
-        if not head[4:8].isalnum() or length < 8:
-            return b""
-        if head[4:8] == b"moov":
-            return file.read(min(length, _LARGEST_INDEX))
-        position += length
-    return b""

@@ -15,6 +15,7 @@ import av
 from .errors import VideoError
 from .groups import Order, decode_groups, needed_groups
 from .icc import lend, profile_of_png
+from .movie_index import restricted_profile
 from .packets import PacketScan
 from .pictures import TOO_SHORT, USUAL_DELAY
 from .streams import Source, decoder_of, open_bytes, open_container, video_stream
@@ -46,7 +47,8 @@ class VideoFile:
         has_hidden_frames: whether an edit list leaves out frames.
         is_mended: whether its packets tell other frames or other times than there are.
         breaks: how often its clock begins anew.
-        profile: the ICC profile that a PNG or APNG states.
+        profile: the ICC profile that the file states where FFmpeg does not give it with each frame: that of a
+            PNG or APNG, and a restricted one of an MP4 or MOV.
 
     Raises:
         VideoError: there is no video stream, it has no frames, or some are missing.
@@ -68,10 +70,12 @@ class VideoFile:
         self._headers_only = headers_only
         self._strict = strict
         self._kept: list[av.Packet] | None = None
-        with open_bytes(source) as file:
-            self.profile = profile_of_png(file)
         self._open()
         try:
+            with open_bytes(source) as file:
+                self.profile = profile_of_png(file)
+                if self.profile is None and "mp4" in self.container.format.name:
+                    self.profile = restricted_profile(file, self.stream.id)
             self._scan()
         except BaseException:
             self.container.close()

@@ -14,8 +14,8 @@ import emovid_dataset.schema.portable
 _HERE = Path(__file__).parent
 _PORTABLE = Path(emovid_dataset.media.portable.__file__).parent
 _PORTABLE_MODULES = (
-    *("colour", "dolby_vision", "errors", "groups", "h264", "icc", "matrices", "packets", "pictures"),
-    *("pixels", "side_data", "streams", "timestamps", "truncation", "video_file"),
+    *("colour", "dolby_vision", "errors", "groups", "h264", "icc", "matrices", "movie_index", "packets"),
+    *("pictures", "pixels", "side_data", "streams", "timestamps", "truncation", "video_file"),
 )
 _NORMS = Path(emovid_dataset.schema.portable.__file__).with_name("norms.py")
 __path__ = [*__path__, str(_PORTABLE), str(_NORMS.parent)]

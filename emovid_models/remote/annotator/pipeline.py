@@ -40,6 +40,7 @@ from .groups import decode_groups  # noqa: F401
 from .h264 import H264Headers  # noqa: F401
 from .icc import to_srgb  # noqa: F401
 from .matrices import coded_rgb  # noqa: F401
+from .movie_index import movie_index  # noqa: F401
 from .norms import expected_norms
 from .packets import Packets  # noqa: F401
 from .pictures import chosen_pictures, open_picture

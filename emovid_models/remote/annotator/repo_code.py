@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .h264 import H264Headers  # noqa: F401
     from .icc import to_srgb  # noqa: F401
     from .matrices import coded_rgb  # noqa: F401
+    from .movie_index import movie_index  # noqa: F401
     from .norms import WARRINER  # noqa: F401
     from .packets import Packets  # noqa: F401
     from .pictures import open_picture  # noqa: F401
@@ -52,18 +53,11 @@ PIPELINES: dict[str, Any] = {
 """`custom_pipelines` there."""
 
 FILES = (
-    *(
-        "call_arguments.py",
-        "colour.py",
-        "configuration_nvila.py",
-        "dolby_vision.py",
-        "errors.py",
-        "groups.py",
-        "h264.py",
-    ),
-    *("icc.py", "matrices.py", "modeling_nvila.py", "norms.py", "packets.py", "pictures.py", "pipeline.py"),
-    *("pixels.py", "processing_nvila.py", "projector_nvila.py", "prompts.py", "repo_code.py"),
-    *("scoring_nvila.py", "side_data.py", "streams.py", "timestamps.py", "truncation.py", "video_file.py"),
+    *("call_arguments.py", "colour.py", "configuration_nvila.py", "dolby_vision.py", "errors.py"),
+    *("groups.py", "h264.py", "icc.py", "matrices.py", "modeling_nvila.py", "movie_index.py"),
+    *("norms.py", "packets.py", "pictures.py", "pipeline.py", "pixels.py", "processing_nvila.py"),
+    *("projector_nvila.py", "prompts.py", "repo_code.py", "scoring_nvila.py", "side_data.py"),
+    *("streams.py", "timestamps.py", "truncation.py", "video_file.py"),
 )
 """Every file of the code."""
 
