@@ -24,7 +24,7 @@ class AttributeMeans:
         unknown: clips that are left out, as their build does not give the attribute.
         groups: number of groups of the clips.
         emotions: a mean for each emotion of the taxonomy.
-        valences: a mean for the positive ones and one for the negative ones.
+        valences: a mean for the positive ones and one for the negative ones; none without valences.
         arousals: a mean for the emotions whose word's arousal (Warriner) is above the middle of the scale,
             and one for the others that are known; the division is this package's.
         anova: over the emotions that have clips.
@@ -84,8 +84,8 @@ def _means(
         groups=len(np.unique(groups)),
         emotions=tuple(mean_of(name, [index]) for index, name in numbered),
         valences=tuple(
-            mean_of(name, [index for index, _ in numbered if clips.valences[index] == valence])
-            for valence, name in enumerate(clips.valence_names)
+            mean_of(name, [index for index, its in enumerate(clips.valences or ()) if its == valence])
+            for valence, name in enumerate(clips.valence_names if clips.valences is not None else ())
         ),
         arousals=(
             mean_of("high arousal", [index for index, value in arousals.items() if value > MIDDLE]),

@@ -26,6 +26,9 @@ ALL = "all"
 ATTRIBUTES = ("brightness", "colorfulness", "hue")
 """The attributes that are analysed: the paper's three."""
 
+NO_VALENCE = NotComputed("the taxonomy has no valence")
+"""Stands for what is counted by valence, where some emotion is neither positive nor negative."""
+
 _COLUMNS = (
     *("id", "content_type", "emotion", "caption", "has_audio"),
     *("source", "group", "start", "end", "sha256"),
@@ -39,7 +42,7 @@ class ClipTable:
     Attributes:
         name: of the build.
         emotions: names of the labels, in the taxonomy's order.
-        valences: of each label, an index into `valence_names`.
+        valences: of each label, an index into `valence_names`; None where a label of the taxonomy has none.
         valence_names: "positive", "negative".
         content_types: those that have clips.
         ids: of the clips, [n].
@@ -58,7 +61,7 @@ class ClipTable:
 
     name: str
     emotions: tuple[str, ...]
-    valences: tuple[int, ...]
+    valences: tuple[int, ...] | None
     valence_names: tuple[str, ...]
     content_types: tuple[str, ...]
     ids: tuple[str, ...]
@@ -92,7 +95,13 @@ class ClipTable:
 
     @property
     def positive(self) -> np.ndarray:
-        """bool [n], whether the clip's emotion is positive."""
+        """bool [n], whether the clip's emotion is positive.
+
+        Raises:
+            ValueError: the taxonomy has no valence.
+        """
+        if self.valences is None:
+            raise ValueError(NO_VALENCE.reason)
         return np.array(self.valences)[self.labels] == 0
 
     def scopes(self) -> Iterator[tuple[str, np.ndarray]]:
@@ -160,7 +169,9 @@ def _of_table(name: str, manifest: Manifest, table: pyarrow.Table) -> ClipTable:
     return ClipTable(
         name=name,
         emotions=taxonomy.names,
-        valences=taxonomy.valences,
+        valences=tuple(valence for valence in taxonomy.valences if valence is not None)
+        if taxonomy.has_valence
+        else None,
         valence_names=VALENCES,
         content_types=content_types,
         ids=tuple(table["id"].to_pylist()),

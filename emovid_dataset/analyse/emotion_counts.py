@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emovid_dataset.analyse.clips import ALL, ClipTable
+from emovid_dataset.analyse.clips import ALL, NO_VALENCE, ClipTable
+from emovid_dataset.analyse.outcomes import NotComputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +19,15 @@ class EmotionCounts:
         clips: number of its clips.
         counts: clips by emotion.
         shares: of its clips by emotion, 0..1.
-        positive: share of clips with a positive emotion, 0..1.
+        positive: share of clips with a positive emotion, 0..1; `NotComputed` where the taxonomy has no
+            valence.
     """
 
     content_type: str
     clips: int
     counts: dict[str, int]
     shares: dict[str, float]
-    positive: float
+    positive: float | NotComputed
 
 
 def emotions_by_type(clips: ClipTable) -> tuple[EmotionCounts, ...]:
@@ -53,5 +55,5 @@ def _counted(clips: ClipTable, name: str, inside: np.ndarray) -> EmotionCounts:
         clips=total,
         counts={emotion: int(count) for emotion, count in zip(clips.emotions, counts, strict=True)},
         shares={emotion: float(count / total) for emotion, count in zip(clips.emotions, counts, strict=True)},
-        positive=float(clips.positive[inside].mean()),
+        positive=NO_VALENCE if clips.valences is None else float(clips.positive[inside].mean()),
     )

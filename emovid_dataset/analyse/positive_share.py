@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emovid_dataset.analyse.clips import ClipTable
+from emovid_dataset.analyse.clips import NO_VALENCE, ClipTable
 from emovid_dataset.analyse.intervals import wilson
 from emovid_dataset.analyse.outcomes import Interval, NotComputed
 
@@ -65,7 +65,8 @@ def positive_share(
         bins: number of bins, at least 1.
 
     Returns:
-        By content type, the first of all clips; `NotComputed` where no clip has a value.
+        By content type, the first of all clips; `NotComputed` where no clip has a value, or the
+        taxonomy has no valence.
 
     Raises:
         ValueError: the attribute is not one of the two, or `bins` is out of range.
@@ -74,6 +75,8 @@ def positive_share(
         raise ValueError(f"attribute is {attribute!r}; allowed: brightness, colorfulness")
     if bins < 1:
         raise ValueError(f"bins is {bins}; it must be at least 1")
+    if clips.valences is None:
+        return {name: NO_VALENCE for name, _ in clips.scopes()}
     values = clips.attributes[attribute]
     return {
         name: _binned(clips, attribute, bins, name, inside & ~np.isnan(values), int(inside.sum()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emovid_dataset.analyse.clips import ClipTable
+from emovid_dataset.analyse.clips import NO_VALENCE, ClipTable
 from emovid_dataset.analyse.intervals import percentile_interval
 from emovid_dataset.analyse.outcomes import Interval, NotComputed
 
@@ -65,8 +65,9 @@ class Transitions:
         emotions: names of rows and columns.
         counts: pairs by the emotion of the first clip (row) and of the second.
         matrix: probability of the second emotion given the first; a row without pairs is `NotComputed`.
-        within: mean over the matrix's cells of two different emotions of one valence.
-        across: mean over its cells of two emotions of different valence.
+        within: mean over the matrix's cells of two different emotions of one valence; `NotComputed` where the
+            taxonomy has no valence.
+        across: mean over its cells of two emotions of different valence; as `within`.
         independence: the test.
     """
 
@@ -136,10 +137,12 @@ def transitions(
     rng = np.random.default_rng(seed)
     drawn = np.array([by_film[rng.integers(len(held), size=len(held))].sum(0) for _ in range(draws)])
     chances, drawn_chances = _rows_to_one(counts), _rows_to_one(drawn)
-    valences = np.array(clips.valences)
+    valences = np.array(clips.valences or [0] * count)
     same = valences[:, None] == valences[None, :]
 
     def mean_over(cells: np.ndarray) -> Estimate:
+        if clips.valences is None:
+            return Estimate(NO_VALENCE, NO_VALENCE)
         if np.isnan(chances[cells]).all():
             return Estimate(none := NotComputed("no pairs that begin with such an emotion"), none)
         return _estimate(

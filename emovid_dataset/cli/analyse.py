@@ -129,6 +129,8 @@ def _print(found: Analyses) -> None:
             ["within valence", _shown(chain.within.value)],
             ["across valence", _shown(chain.across.value)],
         ]
+        if found.clips.valences is None:
+            means = []
         print_table(
             f"Staying, {chain.pairs} pairs in {chain.films} films", ["emotion", "probability"], stays + means
         )

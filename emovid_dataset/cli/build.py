@@ -127,7 +127,7 @@ def build(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON with other emotions than Mikels' eight: names, valences, synonyms, content types.",
+            help="JSON with other emotions than Mikels' eight: names; valences, synonyms, content types.",
             callback=existing_file,
         ),
     ] = None,

@@ -82,7 +82,8 @@ class ClipStream(IterableDataset):
     - ``waveform``, only with `audio`: float32 tensor [C, S], -1..1, C of 1 or 2, of the same seconds as the
       frames; with `windows` [windows, C, S]; None for a clip without sound, which `emovid_dataset.collate`
       can batch; ``sample_rate``: int, `audio`
-    - ``label``: int, index of the emotion in the build's taxonomy; ``valence``: int
+    - ``label``: int, index of the emotion in the build's taxonomy; ``valence``: int, -1 for an
+      emotion that is neither positive nor negative
     - ``index``: int, the clip's place among all clips of the config and split in the order of the shards, as
       in `select(source, content_type=..., split=...).clips`
     - ``padding``: bool, true for a clip that is given again so that all ranks give equally many
@@ -345,7 +346,7 @@ class ClipStream(IterableDataset):
             item |= {name: item[name][0] for name in ("video", "waveform") if item.get(name) is not None}
         fields = {name: getattr(clip, name) for name in KEYS}
         # torch's default collation batches no None
-        for names, unknown in ((_NUMBERS, math.nan), (_TEXTS, ""), (("raters",), 0)):
+        for names, unknown in ((_NUMBERS, math.nan), (_TEXTS, ""), (("raters",), 0), (("valence",), -1)):
             fields |= {name: unknown for name in names if fields[name] is None}
         emotions = len(clip.taxonomy)
         item |= {"label": clip.label, "index": sample.index, "padding": sample.padding, **fields}

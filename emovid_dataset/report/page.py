@@ -37,6 +37,7 @@ from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.emotions import VALENCES
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
 _SCRIPT = (Path(__file__).parent / "templates" / "report.js").read_text(encoding="utf-8")
@@ -173,7 +174,7 @@ def render_report(
             ALL=ALL,
             EMOTIONS=emotions,
             SPLITS=manifest.split_names,
-            VALENCES=[(name, manifest.taxonomy.of_valence(index)) for index, name in enumerate(VALENCES)],
+            VALENCES=_by_valence(manifest.taxonomy),
             palette=palette(emotions),
             statistics=statistics,
             manifest=manifest,
@@ -225,6 +226,15 @@ def _corpus_tables(rows: Sequence[CorpusRow]) -> Iterator[tuple[str, list[str], 
     """Id, columns and rows of Table 2 and of the label counts; a number that is not known is empty."""
     for name, (columns, table) in (("table-2", length_columns(rows)), ("label-counts", label_columns(rows))):
         yield name, columns, [["" if cell is None else _cell(cell) for cell in row] for row in table]
+
+
+def _by_valence(taxonomy: Taxonomy) -> list[tuple[str, tuple[str, ...]]]:
+    """Emotions under what they are called together, for the legend."""
+    named = [(name, taxonomy.of_valence(index)) for index, name in enumerate(VALENCES)]
+    named.append(
+        ("neither" if any(emotions for _, emotions in named) else "emotions", taxonomy.of_valence(None))
+    )
+    return [(name, emotions) for name, emotions in named if emotions]
 
 
 def _cell(value: object) -> str:

@@ -79,7 +79,7 @@ class Clip:
         id: `clip_id`, the sample's key.
         content_type: "cartoon", "movie" or "sticker", or another one of the build's own.
         emotion: name of one of the taxonomy's emotions.
-        valence: 0 positive, 1 negative.
+        valence: 0 positive, 1 negative; None for an emotion that is neither.
         emotion_source: "human" or "model".
         emotion_scores: a probability for each emotion of the taxonomy, in its order, or None.
         caption: what is shown; may be empty.
@@ -116,7 +116,7 @@ class Clip:
     id: str
     content_type: str
     emotion: str
-    valence: int
+    valence: int | None
     emotion_source: str
     emotion_scores: tuple[float, ...] | None
     caption: str
@@ -238,7 +238,7 @@ class Clip:
             raise ValueError(f"emotion is {self.emotion!r}, not spelled as in {taxonomy.names}")
         valence = taxonomy.valences[self.label]
         if self.valence != valence:
-            raise ValueError(f"valence is {self.valence}, but {self.emotion} has {valence}")
+            raise ValueError(f"valence is {self.valence}, but that of {self.emotion} is {valence}")
         if self.emotion_source not in EMOTION_SOURCES:
             raise ValueError(f"emotion_source is {self.emotion_source!r}; allowed: {EMOTION_SOURCES}")
         scores = self.emotion_scores
@@ -286,6 +286,7 @@ _KNOWN = frozenset(KEYS)
 
 _NULLABLE = {
     "emotion_scores",
+    "valence",
     "hue",
     "hue_chroma",
     "license",

@@ -82,7 +82,8 @@ def read_label_set(path: Path) -> LabelSet:
          "labels": [{"name": "joy", "valence": 0, "synonyms": ["happy"]}, {"name": "grief", "valence": 1}]}
 
     Args:
-        path: of the JSON file; `content_types` and `synonyms` may be left out.
+        path: of the JSON file. `content_types`, `synonyms` and `valence` may be left out, a label may be its
+            name alone, and the whole file a list of labels, called as the file is.
 
     Raises:
         ValueError: it is not such a file; one line that names it.
@@ -90,15 +91,17 @@ def read_label_set(path: Path) -> LabelSet:
     """
     try:
         body: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        if isinstance(body, list):
+            body = {"name": path.stem, "labels": body}
         if not isinstance(body, Mapping):
-            raise ValueError("it is not a JSON object with name and labels")
+            raise ValueError("it is not a JSON object with name and labels, or a list of labels")
         taxonomy = Taxonomy.from_mapping(body)
         unknown = sorted(set(body) - {"name", "labels", "content_types"})
         if unknown:
             raise ValueError(f"it has the unknown keys {unknown}")
         synonyms: dict[str, str] = {}
         for label in body["labels"]:
-            for word in label.get("synonyms", ()):
+            for word in label.get("synonyms", ()) if isinstance(label, Mapping) else ():
                 if not isinstance(word, str) or word.strip().lower() in synonyms:
                     raise ValueError(f"synonym {word!r} is not a text, or stands there twice")
                 synonyms[word.strip().lower()] = label["name"]

@@ -136,7 +136,7 @@ def score(judged: Judged) -> Figures:
 def _emotions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
     """The emotions and their valences as the metric takes them."""
     valences = tuple(valence for valence in taxonomy.valences if valence is not None)
-    return taxonomy.names, valences if len(valences) == len(taxonomy) else None
+    return taxonomy.names, valences if taxonomy.has_valence else None
 
 
 def score_confusion(confusion: Sequence[Sequence[int]]) -> Figures:
@@ -217,8 +217,10 @@ def compare_valence(base: Judged, lora: Judged) -> ValenceComparison:
         lora: of the second, on the same prompts with the same seeds, by the same judge.
 
     Raises:
-        ValueError: they are not the same prompts, seeds or judge.
+        ValueError: they are not the same prompts, seeds or judge, or the taxonomy has no valence.
     """
+    if not base.taxonomy.has_valence:
+        raise ValueError("the taxonomy has no valence, so there is none to compare")
     # An emotion that stands for its valence leaves the paired test as it is.
     found = compare(*(_by_valence(judged) for judged in (base, lora)))
     return ValenceComparison(

@@ -27,9 +27,9 @@ def table_row(name: str, figures: Figures) -> list[object]:
         figures: of its videos.
     """
 
-    def cells(share: Share | None) -> tuple[str | None, str | None]:
+    def cells(share: Share | None) -> tuple[str, str | None]:
         if share is None:
-            return None, None
+            return "not defined: the taxonomy has no valence", None
         return f"{share.value:.2%}", f"{share.low:.2%} to {share.high:.2%}"
 
     return [name, figures.n, *cells(figures.ea_8cls), *cells(figures.ea_2cls)]
