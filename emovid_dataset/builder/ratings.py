@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
-from emovid_dataset.builder.agreement import RaterAgreement, measure_agreement
 from emovid_dataset.builder.sheet.rows import Label, Rejection
+from emovid_dataset.report.agreement import RaterAgreement, measure_agreement
 from emovid_dataset.schema.no_emotion import NO_EMOTION
 from emovid_dataset.schema.taxonomy import Taxonomy
 

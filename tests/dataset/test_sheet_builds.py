@@ -15,11 +15,11 @@ from served_folder import served
 from typer.testing import CliRunner
 from video_files import folder_bytes, full_decode, sticker, write_sheet, write_video
 
-from emovid_dataset.builder.agreement import measure_agreement
 from emovid_dataset.builder.sheet.paths import OUTSIDE
 from emovid_dataset.check import verify
 from emovid_dataset.cli import program
 from emovid_dataset.read.manifest import read_manifest
+from emovid_dataset.report.agreement import measure_agreement
 from emovid_dataset.schema.emotions import MIKELS
 
 SOURCES = sorted(sticker().parent.glob("*.mp4"))
