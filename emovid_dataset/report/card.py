@@ -156,7 +156,7 @@ def render_card(
         authors=", ".join(map(_line, manifest.info.authors)),
         contact=_line(manifest.info.contact or ""),
         captions_in=" and ".join(_languages(manifest)),
-        raters=tally.raters_in_words(),
+        raters=tally.raters_in_words(manifest.taxonomy),
         record=_record(tally.first),
         chart=EMOTION_CHART if store.exists(EMOTION_CHART) else None,
         sheet=CONTACT_SHEET if store.exists(CONTACT_SHEET) else None,

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from emovid_dataset.report.agreement import measure_agreement
 from emovid_dataset.schema.manifest import Manifest
+from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
 
 
@@ -19,6 +21,9 @@ class Tally:
     cells: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # content type, split, emotion
     licenses: Counter[str | None] = field(default_factory=Counter)
     raters: Counter[int] = field(default_factory=Counter)  # clips by how many people labelled them
+    votes: Counter[tuple[int, ...]] = field(
+        default_factory=Counter
+    )  # for each emotion and for none, by clips
     agreements: int = 0
     agreement: float = 0.0  # summed over these
     first: Mapping[str, Any] = field(default_factory=dict)
@@ -32,7 +37,7 @@ class Tally:
         import pyarrow.parquet
 
         columns = ["emotion", "emotion_source", "duration", "has_audio", "license"]
-        columns += [name for name in ("raters", "agreement") if name in manifest.features]
+        columns += [name for name in ("raters", "votes", "agreement") if name in manifest.features]
         tally = cls()
         for name, (first, *_) in manifest.tables().items():
             content_type, split = first.content_type, first.split
@@ -44,6 +49,11 @@ class Tally:
                     tally.cells.update((content_type, split, row["emotion"]) for row in rows)
                     tally.licenses.update(row["license"] for row in rows)
                     tally.raters.update(row["raters"] for row in rows if row.get("raters"))
+                    tally.votes.update(
+                        (*row["votes"], row["raters"] - sum(row["votes"]))
+                        for row in rows
+                        if row.get("votes") is not None and (row.get("raters") or 0) > 1
+                    )
                     told = [row["agreement"] for row in rows if row.get("agreement") is not None]
                     tally.agreements += len(told)
                     tally.agreement += math.fsum(told)
@@ -56,7 +66,7 @@ class Tally:
     def clips(self) -> int:
         return self.cells.total()
 
-    def raters_in_words(self) -> str:
+    def raters_in_words(self, taxonomy: Taxonomy) -> str:
         """How many people labelled the clips and how far they agreed, as far as it is known."""
         if not self.raters:
             return ""
@@ -66,6 +76,16 @@ class Tally:
         if self.agreements:
             mean = self.agreement / self.agreements
             words += f" On average {mean:.0%} of them chose the clip's emotion (`agreement`)."
+        found = measure_agreement(self.votes.elements(), 0, taxonomy)
+        if found is not None and found.alpha is not None:
+            each = ", ".join(
+                f"{name} {alpha:.2f}" for name, alpha in found.emotions.items() if alpha is not None
+            )
+            words += (
+                f" Krippendorff's alpha (nominal) over the {found.clips:,} clips with several raters is "
+                f"{found.alpha:.2f}; for each emotion alone: {each}. Clips without a majority are not in the "
+                "data, which raises it."
+            )
         return words
 
     def by(self, place: int) -> Counter[str]:

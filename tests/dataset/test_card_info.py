@@ -68,6 +68,29 @@ def test_what_was_not_told_is_not_said(plain: Path) -> None:
     assert verify(plain, engine="serial") == []
 
 
+def test_alpha_stands_where_votes_are_known(tmp_path: Path) -> None:
+    with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
+        paths = [row["path"] for row in csv.DictReader(file) if row["content_type"] == "sticker"][:4]
+    answers = {
+        "ann": ("awe", "awe", "fear", "awe"),
+        "bob": ("awe", "fear", "fear", None),
+        "eve": ("awe", "awe", "fear", None),
+    }
+    lines = ["path,emotion,rater"] + [
+        f"{path},{emotion},{rater}"
+        for rater, its in answers.items()
+        for path, emotion in zip(paths, its, strict=True)
+        if emotion
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    build(MINI, tmp_path / "labels.csv", tmp_path / "out", engine="serial")
+    text = " ".join((tmp_path / "out" / "README.md").read_text().split())
+    # by hand: 9 answers in three units, coincidences awe-awe 4, fear-fear 3, awe-fear 2
+    alpha = 1 - (9 - 1) * 2 / (2 * 5 * 4)
+    assert f"alpha (nominal) over the 3 clips with several raters is {alpha:.2f}" in text
+    assert f"for each emotion alone: awe {alpha:.2f}, fear {alpha:.2f}." in text
+
+
 def test_what_the_owner_tells_is_on_the_card_and_in_the_manifest(plain: Path, tmp_path: Path) -> None:
     info = CardInfo.from_mapping(TOLD)
     build(MINI, sheet(tmp_path), tmp_path / "out", engine="serial", info=info)
