@@ -238,7 +238,7 @@ class Clip:
             raise ValueError(f"emotion is {self.emotion!r}, not spelled as in {taxonomy.names}")
         valence = taxonomy.valences[self.label]
         if self.valence != valence:
-            raise ValueError(f"valence is {self.valence}, but that of {self.emotion} is {valence}")
+            raise ValueError(f"valence is {self.valence}, but {self.emotion} has {valence}")
         if self.emotion_source not in EMOTION_SOURCES:
             raise ValueError(f"emotion_source is {self.emotion_source!r}; allowed: {EMOTION_SOURCES}")
         scores = self.emotion_scores

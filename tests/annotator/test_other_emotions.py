@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -163,3 +164,25 @@ def test_the_question_names_the_emotions() -> None:
         "excitement, anger, disgust, fear or sadness."
     )
     assert prompts.emotion_question(FIVE[:2]).endswith("one word: joy or calm.")
+
+
+def test_without_a_valence_there_is_no_ea_2cls(trained: TrainingResult, moods: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(trained.out, model)
+    settings = json.loads((model / "config.json").read_text())
+    settings["taxonomy"]["labels"] = [{"name": name} for name in FIVE]
+    (model / "config.json").write_text(json.dumps(settings))
+    (tmp_path / "videos").mkdir()
+    rows = ["file,emotion"]
+    for place, clip in enumerate(select(moods, split="test", limit=2)):
+        (tmp_path / "videos" / f"{place}.mp4").write_bytes(clip.video)
+        rows.append(f"{place}.mp4,{clip.clip.emotion}")
+    (tmp_path / "videos" / "intended.csv").write_text("\n".join(rows))
+    arguments = ("--videos", tmp_path / "videos", "--annotator", model)
+    code, said = run("evaluate", *arguments)
+    assert code == 0, said
+    assert "EA-5cls" in said and "not defined: the taxonomy has no valence" in said
+    code, said = run("evaluate", *arguments, "--json")
+    assert code == 0, said
+    figures = json.loads(said)["figures"]["videos"]
+    assert figures["ea_2cls"] is None and figures["ea_5cls"]["low"] >= 0
