@@ -520,3 +520,28 @@ def test_what_is_missing_is_a_message(opened: Callable[..., Any], browser: Any, 
         tab(page, "Sticker")
         expect(page.get_by_text("No generator that starts from a picture is set up here")).to_be_visible()
         expect(page.get_by_role("button", name="Make stickers")).to_be_disabled()
+
+
+def test_an_animated_picture_has_a_button_of_its_own(page: Any, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (64, 48), (250, 220, 40 + 8 * step)) for step in range(10)]
+    path = tmp_path / "waves.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0)
+    tab(page, "Annotate")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload a GIF, WebP or APNG").click()
+    chooser.value.set_files(path)
+    expect(page.locator("#annotation").get_by_role("meter")).to_have_count(8)
+    state = playing(page.locator("#annotate-video video"))
+    assert state["moved"] > 0 and state["width"] == 64 and state["duration"] == pytest.approx(0.8, abs=0.05)
+
+
+def test_it_says_what_its_models_are_and_a_caption_opens_the_player(page: Any) -> None:
+    expect(page.get_by_text("The models of this page are toys of 64 × 64 pixels")).to_be_visible()
+    assert "common." not in page.locator("body").inner_text()
+    caption = page.locator(".clip .caption").first
+    words = caption.inner_text()
+    caption.click()
+    expect(page.get_by_role("dialog")).to_contain_text(words)
+    page.keyboard.press("Escape")
+    tab(page, "Generate")
+    expect(page.get_by_label("Prompt")).to_have_attribute("placeholder", "such as: a yellow face, smiling")
