@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value, Video
 from hub_clients import Client
 from hub_server import HubServer, reading
 
+import emovid_dataset
 from emovid_dataset.read.manifest import read_manifest
 
 
@@ -180,3 +182,43 @@ class TestHuggingfaceHub:
         assert client(REFUSED, "me/gated", HF_TOKEN="hf_other") == ["GatedRepoError", 403]
         for repo in ("me/private", "me/gated"):
             assert client(REFUSED, repo, HF_TOKEN="hf_mine") == "secret"
+
+
+BUILD = """
+import json, sys
+from pathlib import Path
+from datasets import Dataset, Features, ClassLabel, Value, Video
+from emovid_dataset.cli import program
+from emovid_dataset.read.select import select
+program()(["build", sys.argv[1], "--out", "out", "--workers", "1"], standalone_mode=False)
+print(json.dumps([[item.clip.emotion, item.clip.caption, item.clip.sha256] for item in select("out")]))
+"""
+
+
+def test_a_build_takes_a_data_set_of_the_hub(hub: HubServer, client: Client, tmp_path: Path) -> None:
+    mini = Path(emovid_dataset.__file__).parent / "mini"
+    chosen = sorted((mini / "sticker").glob("*.mp4"))[:3]
+    names = ["fear", "awe"]  # not the order of the eight
+    kinds = Features(
+        {
+            "clip": Video(decode=False),
+            "label": ClassLabel(names=names),
+            "caption": Value("string"),
+            "content_type": Value("string"),
+        }
+    )
+    columns = {
+        "clip": [{"bytes": path.read_bytes(), "path": path.name} for path in chosen],
+        "label": [0, 1, 1],
+        "caption": ["one", "two", "three"],
+        "content_type": ["sticker"] * 3,
+    }
+    (tmp_path / "repo" / "data").mkdir(parents=True)
+    Dataset.from_dict(columns, features=kinds).to_parquet(tmp_path / "repo" / "data" / "train-00000.parquet")
+    hub.publish("datasets", "me/clips", tmp_path / "repo")
+    found = client(BUILD, "hf://datasets/me/clips", stock=False)
+    wanted = [
+        [names[label], caption, hashlib.sha256(path.read_bytes()).hexdigest()]
+        for label, caption, path in zip(columns["label"], columns["caption"], chosen, strict=True)
+    ]
+    assert sorted(found) == sorted(wanted)
