@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from served_folder import served
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 
 from emovid_models.remote.annotator import CODE
@@ -62,3 +63,22 @@ def test_a_message_names_its_video(annotator: Any, stickers: list[Path]) -> None
         processor.apply_chat_template(asked(path="absent.mp4"), tokenize=True)
     with pytest.raises(ValueError, match="has 2 of the keys"):
         processor.apply_chat_template(asked(path=path, video=frames), tokenize=True)
+
+
+def test_a_message_names_its_video_by_an_address(annotator: Any, stickers: list[Path]) -> None:
+    processor, path = annotator.processor, stickers[0]
+
+    def asked(**video: Any) -> Any:
+        content = [{"type": "video", **video}, {"type": "text", "text": "Which emotion?"}]
+        return processor.apply_chat_template([{"role": "user", "content": content}], tokenize=True)
+
+    expected = asked(path=path)
+    with served(path.parent) as server:
+        for part in ({"url": f"{server.url}/{path.name}"}, {"video": f"{server.url}/{path.name}"}):
+            found = asked(**part)
+            assert expected.keys() == found.keys()
+            assert all(torch.equal(found[name], value) for name, value in expected.items()), part
+        assert {name for name, *_ in server.sent} == {f"/{path.name}"}
+        with pytest.raises((OSError, ValueError)) as refused:
+            asked(url=f"{server.url}/absent.mp4")
+    assert "\n" not in str(refused.value) and "absent.mp4" in str(refused.value)

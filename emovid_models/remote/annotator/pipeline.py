@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -407,9 +408,12 @@ def _fetched(url: str) -> Iterator[Path]:
     """A file with what an address delivers, removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="video-") as folder:
         path = Path(folder, "video")
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, path.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-            promised = answer.headers.get("Content-Length")
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, path.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+                promised = answer.headers.get("Content-Length")
+        except (OSError, HTTPException) as error:
+            raise OSError(f"{url} cannot be fetched: {_one_line(error)}") from error
         if promised is not None and path.stat().st_size != int(promised):
             raise OSError(f"{url} broke off after {path.stat().st_size} of {promised} bytes")
         yield path
