@@ -47,6 +47,7 @@ from emovid_models.cli.evaluated import (
     ComparedLoras,
     annotator_folder,
     asked_wording,
+    frames_of_base,
     generate_models,
     hashes,
 )
@@ -229,11 +230,8 @@ def evaluate(
     """
     runner = chosen_executor(engine, workers, ray_address)
     mini = base == MINI
-    size, frames, steps = (
-        size or ("64x64" if mini else "832x480"),
-        frames or (17 if mini else 81),
-        steps or (8 if mini else 50),
-    )
+    size, steps = size or ("64x64" if mini else "832x480"), steps or (8 if mini else 50)
+    frames = 17 if mini and frames is None else frames
     guidance = (3.0 if mini else 5.0) if guidance is None else guidance
     emotion_guidance = 6.0 if mini and emotion_guidance is None else emotion_guidance
     from emovid_models import evaluation
@@ -248,8 +246,6 @@ def evaluate(
         for option, value in said.items():
             if value is not None:
                 raise ValueError(f"--{option} {value} needs --protocol scenes; here the benchmark says it")
-        if abstain is not None:
-            raise ValueError(f"--abstain {abstain} needs --protocol scenes")
         if data is None:
             raise ValueError("--protocol paper needs --data BUILD, whose benchmark says what is asked for")
         if wording is not None and base is None:
@@ -282,6 +278,7 @@ def evaluate(
                 seed=seed,
                 offload=offload,
                 batch_size=batch_size,
+                abstain=abstain,
                 engine=runner,
                 device=device,
                 allow_rejected=allow_rejected,
@@ -340,6 +337,7 @@ def evaluate(
         tables = dict.fromkeys(folders, table)
         tasks = ["t2v", "i2v"]
     else:
+        frames = frames or frames_of_base(base)
         folders = generate_models(
             base,
             loras,

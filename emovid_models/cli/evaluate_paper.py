@@ -24,6 +24,7 @@ from emovid_models.cli.evaluated import (
     ComparedLoras,
     annotator_folder,
     asked_wording,
+    frames_of_base,
     generate_models,
     hashes,
 )
@@ -63,7 +64,7 @@ class PaperOptions:
     clip: str | None
     videomae: str | None
     size: str
-    frames: int
+    frames: int | None
     steps: int
     guidance: float
     emotion_guidance: float | None
@@ -72,6 +73,7 @@ class PaperOptions:
     seed: int
     offload: bool
     batch_size: int
+    abstain: float | None
     engine: Executor
     device: str | None
     allow_rejected: bool
@@ -163,6 +165,7 @@ def _videos(
     prompts = list(benchmark.prompts)
     orders = evaluation.plan_orders(prompts, seed=options.seed, intensity=options.intensity)
     check_orders(orders, *parse_frame_size(options.size))
+    frames = options.frames or frames_of_base(options.base)
     folders = generate_models(
         options.base,
         options.loras,
@@ -175,7 +178,7 @@ def _videos(
         offload=options.offload,
         engine=options.engine,
         progress=not options.as_json,
-        num_frames=options.frames,
+        num_frames=frames,
         num_inference_steps=options.steps,
         guidance_scale=options.guidance,
         emotion_guidance_scale=options.emotion_guidance,
@@ -191,7 +194,7 @@ def _videos(
         "settings": {
             "protocol": "paper",
             "size": options.size,
-            "num_frames": options.frames,
+            "num_frames": frames,
             "steps": options.steps,
             "guidance_scale": options.guidance,
             "emotion_guidance_scale": guidance,
@@ -297,6 +300,7 @@ class _Outcome:
         generated: Mapping[str, Any] | None,
     ) -> None:
         from emovid_models import evaluation
+        from emovid_models.evaluation.judge_reliability import judge_reliability
         from emovid_models.evaluation.protocol import paper_figures
         from emovid_models.miniature import is_miniature
 
@@ -305,6 +309,7 @@ class _Outcome:
         self.wording = DEFAULT_WORDING if generated is None else generated["settings"]["wording"]
         self.miniature = options.annotator is None or is_miniature(annotator_folder(options.annotator))
         self.figures = {name: evaluation.score(found) for name, found in judged.items()}
+        self.reliability = {name: judge_reliability(found, options.abstain) for name, found in judged.items()}
         self.rows = {
             name: paper_figures(
                 measured[name],
@@ -360,6 +365,7 @@ class _Outcome:
                 "measures": self.rows["real"].record(),
             },
         }
+        record["reliability"] = self.reliability
         if self.generated is not None:
             record["generated"] = self.generated
         if self.comparison is not None and self.valences is not None:
@@ -435,6 +441,7 @@ class _Outcome:
 
     def show(self, out: str) -> None:
         """Print it, as a table or as JSON."""
+        from emovid_models.evaluation.judge_reliability import print_reliability
         from emovid_models.evaluation.protocol import COLUMNS
 
         if self.options.as_json:
@@ -444,4 +451,5 @@ class _Outcome:
             print(f"{failure['file']}: {failure['error']}")
         title, rows = self.table()
         print_table(title, COLUMNS, rows)
+        print_reliability(self.reliability)
         print("\n".join(self.notes()))

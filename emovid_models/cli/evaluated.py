@@ -170,6 +170,21 @@ def asked_wording(base: str, loras: ComparedLoras, wording: str | None) -> str:
     return PipelineSource(base, image_to_video=False, lora=loras.loras).wording_of(wording)
 
 
+def frames_of_base(base: str) -> int:
+    """How many frames a base makes if nothing else is asked for.
+
+    Args:
+        base: a folder or a Hub repo.
+
+    Raises:
+        OSError: it is not there.
+    """
+    from emovid_models.wan.frames import frames_by_default
+    from emovid_models.wan.loading import read_index
+
+    return frames_by_default(read_index(base))
+
+
 def hashes(source: str, pattern: str) -> dict[str, str] | None:
     """The sha256 of a folder's or file's weights, by which a card knows them; None for a Hub repo."""
     from emovid_models.records import weight_hashes

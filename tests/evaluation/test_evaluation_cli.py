@@ -104,6 +104,25 @@ def test_videos_of_any_generator(videos: Path) -> None:
     assert "the paper's, T2V" in table.output and "48.33%" in table.output
 
 
+def test_answers_below_a_confidence_are_withheld(videos: Path) -> None:
+    found = emovid("--videos", videos, "--device", "cpu", "--abstain", "0.5", "--json")
+    assert found.exit_code == 0, found.output
+    result = json.loads(found.stdout)
+    judged = evaluation.judge_videos(videos, videos / INTENDED_NAME, evaluation.load_judge(device="cpu"))
+    sure = [(max(one.scores), one.judged == one.intended) for one in judged.videos if one.scores]
+    left = [is_right for confidence, is_right in sure if confidence >= 0.5]
+    assert 0 < len(left) < len(sure) == 16
+    assert result["reliability"]["videos"]["abstain"] == {
+        "below": 0.5,
+        "coverage": round(len(left) / 16, 4),
+        "risk": round(1 - sum(left) / len(left), 4),
+    }
+    # EA counts every video, whether or not the judge was sure
+    assert result["figures"] == {"videos": evaluation.to_record(evaluation.score(judged))}
+    table = emovid("--videos", videos, "--device", "cpu", "--abstain", "0.5").output
+    assert "The judge's confidence" in table and f"{len(left) / 16:.0%}" in table
+
+
 def test_the_miniature_judge_is_known_by_its_weights(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -360,13 +360,20 @@ def test_videos_of_any_generator(benchmark_build: Path, tmp_path: Path) -> None:
     first, second = (prompt.id for prompt in benchmark.prompts[:2])
     shutil.copyfile(videos / f"{second}.mp4", other / f"{first}.mp4")
     arguments = ("--data", benchmark_build, "--videos", videos, "--device", "cpu")
-    result = json.loads(emovid(*arguments, "--against", other, "--json").stdout)
+    result = json.loads(emovid(*arguments, "--against", other, "--abstain", "0.5", "--json").stdout)
     assert list(result["figures"]) == ["base", "videos"] and "generated" not in result
     assert result["figures"]["videos"] == result["real"]["figures"]
     for name in ("temporal_flicker", "clip_score"):
         assert result["measures"]["videos"][name] == result["real"]["measures"][name]
     assert result["measures"]["videos"]["temporal_flicker"]["n"] == 16
     assert result["measures"]["videos"]["clip_score"]["reason"] == "no --clip MODEL"
+    assert list(result["reliability"]) == ["base", "videos", "real"]
+    assert result["reliability"]["videos"] == result["reliability"]["real"]
+    assert result["reliability"]["videos"]["abstain"]["below"] == 0.5
+    ea_8cls = result["figures"]["videos"]["ea_8cls"]["value"]
+    assert result["reliability"]["videos"]["risk_coverage"][-1]["risk"] == pytest.approx(
+        1 - ea_8cls, abs=1e-4
+    )
 
     (videos / f"{first}.mp4").unlink()
     (videos / f"{second}.mp4").write_bytes(b"no video")
