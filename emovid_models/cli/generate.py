@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +32,7 @@ from emovid_models.cli.options import (
     EmotionLora,
     Frames,
     Guidance,
+    Guidance2,
     Intensity,
     Loras,
     NoiseSeed,
@@ -127,6 +128,7 @@ def generate(
     frames: Frames = None,
     steps: Steps = None,
     guidance: Guidance = None,
+    guidance_2: Guidance2 = None,
     emotion_guidance: EmotionGuidance = None,
     negative: Annotated[str | None, typer.Option(help="What the video must not show.")] = None,
     seed: NoiseSeed = 0,
@@ -150,9 +152,11 @@ def generate(
     from emovid_dataset.store import Store
     from emovid_dataset.terminal import print_table
     from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
+    from emovid_models.wan.frames import frames_by_default
     from emovid_models.wan.generate import Order, check_orders, read_orders
     from emovid_models.wan.generate import generate as generate_videos
-    from emovid_models.wan.loading import PipelineSource
+    from emovid_models.wan.loading import PipelineSource, read_index
+    from emovid_models.wan.noise_levels import boundary_of
 
     if (prompt is None) == (prompts is None):
         raise ValueError("give either a prompt or --prompts FILE")
@@ -189,6 +193,11 @@ def generate(
     runner = chosen_executor(engine, workers, ray_address)
     need("models", "diffusers", "transformers", "peft", "ftfy")
 
+    index = read_index(model)
+    if guidance_2 is not None and boundary_of(index) is None:
+        raise ValueError(
+            f"--guidance-2 {guidance_2} is for a base with two transformers, and {model} has one"
+        )
     pipeline = PipelineSource(
         model,
         image_to_video=i2v,
@@ -199,6 +208,7 @@ def generate(
         show_steps=len(orders) == 1 and not as_json and runner.is_this_process,
         threads=runner.threads,
     )
+    second: dict[str, Any] = {} if guidance_2 is None else {"guidance_scale_2": guidance_2}
     made = generate_videos(
         pipeline,
         orders,
@@ -209,13 +219,14 @@ def generate(
         progress=not as_json,
         height=height,
         width=width,
-        num_frames=frames or (17 if mini else 81),
+        num_frames=frames or (17 if mini else frames_by_default(index)),
         num_inference_steps=steps or (8 if mini else 50),
         guidance_scale=guidance if guidance is not None else (3.0 if mini else 5.0),
         negative_prompt=negative,
         emotion_guidance_scale=6.0 if mini and emotion_guidance is None else emotion_guidance,
         wording=wording,
         emotion_adapter=pipeline.emotion_adapter,
+        **second,
     )
     rows = [
         (

@@ -36,7 +36,10 @@ EmotionLora = Annotated[
 ]
 Frames = Annotated[
     int | None,
-    typer.Option(help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17.", callback=frame_count),
+    typer.Option(
+        help="Frames, 4k+1; 16 per second; 81 if not given, mini: 17; Wan2.2 TI2V: 24 and 121.",
+        callback=frame_count,
+    ),
 ]
 Steps = Annotated[
     int | None, typer.Option(help="Denoising steps; 50 if not given, mini: 8.", callback=whole(1))
@@ -44,6 +47,14 @@ Steps = Annotated[
 Guidance = Annotated[
     float | None,
     typer.Option(help="Guidance by the prompt; 5 if not given, mini: 3.", callback=number(0)),
+]
+Guidance2 = Annotated[
+    float | None,
+    typer.Option(
+        "--guidance-2",
+        help="That of the second of two transformers, as Wan2.2 A14B has; as --guidance if not given.",
+        callback=number(0),
+    ),
 ]
 EmotionGuidance = Annotated[
     float | None,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
 
 FPS = 16
 """Frames per second of a generated video, as Wan2.1 was trained."""
+
+_TI2V_FPS = 24
+
+
+def frame_rate_of(index: Mapping[str, Any]) -> int:
+    """Frames per second of the videos that a base makes: 24 of Wan2.2 TI2V, else 16.
+
+    Args:
+        index: the base's model_index.json, or the config of the loaded pipeline.
+    """
+    return _TI2V_FPS if index.get("expand_timesteps") else FPS
+
+
+def frames_by_default(index: Mapping[str, Any]) -> int:
+    """Frames of a video of five seconds: 121 of Wan2.2 TI2V, else 81.
+
+    Args:
+        index: as for `frame_rate_of`.
+    """
+    return 5 * frame_rate_of(index) + 1
 
 
 def read_image(place: str | os.PathLike[str], height: int, width: int) -> Image.Image:

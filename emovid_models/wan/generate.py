@@ -17,7 +17,7 @@ from emovid_dataset.terminal import Progress
 from emovid_models.prompt_file import read_prompt_file
 from emovid_models.remote.wan.conditioning import check_intensity, emotion_weights
 from emovid_models.remote.wan.inputs import check_prompt
-from emovid_models.wan.frames import encode_video, read_image
+from emovid_models.wan.frames import encode_video, frame_rate_of, read_image
 from emovid_models.wan.loading import PipelineSource
 
 if TYPE_CHECKING:
@@ -134,7 +134,8 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
         orders: what to generate, no two under one name.
         options: arguments of every call, such as `height` or `num_frames`.
         overwrite: replace videos that are there.
-        encode: makes a file of generated frames, float [T, H, W, 3] in 0..1; picklable for other processes.
+        encode: makes a file of generated frames, float [T, H, W, 3] in 0..1, and of how many are shown in a
+            second; picklable for other processes.
     """
 
     pipeline: PipelineSource | Pipeline
@@ -142,7 +143,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
     orders: tuple[Order, ...]
     options: Mapping[str, Any]
     overwrite: bool = False
-    encode: Callable[[np.ndarray], bytes] = encode_video
+    encode: Callable[[np.ndarray, int], bytes] = encode_video
 
     name = "generate"
     unit = "videos"
@@ -178,7 +179,9 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
             generator=torch.Generator().manual_seed(order.seed),
             **call,
         ).frames[0]
-        store.put(order.out, self.encode(frames))
+        pipeline: Any = state
+        rate = frame_rate_of(pipeline.config)
+        store.put(order.out, self.encode(frames, rate))
         yield {"file": order.out}
 
     def is_whole(self, part: VideoPart, records: Iterable[Record], store: Store) -> bool:
@@ -194,7 +197,7 @@ def generate(
     engine: Executor | None = None,
     overwrite: bool = False,
     progress: bool = False,
-    encode: Callable[[np.ndarray], bytes] = encode_video,
+    encode: Callable[[np.ndarray, int], bytes] = encode_video,
     **options: Any,
 ) -> frozenset[str]:
     """Generate the videos that are not there yet; an interrupted run is taken up by the same call.
@@ -207,7 +210,8 @@ def generate(
         engine: who generates, by default this process.
         overwrite: replace videos that are there; each stays until the new one is complete.
         progress: show progress on stderr.
-        encode: makes a file of generated frames, by default an MP4; what it depends on is part of `model`.
+        encode: makes a file of generated frames and their rate, by default an MP4; what it depends on is
+            part of `model`.
         **options: arguments of every call, such as `height` or `num_frames`.
 
     Returns:

@@ -22,9 +22,9 @@ from emovid_models.remote.sticker.choices import FORMATS, PROMPT, TOLERANCE
 from emovid_models.remote.sticker.cutout import cut_out
 from emovid_models.remote.sticker.picture import PreparedPicture, frame_shape, prepare, read_picture
 from emovid_models.remote.wan.inputs import check_frames, check_size
-from emovid_models.wan.frames import FPS, encode_video
+from emovid_models.wan.frames import encode_video, frames_by_default
 from emovid_models.wan.generate import GenerateStage, Order, check_orders, generate
-from emovid_models.wan.loading import PipelineSource
+from emovid_models.wan.loading import PipelineSource, read_index
 from emovid_models.wan.loras import WeightedLora
 
 MINI = "mini"
@@ -101,17 +101,18 @@ class StickerEncoder:
     format: str
     tolerance: int
 
-    def __call__(self, frames: np.ndarray) -> bytes:
+    def __call__(self, frames: np.ndarray, fps: int) -> bytes:
         """Cut out the character and encode.
 
         Args:
             frames: float [T, H, W, 3] in 0..1.
+            fps: frames per second.
         """
         pixels = (np.asarray(frames).clip(0, 1) * 255).round().astype(np.uint8)
         cut = cut_out(pixels, self.picture, tolerance=self.tolerance)
         if self.format == "gif":
-            return encode_gif(cut, FPS)
-        return encode_webp(cut, FPS) if self.format == "webp" else encode_video(on_white(cut))
+            return encode_gif(cut, fps)
+        return encode_webp(cut, fps) if self.format == "webp" else encode_video(on_white(cut), fps)
 
     def identity(self) -> str:
         """Changes with everything that a file depends on beside the generated frames."""
@@ -168,7 +169,8 @@ def make_stickers(
         wording: "paper" or "mood", how the prompt names the emotion; None for that of the LoRA.
         size: height and width in pixels, multiples of 16; by default as many as 832x480 in the shape of the
             picture, 64x64 for the miniature.
-        frames: 4k+1, 16 per second; 81 by default, 17 for the miniature.
+        frames: 4k+1, 16 per second; 81 by default, 17 for the miniature; of Wan2.2 TI2V 24 per second, and
+            121.
         steps: of denoising; 50 by default, 8 for the miniature.
         guidance: by the prompt; 5 by default, 3 for the miniature.
         emotion_guidance: by the emotion; as `guidance` by default, 6 for the miniature.
@@ -194,7 +196,7 @@ def make_stickers(
     mini = model == MINI
     prepared = prepare_sticker(picture, size=size, mini=mini, background=background, tolerance=tolerance)
     height, width = prepared.alpha.shape
-    check_frames(frames := frames or (17 if mini else 81))
+    check_frames(frames := frames or (17 if mini else frames_by_default(read_index(model))))
     folder = Path(out)
     frame = folder.absolute() / _FRAME
     orders = [

@@ -291,6 +291,8 @@ WRONG = {
         ("--size big", "--size: size 'big' is not of the form WIDTHxHEIGHT"),
         ("--size 833x480", "--size: width 833 is not a multiple of 16; the nearest are 832 and 848"),
         ("--frames 16", "--frames: num_frames 16 is not 4k+1; the nearest are 13 and 17"),
+        ("--guidance-2 -1", f"--guidance-2 is -1.0; {FROM_0}"),
+        ("--model mini --guidance-2 4", "--guidance-2 4.0 is for a base with two transformers, and "),
         ("--frames 0", "--frames: num_frames 0 is not 4k+1"),
         ("--steps 0", f"--steps is 0; {FROM_1}"),
         ("--guidance -1", f"--guidance is -1.0; {FROM_0}"),
@@ -324,7 +326,6 @@ WRONG = {
     ],
     "evaluate": [
         ("--abstain -0.1", "--abstain is -0.1; allowed: 0 to 1"),
-        ("--protocol paper --data made --abstain 0.4", "--abstain 0.4 needs --protocol scenes"),
         ("--videos none", "--videos none is not a folder"),
         ("--videos made", "give either --videos FOLDER or --base REPO"),
         ("--intended file", "--intended and --against belong to --videos"),

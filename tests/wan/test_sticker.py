@@ -80,7 +80,7 @@ def test_an_encoder_goes_to_another_process() -> None:
     prepared = prepare(Image.fromarray(frames[0]), 48, 48)
     encoder = StickerEncoder(prepared, "webp", 32)
     generated = on_white(frames)
-    assert pickle.loads(pickle.dumps(encoder))(generated) == encoder(generated)
+    assert pickle.loads(pickle.dumps(encoder))(generated, 16) == encoder(generated, 16)
     others = [StickerEncoder(prepared, "gif", 32), StickerEncoder(prepared, "webp", 33)]
     others.append(StickerEncoder(prepare(Image.fromarray(frames[1]), 48, 48), "webp", 32))
     assert len({one.identity() for one in (encoder, *others)}) == 4

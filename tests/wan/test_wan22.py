@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -18,13 +19,15 @@ from typer.testing import CliRunner
 from wan_tiny import CAPTION, a14b_components, t2v_components, ti2v_components
 
 from emovid_dataset.cli import program
+from emovid_dataset.media.frames import decode
 from emovid_models.remote.wan.lora import SECOND_WEIGHT_NAME, WEIGHT_NAME, read_facts
 from emovid_models.wan import EmoVidWanImageToVideoPipeline, EmoVidWanPipeline, conditioning_text
 from emovid_models.wan.batches import Draw
 from emovid_models.wan.cache import Sample, padded
 from emovid_models.wan.encode import BaseOutline
+from emovid_models.wan.frames import encode_video, frames_by_default
 from emovid_models.wan.generate import Order, generate
-from emovid_models.wan.loading import PipelineSource
+from emovid_models.wan.loading import PipelineSource, read_index
 from emovid_models.wan.lora_settings import LoraSettings
 from emovid_models.wan.loras import content_name, loras_of
 from emovid_models.wan.noise_levels import Span, shifted
@@ -327,6 +330,45 @@ def test_the_commands_know_them(
     )
     assert made.exit_code == 0, made.output
     assert video.stat().st_size > 500
+
+
+def test_the_second_transformer_has_a_guidance_of_its_own(a14b: Path, tmp_path: Path) -> None:
+    def pixels(name: str, *options: str) -> np.ndarray:
+        out = tmp_path / f"{name}.mp4"
+        shape = ["--size", "64x32", "--frames", "5", "--steps", "4", "--guidance", "2", "--json"]
+        done = CliRunner().invoke(
+            program(), ["generate", CAPTION, "--model", str(a14b), "--out", str(out), *shape, *options]
+        )
+        assert done.exit_code == 0, done.output
+        return decode(out).astype(float)
+
+    plain = pixels("plain")
+    assert np.array_equal(pixels("same", "--guidance-2", "2"), plain)
+    assert np.abs(pixels("other", "--guidance-2", "9") - plain).max() > 3
+    pipe = EmoVidWanPipeline.from_pretrained(a14b)
+    stock = run(
+        pipe,
+        num_inference_steps=4,
+        guidance_scale=2.0,
+        guidance_scale_2=9.0,
+        negative_prompt=None,
+        output_type="np",
+    )
+    wanted = decode(encode_video(np.asarray(stock[0]))).astype(float)
+    assert np.abs(pixels("stock", "--guidance-2", "9", "--seed", "7") - wanted).mean() < 0.5
+
+
+def test_a_base_of_24_frames_per_second_writes_them(ti2v: Path, a14b: Path, tmp_path: Path) -> None:
+    assert frames_by_default(read_index(ti2v)) == 121
+    assert frames_by_default(read_index(a14b)) == 81
+    for base, rate in ((ti2v, 24), (a14b, 16)):
+        out = tmp_path / f"{rate}.mp4"
+        shape = ["--size", "64x32", "--frames", "5", "--steps", "1", "--json", "--out", str(out)]
+        done = CliRunner().invoke(program(), ["generate", CAPTION, "--model", str(base), *shape])
+        assert done.exit_code == 0, done.output
+        with av.open(str(out)) as file:
+            assert file.streams.video[0].average_rate == rate
+            assert sum(1 for _ in file.decode(video=0)) == 5
 
 
 def test_what_ours_saves_is_a_stock_base_with_two_transformers(a14b: Path, tmp_path: Path) -> None:
