@@ -20,10 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
+from PIL import Image
+from pyarrow import parquet
 from typer.testing import CliRunner
+from video_files import write_video
 
 from emovid_dataset.cli import program
+from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import MINI_ANNOTATOR, MINI_WAN_I2V
 from emovid_models.metrics import ea_8cls
 
@@ -146,6 +151,53 @@ def test_the_commands_run(scratch: Path) -> None:
     ):
         assert (scratch / made).stat().st_size > 0, made
     assert "loading_script.py" in done.stdout, "the dry run lists the files"
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`clips/` of a person's own: several kinds of files made here, in folders named after content types."""
+    folder = tmp_path_factory.mktemp("own")
+    lines = ["path,emotion,caption"]
+    for place, emotion in enumerate(EMOTIONS):
+        kind = "movie" if place == 7 else "sticker"
+        suffix = (".mp4", ".gif", ".mkv", ".mov")[place % 4]
+        path = folder / "clips" / kind / f"{place:02d}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grey = np.linspace(100, 250, 64, dtype=np.uint8)
+        frames = [
+            np.stack([np.roll(grey, 4 * step + place)] * 48)[..., None].repeat(3, 2) for step in range(8)
+        ]
+        if suffix == ".gif":
+            first, *others = map(Image.fromarray, frames)
+            first.save(path, save_all=True, append_images=others, duration=120)
+        else:
+            write_video(path, frames, rate=8)
+        lines.append(f"{kind}/{path.name},{emotion},a grey wave number {place}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_the_examples_run_on_a_folder_of_ones_own(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own_folder)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(own_folder / "cache"))
+    section = README.partition("\n## Build\n")[2].partition("\n## Annotate")[0]
+    mine = [words for words in commands() if " ".join(words) in " ".join(section.split())]
+    assert [words[0] for words in mine] == ["build", "verify", "stats", "analyse"]
+    mine += [words for words in commands() if words[0] == "annotate"]
+    for words in mine:
+        words = [STANDS_FOR.get(word, word) for word in words] + (["--json"] if words[0] != "build" else [])
+        done = CliRunner().invoke(program(), words + LESS.get(words[0], []))
+        assert done.exit_code == 0, f"{words}: {done.output}"
+    for made in ("report.html", "analyses.html", "labels.parquet"):
+        assert (own_folder / made).stat().st_size > 0, made
+    assert parquet.read_table(own_folder / "labels.parquet").num_rows == 8
+    names: dict[str, Any] = {}
+    for block in (block for block in blocks("python") if block in section):
+        exec(block, names)
+    assert names["flat"].features["emotion"].names == list(EMOTIONS)
+    assert len(names["table"]["train"]) >= 4
+    assert names["item"]["video"].shape == (16, 3, 224, 224)
+    assert "a grey wave" in names["sample"]["txt"] and len(names["bright"]) >= 1
 
 
 def test_commands_and_their_options_exist() -> None:

@@ -179,8 +179,7 @@ class GenerateStage(Stage[VideoPart, "Pipeline"]):
             generator=torch.Generator().manual_seed(order.seed),
             **call,
         ).frames[0]
-        pipeline: Any = state
-        rate = frame_rate_of(pipeline.config)
+        rate = frame_rate_of(getattr(state, "config", {}))
         store.put(order.out, self.encode(frames, rate))
         yield {"file": order.out}
 
