@@ -32,7 +32,7 @@ from emovid_dataset.media.frames import decode
 from emovid_dataset.media.portable import truncation
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.remote.annotator import CODE, pipeline, prompts, video_file
-from emovid_models.remote.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.reading import read_frames
 
 
 def as_scores(result: Any) -> np.ndarray:
@@ -620,7 +620,7 @@ def test_ten_thousand_frames_are_not_held(annotator: Any, tmp_path: Path) -> Non
         container.mux(stream.encode())
     script = """
 import resource, sys
-from emovid_models.remote.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.reading import read_frames
 read_frames(sys.argv[2], lambda total: [0])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 seen = []

@@ -20,7 +20,7 @@ from emovid_dataset.read.features import SETTINGS, read_features
 from emovid_models.annotator import annotate as work
 from emovid_models.annotator.annotations import read_annotations
 from emovid_models.annotator.items import find_items
-from emovid_models.remote.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.reading import read_frames
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from emovid_models.annotator.loading import load_annotator
 from emovid_models.annotator.reliability import reliability
 from emovid_models.miniature import MINI as MINIATURES
 from emovid_models.remote.annotator import CODE
-from emovid_models.remote.annotator.pipeline import read_frames
 from emovid_models.remote.annotator.prompts import EMOTION_QUESTION
+from emovid_models.remote.annotator.reading import read_frames
 from tools.mini_annotator.__main__ import app
 from tools.mini_annotator.card import card
 from tools.mini_annotator.clips import read_clips

@@ -12,7 +12,7 @@ from served_folder import served
 from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 
 from emovid_models.remote.annotator import CODE
-from emovid_models.remote.annotator.pipeline import read_frames
+from emovid_models.remote.annotator.reading import read_frames
 from emovid_models.remote.annotator.repo_code import AUTO_MAP, FILES
 
 

@@ -30,6 +30,7 @@ CODE: dict[str, Path] = {
         _HERE / "processing_nvila.py",
         _HERE / "projector_nvila.py",
         _HERE / "prompts.py",
+        _HERE / "reading.py",
         _HERE / "repo_code.py",
         _HERE / "scoring_nvila.py",
         *(_PORTABLE / f"{name}.py" for name in _PORTABLE_MODULES),

@@ -206,7 +206,7 @@ class NVILALiteProcessor(ProcessorMixin):
     def _read(self, video: Any, num_frames: int | None, sample: bool) -> Any:
         """The frames of a video that are looked at, from wherever it is."""
         # Imported when a file is to be read: who brings frames needs no decoder.
-        from .pipeline import read_frames
+        from .reading import read_frames
 
         count = self.num_frames if num_frames is None else num_frames
         return read_frames(

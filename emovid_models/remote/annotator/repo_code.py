@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .pipeline import VideoEmotionPipeline  # noqa: F401
     from .pixels import rgb  # noqa: F401
     from .prompts import EMOTIONS  # noqa: F401
+    from .reading import read_frames  # noqa: F401
     from .side_data import attached  # noqa: F401
     from .streams import open_bytes  # noqa: F401
     from .timestamps import mended  # noqa: F401
@@ -56,7 +57,7 @@ FILES = (
     *("call_arguments.py", "colour.py", "configuration_nvila.py", "dolby_vision.py", "errors.py"),
     *("groups.py", "h264.py", "icc.py", "matrices.py", "modeling_nvila.py", "movie_index.py"),
     *("norms.py", "packets.py", "pictures.py", "pipeline.py", "pixels.py", "processing_nvila.py"),
-    *("projector_nvila.py", "prompts.py", "repo_code.py", "scoring_nvila.py", "side_data.py"),
+    *("projector_nvila.py", "prompts.py", "reading.py", "repo_code.py", "scoring_nvila.py", "side_data.py"),
     *("streams.py", "timestamps.py", "truncation.py", "video_file.py"),
 )
 """Every file of the code."""
