@@ -15,10 +15,11 @@ from typing import Any
 
 import av
 
+from emovid_dataset.media.portable.clock import HELD
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.portable.streams import sound_streams
-from emovid_dataset.media.segment import HELD, Stretch, segment, stretch_of, thinned
+from emovid_dataset.media.segment import Stretch, segment, stretch_of, thinned
 from emovid_dataset.media.sound import TAIL, SoundTrack
 from emovid_dataset.media.sound_check import SoundCheck, SoundDecoder, sound_errors
 from emovid_dataset.media.sound_copy import SoundCopy, SoundLayout

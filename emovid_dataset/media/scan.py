@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,13 +9,12 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from emovid_dataset.media.portable.clock import clock_of
 from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.portable.streams import channels_of
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.sound_check import heard_stream
 
-_FASTEST = 100_000  # frames per second
-_LONGEST = 23_860  # seconds; MP4 holds no longer duration of a frame in ticks of a 90,000th
 _LARGEST_SIDE = 16384  # pixels; x264 encodes no larger ones
 
 
@@ -104,46 +102,19 @@ def scan_file(video: VideoFile) -> Scan:
         raise VideoError(
             f"has pictures of {width}x{height}; at most {_LARGEST_SIDE} pixels on a side are read"
         )
-    base = video.base
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    count = video.num_frames
-    if video.times is not None:
-        first = video.times[0]
-        # as exact as fractions, and far quicker: one division of whole numbers, which rounds once
-        ticks = np.array(video.times, np.int64) - first
-        times = ticks * base.numerator / base.denominator
-        start_time = float(first * base)
-        last = float((video.end - first) * base) if video.end is not None else 0.0
-        if last <= times[-1]:
-            last = float(times[-1]) + float(1 / rate)
-    else:
-        times = np.arange(count) / float(rate)
-        start_time = float((stream.start_time or 0) * base)
-        last = count / float(rate)
-    if not (last > 0 and math.isfinite(last)):
-        raise VideoError(f"has a duration of {last} s")
-    step = last / count
-    longest = max(step, float(np.diff(times, append=last).max()))
-    if step < 1 / _FASTEST or longest > _LONGEST:
-        raise VideoError(
-            f"has frames that stand {step:g} to {longest:g} s; {1 / _FASTEST:g} to {_LONGEST} s are read"
-        )
-    tolerance = min(2.01 * float(base), 0.4 * step)  # a tick for the frame, one for the film's end
-    constant = bool(np.abs(times - np.arange(count) * step).max() <= tolerance)
-    if constant and abs(float(rate) * last - count) < 0.5:
-        last = count / float(rate)  # times in milliseconds, as in Matroska, only come near the rate
+    clock, count = clock_of(video), video.num_frames
     heard = heard_stream(video.source, video.container)
     info = VideoInfo(
         width=width,
         height=height,
-        fps=count / last,
+        fps=count / clock.duration,
         num_frames=count,
-        duration=last,
+        duration=clock.duration,
         has_audio=heard is not None,
-        constant_rate=constant,
+        constant_rate=clock.is_constant,
     )
     sound = None if heard is None else SoundForm.of(heard)
-    return Scan(info, sound, times, start_time, aspect)
+    return Scan(info, sound, clock.times, clock.start, aspect)
 
 
 def scan_pictures(size: tuple[int, int], delays: Sequence[int], count: int) -> Scan:

@@ -20,6 +20,7 @@ from typing import Any
 import av
 import numpy as np
 
+from emovid_dataset.media.portable.clock import EPSILON, places_between
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
@@ -27,10 +28,6 @@ from emovid_dataset.media.portable.video_file import VideoFile, whole
 from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.source import Reader
 
-HELD = 0.1
-"""Seconds; a picture that stays on display longer than this after a segment's start opens the segment."""
-
-_EPSILON = 1e-6  # seconds
 _FASTER = 1e-3  # share by which a rate is faster than another, rather than rounded
 _WHOLE = 0.01  # of a picture: a rest shorter than this is a rounding
 _ROOMS = (0.5, 5.0, 30.0)
@@ -68,22 +65,16 @@ def stretch_of(reader: Reader, start: float | None, end: float | None) -> Stretc
     Raises:
         VideoError: the segment has no picture.
     """
-    times, duration = reader.times, reader.info.duration
     begin = start or 0.0
-    first = int(np.searchsorted(times, begin - _EPSILON))
-    stop = len(times) if end is None else int(np.searchsorted(times, end - _EPSILON))
-    after = float(times[first]) if first < len(times) else duration
-    stands = first > 0 and after > begin + _EPSILON
-    held = stands and (after - begin > HELD + _EPSILON or first >= stop)
-    first -= held
-    if first >= stop:
+    places, held = places_between(reader.times, reader.info.duration, begin, end)
+    if not places:
         raise VideoError("has no frame in the segment")
     return Stretch(
-        first,
-        stop,
+        places.start,
+        places.stop,
         reader.start_time + begin,
         math.inf if end is None else reader.start_time + end,
-        reader.start_time + begin if held else _file_time(reader, first),
+        reader.start_time + begin if held else _file_time(reader, places.start),
     )
 
 
@@ -114,7 +105,7 @@ def thinned(reader: Reader, stretch: Stretch, fps: float | None) -> list[int] | 
     times = times - (stretch.zero - reader.start_time)
     end = min(stretch.end - reader.start_time, info.duration) - (stretch.zero - reader.start_time)
     moments = np.arange(max(1, math.ceil(end * fps - _WHOLE))) / fps
-    shown = np.searchsorted(times, moments + _EPSILON, side="right") - 1
+    shown = np.searchsorted(times, moments + EPSILON, side="right") - 1
     return [int(place) for place in places[np.maximum(shown, 0)]]
 
 
@@ -198,8 +189,8 @@ def _decode(
     if sound is not None:
         sound.begin_anew()
     first_time = _file_time(reader, stretch.first)
-    heard_from, high = stretch.start - _EPSILON, stretch.end - _EPSILON
-    target = min(first_time, stretch.start) - _EPSILON - (attempt.room or 0)
+    heard_from, high = stretch.start - EPSILON, stretch.end - EPSILON
+    target = min(first_time, stretch.start) - EPSILON - (attempt.room or 0)
     # fresh decoders: that of AAC keeps a state when flushed, and no cut may depend on the one before
     file.reopen()
     if attempt.room is not None and target > reader.start_time:

@@ -14,8 +14,8 @@ import emovid_dataset.schema.portable
 _HERE = Path(__file__).parent
 _PORTABLE = Path(emovid_dataset.media.portable.__file__).parent
 _PORTABLE_MODULES = (
-    *("colour", "dolby_vision", "errors", "groups", "h264", "icc", "matrices", "movie_index", "packets"),
-    *("pictures", "pixels", "side_data", "streams", "timestamps", "truncation", "video_file"),
+    *("clock", "colour", "dolby_vision", "errors", "groups", "h264", "icc", "matrices", "movie_index"),
+    *("packets", "pictures", "pixels", "side_data", "streams", "timestamps", "truncation", "video_file"),
 )
 _NORMS = Path(emovid_dataset.schema.portable.__file__).with_name("norms.py")
 __path__ = [*__path__, str(_PORTABLE), str(_NORMS.parent)]
@@ -33,6 +33,8 @@ CODE: dict[str, Path] = {
         _HERE / "reading.py",
         _HERE / "repo_code.py",
         _HERE / "scoring_nvila.py",
+        _HERE / "timeline.py",
+        _HERE / "windows.py",
         *(_PORTABLE / f"{name}.py" for name in _PORTABLE_MODULES),
         _NORMS,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import numbers
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,6 +45,24 @@ def share(name: str, value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
         raise ValueError(f"{name} is {value!r}; allowed: a number from 0 to 1")
+    return float(value)
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """Read an option that is None or a length of time.
+
+    Args:
+        name: of the option.
+        value: as given.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value is None:
+        return None
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} is {value!r}; allowed: seconds, a number above 0")
     return float(value)
 
 

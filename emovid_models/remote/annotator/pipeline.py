@@ -19,6 +19,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ import torch
 from transformers import Pipeline
 
 # Some are not used here: from a folder transformers copies only the files that this one itself imports.
-from .call_arguments import one_or_several, share, whole_number
+from .call_arguments import one_or_several, seconds, share, whole_number
+from .clock import clock_of  # noqa: F401
 from .colour import colour_of  # noqa: F401
 from .dolby_vision import needs_dolby_vision  # noqa: F401
 from .errors import VideoError  # noqa: F401
@@ -50,9 +52,11 @@ from .prompts import (
 from .reading import read_frames
 from .side_data import attached  # noqa: F401
 from .streams import open_bytes  # noqa: F401
+from .timeline import STRIDE, WINDOW, stretches
 from .timestamps import mended  # noqa: F401
 from .truncation import is_truncated  # noqa: F401
 from .video_file import VideoFile  # noqa: F401
+from .windows import Window, read_windows
 
 _NOT_GIVEN: Any = object()
 _CAPTION_TOKENS = 64
@@ -76,6 +80,9 @@ class VideoEmotionPipeline(Pipeline):
             result then has what is said as "emotion". None says nothing beside the probabilities.
         return_valence_arousal: whether to return the valence and the arousal, each 1..9, that are expected
             under the probabilities, by Warriner's norms of the emotions' words; None where a word has none.
+        timeline: whether to look at windows of each video, a film, instead of all of it.
+        window: seconds of each window, by default 4; a shorter film is one window.
+        stride: seconds from the start of a window to that of the next, by default 1.
     """
 
     model: Any
@@ -123,6 +130,10 @@ class VideoEmotionPipeline(Pipeline):
             For a video a list of `{"label", "score"}`, the likeliest first; where more was asked for, a dict
             `{"emotions": that list, "caption": text, "features": array, "emotion": text, "valence": number,
             "arousal": number}` with what was; for a video that cannot be used `{"error": reason}`.
+            With `timeline` for a video `{"windows": [...], "segments": [...]}`: of each window that dict, or
+            its error, with its "start" and "end" in seconds; and the stretches of at least a window's length
+            that the probabilities divide the film into, see `stretches`, as `{"start", "end", "emotion",
+            "score"}`, the score being the mean probability.
             For several videos a list of these, in order; for an iterator an iterator of these. A row that a
             dataset fails to give is such an error too.
 
@@ -138,8 +149,13 @@ class VideoEmotionPipeline(Pipeline):
             {**self._forward_params, **forward},
             {**self._postprocess_params, **postprocess},
         )
+        windows = {name: steps[0].pop(name, None) for name in ("timeline", "window", "stride")}
         many, items = one_or_several(inputs)
-        results = self._annotate(items, batch_size, *steps)
+        if windows["timeline"]:
+            lengths = windows["window"] or WINDOW, windows["stride"] or STRIDE
+            results: Iterator[Any] = (self._over_time(item, *lengths, batch_size, *steps) for item in items)
+        else:
+            results = self._annotate(items, batch_size, *steps)
         if not many:
             return next(results)
         return list(results) if hasattr(inputs, "__len__") else results
@@ -153,12 +169,15 @@ class VideoEmotionPipeline(Pipeline):
         max_new_tokens: Any = _NOT_GIVEN,
         abstain: Any = _NOT_GIVEN,
         return_valence_arousal: Any = _NOT_GIVEN,
+        timeline: Any = _NOT_GIVEN,
+        window: Any = _NOT_GIVEN,
+        stride: Any = _NOT_GIVEN,
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if unknown:
             raise ValueError(
                 f"unknown options {sorted(unknown)}; allowed: top_k, batch_size, num_frames, return_caption, "
-                "return_features, max_new_tokens, abstain, return_valence_arousal"
+                "return_features, max_new_tokens, abstain, return_valence_arousal, timeline, window, stride"
             )
         preprocess: dict[str, Any] = {}
         forward: dict[str, Any] = {}
@@ -170,6 +189,11 @@ class VideoEmotionPipeline(Pipeline):
         ):
             if value is not _NOT_GIVEN:
                 step[name] = whole_number(name, value)
+        for name, value in (("window", window), ("stride", stride)):
+            if value is not _NOT_GIVEN:
+                preprocess[name] = seconds(name, value)
+        if timeline is not _NOT_GIVEN:
+            preprocess["timeline"] = bool(timeline)
         if abstain is not _NOT_GIVEN:
             postprocess["abstain"] = share("abstain", abstain)
         if return_valence_arousal is not _NOT_GIVEN:
@@ -218,6 +242,65 @@ class VideoEmotionPipeline(Pipeline):
             finally:
                 for future in waiting:
                     future.cancel()
+
+    def _over_time(
+        self,
+        film: Any,
+        window: float,
+        stride: float,
+        batch_size: int,
+        preprocess: dict[str, Any],
+        forward: dict[str, Any],
+        postprocess: dict[str, Any],
+    ) -> dict[str, Any]:
+        """What is said of the windows of one film; the next batch of them is decoded meanwhile."""
+        count = preprocess.get("num_frames") or self.processor.num_frames
+        outputs: list[tuple[float, float, dict[str, Any]]] = []
+        try:
+            with (
+                closing(
+                    read_windows(film, window, stride, lambda n: self.processor.sample_indices(n, count))
+                ) as windows,
+                ThreadPoolExecutor(1, thread_name_prefix="decode") as pool,
+            ):
+
+                def decode() -> list[tuple[Window, dict[str, Any]]]:
+                    return [(each, self._pixels(each)) for each in itertools.islice(windows, batch_size)]
+
+                waiting = pool.submit(decode)
+                while batch := waiting.result():
+                    waiting = pool.submit(decode)
+                    answers = self._forward_or_errors([pixels for _, pixels in batch], forward)
+                    outputs += [
+                        (each.start, each.end, answer)
+                        for (each, _), answer in zip(batch, answers, strict=True)
+                    ]
+        except Exception as error:
+            return {"error": _one_line(error)}
+        outputs.sort(key=lambda output: output[:2])
+        found = []
+        shares: list[list[float] | None] = []
+        for start, end, output in outputs:
+            said = self.postprocess(output, **postprocess)
+            told = said if isinstance(said, dict) else {"emotions": said}
+            found.append({"start": start, "end": end, **told})
+            shares.append(None if "error" in found[-1] else output["probabilities"].tolist())
+        abstain = postprocess.get("abstain") or 0.0
+        segments = [
+            {
+                "start": each.start,
+                "end": each.end,
+                "emotion": self.emotions[each.label] if each.score >= abstain else NO_EMOTION,
+                "score": each.score,
+            }
+            for each in stretches([output[:2] for output in outputs], shares, least=window)
+        ]
+        return {"windows": found, "segments": segments}
+
+    def _pixels(self, window: Window) -> dict[str, Any]:
+        if isinstance(window.frames, str):
+            return {"error": window.frames}
+        return {"pixels": self.processor.preprocess_frames(window.frames, do_sample_frames=False)}
 
     def _forward_or_errors(
         self, batch: list[dict[str, Any]], options: dict[str, Any]

@@ -50,11 +50,11 @@ def read_frames(video: Any, choose: Indices) -> Any:
     (2, 4, 4, 3)
     """
     if isinstance(video, Mapping):
-        return read_frames(_column(video), choose)
+        return read_frames(column_of(video), choose)
     if callable(video):
         return read_frames(video(), choose)
     if isinstance(video, str) and video.startswith(("http://", "https://")):
-        with _fetched(video) as path:
+        with fetched(video) as path:
             return _read_file(path, choose)
     if isinstance(video, (str, os.PathLike)):
         path = Path(video)
@@ -84,7 +84,12 @@ def read_frames(video: Any, choose: Indices) -> Any:
     )
 
 
-def _column(row: Mapping[str, Any]) -> Any:
+def column_of(row: Mapping[str, Any]) -> Any:
+    """The video of a row of a dataset.
+
+    Raises:
+        ValueError: it has no column of one.
+    """
     if row.get("bytes") is not None:
         return row["bytes"]
     for name in VIDEO_COLUMNS:
@@ -94,8 +99,12 @@ def _column(row: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _fetched(url: str) -> Iterator[Path]:
-    """A file with what an address delivers, removed afterwards."""
+def fetched(url: str) -> Iterator[Path]:
+    """A file with what an address delivers, removed afterwards.
+
+    Raises:
+        OSError: it cannot be fetched, or breaks off.
+    """
     with tempfile.TemporaryDirectory(prefix="video-") as folder:
         path = Path(folder, "video")
         try:

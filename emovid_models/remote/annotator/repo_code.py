@@ -15,6 +15,7 @@ from . import __path__ as _folders
 if TYPE_CHECKING:
     # From a repo transformers fetches the files that are named in such a line, whether it is run or not.
     from .call_arguments import share  # noqa: F401
+    from .clock import clock_of  # noqa: F401
     from .colour import colour_of  # noqa: F401
     from .dolby_vision import needs_dolby_vision  # noqa: F401
     from .errors import VideoError  # noqa: F401
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from .reading import read_frames  # noqa: F401
     from .side_data import attached  # noqa: F401
     from .streams import open_bytes  # noqa: F401
+    from .timeline import stretches  # noqa: F401
     from .timestamps import mended  # noqa: F401
     from .truncation import is_truncated  # noqa: F401
     from .video_file import VideoFile  # noqa: F401
+    from .windows import read_windows  # noqa: F401
 
 AUTO_MAP = {
     "AutoConfig": "configuration_nvila.NVILALiteConfig",
@@ -54,11 +57,12 @@ PIPELINES: dict[str, Any] = {
 """`custom_pipelines` there."""
 
 FILES = (
-    *("call_arguments.py", "colour.py", "configuration_nvila.py", "dolby_vision.py", "errors.py"),
-    *("groups.py", "h264.py", "icc.py", "matrices.py", "modeling_nvila.py", "movie_index.py"),
-    *("norms.py", "packets.py", "pictures.py", "pipeline.py", "pixels.py", "processing_nvila.py"),
-    *("projector_nvila.py", "prompts.py", "reading.py", "repo_code.py", "scoring_nvila.py", "side_data.py"),
-    *("streams.py", "timestamps.py", "truncation.py", "video_file.py"),
+    *("call_arguments.py", "clock.py", "colour.py", "configuration_nvila.py", "dolby_vision.py"),
+    *("errors.py", "groups.py", "h264.py", "icc.py", "matrices.py", "modeling_nvila.py"),
+    *("movie_index.py", "norms.py", "packets.py", "pictures.py", "pipeline.py", "pixels.py"),
+    *("processing_nvila.py", "projector_nvila.py", "prompts.py", "reading.py", "repo_code.py"),
+    *("scoring_nvila.py", "side_data.py", "streams.py", "timeline.py", "timestamps.py"),
+    *("truncation.py", "video_file.py", "windows.py"),
 )
 """Every file of the code."""
 
