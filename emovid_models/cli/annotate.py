@@ -9,9 +9,18 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, new_folder, whole
+from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
+    new_file,
+    new_folder,
+    number,
+    whole,
+)
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.terminal import print_table
+from emovid_models.cli.annotate_timeline import TimelineOptions, annotate_films
 from emovid_models.cli.arguments import (
     annotator_source,
     check_annotator,
@@ -77,6 +86,41 @@ def annotate(
     keep_human: Annotated[
         bool, typer.Option("--keep-human", help="With --build: keep emotions that people gave.")
     ] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="INPUT is films: label windows of each, one after the other.")
+    ] = False,
+    window: Annotated[
+        float | None,
+        typer.Option(
+            help="With --timeline: seconds of a window; 4 if not given.", callback=number(0, open_end=True)
+        ),
+    ] = None,
+    stride: Annotated[
+        float | None,
+        typer.Option(
+            help="With --timeline: seconds from one window to the next; 1 if not given.",
+            callback=number(0, open_end=True),
+        ),
+    ] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option(
+            help="With --timeline: label sheet (CSV) of the stretches of one emotion, for `emovid build`.",
+            callback=new_file,
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            help="With --timeline: picture (PNG) of the probabilities over time.", callback=new_file
+        ),
+    ] = None,
+    html: Annotated[
+        str | None,
+        typer.Option(
+            help="With --timeline: page with each film's probabilities over time.", callback=new_file
+        ),
+    ] = None,
     allow_rejected: Annotated[bool, typer.Option(help="Exit 0 although videos failed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
@@ -90,6 +134,9 @@ def annotate(
     from emovid_models.annotator.items import Items, find_build
     from emovid_models.annotator.taxonomy import check_same_emotions
 
+    options = TimelineOptions(window, stride, segments, plot, html)
+    unsuited = {"caption": caption, "features": features, "build": build, "keep_human": keep_human}
+    options.check(timeline, out, **unsuited)
     if keep_human and build is None:
         raise ValueError("--keep-human needs --build FOLDER")
     if features is not None and os.path.abspath(features) == os.path.abspath(out):
@@ -111,6 +158,20 @@ def annotate(
     if annotated_build is not None:
         theirs = read_manifest(annotated_build).taxonomy
         check_same_emotions(f"--model {model}", named.taxonomy(), f"INPUT {source}", theirs)
+    if timeline:
+        annotate_films(
+            options,
+            items,
+            named,
+            out,
+            batch_size=batch_size,
+            num_frames=frames,
+            abstain=abstain,
+            runner=runner,
+            allow_rejected=allow_rejected,
+            as_json=as_json,
+        )
+        return
     report = work.annotate(
         items,
         named.load(progress=not as_json) if runner.is_this_process else named,
