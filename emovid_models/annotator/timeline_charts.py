@@ -121,7 +121,7 @@ def _shown(timeline: FilmTimeline, report: TimelineReport) -> ShownFilm:
         for one in timeline.stretches(report.window)
     )
     failed = sum(error is not None for error in timeline.errors)
-    ticks = tuple((round(at * scale, 1), clock_time(at)) for at in _ticks(duration))
+    ticks = tuple((round(at * scale, 1), clock_time(at)) for at in _ticks(duration) if at < 0.97 * duration)
     return ShownFilm(timeline.film, None, duration, tuple(areas), stretches, failed, ticks)
 
 
