@@ -228,7 +228,7 @@ class _Page:
             {
                 "name": name,
                 "key": str(place + 1) if place < MOST_KEYS else "",
-                "valence": VALENCES[valence],
+                "valence": "" if valence is None else VALENCES[valence],
                 "definition": definitions.get(name),
                 "tones": tones[name],
             }
