@@ -70,7 +70,8 @@ def _soak(body: Mapping[str, Any]) -> str:
         f"| open files of all processes | {first['files']:,} | {last['files']:,} |",
         "",
         f"{body['epochs']:,} epochs of {body['clips']:,} clips in {body['minutes']:.1f} minutes, of which "
-        f"{body['wrong']} had other clips than there are; memory grows by {body['mb_per_hour']:+.1f} MB per hour.",
+        f"{body['wrong']} had other clips than there are; memory grows by "
+        f"{body['mb_per_hour']:+.1f} MB per hour.",
         "",
     ]
     return "\n".join(lines)

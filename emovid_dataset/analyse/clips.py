@@ -146,7 +146,7 @@ def _metadata(store: Store, manifest: Manifest) -> pyarrow.Table:
     tables = []
     for name in manifest.tables():
         data = store.read(name)
-        with parquet_errors(f"{store.shown(name)} is not metadata of clips"):
+        with parquet_errors(f"{store.shown(name)} is not metadata of clips", KeyError):
             tables.append(parquet.read_table(io.BytesIO(data), columns=columns))
     if not tables:
         raise ValueError(f"{store.name} holds no clips, so there is nothing to analyse")

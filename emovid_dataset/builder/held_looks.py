@@ -94,7 +94,8 @@ def held_duplicates(
     looks: list[Looks] = []
     for label, clip, _, made in plan.prepared_clips():
         rows.append(label.row)
-        looks.append(Looks((made["traits"] or {}).get("fingerprint"), clip.luma, clip.colorfulness_m3))
+        fingerprint = (made["traits"] or {}).get("fingerprint")
+        looks.append(Looks(fingerprint, clip["luma"], clip["colorfulness_m3"]))
     new = len(looks)
     if not any(look.fingerprint for look in looks):
         return [], {}

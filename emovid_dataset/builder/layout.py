@@ -42,6 +42,7 @@ def lay_out(
     count = 0
     parts = [(content_type, split) for content_type in content_types for split in (*SPLITS, BENCHMARK)]
     with plan.writing():
+        plan.sort_into_parts()
         for content_type, split in (*parts, *((content_type, NONE) for content_type in content_types)):
             numbers, sizes = plan.shuffled(content_type, split, seed)
             if not numbers:
@@ -53,7 +54,6 @@ def lay_out(
                 plan.add_shard(count, path, content_type, split)
                 plan.place(count, numbers[first:last])
                 count += 1
-    plan.index_shards()
     return count
 
 

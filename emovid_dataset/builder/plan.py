@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import groupby
@@ -281,8 +281,8 @@ class Plan:
         found = self._base.execute("SELECT row FROM clips WHERE content = ?", (_content(clip),)).fetchone()
         return None if found is None else int(found[0])
 
-    def prepared_clips(self) -> Iterator[tuple[Label, Clip, str, Any]]:
-        """The clips that show an emotion, in the sheet's order: row, clip, split or "", and what was made."""
+    def prepared_clips(self) -> Iterator[tuple[Label, Mapping[str, Any], str, Any]]:
+        """The clips that show an emotion, in the sheet's order: row, fields, split or "", what was made."""
         found = self._base.execute(
             "SELECT label, clips.clip, ifnull(clips.split, ''), record "
             "FROM clips JOIN labels USING (row) JOIN prepared USING (row) "
@@ -290,8 +290,15 @@ class Plan:
             (LEFT_OUT,),
         )
         for text, line, split, record in found:
-            clip = Clip.from_mapping(json.loads(line), features=self.features, taxonomy=self.taxonomy)
-            yield label_of(text), clip, split, json.loads(record)["clip"]
+            yield label_of(text), json.loads(line), split, json.loads(record)["clip"]
+
+    def durations(self) -> Iterator[tuple[str, float]]:
+        """Content type and seconds of every clip that shows an emotion and is not left out."""
+        yield from self._base.execute(
+            "SELECT content_type, json_extract(clip, '$.duration') FROM clips "
+            "WHERE emotion IS NOT NULL AND split IS NOT ?",
+            (LEFT_OUT,),
+        )
 
     def regroup(self, old: str, new: str) -> None:
         """Let the clips of a group be of another one."""
@@ -362,11 +369,19 @@ class Plan:
 
     # shards
 
+    def sort_into_parts(self) -> None:
+        """Sort the clips by content type and split, once all have their splits."""
+        self._base.execute(
+            "INSERT INTO parts SELECT content_type, CASE WHEN emotion IS NULL THEN ? ELSE split END AS part, "
+            "id, number, size FROM clips WHERE part IS NOT NULL ORDER BY content_type, part, id",
+            (NONE,),
+        )
+
     def shuffled(self, content_type: str, split: str, seed: int) -> tuple[array[int], array[int]]:
         """The clips of a part of the build in the order in which they are written.
 
         Args:
-            content_type: of the clips.
+            content_type: of the clips, which `sort_into_parts` has sorted.
             split: of the clips, or `NONE` for those that show no specific emotion.
             seed: of the order.
 
@@ -374,9 +389,8 @@ class Plan:
             Their numbers and the sizes of their MP4s in bytes.
         """
         found = self._base.execute(
-            "SELECT number, size FROM clips "
-            "WHERE content_type = ? AND CASE WHEN emotion IS NULL THEN ? ELSE split END = ? ORDER BY id",
-            (content_type, NONE, split),
+            "SELECT number, size FROM parts WHERE content_type = ? AND part = ? ORDER BY id",
+            (content_type, split),
         )
         numbers, sizes = array("q"), array("q")
         for number, size in found:
@@ -396,20 +410,18 @@ class Plan:
         yield from (tuple(row) for row in found)
 
     def place(self, shard: int, numbers: Iterable[int]) -> None:
-        """Put clips into a shard, in this order."""
+        """Put clips into a shard, in this order; the shards come in the order of their numbers."""
         self._base.executemany(
-            "UPDATE clips SET shard = ?, place = ? WHERE number = ?",
+            "INSERT INTO places VALUES (?, ?, ?)",
             ((shard, place, number) for place, number in enumerate(numbers)),
         )
-
-    def index_shards(self) -> None:
-        """Make the clips of a shard quick to find, once all are placed."""
-        self._base.execute("CREATE INDEX places ON clips (shard, place)")
 
     def laid(self, shard: int) -> tuple[PlacedClip, ...]:
         """The clips of a shard, in order."""
         found = self._base.execute(
-            "SELECT clip, size, video, verbatim FROM clips WHERE shard = ? ORDER BY place", (shard,)
+            "SELECT clip, size, video, verbatim FROM places JOIN clips USING (number) "
+            "WHERE places.shard = ? ORDER BY place",
+            (shard,),
         )
         return tuple(
             PlacedClip(line, size, video, bool(verbatim), self.features, self.taxonomy)

@@ -23,7 +23,7 @@ def duplicates_in(plan: Plan) -> list[tuple[int, ...]]:
         for label, clip, _, made in plan.prepared_clips():
             rows.append(label.row)
             traits = made["traits"] or {}
-            yield Looks(traits.get("fingerprint"), clip.luma, clip.colorfulness_m3)
+            yield Looks(traits.get("fingerprint"), clip["luma"], clip["colorfulness_m3"])
 
     return [tuple(rows[number] for number in family) for family in near_duplicates(looks())]
 
@@ -44,9 +44,9 @@ def group_families(plan: Plan, families: Sequence[Sequence[int]]) -> list[str]:
     wanted = {row for family in families for row in family}
     for label, clip, split, _ in plan.prepared_clips():
         if split:
-            sides[clip.group].add(split)
+            sides[clip["group"]].add(split)
         if label.row in wanted:
-            group_of[label.row], path_of[label.row] = clip.group, label.path
+            group_of[label.row], path_of[label.row] = clip["group"], label.path
     tied = joined([group_of[row] for row in family] for family in families)
     merged = 0
     for groups in tied:
@@ -88,8 +88,8 @@ def find_problems(
         held: clips of a growing build that are in families, by the numbers that they have there.
     """
     durations: dict[str, array[float]] = defaultdict(lambda: array("d"))
-    for _, clip, _, _ in plan.prepared_clips():
-        durations[clip.content_type].append(clip.duration)
+    for content_type, duration in plan.durations():
+        durations[content_type].append(duration)
     lengths = {
         name: float(np.median(held)) for name, held in durations.items() if len(held) >= LEAST_FOR_LENGTHS
     }
@@ -106,12 +106,12 @@ def find_problems(
 def _suspects(plan: Plan) -> Iterator[Suspect]:
     for label, clip, split, made in plan.prepared_clips():
         yield Suspect(
-            ProblemClip(clip.id, label.row, _name(label)),
-            clip.content_type,
-            clip.emotion,
+            ProblemClip(clip["id"], label.row, _name(label)),
+            clip["content_type"],
+            clip["emotion"],
             split,
-            clip.num_frames,
-            clip.duration,
+            clip["num_frames"],
+            clip["duration"],
             Traits(**(made["traits"] or {})),
         )
 

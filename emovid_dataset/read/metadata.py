@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from emovid_dataset._parquet import parquet_errors
 from emovid_dataset.schema.features import FORMAT_1_NAMES
 from emovid_dataset.schema.manifest import Manifest
 from emovid_dataset.store import Store
@@ -40,7 +41,7 @@ def row_groups(
     """
     from pyarrow import dataset, fs
 
-    with store.local(name) as path:
+    with store.local(name) as path, parquet_errors(f"{store.shown(name)} is not a Parquet file"):
         table = dataset.ParquetFileFormat().make_fragment(os.fspath(path), fs.LocalFileSystem())
         yield table.split_by_row_group(wanted)
 

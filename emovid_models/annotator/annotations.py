@@ -136,7 +136,7 @@ def stream_annotations(
 
     shown = without_credentials(os.fspath(path))
     store, name = store_of(path, to_read=True)
-    wrong = parquet_errors(f"{shown} is not a file of annotations")
+    wrong = parquet_errors(f"{shown} is not a file of annotations", KeyError)
     with store.local(name) as local, wrong, parquet.ParquetFile(local) as file:
         found = (file.schema_arrow.metadata or {})[_SETTINGS].decode()
         if settings is not None:

@@ -92,7 +92,7 @@ class FeaturesFile:
         from pyarrow import parquet
 
         shown = self.store.shown(self.name)
-        wrong = parquet_errors(f"{shown} is not a file of video features")
+        wrong = parquet_errors(f"{shown} is not a file of video features", KeyError)
         with self.store.local(self.name) as path, wrong, parquet.ParquetFile(path) as file:
             found = (file.schema_arrow.metadata or {})[SETTINGS].decode()
             if found != self.settings:
