@@ -202,6 +202,26 @@ def test_a_faulty_timestamp_costs_its_own_frame_alone(codec: str, fault: str, tm
     assert [read_stamp(frame) for frame in decode(path, frames=5)] == [10, 30, 50, 70, 90]
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "mpeg2video"])
+def test_times_of_decoding_are_not_those_of_the_pictures(codec: str, tmp_path: Path) -> None:
+    """ASF has one time for a packet, which writers fill with that of decoding."""
+    options = (
+        {"x264-params": "keyint=24:bframes=2:b-adapt=0"}
+        if codec == "libx264"
+        else {"b": "4000000", "bf": "2"}
+    )
+    path = write_video(tmp_path / "a.asf", numbered_frames(48), rate=RATE, codec=codec, options=options)
+    with Reader(path) as reader:
+        assert reader.times == pytest.approx(np.arange(48) / RATE, abs=1.01 / RATE)
+        transcode(reader, tmp_path / "whole.mp4")
+        transcode(reader, tmp_path / "part.mp4", start=1.0, end=1.4)
+    assert stamps(tmp_path / "whole.mp4") == list(range(48))
+    part = stamps(tmp_path / "part.mp4")
+    assert part == list(range(part[0], part[0] + 10)) and part[0] in (24, 25)
+    sampled = [read_stamp(frame) for frame in decode(path, frames=4)]
+    assert np.abs(np.array(sampled) - [6, 18, 30, 42]).max() <= 1  # the first time may be made up
+
+
 MPEG2: dict[str, Any] = {"codec": "mpeg2video", "sound_codec": "mp2", "options": {"b": "2000000", "bf": "2"}}
 JOINABLE: dict[str, dict[str, Any]] = {
     ".mpg": MPEG2,

@@ -24,6 +24,9 @@ _REORDERED = frozenset(("h264", "hevc", "mpeg1video", "mpeg2video"))
 _GUESSED = frozenset(("mpeg",))
 """Containers that hold few timestamps: FFmpeg makes up the others, and now and then errs."""
 
+_OF_DECODING = frozenset(("asf",))
+"""Containers whose times are often those of decoding: writers have no others, or no place for them."""
+
 
 @dataclass(slots=True)
 class Packets:
@@ -62,6 +65,9 @@ class PacketScan:
         codec = stream.codec_context.codec
         self.packets = Packets()
         self._codec = codec.canonical_name
+        self._may_be_of_decoding = container.format.name in _OF_DECODING and bool(
+            stream.codec_context.has_b_frames
+        )
         # without times of decoding beside them, as in MP4, no muxer has compared the times
         self._has_one_clock = "matroska" in container.format.name
         self._headers = H264Headers(stream.codec_context.extradata) if self._codec == "h264" else None
@@ -100,6 +106,8 @@ class PacketScan:
             self._doubt("frames before its first key frame")
         elif self._are_disordered():
             self._doubt("timestamps in another order than that of its pictures")
+        elif self._may_be_of_decoding and stated == sorted(stated):
+            self._doubt("timestamps that may be those of decoding")
         elif stated != sorted(stated) and self._may_be_misplaced(stated):
             self._doubt("timestamps that may be out of place")
         return known

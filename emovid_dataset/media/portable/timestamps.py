@@ -85,6 +85,11 @@ class EndToEnd:
         self._last[index] = time, time + (packet.duration or 0) * base
 
 
+def is_ascending(times: Sequence[int | None]) -> bool:
+    """Whether all are there, each later than the one before."""
+    return all(a is not None and b is not None and a < b for a, b in pairwise(times))
+
+
 def mended(times: Sequence[int | None]) -> list[int] | None:
     """Times of frames, ascending, with those made up that are missing or cannot be true.
 
@@ -99,7 +104,7 @@ def mended(times: Sequence[int | None]) -> list[int] | None:
     >>> mended([0, 10, 20, 20, 40, 90, 60]), mended([None, 10, 20]), mended([None, None, 7])
     ([0, 10, 20, 30, 40, 50, 60], [0, 10, 20], None)
     """
-    if all(a is not None and b is not None and a < b for a, b in pairwise(times)):
+    if is_ascending(times):
         return [time for time in times if time is not None] or None
     kept = _ascending(times)
     if len(kept) < 2 or 2 * len(kept) < len(times):

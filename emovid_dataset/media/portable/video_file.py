@@ -19,7 +19,7 @@ from .movie_index import restricted_profile
 from .packets import PacketScan
 from .pictures import TOO_SHORT, USUAL_DELAY
 from .streams import Source, decoder_of, open_bytes, open_container, video_stream
-from .timestamps import EndToEnd, mended, slowed
+from .timestamps import EndToEnd, is_ascending, mended, slowed
 
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
 
@@ -168,6 +168,9 @@ class VideoFile:
         else:
             self.num_frames, self.order = len(shown), None
         stated = [None if number is None else packets.times[number] for number in shown]
+        in_their_order = [packets.times[number] for number in sorted(numbers)]
+        if numbers != sorted(numbers) and is_ascending(in_their_order):
+            stated = in_their_order  # pictures are reordered, their times are not: they are those of decoding
         self.times = None if guessed else mended(stated)
         self.is_mended = guessed or told != shown or self.times != stated
         if self.times is not None and (self.end is None or self.times != stated):
