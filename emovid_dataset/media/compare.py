@@ -21,7 +21,7 @@ from emovid_dataset.media.portable.groups import skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
 from emovid_dataset.media.portable.pictures import open_picture, pictures_at
 from emovid_dataset.media.portable.pixels import rgb
-from emovid_dataset.media.portable.streams import decoder_of, open_bytes, open_container, video_stream
+from emovid_dataset.media.portable.streams import decoder_of, open_bytes, open_container, seek, video_stream
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.segment import stretch_of, thinned
 from emovid_dataset.media.source import Reader, Source
@@ -269,7 +269,7 @@ def _drawn(reader: Reader) -> Iterator[tuple[float, av.VideoFrame]]:
 def _decoded(reader: Reader, moment: float) -> Iterator[tuple[float, av.VideoFrame]]:
     """A file's frames by their own times, from the key frame before the picture before a moment on."""
     target = moment - _ROOM / reader.info.fps
-    for room in _BACK:  # without an index, as in a broadcast, a seek may land too late
+    for room in _BACK:  # without an index, as in a broadcast, a seek may land too late, or nowhere
         frames = _frames_from(reader, target - room)
         first = next(frames, None)
         if first is not None and (first[0] <= target or target - room <= 0):
@@ -282,8 +282,8 @@ def _frames_from(reader: Reader, begin: float) -> Iterator[tuple[float, av.Video
     with open_container(reader.source) as container:
         stream = video_stream(container)
         base = stream.time_base or Fraction(1)
-        if begin > 0:
-            container.seek(int((reader.start_time + begin) / base), stream=stream, backward=True)
+        if begin > 0 and not seek(container, stream, reader.start_time + begin):
+            return
         decoder = decoder_of(stream)
         for packet in container.demux(stream):
             before = packet.pts is not None and float(packet.pts * base) < reader.start_time + begin

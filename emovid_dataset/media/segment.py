@@ -24,12 +24,14 @@ from emovid_dataset.media.portable.clock import EPSILON, places_between
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
+from emovid_dataset.media.portable.streams import seek
 from emovid_dataset.media.portable.video_file import VideoFile, whole
 from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.source import Reader
 
 _FASTER = 1e-3  # share by which a rate is faster than another, rather than rounded
 _WHOLE = 0.01  # of a picture: a rest shorter than this is a rounding
+_DATED = frozenset(("vorbis", "opus"))
 _ROOMS = (0.5, 5.0, 30.0)
 """Seconds before the first picture to which a file is sought; where one is not enough, the next. Even the
 first leaves room, so that the sound's packets before the first picture are read too."""
@@ -133,7 +135,8 @@ def segment(
             yield frame
         return
     with refusing():
-        rooms = _ROOMS if stretch.first and file.can_seek else ()
+        can_seek = file.can_seek and (sound is None or not _guesses_sound(reader, file))
+        rooms = _ROOMS if stretch.first and can_seek else ()
         places = range(stretch.first, stretch.stop)
         for attempt in (
             *(_Attempt(file, room) for room in rooms),
@@ -196,9 +199,13 @@ def _decode(
     if attempt.room is not None and target > reader.start_time:
         if sound is not None and _misses_sound(reader, file, target, heard_from):
             return False
-        _seek(file, target)
+        if not seek(file.container, file.stream, target):
+            return False
     stream, audio = file.stream, None if sound is None else reader.audio
-    skips_sound = attempt.room is None and (file.packets.is_guessed or file.breaks > 0)
+    is_far = (
+        file.packets.is_guessed or file.breaks > 0 or (sound is not None and _guesses_sound(reader, file))
+    )
+    skips_sound = attempt.room is None and is_far
     streams = [stream, audio] if audio is not None else [stream]
     open_ended = {each.index for each in streams}
     early: list[av.AudioFrame] = []  # held back until it is clear that decoding did not begin too late
@@ -248,8 +255,16 @@ def _decode(
     return True
 
 
-def _seek(file: VideoFile, target: float) -> None:
-    file.container.seek(int(target / file.base), stream=file.stream, backward=True)
+def _guesses_sound(reader: Reader, file: VideoFile) -> bool:
+    """Whether FFmpeg gives packets of sound wrong times after a seek.
+
+    In Ogg only the end of a page has a time. What stands before it is counted back from there, which FFmpeg
+    does for Vorbis and Opus alone; of other sound the page begins at its end.
+    """
+    audio = reader.audio
+    return (
+        audio is not None and file.container.format.name == "ogg" and audio.codec_context.name not in _DATED
+    )
 
 
 def _misses_sound(reader: Reader, file: VideoFile, target: float, heard_from: float) -> bool:
@@ -261,9 +276,10 @@ def _misses_sound(reader: Reader, file: VideoFile, target: float, heard_from: fl
     audio = reader.audio
     if audio is None or "mp4" in file.container.format.name:
         return False
-    _seek(file, target)
-    times = (packet.pts * packet.time_base for packet in file.demux(audio) if packet.pts is not None)
-    first = next(times, None)
+    first = None
+    if seek(file.container, file.stream, target):
+        times = (packet.pts * packet.time_base for packet in file.demux(audio) if packet.pts is not None)
+        first = next(times, None)
     file.reopen()
     return first is None or first > heard_from
 

@@ -63,6 +63,7 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "mpeg-4 with B-frames in avi": video("a.avi", codec="mpeg4", options={"b": "2000000", "bf": "2"}),
     "program stream": video("a.mpg", codec="mpeg2video", options={"b": "4000000", "bf": "2"}),
     "transport stream": video("a.ts"),
+    "a container that cannot be sought": video("a.mkv", codec="vc2", options={"b": "40000000"}),
     "vp9": video("a.webm", codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}),
     "av1": video("a.mp4", codec="libsvtav1", options={"preset": "12", "g": "24"}),
     "ten bits": video("a.mkv", pixels="yuv420p10le"),

@@ -184,3 +184,27 @@ def test_sound_is_anchored_to_the_segment(tmp_path: Path) -> None:
     for second in (0.1, 3.0, 6.0):
         piece = sound[round((6.5 + second) * rate) : round((6.7 + second) * rate)]
         assert int(np.argmax(correlate(heard, piece, "valid"))) / rate == pytest.approx(second, abs=0.002)
+
+
+@pytest.mark.parametrize("codec", ["flac", "libopus"])
+def test_a_segment_of_ogg_has_its_own_sound(codec: str, tmp_path: Path) -> None:
+    """Ogg dates pages, each with a second of packets, and FFmpeg misses most packets' times after a seek."""
+    sound = noise(4, rate=48000)
+    path = write_video(
+        tmp_path / "a.ogv",
+        numbered_frames(96),
+        codec="libvpx",
+        options={"deadline": "realtime", "cpu-used": "8", "g": "12"},
+        sound=sound,
+        sound_codec=codec,
+        sound_rate=48000,
+    )
+    for start in (1.02, 1.6, 2.51):
+        with Reader(path) as reader:
+            transcode(reader, tmp_path / "out.mp4", start=start, end=start + 0.7)
+        first = read_stamp(full_decode(tmp_path / "out.mp4")[0])
+        assert 0 <= first / 24 - start < 1 / 24
+        heard, rate, _ = full_sound(tmp_path / "out.mp4")
+        piece = sound[round((start + 0.3) * rate) : round((start + 0.5) * rate)]
+        late = int(np.argmax(correlate(heard, piece, "valid"))) / rate - (start + 0.3 - first / 24)
+        assert late == pytest.approx(0, abs=0.008)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+from fractions import Fraction
 from typing import Any, BinaryIO
 
 import av
@@ -96,6 +97,27 @@ def open_container(
         container.close()
         raise VideoError(f"is {'a list of other files' if name in _LISTS else 'text'} ({name})")
     return container
+
+
+def seek(container: av.container.InputContainer, stream: av.VideoStream, seconds: float) -> bool:
+    """Go to the last key frame at or before a time, as well as the container knows it.
+
+    Args:
+        container: open; it is moved.
+        stream: of the container.
+        seconds: in the file's own time.
+
+    Returns:
+        Whether that worked. Some files (RealMedia, Matroska without a key frame that FFmpeg knows) cannot be
+        sought; then the container has to be opened anew and read from its beginning.
+    """
+    try:
+        container.seek(int(seconds / (stream.time_base or Fraction(1))), stream=stream, backward=True)
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        return False
+    return True
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
