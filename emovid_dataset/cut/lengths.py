@@ -9,7 +9,7 @@ A shot of 23 s with clips of at most 10 s becomes three; where it is divided, li
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -105,7 +105,7 @@ def _cheapest(at: np.ndarray, cost: np.ndarray, pieces: int, least: float, most:
 
 
 def out_of_words(
-    stretch: ShotPart, times: np.ndarray, speaks_at: SpeaksAt, least: float
+    stretch: ShotPart, times: np.ndarray, speaks_at: Callable[[np.ndarray], np.ndarray], least: float
 ) -> tuple[ShotPart, str | None]:
     """Move the ends of a stretch inwards to where nobody speaks.
 

@@ -27,6 +27,7 @@ from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.source import Reader
 
 _SMALL_WIDTH = 256  # pixels; PySceneDetect reduces to about as many
+_PICTURE_WIDTH = 160  # pixels, of the pictures for a page
 _SAMPLED_SIDE = 512  # pixels, of the pictures in which text is looked for
 SAMPLED_EVERY = 0.5
 """Seconds between the frames in which text and bars are looked for."""
@@ -65,6 +66,7 @@ class Measures:
         rows: brightness of each line of pixels of these, uint8 [m, height].
         columns: of each column, uint8 [m, width].
         speech: as it was given.
+        pictures: small JPEGs of the sampled frames; None where none were asked for.
     """
 
     times: np.ndarray
@@ -81,6 +83,7 @@ class Measures:
     rows: np.ndarray
     columns: np.ndarray
     speech: Speech | None
+    pictures: list[bytes] | None
 
     @property
     def frames(self) -> int:
@@ -93,6 +96,8 @@ def measure(
     thumbnails: Thumbnails,
     watchers: Sequence[FrameWatcher] = (),
     speech: Speech | None = None,
+    *,
+    pictures: bool = False,
 ) -> Measures:
     """Go once through a film.
 
@@ -101,12 +106,13 @@ def measure(
         thumbnails: empty; gets those of all frames.
         watchers: look at every frame.
         speech: hears its sound; None leaves the sound out.
+        pictures: whether to keep a small JPEG of each frame in which text is looked for.
 
     Raises:
         VideoError: no frame decodes.
         OSError: the film cannot be read.
     """
-    pass_ = _Pass(reader, thumbnails, watchers)
+    pass_ = _Pass(reader, thumbnails, watchers, pictures)
     for frame in _frames(reader, pass_, with_sound=speech is not None and reader.sound is not None):
         if isinstance(frame, av.VideoFrame):
             pass_.look(frame)
@@ -143,8 +149,11 @@ def _key_places(reader: Reader) -> np.ndarray:
 class _Pass:
     """What was measured so far."""
 
-    def __init__(self, reader: Reader, thumbnails: Thumbnails, watchers: Sequence[FrameWatcher]) -> None:
+    def __init__(
+        self, reader: Reader, thumbnails: Thumbnails, watchers: Sequence[FrameWatcher], pictures: bool
+    ) -> None:
         self.due = 0
+        self._pictures: list[bytes] | None = [] if pictures else None
         self._reader, self._thumbnails, self._watchers = reader, thumbnails, watchers
         self._small = RgbConverter(Interpolation.AREA, quick=True)
         self._whole = RgbConverter(quick=True)
@@ -179,20 +188,19 @@ class _Pass:
         mean, spread = cv2.meanStdDev(luma)
         self._luma.append(float(mean[0, 0]))
         self._spread.append(float(spread[0, 0]))
-        self._change.append(
-            0.0 if self._before is None else float(cv2.mean(cv2.absdiff(tiny, self._before))[0])
-        )
+        apart = (0.0,) if self._before is None else cv2.mean(cv2.absdiff(tiny, self._before))[:3]
+        self._change.append(sum(apart) / len(apart))
         self._before = tiny
         self._damaged.append(False)
         for watcher in self._watchers:
             watcher.see(self.due, picture)
         if self._reader.times[self.due] >= self._next_sample - 1e-6:
-            self._sample(frame)
+            self._sample(frame, picture)
             self._next_sample = float(self._reader.times[self.due]) + SAMPLED_EVERY
         self.due += 1
 
-    def _sample(self, frame: av.VideoFrame) -> None:
-        """Look for text and bars, in a larger picture."""
+    def _sample(self, frame: av.VideoFrame, small: np.ndarray) -> None:
+        """Look for text and bars, in a larger picture; keep the small one as a JPEG."""
         import cv2
 
         orientation = orientation_of(frame)
@@ -205,6 +213,11 @@ class _Pass:
             stored = self._whole.packed(frame, orientation.stored((height, width)))
         luma = cv2.cvtColor(np.ascontiguousarray(orientation.shown(stored)), cv2.COLOR_RGB2GRAY)
         self._sampled.append(self.due)
+        if self._pictures is not None:
+            scale = _PICTURE_WIDTH / small.shape[1]
+            size = (_PICTURE_WIDTH, max(1, round(small.shape[0] * scale)))
+            shown = cv2.cvtColor(cv2.resize(small, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
+            self._pictures.append(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 70])[1].tobytes())
         self._rows.append(_brightness(luma, 1))
         self._columns.append(_brightness(luma, 0))
         factor = max(1.0, max(height, width) / _SAMPLED_SIDE)
@@ -239,6 +252,7 @@ class _Pass:
             rows=np.array(self._rows, np.uint8).reshape(-1, height),
             columns=np.array(self._columns, np.uint8).reshape(-1, width),
             speech=speech,
+            pictures=self._pictures,
         )
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,8 +77,6 @@ def _reason(measures: Measures, part: ShotPart, settings: CutSettings) -> str | 
     """Why a stretch is no clip, by its length and by what it shows."""
     frames = slice(part.first, part.stop)
     seconds = float(measures.times[part.stop] - measures.times[part.first])
-    if measures.damaged[frames].any():
-        return f"{int(measures.damaged[frames].sum())} of its frames are damaged"
     if (share := float(black_frames(measures)[frames].mean())) > _BLACK:
         return f"black: {share:.0%} of its frames"
     if seconds < settings.least - 1e-6:
@@ -120,10 +119,22 @@ def _clip(measures: Measures, part: ShotPart, reason: str | None) -> ProposedCli
         luma=float(measures.luma[frames].mean()),
         text=_text(measures, part),
         bars=bars_of(measures.rows[sampled], measures.columns[sampled]),
+        pictures=_pictures(measures, sampled),
         likeness=tuple(likeness_of(measures.thumbnails.at(place)) for place in places),
     )
 
 
+def _pictures(measures: Measures, sampled: slice) -> tuple[str, ...]:
+    """Three of the sampled pictures of a stretch, or fewer, as base64."""
+    if measures.pictures is None:
+        return ()
+    there = range(sampled.start, sampled.stop)
+    chosen = sorted({there[int(len(there) * moment)] for moment in MOMENTS}) if there else []
+    return tuple(base64.b64encode(measures.pictures[place]).decode() for place in chosen)
+
+
 def _left_out(measures: Measures, first: int, stop: int, what: str, shot: int = -1) -> ProposedClip:
     """Frames that are of no clip for what they are."""
+    if damaged := int(measures.damaged[first:stop].sum()):
+        what = f"damaged: {damaged} frames do not decode"
     return _clip(measures, ShotPart(first, stop, shot), what)

@@ -19,6 +19,9 @@ from emovid_dataset.engine.base import one_line
 from emovid_dataset.media.source import Reader, Source, VideoError
 from emovid_dataset.store import Store
 
+_STEPS = 600
+"""Of the picture of a film's sound."""
+
 
 @dataclass(frozen=True, slots=True)
 class CutPart(Part):
@@ -124,7 +127,7 @@ def cut_film(source: Source, settings: CutSettings, name: str = "", *, threads: 
     ):
         detection = Detection(settings.detector, reader.info.fps)
         heard = speech if reader.sound is not None else None
-        measures = measure(reader, thumbnails, detection.watchers, heard)
+        measures = measure(reader, thumbnails, detection.watchers, heard, pictures=settings.pictures)
         transitions = detection.transitions(measures)
         clips = propose(measures, transitions, settings)
         facts = FilmFacts(
@@ -138,5 +141,6 @@ def cut_film(source: Source, settings: CutSettings, name: str = "", *, threads: 
             cuts=sum(item.is_cut for item in transitions),
             gradual=sum(not item.is_cut for item in transitions),
             asked=detection.asked,
+            waveform=speech.waveform(reader.info.duration, _STEPS) if settings.pictures and heard else (),
         )
     return FilmCut(name, facts, tuple(clips))

@@ -69,6 +69,12 @@ class ShotNetwork:
         return np.concatenate(found)[: stop - first] if found else np.zeros((0, 2), np.float32)
 
 
+@cache
+def shot_network() -> ShotNetwork:
+    """The network, loaded once in a process."""
+    return ShotNetwork()
+
+
 def _window(thumbnails: Thumbnails, first: int) -> np.ndarray:
     """The frames that the network looks at; beyond the film's ends its first or last one.
 

@@ -245,6 +245,7 @@ WRONG = {
         ("--min 0", f"--min is 0.0; {ABOVE_0}"),
         ("--min 6", "--max 10 must be at least twice --min 6"),
         ("--max nan", f"--max is nan; {ABOVE_0}"),
+        ("--html made", "--html made is a folder; name a file"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],
     "annotate": [

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
+import sys
 import tarfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from known_films import black, blend, shot, stamped
+from PIL import Image
+from served_folder import served
 from video_files import full_decode, read_stamp, rotate, write_sheet, write_video
 
 from emovid_dataset.builder.build import build
+from emovid_dataset.cli import program
 from emovid_dataset.cut import CutReport, CutSettings, cut_films
+from emovid_dataset.cut.lengths import ShotPart, divided, out_of_words
+from emovid_dataset.cut.light import sure_and_doubtful
+from emovid_dataset.cut.page import render_page
+from emovid_dataset.cut.records import Detector
+from emovid_dataset.cut.speech import Speech
 from emovid_dataset.media.segment import stretch_of
 from emovid_dataset.media.source import Reader
 
@@ -40,7 +53,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, CutReport]:
     moving = stamped([*a, *b[:48], *blend(b[48:], c[:12]), *c[12:]])
     pictures = [*moving, *black(48), *d, *shot(A, 20), *d, *[a[0]] * 48]
     write_video(folder / "film.mp4", pictures)
-    report = cut_films([folder / "film.mp4"], folder / "sheet.csv", CutSettings("adaptive"))
+    report = cut_films([folder / "film.mp4"], folder / "sheet.csv", CutSettings(pictures=True))
     return folder, report
 
 
@@ -105,8 +118,119 @@ def test_bars_are_measured_upright_in_a_turned_film(tmp_path: Path) -> None:
     assert [row["bars"] for row in rows(tmp_path / "sheet.csv")] == ["16 16 0 0"]
 
 
-def test_the_network_finds_the_same_shots(known: tuple[Path, CutReport], tmp_path: Path) -> None:
-    folder, _ = known
-    cut_films([folder / "film.mp4"], tmp_path / "sheet.csv", CutSettings("transnet"))
+@pytest.mark.parametrize("detector", ["transnet", "adaptive", "content"])
+def test_every_detector_finds_a_plain_cut(tmp_path: Path, detector: Detector) -> None:
+    film = write_video(tmp_path / "film.mp4", [*shot(A, 48), *shot(B, 48)])
+    cut_films([film], tmp_path / "sheet.csv", CutSettings(detector))
+    assert spans(tmp_path / "sheet.csv") == [(0, 48), (48, 96)]
+
+
+def test_what_cannot_be_read_is_listed_and_what_is_damaged_is_left_out(tmp_path: Path) -> None:
+    # a key frame every second, and a packet of the second one overwritten
+    film = write_video(tmp_path / "film.mp4", shot(A, 96), options={"g": "24", "bf": "0"})
+    with av.open(str(film)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][30]
+        assert packet.pos is not None
+        place, size = packet.pos, packet.size
+    data = bytearray(film.read_bytes())
+    data[place : place + size] = bytes(size)
+    film.write_bytes(data)
+    (tmp_path / "text.mp4").write_text("no film")
+    report = cut_films([tmp_path], tmp_path / "sheet.csv", CutSettings("adaptive", least=0.5, most=1))
+    assert [film.path for film in report.failed] == ["text.mp4"]
+    left_out = rows(tmp_path / DROPPED)
+    assert [row["path"] for row in left_out if not row["start"]] == ["text.mp4"]
+    damaged = [row for row in left_out if "damaged" in row["reason"]]
+    assert {row["path"] for row in damaged} == {"film.mp4"}
     kept = spans(tmp_path / "sheet.csv")
-    assert kept[0] == (0, 60) and kept[1][0] == 60 and kept[3:] == [(216, 276)]
+    assert kept[0][0] == 0 and kept[-1][1] == 96
+    assert all(stop <= 30 or first >= 48 for first, stop in kept)
+
+
+def test_the_page_shows_every_stretch_and_loads_nothing(known: tuple[Path, CutReport]) -> None:
+    folder, report = known
+    page = render_page([replace(report.films[0], path="<b>film</b>.mp4")])
+    assert "&lt;b&gt;film&lt;/b&gt;.mp4" in page and "<b>film" not in page
+    assert page.count('<li class="kept">') == len(rows(folder / "sheet.csv"))
+    assert page.count('<li class="dropped">') == len(rows(folder / DROPPED))
+    assert "looks like 9.00-11.50 s" in page and "<script" not in page and "://" not in page
+    with Image.open(io.BytesIO(base64.b64decode(report.films[0].clips[0].pictures[0]))) as picture:
+        assert picture.size == (160, 96)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calm", "bounds"),
+    [
+        (9.0, [4.0], [(0.0, 9.0)]),
+        (15.0, [7.0], [(0.0, 7.0), (7.0, 15.0)]),
+        (26.0, [1.0, 9.0, 17.5, 25.5], [(0.0, 9.0), (9.0, 17.5), (17.5, 26.0)]),
+    ],
+)
+def test_long_shots_are_divided_where_they_are_calm(
+    seconds: float, calm: list[float], bounds: list[tuple[float, float]]
+) -> None:
+    count = round(seconds * 10)
+    times, change = np.arange(count + 1) / 10, np.full(count, 5, np.float32)
+    for moment in calm:
+        change[round(moment * 10) - 2 : round(moment * 10) + 3] = 0
+    parts = divided(ShotPart(0, count, 0), times, change, np.zeros(count, bool), 1.5, 10.0)
+    assert [(times[part.first], times[part.stop]) for part in parts] == bounds
+
+
+@pytest.mark.parametrize(
+    ("spoken", "found"),
+    [
+        ([], (0, 40, None)),
+        ([(0, 6)], (6, 40, None)),
+        ([(35, 50)], (0, 34, None)),
+        ([(0, 6), (38, 41)], (6, 37, None)),
+        ([(0, 30)], (0, 40, "begins in the middle of speech")),
+        ([(12, 41)], (0, 40, "ends in the middle of speech")),
+        ([(10, 20)], (0, 40, None)),
+    ],
+)
+def test_clips_neither_begin_nor_end_in_a_word(
+    spoken: list[tuple[int, int]], found: tuple[int, int, str | None]
+) -> None:
+    speaks = np.zeros(60, bool)
+    for first, stop in spoken:
+        speaks[first:stop] = True
+    part, reason = out_of_words(ShotPart(0, 40, 0), np.arange(61) / 10, lambda places: speaks[places], 1.5)
+    assert (part.first, part.stop, reason) == found
+
+
+def test_sure_cuts_and_doubtful_places_are_told_apart() -> None:
+    change = np.full(60, 2, np.float32)
+    change[[0, 20]] = 40  # the film's first frame is no cut
+    change[38:43] = [9, 31, 22, 38, 12]
+    change[55] = 6
+    sure, doubtful = sure_and_doubtful(change)
+    assert sure.tolist() == [20] and doubtful.tolist() == [39, 41]
+
+
+def test_the_sound_keeps_its_place_and_a_tone_is_no_speech() -> None:
+    with Speech() as speech:
+        for place, loud in ((0.0, 0.0), (1.0, 0.5), (3.0, 0.25)):  # a second of sound is missing
+            wave = loud * np.sin(np.arange(48000, dtype=np.float32) * 0.05)
+            frame = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+            frame.sample_rate = 48000
+            speech.hear(frame, place)
+        assert speech.waveform(4.0, 4) == pytest.approx([0, 0.354, 0, 0.177], abs=0.02)
+        assert (speech.at(np.arange(0.1, 3.9, 0.1)) < 0.5).all() and speech.at(np.array([9.0]))[0] == 0
+
+
+def test_without_its_packages_the_command_names_the_extra(
+    known: tuple[Path, CutReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scenedetect", None)
+    with pytest.raises(ValueError, match=r"scenedetect is not installed; .*\[cut\]"):
+        program()(["cut", str(known[0] / "film.mp4"), "--out", "x.csv"], standalone_mode=False)
+
+
+def test_a_film_at_an_address_is_cut_by_its_address(known: tuple[Path, CutReport], tmp_path: Path) -> None:
+    folder, _ = known
+    with served(folder) as server:
+        address = f"http://127.0.0.1:{server.server_port}/film.mp4"
+        cut_films([address], tmp_path / "sheet.csv")
+    assert {row["path"] for row in rows(tmp_path / "sheet.csv")} == {address}
+    assert spans(tmp_path / "sheet.csv") == spans(folder / "sheet.csv")
