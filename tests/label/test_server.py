@@ -21,7 +21,7 @@ from label_server import LabelClient, LabelProgram, LabelServer
 
 from emovid_dataset.label.answers import Answer, AnswerFile, read_answers, read_lines
 
-KILLS = int(os.environ.get("EMOVID_LABEL_KILLS", "3"))
+KILLS = int(os.environ.get("EMOVID_LABEL_KILLS", "2"))
 """So often the server is killed while it is answered."""
 
 ODD = "<img src=x onerror=alert(1)>"
