@@ -18,6 +18,7 @@ import argparse
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,32 @@ def compare(folder: Path, config: str, *, clips: int, rounds: int, workers: int)
     )
 
 
+def compare_processor_time(folder: Path, config: str, *, clips: int, rounds: int) -> None:
+    """The same in this process, by the processor's time: what else the machine does counts less."""
+    streams = {name: way(folder, config, 0) for name, way in WAYS.items()}
+    spent: dict[str, list[float]] = {name: [] for name in WAYS}
+    for items in streams.values():
+        next(items)  # what is imported at the first clip
+    for _ in range(rounds):
+        for name, items in streams.items():
+            begun = time.process_time()
+            for _ in range(clips):
+                next(items)
+            spent[name].append((time.process_time() - begun) / clips)
+    rows = []
+    for name, found in spent.items():
+        ratios = [other / ours for ours, other in zip(spent["emovid, proxies"], found, strict=True)]
+        goal = f"{GOALS[name]:g} x" if name in GOALS else None
+        span = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        cost = round(1000 * statistics.median(found), 1)
+        rows.append((name, cost, f"{statistics.median(ratios):.2f} x", span, goal))
+    print_table(
+        f"Processor's time in one process, {rounds} rounds of {clips} clips",
+        ["", "ms per clip (median)", "proxies cost less by (median)", "over the rounds", "goal"],
+        rows,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -133,6 +160,7 @@ def main() -> None:
                 ("seconds", round(made.seconds, 1)),
             ],
         )
+        compare_processor_time(folder, options.config, clips=5, rounds=min(options.rounds, 6))
         compare(folder, options.config, clips=options.timed, rounds=options.rounds, workers=workers)
 
 

@@ -42,6 +42,7 @@ class Reader:
         threads: decoder threads; 1 suits many worker processes.
         quick: do not decode frames to learn an MP4's pixel format; it opens in half of the time, and only
             `nonconforming` needs it.
+        is_ours: it was written by `media.proxy`, and its packets need not be looked into.
 
     Attributes:
         source, quick: as given.
@@ -61,7 +62,9 @@ class Reader:
         OSError: the file is not there, or cannot be read.
     """
 
-    def __init__(self, source: Source, *, threads: int = 1, quick: bool = False) -> None:
+    def __init__(
+        self, source: Source, *, threads: int = 1, quick: bool = False, is_ours: bool = False
+    ) -> None:
         self.source = source
         self.quick = quick
         self.file: VideoFile | None = None
@@ -75,7 +78,9 @@ class Reader:
                     scan = scan_pictures(image.size, webp_delays(stored), getattr(image, "n_frames", 1))
                     self.has_profile = profile_of_picture(image) is not None
             else:
-                self.file = VideoFile(source, threads=threads, headers_only=quick and is_mp4(head))
+                self.file = VideoFile(
+                    source, threads=threads, headers_only=quick and is_mp4(head), is_ours=is_ours
+                )
                 try:
                     scan = scan_file(self.file)
                 except BaseException:

@@ -47,6 +47,7 @@ def read_windows(
     windows: int = 1,
     frame_rate: float | None = None,
     audio: int | None = None,
+    is_ours: bool = False,
 ) -> Windows:
     """Read windows of a clip.
 
@@ -60,12 +61,13 @@ def read_windows(
             shorter than that, its last frame is repeated. None lets a window last the clip's duration /
             windows.
         audio: samples per second of the sound that is wanted, 1 or more; None leaves it out.
+        is_ours: as for `Reader`.
 
     Raises:
         VideoError: it is not a video, has no frames, or is damaged.
         OSError: the file is not there, or cannot be read.
     """
-    with Reader(source, quick=True) as reader:
+    with Reader(source, quick=True, is_ours=is_ours) as reader:
         duration = reader.info.duration
         length = duration / windows if frame_rate is None else frames / frame_rate
         last = max(0.0, duration - length)

@@ -63,6 +63,7 @@ class _Sample:
     video: bytes
     index: int
     padding: bool
+    is_ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +288,9 @@ class ClipStream(IterableDataset):
             for raw in taken:
                 clip = self.manifest.clip(json.loads(raw.sample["json"]))
                 if reader.world_size > 1 or self._is_chosen(clip):
-                    yield _Sample(clip, raw.sample["mp4"], raw.index, raw.padding)
+                    made = raw.sample.get("proxy.json")
+                    is_ours = made is not None and "psnr" in json.loads(made)  # else it is the original
+                    yield _Sample(clip, raw.sample["mp4"], raw.index, raw.padding, is_ours)
 
     def _taken(self, takes: Iterable[Take]) -> Generator[_RawSample, None, None]:
         for take in takes:
@@ -334,6 +337,7 @@ class ClipStream(IterableDataset):
                 windows=self.windows or 1,
                 frame_rate=self.frame_rate,
                 audio=self.audio,
+                is_ours=sample.is_ours,
             )
         except VideoError as error:
             raise VideoError(f"{clip.id}: {error}") from error

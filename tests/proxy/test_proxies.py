@@ -28,6 +28,7 @@ from emovid_dataset.builder import proxy as making
 from emovid_dataset.builder.proxy_shards import make_proxy_shard
 from emovid_dataset.check import check_build
 from emovid_dataset.media.proxy import write_proxy
+from emovid_dataset.media.source import VideoError
 from emovid_dataset.read.proxies import read_proxies
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.schema.proxies import PROXIES_NAME, ProxySettings, parse_proxies
@@ -264,6 +265,30 @@ def test_an_interrupted_run_goes_on(whole: Path, out: Path, monkeypatch: pytest.
     made(out)
     assert not set(again) & set(done) and {*again, *done} == {s.path for s in read_manifest(out).shards}
     assert folder_bytes(out) == folder_bytes(whole)
+
+
+def test_a_clip_that_cannot_be_made_goes_in_as_it_is(
+    whole: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(out / "proxy")
+    (odd, *_) = [sample["mp4"] for sample in members(out, "data").values()]
+
+    def refusing(clip: bytes, path: Path, settings: ProxySettings) -> Any:
+        if clip == odd:
+            raise VideoError("becomes frames of other times")
+        return write_proxy(clip, path, settings)
+
+    monkeypatch.setattr("emovid_dataset.builder.proxy_shards.write_proxy", refusing)
+    assert made(out).copied == 1
+    samples = members(out, f"proxy/{SIDE}")
+    (copied,) = [m for m in samples.values() if "copied" in json.loads(m["proxy.json"])]
+    assert copied["mp4"] == odd
+    assert verify(out, decode=True, engine="serial") == []
+    ours, theirs = (
+        {item["id"]: item["video"] for item in stream(out, size=SIDE, frames=3, proxy=proxy)}
+        for proxy in (True, False)
+    )
+    assert sum(torch.equal(video, theirs[key]) for key, video in ours.items()) == 1
 
 
 def test_other_settings_are_refused_and_then_made(out: Path) -> None:

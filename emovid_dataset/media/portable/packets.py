@@ -59,9 +59,12 @@ class PacketScan:
     Args:
         container: its name tells what timestamps are worth.
         stream: whose packets they are.
+        is_ours: they were written by this package, a frame each with its own time; they are not looked into.
     """
 
-    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream) -> None:
+    def __init__(
+        self, container: av.container.InputContainer, stream: av.VideoStream, *, is_ours: bool = False
+    ) -> None:
         codec = stream.codec_context.codec
         self.packets = Packets()
         self._codec = codec.canonical_name
@@ -70,7 +73,8 @@ class PacketScan:
         )
         # without times of decoding beside them, as in MP4, no muxer has compared the times
         self._has_one_clock = "matroska" in container.format.name
-        self._headers = H264Headers(stream.codec_context.extradata) if self._codec == "h264" else None
+        looks = self._codec == "h264" and not is_ours
+        self._headers = H264Headers(stream.codec_context.extradata) if looks else None
         self._places: list[tuple[int, int] | None] = []  # of H.264's pictures among those shown
         if container.format.name in _GUESSED:
             self.packets.is_guessed = True

@@ -33,6 +33,7 @@ class VideoFile:
         headers_only: as for `open_container`.
         strict: a damaged frame spoils the whole video if it is seen at all. Otherwise it spoils itself and
             those up to the next key frame, and all others are given.
+        is_ours: as for `PacketScan`.
 
     Attributes:
         container, stream, decoder: PyAV's; others after each `reopen`.
@@ -63,12 +64,19 @@ class VideoFile:
     times: list[int] | None
 
     def __init__(
-        self, source: Source, *, threads: int = 1, headers_only: bool = False, strict: bool = True
+        self,
+        source: Source,
+        *,
+        threads: int = 1,
+        headers_only: bool = False,
+        strict: bool = True,
+        is_ours: bool = False,
     ) -> None:
         self.source = source
         self._threads = threads
         self._headers_only = headers_only
         self._strict = strict
+        self._is_ours = is_ours
         self._kept: list[av.Packet] | None = None
         self._open()
         try:
@@ -109,7 +117,7 @@ class VideoFile:
 
     def _scan(self) -> None:
         kept: list[av.Packet] | None = []
-        scan = PacketScan(self.container, self.stream)
+        scan = PacketScan(self.container, self.stream, is_ours=self._is_ours)
         size = 0
         for packet in self.demux(self.stream):
             if packet.size == 0:
