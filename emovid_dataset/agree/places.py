@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from emovid_dataset.builder.sheet.cells import read_seconds
 from emovid_dataset.builder.sheet.columns import meaning_of
 from emovid_dataset.builder.sheet.formats import ENDINGS, open_table
+from emovid_dataset.builder.sheet.paths import raw_files
 from emovid_dataset.builder.sheet.table import is_empty
+from emovid_dataset.label.items import read_sheet_clips
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.metadata import row_groups
 from emovid_dataset.schema.manifest import tables_of
@@ -19,12 +22,19 @@ _OF_A_BUILD = ("id", "source", "start", "end", "content_type", "caption", "group
 
 
 def read_places(
-    source: str | os.PathLike[str], tell: Callable[[str], None] = lambda remark: None
+    source: str | os.PathLike[str],
+    tell: Callable[[str], None] = lambda remark: None,
+    *,
+    raw: str | os.PathLike[str] | None = None,
+    progress: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Read where clips come from.
 
     Args:
         source: a sheet of clips, by its ending, or a build: a folder, a Hub repo, or an address.
+        raw: where the sheet's files are: the ids are then those that `emovid label` and a build give them,
+            for which each file is read once.
+        progress: show how many files were read.
         tell: gets what a person should know of how it was read.
 
     Returns:
@@ -37,7 +47,8 @@ def read_places(
     """
     text = os.fspath(source)
     if PurePosixPath(text).suffix.lower() in ENDINGS and not os.path.isdir(text):
-        return dict(_of_sheet(text, tell))
+        rows = dict(_of_sheet(text, tell))
+        return rows if raw is None else dict(_identified(text, raw, rows, tell, progress))
     return dict(_of_build(Store.find(text)))
 
 
@@ -69,6 +80,40 @@ def _of_sheet(sheet: str, tell: Callable[[str], None]) -> Iterator[tuple[str, di
             if key is None:
                 raise ValueError(f"{where} row {row.number} has no id and no path")
             yield str(key), place
+
+
+def _identified(
+    sheet: str,
+    raw: str | os.PathLike[str],
+    rows: Mapping[str, dict[str, Any]],
+    tell: Callable[[str], None],
+    progress: bool,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    found = read_sheet_clips(sheet, raw_files(raw, ()), progress=progress)
+    for refused in found.refused:
+        tell(f"sheet {sheet} row {refused.row}: {refused.path}: {refused.reason}")
+    by_stretch = {as_stretch(place): place for place in rows.values()}
+    for clip in found.clips:
+        place = {"path": clip.path, "start": clip.start, "end": clip.end}
+        place["content_type"] = clip.id.rpartition("-")[0]
+        known = {name: value for name, value in place.items() if value is not None}
+        yield clip.id, {**by_stretch.get(as_stretch(place), {}), **known}
+
+
+def as_stretch(place: Mapping[str, Any]) -> Hashable:
+    """A path with its stretch as numbers, whatever they are written as, so that two can be compared.
+
+    >>> as_stretch({"path": "a.mp4", "start": "1.50", "end": 4}) == as_stretch(
+    ...     {"path": "a.mp4", "start": 1.5, "end": "4.0"})
+    True
+    """
+    times = []
+    for name in ("start", "end"):
+        try:
+            times.append(None if is_empty(place.get(name)) else read_seconds(place, name))
+        except ValueError:
+            times.append(None)
+    return place.get("path"), *times
 
 
 def _of_build(store: Store) -> Iterator[tuple[str, dict[str, Any]]]:

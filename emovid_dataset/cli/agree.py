@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emovid_dataset.cli.arguments import check_by, existing_file, new_file, one_of, parsed_by, whole
+from emovid_dataset.cli.arguments import (
+    check_by,
+    existing_file,
+    existing_folder,
+    new_file,
+    one_of,
+    parsed_by,
+    whole,
+)
 from emovid_dataset.terminal import print_table
 
 if TYPE_CHECKING:
@@ -88,6 +96,13 @@ def agree(
             callback=check_by(_is_source),
         ),
     ] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the sheet's files, where the answers name clips by a build's ids.",
+            callback=existing_folder,
+        ),
+    ] = None,
     least: Annotated[
         int, typer.Option(help="Raters that must agree on a clip's emotion.", callback=whole(1))
     ] = 1,
@@ -113,6 +128,8 @@ def agree(
     """Measure how far raters agree, and make a label sheet of what their votes come to."""
     if out is not None and out == look:
         raise ValueError(f"--look {look} is also --out; name another file")
+    if raw is not None and sheet is None:
+        raise ValueError(f"--raw {raw} needs --sheet")
     from emovid_dataset.agree.agreement_json import agreement_json
     from emovid_dataset.agree.measure import measure_raters
     from emovid_dataset.agree.page import write_agreement_page
@@ -120,6 +137,7 @@ def agree(
     from emovid_dataset.agree.rating import Vocabulary
     from emovid_dataset.agree.sheet import label_rows, write_sheet
     from emovid_dataset.agree.sources import read_ratings
+    from emovid_dataset.label.items import is_build
     from emovid_dataset.schema.label_set import MIKELS_LABELS, read_label_set
 
     def tell(remark: str) -> None:
@@ -129,14 +147,16 @@ def agree(
     ratings = read_ratings(
         answers, words=Vocabulary(labels), raters=_named(raters) if raters else (), tell=tell
     )
-    places = {} if sheet is None else read_places(sheet, tell)
+    places = {} if sheet is None else read_places(sheet, tell, raw=raw)
     found = measure_raters(ratings, taxonomy=labels.taxonomy, least=least, draws=draws, seed=seed)
     decided = [one for one in found.verdicts if one.emotion is not None]
     if out is not None:
         rows = label_rows(found.table, decided, places, source=source)
         write_sheet(out, rows)
         if unknown := sum("path" not in row for row in rows):
-            hint = "" if sheet is not None else "; --sheet says what was rated"
+            hint = "; --sheet says what was rated" if sheet is None else ""
+            if sheet is not None and raw is None and not is_build(sheet):
+                hint = "; --raw says where the sheet's files are, from which ids follow"
             tell(f"of {unknown} clips the path is not known, which emovid build needs{hint}")
     if look is not None:
         write_sheet(look, label_rows(found.table, found.look, places, source=source))

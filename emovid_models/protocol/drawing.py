@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from emovid_dataset.agree.places import read_places, stretch_id
+from emovid_dataset.agree.places import read_places
 from emovid_dataset.agree.sheet import write_sheet
 from emovid_dataset.builder.sheet.paths import raw_files
-from emovid_dataset.label.items import RatedClip, read_sheet_clips
 from emovid_dataset.media.encoding import Encoding
 from emovid_dataset.media.source import Reader
 from emovid_dataset.media.video_settings import VideoSettings
@@ -53,32 +52,17 @@ def read_clips(settings: ProtocolSettings, *, progress: bool = False) -> list[Pr
         FileNotFoundError: there is no such sheet or folder.
         ValueError: it cannot be read, or has no clip that can be shown.
     """
-    raw = raw_files(settings.raw, ())
-    found = read_sheet_clips(settings.sheet, raw, progress=progress)
-    if not found.clips:
-        first = "".join(f": row {one.row} {one.path}: {one.reason}" for one in found.refused[:1])
-        raise ValueError(f"{settings.sheet} has no clip that can be rated{first}")
-    said = {_stretch(row): row for row in read_places(settings.sheet).values()}
-    return [_clip(clip, said) for clip in found.clips]
-
-
-def _clip(clip: RatedClip, said: dict[Any, dict[str, Any]]) -> ProtocolClip:
-    place = {"path": clip.path, "start": clip.start, "end": clip.end}
-    content_type = clip.id.rpartition("-")[0]
-    told = {**said.get(_stretch(place), {}), "content_type": content_type}
-    row = {**told, **{name: value for name, value in place.items() if value is not None}}
-    film = str(row.get("group") or row.get("source") or (clip.path if clip.start is not None else ""))
-    return ProtocolClip(clip.id, f"{content_type} {film}", row)
-
-
-def _stretch(place: dict[str, Any]) -> Hashable:
-    """A path with its stretch as numbers; as the sheet has them where they are none."""
-    try:
-        return place.get("path"), *(
-            None if place.get(name) in (None, "") else float(place[name]) for name in ("start", "end")
+    told: list[str] = []
+    places = read_places(settings.sheet, told.append, raw=settings.raw, progress=progress)
+    if not places:
+        raise ValueError(
+            f"{settings.sheet} has no clip that can be rated" + "".join(f": {one}" for one in told[:1])
         )
-    except (TypeError, ValueError):
-        return stretch_id(place)
+    clips = []
+    for clip, row in places.items():
+        film = row.get("group") or row.get("source") or (row["path"] if "start" in row else "")
+        clips.append(ProtocolClip(clip, f"{row['content_type']} {film}", row))
+    return clips
 
 
 def stratified(strata: Sequence[Hashable], share: float, seed: int) -> list[int]:

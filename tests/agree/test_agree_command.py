@@ -151,6 +151,11 @@ def test_a_build_says_where_its_clips_come_from(folder: Path, tmp_path: Path) ->
     rows = list(csv.DictReader(io.StringIO(store.read("labels.csv").decode())))
     assert {row["path"]: row["id"] for row in rows} == ids
     assert b"not defined: there is one rater only" in store.read("a.html")
+    # the same ids, from the sheet without any and the files
+    again = tmp_path / "again.csv"
+    emovid(tmp_path / "a.jsonl", "--sheet", sheet, "--raw", folder, "--out", again)
+    rows = list(csv.DictReader(io.StringIO(again.read_text(encoding="utf-8"))))
+    assert {row["path"]: row["id"] for row in rows} == ids and rows[0]["content_type"] == "sticker"
 
 
 class _Texts(HTMLParser):

@@ -229,6 +229,8 @@ WRONG = {
         ("--out a.csv --look a.csv", "--look a.csv is also --out; name another file"),
         ("--html made", "--html made is a folder; name a file"),
         ("--sheet none.csv", "--sheet none.csv is not a file or folder"),
+        ("--raw none", "--raw none is not a folder"),
+        ("--raw other", "--raw other needs --sheet"),
         ("--least 0", f"--least is 0; {FROM_1}"),
         ("--raters a,,b", "--raters: raters 'a,,b' must be names of columns with commas between them"),
         ("--taxonomy none.json", "--taxonomy none.json is not a file"),

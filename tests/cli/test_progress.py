@@ -27,6 +27,7 @@ PASSED_ON = {
     "emovid_dataset.builder.held.damaged_shards": "called by repair",
     "emovid_dataset.builder.held.refuse_damaged": "called by append and remove",
     "emovid_dataset.builder.held_looks.held_duplicates": "called by append",
+    "emovid_dataset.agree.places.read_places": "what read_sheet_clips shows",
     "emovid_models.cli.demo.miniature": "to build",
     "emovid_models.protocol.drawing.draw": "what read_sheet_clips shows",
     "emovid_models.protocol.drawing.read_clips": "what read_sheet_clips shows",
