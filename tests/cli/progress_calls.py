@@ -55,6 +55,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_models.annotator.items import find_items
     from emovid_models.annotator.loading import assemble_repo, load_annotator
     from emovid_models.annotator.relabel import relabel_build
+    from emovid_models.annotator.timeline import annotate_timeline
     from emovid_models.annotator.train import TrainingConfig, train_annotator
     from emovid_models.cli.evaluated import ComparedLoras, generate_models
     from emovid_models.evaluation import (
@@ -138,6 +139,15 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         cut_films: lambda on: cut_films([film], folder / "cut.csv", progress=on),
         annotator.annotate: lambda on: annotator.annotate(
             find_items(made), pipeline, folder / "a.parquet", identity="tiny", progress=on
+        ),
+        annotate_timeline: lambda on: annotate_timeline(
+            find_items(made)[:2],
+            pipeline,
+            folder / "t.parquet",
+            identity="tiny",
+            window=1.0,
+            stride=1.0,
+            progress=on,
         ),
         relabel_build: relabel,
         train_annotator: lambda on: train_annotator(
