@@ -48,7 +48,8 @@ def verify(
     """Check hashes, members, types, offsets, counts, splits and card; one line per violation, then exit 1.
 
     With --decode, sound that ends more than half a second after its pictures is a violation, and less is a
-    note. Damage counts as far as decoders report it; Opus and PCM, in sources, carry nothing to see it by.
+    note; a line says how near the run came to decoding alone. Damage counts as far as decoders report it;
+    Opus and PCM, in sources, carry nothing to see it by.
     """
     if sample is not None and not decode:
         raise ValueError(f"--sample {sample} is a share of the clips that are decoded; it needs --decode")

@@ -25,7 +25,10 @@ def read_proxies(build: Store) -> tuple[ProxySet, ...]:
         text = build.read(PROXIES_NAME).decode()
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    return parse_proxies(text)
+    try:
+        return parse_proxies(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete that file and run `emovid proxy` again") from error
 
 
 def proxies_for(

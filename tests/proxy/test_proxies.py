@@ -401,8 +401,13 @@ def test_a_damaged_list_is_one_line_and_blocks_no_reader_of_originals(out: Path)
         (out / PROXIES_NAME).write_text(text)
         assert [line for line in verify(out, engine="serial") if line.startswith("proxy/manifest.json")]
         assert next(iter(stream(out, size=SIDE, frames=1)))
-        with pytest.raises(ValueError, match=r"^proxy/manifest\.json"):
+        with pytest.raises(
+            ValueError, match=r"^proxy/manifest\.json.*; delete that file and run `emovid proxy`"
+        ):
             stream(out, size=SIDE, proxy=True)
+    (out / PROXIES_NAME).unlink()
+    assert made(out).made
+    assert verify(out, engine="serial") == []
 
 
 def test_push_takes_what_is_of_the_build_as_it_is(out: Path) -> None:
