@@ -55,6 +55,7 @@ def stats(
 ) -> None:
     """Count and measure the clips of a build, and show them on one self-contained HTML page."""
     runner = chosen_executor(engine, workers, ray_address)
+    from emovid_dataset.report.ambiguity import ambiguity_table
     from emovid_dataset.report.corpus_table import corpus_rows, label_columns, length_columns, paper_notes
     from emovid_dataset.report.page import write_report
     from emovid_dataset.report.stats import measure, table_rows
@@ -103,6 +104,8 @@ def stats(
         print_table("Medians, mean hue, clips with sound", columns, list(table_rows(statistics)))
         print_table("Lengths and sound, as the paper's Table 2", *length_columns(rows))
         print_table("Who labelled the clips, and how many of them agreed", *label_columns(rows))
+        if statistics.ambiguity:
+            print_table("How divided raters were", *ambiguity_table(statistics.ambiguity))
         for note in paper_notes(rows):
             typer.echo(note)
         if statistics.manifest.benchmark is not None:

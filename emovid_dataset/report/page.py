@@ -21,6 +21,7 @@ from pathlib import Path
 
 from emovid_dataset.engine import Executor
 from emovid_dataset.media.attributes import as_in_paper
+from emovid_dataset.report.ambiguity import ambiguity_table
 from emovid_dataset.report.colours import palette
 from emovid_dataset.report.corpus_table import (
     CorpusRow,
@@ -189,7 +190,7 @@ def render_report(
             licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
             refusals=statistics.refusals[:_MOST_REFUSED],
             sheets=sheets,
-            corpus_tables=list(_corpus_tables(rows)),
+            corpus_tables=list(_corpus_tables(rows, statistics)),
             corpus_notes=list(paper_notes(rows)),
             problems=table_of(statistics.problems),
             without_emotion=statistics.without_emotion[:_MOST_REFUSED],
@@ -222,9 +223,14 @@ def exact_and_rounded(clip: Clip) -> str:
     return ", ".join(words)
 
 
-def _corpus_tables(rows: Sequence[CorpusRow]) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Id, columns and rows of Table 2 and of the label counts; a number that is not known is empty."""
-    for name, (columns, table) in (("table-2", length_columns(rows)), ("label-counts", label_columns(rows))):
+def _corpus_tables(
+    rows: Sequence[CorpusRow], statistics: Statistics
+) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Id, columns and rows of Table 2, of the label counts, and of how divided raters were, where that is
+    known; a number that is not known is empty."""
+    tables = [("table-2", length_columns(rows)), ("label-counts", label_columns(rows))]
+    tables += [("ambiguity", ambiguity_table(statistics.ambiguity))] if statistics.ambiguity else []
+    for name, (columns, table) in tables:
         yield name, columns, [["" if cell is None else _cell(cell) for cell in row] for row in table]
 
 

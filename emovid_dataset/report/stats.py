@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from emovid_dataset.engine import Executor, Part, Record, Stage, executor, records, run_stage
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.metadata import row_groups
+from emovid_dataset.report.ambiguity import Ambiguity, ambiguity_json, ambiguity_rows, vote_entropies
 from emovid_dataset.report.problems import Problem, read_problems, to_json
 from emovid_dataset.report.profile import ALL, Profile, axis
 from emovid_dataset.schema.features import FORMAT_1_NAMES
@@ -34,6 +35,7 @@ _NUMBERS = ("brightness", "colorfulness", "hue", *_OLD_NUMBERS)
 _WORDS = ("id", "emotion", "emotion_source", "emotion_scores", "license", "group", "caption")
 _SIDES = ("width", "height")
 _RATERS = ("raters", "agreement")
+_VOTES = "votes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Statistics:
             build's list of them is not at hand, as on the Hub. `Manifest.none_clips` counts them.
         ids: of the clips by (content type, emotion).
         problems: that the build lists, see `report.problems`; empty where it lists none, as on the Hub.
+        ambiguity: by emotion, and then of `ALL`, how far the people who rated its clips were divided; empty
+            where no clip has the votes of several.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Statistics:
     without_emotion: tuple[NoEmotion, ...]
     ids: dict[tuple[str, str], tuple[str, ...]]
     problems: tuple[Problem, ...] = ()
+    ambiguity: dict[str, Ambiguity] = field(default_factory=dict)
 
     @property
     def content_types(self) -> tuple[str, ...]:
@@ -124,6 +129,7 @@ class Statistics:
             "without_emotion": [asdict(row) for row in self.without_emotion],
             "benchmark": None if self.manifest.benchmark is None else self.manifest.benchmark.to_json(),
             "problems": to_json(self.problems),
+            "ambiguity": ambiguity_json(self.ambiguity),
         }
 
 
@@ -188,6 +194,7 @@ def measure(
         without_emotion=tuple(_without_emotion(store, manifest)),
         ids={key: tuple(ids) for key, ids in columns.ids.items()},
         problems=read_problems(store),
+        ambiguity=ambiguity_rows(columns.entropies, manifest.taxonomy.names),
     )
 
 
@@ -241,7 +248,12 @@ class StatsStage(Stage[TablePart, None]):
         """What the parent needs to know of a row group, under today's names."""
         numbers = _numbers_of(self.manifest)
         stored = {new: old for old, new in FORMAT_1_NAMES.items()} if self.manifest.format == 1 else {}
-        names = [*numbers, *_WORDS, *_SIDES, *(name for name in _RATERS if name in self.manifest.features)]
+        names = [
+            *numbers,
+            *_WORDS,
+            *_SIDES,
+            *(name for name in (*_RATERS, _VOTES) if name in self.manifest.features),
+        ]
         table = group.to_table(columns=[stored.get(name, name) for name in names])
         return _counted(table.rename_columns(names), self.manifest.taxonomy, numbers)
 
@@ -267,6 +279,7 @@ def _counted(table: pyarrow.Table, taxonomy: Taxonomy, names: Sequence[str]) -> 
         "groups": sorted({_short(group) for group in compute.unique(table["group"]).to_pylist()}),
         "emotion_sources": _value_counts(table["emotion_source"]),
         "labels": [[*kind, count] for kind, count in _labels(table).items()],
+        "entropies": {} if _VOTES not in table.column_names else vote_entropies(table),
         "licenses": _value_counts(table["license"]),
         "frame_sizes": [[*size, count] for size, count in Counter(zip(*sides, strict=True)).items()],
         "scored": len(table) - table["emotion_scores"].null_count,
@@ -311,6 +324,7 @@ class _Columns:
         self.groups: set[int] = set()
         self.emotion_sources: Counter[str] = Counter()
         self.labels: Counter[tuple[str, str, int | None, int | None]] = Counter()
+        self.entropies: dict[str, tuple[int, int, float]] = {}
         self.scored = 0
         self.captioned = 0
         self.licenses: Counter[str | None] = Counter()
@@ -338,6 +352,9 @@ class _Columns:
         self.emotion_sources.update(dict(record["emotion_sources"]))
         for *kind, count in record["labels"]:
             self.labels[content_type, kind[0], kind[1], kind[2]] += count
+        for emotion, sums in record["entropies"].items():
+            before = self.entropies.get(emotion, (0, 0, 0.0))
+            self.entropies[emotion] = (before[0] + sums[0], before[1] + sums[1], before[2] + sums[2])
         self.licenses.update(dict(record["licenses"]))
         self.frame_sizes.update({(width, height): count for width, height, count in record["frame_sizes"]})
 

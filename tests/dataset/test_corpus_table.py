@@ -54,6 +54,25 @@ def test_every_row_has_lengths_and_sound_of_its_clips(made: Path, statistics: St
     assert [row.audible for row in rows] == [2, 0, 2]
 
 
+def test_ambiguity_is_the_entropy_of_the_votes(made: Path, statistics: Statistics) -> None:
+    from scipy.stats import entropy
+
+    clips = [clip for clip in select(made).clips if clip.votes is not None and (clip.raters or 0) > 1]
+    by_emotion: dict[str, list[float]] = {"all": []}
+    for clip in clips:
+        votes = clip.votes or ()
+        bits = float(entropy([*votes, (clip.raters or 0) - sum(votes)], base=2))
+        by_emotion.setdefault(clip.emotion, []).append(bits)
+        by_emotion["all"].append(bits)
+    assert max(by_emotion["all"]) == pytest.approx(entropy([2, 1], base=2))
+    for name, bits in by_emotion.items():
+        found = statistics.ambiguity[name]
+        assert (found.clips, found.divided) == (len(bits), sum(value > 0 for value in bits))
+        assert found.entropy == pytest.approx(mean(bits))
+    said = statistics.to_json()["ambiguity"]["all"]
+    assert said["mean_entropy_bits"] == statistics.ambiguity["all"].entropy
+
+
 def test_human_labels_are_counted_by_raters_and_agreement(statistics: Statistics) -> None:
     movie, sticker, everything = corpus_rows(statistics)
     assert (movie.human, movie.model, movie.agreements) == (2, 0, (Agreement(3, 3, 2),))
