@@ -227,6 +227,8 @@ JOINABLE: dict[str, dict[str, Any]] = {
     ".mpg": MPEG2,
     ".ts": {"sound_codec": "mp2", "options": {"x264-params": "bframes=2"}},
     ".vob": MPEG2,
+    # the last packets of a part's sound stand behind the first pictures of the next one
+    ".m2ts": {"sound_codec": "ac3", "options": {"x264-params": "bframes=2"}},
 }
 
 

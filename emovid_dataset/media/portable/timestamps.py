@@ -32,7 +32,9 @@ class EndToEnd:
     counts as a break is what counts for the ffmpeg command: a step back of more than 0.1 s, or ahead of more
     than 10 s, from where the stream's next packet was due.
 
-    Where a part's sound is a little longer than its pictures, the pictures follow each other all the same.
+    Each stream comes to the next part by itself: the last sound of a part often stands behind the first
+    pictures of the next one. Within a part all streams are shifted by the same, which is what the pictures
+    need to follow each other, also where a part's sound is a little longer than its pictures.
 
     Args:
         container: its packets are passed through from the beginning.
@@ -40,16 +42,19 @@ class EndToEnd:
 
     Attributes:
         may_break: whether the format is one of those; if not, no packet is changed.
-        breaks: how many were found so far.
     """
 
     def __init__(self, container: av.container.InputContainer, pictures: av.VideoStream) -> None:
         self.may_break = bool(container.format.flags & _TS_DISCONT)
         self._pictures = pictures.index
-        self._shift = Fraction(0)
+        self._shifts = [Fraction(0)]  # seconds, of each part
+        self._part: dict[int, int] = {}  # by stream: in which one it is
         self._last: dict[int, tuple[Fraction, Fraction]] = {}  # by stream: time of decoding, and the next one
-        self._by_sound = False  # whether sound set the shift, and the pictures have not followed yet
-        self.breaks = 0
+
+    @property
+    def breaks(self) -> int:
+        """How many were found so far."""
+        return len(self._shifts) - 1
 
     def lay(self, packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
         """The packets, in their order, with timestamps on one line.
@@ -60,12 +65,13 @@ class EndToEnd:
         for packet in packets:
             if self.may_break:
                 self._follow(packet)
-            if self._shift:
-                ticks = round(self._shift / packet.time_base)
-                if packet.pts is not None:
-                    packet.pts += ticks
-                if packet.dts is not None:
-                    packet.dts += ticks
+                shift = self._shifts[self._part.get(packet.stream.index, 0)]
+                if shift:
+                    ticks = round(shift / packet.time_base)
+                    if packet.pts is not None:
+                        packet.pts += ticks
+                    if packet.dts is not None:
+                        packet.dts += ticks
             yield packet
 
     def _follow(self, packet: av.Packet) -> None:
@@ -73,15 +79,19 @@ class EndToEnd:
         if packet.dts is None or not base:
             return
         index = packet.stream.index
-        time = packet.dts * base + self._shift
+        time = packet.dts * base
+        part = self._part.setdefault(index, self._part.get(self._pictures, 0))
         if index in self._last:
             last, due = self._last[index]
-            is_break = time < last - _BACK or abs(time - due) > _AHEAD
-            if is_break or (self._by_sound and index == self._pictures):
-                self._shift += due - time
-                self.breaks += is_break
-                self._by_sound = index != self._pictures
-                time = due
+            if time < last - _BACK or abs(time - due) > _AHEAD:
+                shift = due + self._shifts[part] - time
+                self._part[index] = part = part + 1
+                if part == len(self._shifts):
+                    self._shifts.append(shift)
+                elif index == self._pictures:
+                    self._shifts[part] = (
+                        shift  # sound came there first, and only knew where it was due itself
+                    )
         self._last[index] = time, time + (packet.duration or 0) * base
 
 
