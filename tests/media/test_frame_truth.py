@@ -29,7 +29,7 @@ from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.source import Reader, probe
-from emovid_models.remote.annotator.pipeline import _read_file
+from emovid_models.remote.annotator.reading import _read_file
 
 RATE = 25
 needs_ffmpeg = pytest.mark.skipif(

@@ -24,7 +24,7 @@ from emovid_dataset.media.encode import transcode
 from emovid_dataset.media.frames import decode, sample_for_attributes
 from emovid_dataset.media.portable.truncation import is_truncated
 from emovid_dataset.media.source import Reader, VideoError, probe
-from emovid_models.remote.annotator.pipeline import _read_file
+from emovid_models.remote.annotator.reading import _read_file
 
 
 def test_nothing_but_a_refusal_comes_out_of_damaged_files(tmp_path: Path) -> None:
