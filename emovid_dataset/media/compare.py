@@ -16,6 +16,7 @@ from itertools import chain, count
 import av
 import numpy as np
 
+from emovid_dataset.media.portable.clock import HELD
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
@@ -44,6 +45,7 @@ _PSNR_PER_CRF = 0.5  # dB that every further step of x264's scale may cost
 
 _SIDE, _CELLS = 160, 8
 _EPSILON = 1e-6  # seconds
+_MOST_ROUNDED = HELD / 2  # a segment of slides may begin so shortly before the next one, and not show it
 _ROOM = 4.5  # pictures before a moment from which on all are decoded
 _BACK = (0.0, 1.0, 10.0, math.inf)  # seconds by which a seek that landed too late is tried again
 
@@ -207,7 +209,7 @@ def _cells(picture: np.ndarray) -> np.ndarray:
 
 def _slack(reader: Reader) -> float:
     """By how many seconds a picture's time may differ; a constant rate is rounded to a clock's ticks."""
-    return 0.5 / reader.info.fps if reader.info.constant_rate else 0.002
+    return min(0.5 / reader.info.fps, _MOST_ROUNDED) if reader.info.constant_rate else 0.002
 
 
 def _moments(reader: Reader, first: int, places: Sequence[int], times: Sequence[float]) -> Iterator[_Moment]:

@@ -95,6 +95,17 @@ def test_a_faithful_clip_passes(kind: str, tmp_path: Path) -> None:
                 check_faithful(reader, made, start=start, end=end)
 
 
+@pytest.mark.parametrize(("start", "end"), [(14.5, 21.0), (12.6, 14.8), (4.89, 10.0), (4.95, 12.0)])
+def test_a_segment_may_begin_shortly_before_the_next_slide(start: float, end: float, tmp_path: Path) -> None:
+    """However different that one is."""
+    slides = [np.full((96, 160, 3), 40 * number, np.uint8) for number in range(6)]
+    path = write_video(tmp_path / "a.mp4", slides, times=[5.0 * number for number in range(6)], rate=25)
+    with Reader(path) as reader:
+        transcode(reader, tmp_path / "out.mp4", start=start, end=end)
+        with MadeClip(tmp_path / "out.mp4") as made:
+            check_faithful(reader, made, start=start, end=end)
+
+
 def without(*places: int) -> list[np.ndarray]:
     """As many frames, but some are missing, and what comes after them is early."""
     rest = [frame for place, frame in enumerate(FRAMES) if place not in places]
