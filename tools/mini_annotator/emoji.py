@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import unicodedata
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from PIL import Image
 
 from emovid_dataset.terminal import Progress
 from tools.mini_annotator.settings import NUM_FRAMES, PICTURE_SIZE
+from tools.mini_annotator.sheets import labelled_emoji
 from tools.mini_corpus.fetch import cache_folder, training_emoji
-from tools.mini_corpus.labels import read_stickers, reserved_assets
+from tools.mini_corpus.labels import reserved_assets
 
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _SILENT = {0xFE0F, 0x200D, 0x20E3}
@@ -25,11 +26,11 @@ _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 @dataclass(frozen=True, slots=True)
 class Emoji:
-    """The emoji that a tower may see.
+    """The emoji that the distillation may see.
 
     Attributes:
         pictures: uint8 [emoji, NUM_FRAMES, PICTURE_SIZE, PICTURE_SIZE, 3].
-        names: one per emoji; its variants by skin tone share it.
+        names: one per emoji; a few share one.
     """
 
     pictures: torch.Tensor
@@ -80,14 +81,24 @@ def first_code_point(stem: str) -> str:
     return stem.partition("-")[0]
 
 
-def hidden_code_points(seen: Iterable[str] = ()) -> frozenset[str]:
-    """First code points of the emoji that must not be seen: the labelled and the reserved ones.
-
-    Args:
-        seen: those of labelled emoji that may be seen unless they are reserved.
-    """
-    labelled = {sticker.group for sticker in read_stickers()} - set(seen)
+def hidden_code_points() -> frozenset[str]:
+    """First code points of the emoji that the distillation must not see: labelled and reserved ones."""
+    labelled = {emoji.group for emoji in labelled_emoji()}
     return frozenset(labelled | {first_code_point(Path(asset).stem) for asset in reserved_assets()})
+
+
+def hidden_digest() -> str:
+    """Names what is kept of the emoji that are not hidden."""
+    return hashlib.sha256(" ".join(sorted(hidden_code_points())).encode()).hexdigest()[:16]
+
+
+def has_skin_tone(stem: str) -> bool:
+    """Whether an emoji is a variant of another in one of the five skin tones.
+
+    >>> has_skin_tone("1f44b-1f3fb"), has_skin_tone("1f44b")
+    (True, False)
+    """
+    return any(f"{tone:x}" in stem.split("-") for tone in _SKIN_TONES)
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -105,15 +116,14 @@ def read_picture(path: Path) -> np.ndarray:
     return np.stack([frames[index] for index in indices])
 
 
-def read_emoji(seen: Iterable[str] = ()) -> Emoji:
-    """All emoji except the reserved and the labelled ones and their variants, decoded once and kept.
+def read_emoji() -> Emoji:
+    """All emoji except the reserved and the labelled ones and all their variants, decoded once and kept.
 
-    Args:
-        seen: first code points of labelled emoji that may be seen too.
+    Of those in several skin tones only the yellow one is among them.
     """
-    paths = training_emoji()
-    kept = work_folder() / "pictures.npz"
+    kept = work_folder() / "emoji.npz"
     if not kept.exists():
+        paths = [path for path in training_emoji() if not has_skin_tone(path.stem)]
         with ProcessPoolExecutor() as pool, Progress(len(paths), unit="emoji", title="Decoding") as progress:
             pictures = []
             for picture in pool.map(read_picture, paths, chunksize=16):
@@ -122,7 +132,7 @@ def read_emoji(seen: Iterable[str] = ()) -> Emoji:
         np.savez(kept, pictures=np.stack(pictures), stems=[path.stem for path in paths])
     with np.load(kept) as stored:
         pictures, stems = stored["pictures"], [str(stem) for stem in stored["stems"]]
-    hidden = hidden_code_points(seen)
+    hidden = hidden_code_points()
     chosen = [
         (index, name)
         for index, stem in enumerate(stems)

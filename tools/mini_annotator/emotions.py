@@ -1,4 +1,4 @@
-"""Step 5, the emotions: added units that answer as a kernel ridge regression does."""
+"""The emotions: added units that answer as the head does."""
 
 from __future__ import annotations
 
@@ -9,62 +9,40 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.nvila import NVILALiteForConditionalGeneration
 from tools.mini_annotator.architecture import widen
-from tools.mini_annotator.captions import Captioner
 from tools.mini_annotator.clips import Clips
 from tools.mini_annotator.emoji import emoji_caption, read_emoji
-from tools.mini_annotator.optimizer import set_rate, take_step
+from tools.mini_annotator.heads import Head, choose_head
+from tools.mini_annotator.language import Base
+from tools.mini_annotator.optimizer import on, set_rate, take_step
 from tools.mini_annotator.prompts import Prompts, last_layer, last_states, project
 from tools.mini_annotator.settings import (
     ANSWER_LEAD,
     ANSWER_SCALE,
     ANSWER_STEPS,
     ANSWER_UNITS,
-    RIDGE,
+    CLIP_VIEWS,
     SEED,
-    SOFTNESS,
-    STICKER_VIEWS,
     TEXT_WIDTH,
 )
 from tools.mini_annotator.tower import augmented_features
 from tools.mini_annotator.tuning import tune
-
-
-class KernelRidge:
-    """Kernel ridge regression of emotions on summaries; all emotions weigh the same.
-
-    Args:
-        known: summaries, [n, SUMMARY_SIZE].
-        labels: their emotions, [n].
-    """
-
-    def __init__(self, known: torch.Tensor, labels: torch.Tensor) -> None:
-        self.known = known
-        self.typical = torch.cdist(known, known).square().mean()
-        often = torch.bincount(labels, minlength=len(EMOTIONS))[labels] * len(EMOTIONS) / len(labels)
-        certain = F.one_hot(labels, len(EMOTIONS)).float()
-        self.weights = torch.linalg.solve(
-            self._likeness(known) + RIDGE * often.diag(), certain - 1 / len(EMOTIONS)
-        )
-
-    def _likeness(self, asked: torch.Tensor) -> torch.Tensor:
-        return (-2 * torch.cdist(asked, self.known).square() / self.typical).exp()
-
-    def logits(self, asked: torch.Tensor) -> torch.Tensor:
-        """Logits [m, 8], mean 0, of summaries [m, SUMMARY_SIZE]."""
-        rows = self._likeness(asked) @ self.weights / SOFTNESS
-        return rows - rows.mean(-1, keepdim=True)
+from tools.mini_annotator.views import read_views
 
 
 @torch.inference_mode()
 def answer_states(
-    model: NVILALiteForConditionalGeneration, prompts: Prompts, features: torch.Tensor
+    model: NVILALiteForConditionalGeneration, prompts: Prompts, pictures: torch.Tensor, views: int
 ) -> torch.Tensor:
-    """`answer_state` of clips and views, [n, views, H], from features [n, views, frames, patches, C]."""
-    parts = [prompts.answer_state(model, project(model, part)) for part in features.flatten(0, 1).split(64)]
-    return torch.cat(parts).unflatten(0, features.shape[:2])
+    """`answer_state` of clips as they are and augmented, [n * views, H], from uint8 [n, frames, H, W, 3]."""
+    return torch.cat(
+        [
+            prompts.answer_state(model, project(model, part))
+            for features in augmented_features(model.model.vision_tower, pictures, views, SEED)
+            for part in features.split(128)
+        ]
+    )
 
 
 def caption_states(
@@ -78,12 +56,12 @@ def caption_states(
         tokens: of clips, [n, frames, tokens, H].
         captions: one per clip.
     """
-    ids, mask, labels = prompts.captioned(captions)
+    ids, mask, labels = (part.to(tokens.device) for part in prompts.captioned(captions))
     features = tokens.flatten(0, 1)
     states = last_states(model, input_ids=ids, attention_mask=mask, video_features=features)
     rows = [states[labels != -100]]
     for label in prompts.labels:
-        answered = torch.tensor([prompts.emotion + label[:1]]).repeat(len(tokens), 1)
+        answered = torch.tensor([prompts.emotion + label[:1]], device=tokens.device).repeat(len(tokens), 1)
         rows.append(last_states(model, input_ids=answered, video_features=features)[:, -1])
     return torch.cat(rows)
 
@@ -112,8 +90,7 @@ def set_directions_aside(model: NVILALiteForConditionalGeneration, labels: Seque
 def fit_answers(
     model: NVILALiteForConditionalGeneration,
     labels: Sequence[int],
-    reader: nn.Linear,
-    ridge: KernelRidge,
+    to_answer: nn.Linear,
     states: torch.Tensor,
     other_emoji: torch.Tensor,
     elsewhere: torch.Tensor,
@@ -121,7 +98,7 @@ def fit_answers(
     steps: int = ANSWER_STEPS,
     seed: int = SEED,
 ) -> None:
-    """Teach the added units of the last MLP to answer as the regression does.
+    """Teach the added units of the last MLP to answer as the head does.
 
     They see states of the training side's stickers, of emoji without a label, and mixtures of two states;
     where no answer about emotion begins they must say nothing, and where one does, a label must come.
@@ -129,8 +106,7 @@ def fit_answers(
     Args:
         model: from `widen`; changed in place.
         labels: the first token of each label.
-        reader: reads summaries from the normed states.
-        ridge: fitted to the training side.
+        to_answer: reads the head's logits from the normed states.
         states: `answer_states` of the training side's stickers, all views, [n, H].
         other_emoji: of emoji without a label, [m, H].
         elsewhere: `caption_states`, [k, H].
@@ -141,20 +117,23 @@ def fit_answers(
     directions = set_directions_aside(model, labels)
     layer, norm = last_layer(model), model.model.language_model.norm
     mlp, head = layer.mlp, model.lm_head.weight.detach()
-    named = torch.tensor(labels)
+    device = head.device
+    named = torch.tensor(labels, device=device)
     first = mlp.gate_proj.weight.shape[0] - ANSWER_UNITS
     torch.manual_seed(seed)
-    gate, up = (nn.Parameter(torch.randn(ANSWER_UNITS, TEXT_WIDTH) / TEXT_WIDTH**0.5) for _ in range(2))
-    down = nn.Parameter(torch.zeros(len(labels), ANSWER_UNITS))
+    gate, up = (
+        nn.Parameter((torch.randn(ANSWER_UNITS, TEXT_WIDTH) / TEXT_WIDTH**0.5).to(device)) for _ in range(2)
+    )
+    down = nn.Parameter(torch.zeros(len(labels), ANSWER_UNITS, device=device))
     optimizer = torch.optim.AdamW([gate, up, down], weight_decay=0.01)
 
     def mixed() -> torch.Tensor:
         def draw(source: torch.Tensor, count: int) -> torch.Tensor:
             return source[torch.randint(len(source), (count,), generator=random)]
 
-        share = torch.rand(256, 1, generator=random)
+        share = torch.rand(256, 1, generator=random).to(device)
         own = draw(states, 256) * share + draw(states, 256) * (1 - share)
-        share = torch.rand(128, 1, generator=random)
+        share = torch.rand(128, 1, generator=random).to(device)
         between = draw(states, 128) * share + draw(other_emoji, 128) * (1 - share)
         return torch.cat([draw(states, 256), own, between, draw(other_emoji, 128)])
 
@@ -163,7 +142,8 @@ def fit_answers(
         with torch.no_grad():
             entered = mixed()
             read = layer.post_attention_layernorm(entered)
-            wanted = ridge.logits(reader(read))
+            wanted = to_answer(read)
+            wanted = wanted - wanted.mean(-1, keepdim=True)
             left = entered + mlp(read)
             quiet = layer.post_attention_layernorm(
                 elsewhere[torch.randint(len(elsewhere), (256,), generator=random)]
@@ -184,35 +164,37 @@ def fit_answers(
 
 
 def train_annotator(
-    captioner: Captioner, stickers: Clips, rows: Sequence[int]
-) -> NVILALiteForConditionalGeneration:
-    """Train on these stickers, from the captioner.
+    base: Base, stickers: Clips, rows: Sequence[int]
+) -> tuple[NVILALiteForConditionalGeneration, Head, float]:
+    """Train on these stickers, from the base.
 
     Args:
-        captioner: what has seen no labelled emoji.
+        base: what has seen no labelled emoji.
         stickers: all of them.
         rows: those that may be seen.
+
+    Returns:
+        The annotator, the head that it has learnt to answer as, and how often such a head is right within
+        these stickers.
     """
-    tuned, reader = tune(captioner, stickers, rows)
-    tower, prompts = tuned.model.vision_tower, Prompts(captioner.processor)
+    device, prompts = base.device, Prompts(base.processor)
     if {len(answer) for answer in prompts.labels} != {2}:
         raise ValueError("a label is not one token; raise VOCABULARY")
-
-    def states_of(pictures: torch.Tensor, views: int) -> tuple[torch.Tensor, torch.Tensor]:
-        features = augmented_features(tower, pictures, views, SEED)
-        return features, answer_states(tuned, prompts, features)
-
+    _, labelled = read_views(device)
+    head, accuracy = choose_head(
+        labelled.clips().cpu()[list(rows)],
+        stickers.labels[list(rows)],
+        [stickers.groups[row] for row in rows],
+    )
+    tuned, to_answer = tune(base, rows, head)
     emoji = read_emoji()
-    features, others = states_of(emoji.pictures, 1)
-    some = torch.arange(0, len(features), 12)
-    captions = [emoji_caption(emoji.names[index]) for index in some.tolist()]
+    some = list(range(0, len(emoji.names), 12))
+    (features,) = augmented_features(tuned.model.vision_tower, emoji.pictures[some], 1, SEED)
     with torch.inference_mode():
-        elsewhere = caption_states(tuned, prompts, project(tuned, features[some, 0]), captions)
-    _, states = states_of(stickers.pictures[list(rows)], STICKER_VIEWS)
-    with torch.no_grad():
-        summaries = reader(last_layer(tuned).post_attention_layernorm(states))
-    ridge = KernelRidge(summaries.mean(1), stickers.labels[list(rows)])
-    model = widen(captioner.processor, captioner.tower, tuned.state_dict())
-    answers = [answer[0] for answer in prompts.labels]
-    fit_answers(model, answers, reader, ridge, states.flatten(0, 1), others.flatten(0, 1), elsewhere)
-    return model
+        captions = [emoji_caption(emoji.names[index]) for index in some]
+        elsewhere = caption_states(tuned, prompts, project(tuned, features), captions)
+    others = answer_states(tuned, prompts, emoji.pictures, 1)
+    states = answer_states(tuned, prompts, stickers.pictures[list(rows)], CLIP_VIEWS)
+    model = on(device, widen(base.processor, base.tower, tuned.state_dict()))
+    fit_answers(model, [answer[0] for answer in prompts.labels], to_answer, states, others, elsewhere)
+    return model, head, accuracy[head.strength]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -13,20 +12,24 @@ from scipy.stats import wilcoxon
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.annotator.calibration import calibration_error, macro_recall
 from emovid_models.annotator.reliability import reliability
-from emovid_models.nvila import NVILALiteForConditionalGeneration
+from emovid_models.nvila import NVILALiteForConditionalGeneration, NVILALiteProcessor
 from tools.mini_annotator.baseline import predict_majority
 from tools.mini_annotator.calibration import OutOfFold
-from tools.mini_annotator.captions import Captioner
-from tools.mini_annotator.clips import read_clips
+from tools.mini_annotator.clips import read_cartoon, read_stickers
 from tools.mini_annotator.folds import score_clips, split_folds
+from tools.mini_annotator.provenance import NESTED, TEACHERS
 from tools.mini_annotator.settings import (
-    CAPTION_STEPS,
+    HEAD_STRENGTHS,
+    INNER_FOLDS,
+    INNER_REPEATS,
+    LANGUAGE_STEPS,
     SEED,
-    TEACHER_SEEDS,
-    TEACHER_STEPS,
     TOWER_STEPS,
     TUNING_STEPS,
+    VIEWS,
 )
+from tools.mini_annotator.sheets import SHEETS
+from tools.mini_annotator.split import training_rows
 from tools.mini_corpus import MINI
 
 OTHER_RUN = "annotator_run_"
@@ -76,23 +79,10 @@ def summarize(predicted: torch.Tensor, labels: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def measure(
-    captioner: Captioner, found: OutOfFold, final: NVILALiteForConditionalGeneration
-) -> dict[str, Any]:
-    """All figures of the card.
-
-    Args:
-        captioner: for its processor.
-        found: of all stickers.
-        final: the annotator that ships, for the cartoon clips.
-    """
-    stickers = read_clips(captioner.processor)
-    labels = stickers.labels
-    folds = split_folds(stickers)
-    probabilities = found.annotator
-    predicted, baseline = found.annotator.argmax(-1), found.baseline.argmax(-1)
-    confidence = probabilities.max(-1).values
-    curve = []
+def confidence_curve(probabilities: torch.Tensor, labels: torch.Tensor) -> list[dict[str, float | int]]:
+    """Mean confidence, accuracy and number of clips in each of ten bins of confidence."""
+    confidence, predicted = probabilities.max(-1)
+    curve: list[dict[str, float | int]] = []
     for low in range(10):
         inside = (confidence > low / 10) & (confidence <= (low + 1) / 10)
         if inside.any():
@@ -103,6 +93,29 @@ def measure(
                     "clips": int(inside.sum()),
                 }
             )
+    return curve
+
+
+def measure(
+    processor: NVILALiteProcessor,
+    found: OutOfFold,
+    final: NVILALiteForConditionalGeneration,
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """All figures of the card.
+
+    Args:
+        processor: of the annotators.
+        found: of all stickers.
+        final: the annotator that ships, with its temperature; for the stickers that it has not seen, and the
+            cartoon clips.
+        record: how it was trained.
+    """
+    stickers = read_stickers()
+    labels = stickers.labels
+    folds = split_folds(stickers)
+    probabilities = found.annotator
+    predicted, baseline = found.annotator.argmax(-1), found.baseline.argmax(-1)
     likelihoods = [
         rows[torch.arange(len(labels)), labels].log().double() for rows in (probabilities, found.baseline)
     ]
@@ -110,6 +123,7 @@ def measure(
     confusion.index_put_((labels, predicted), torch.tensor(1), accumulate=True)
     figures: dict[str, Any] = {
         "stickers": {
+            "protocol": NESTED.format(folds=len(folds), clips=len(labels)),
             "annotator": summarize(predicted, labels),
             "gradients_colours_svm": summarize(baseline, labels),
             "majority": summarize(predict_majority(stickers, folds), labels),
@@ -122,28 +136,46 @@ def measure(
             },
             "calibration_error": round(calibration_error(probabilities, labels), 4),
             "reliability": reliability(probabilities.numpy(), labels.numpy()).to_json(),
-            "calibration_curve": curve,
+            "calibration_curve": confidence_curve(probabilities, labels),
             "confusion": confusion.tolist(),
         }
     }
-    cartoon = read_clips(captioner.processor, "cartoon")
-    answers = score_clips(final, captioner.processor, cartoon.pixels).argmax(-1)
+    seen = set(training_rows(stickers))
+    unseen = [row for row in range(len(labels)) if row not in seen]
+    answers = score_clips(final, processor, stickers.pixels[unseen]) / final.config.emotion_temperature
+    figures["held_out_stickers"] = {
+        "found": summarize(answers.argmax(-1), labels[unseen]),
+        "calibration_error": round(calibration_error(answers.softmax(-1), labels[unseen]), 4),
+        "trained_on": len(seen),
+    }
+    sources = sorted(set(stickers.sources))
+    if len(sources) > 1:
+        rows_of = {
+            name: [row for row, source in enumerate(stickers.sources) if source == name] for name in sources
+        }
+        figures["stickers"]["by_emotion_source"] = {
+            name: summarize(predicted[rows], labels[rows]) for name, rows in rows_of.items()
+        }
+    cartoon = read_cartoon()
+    answers = score_clips(final, processor, cartoon.pixels).argmax(-1)
     commonest = int(cartoon.labels.bincount().argmax())
     always = torch.full_like(cartoon.labels, commonest)
     figures["cartoon"] = {
         "annotator": summarize(answers, cartoon.labels),
         "always_" + EMOTIONS[commonest]: summarize(always, cartoon.labels),
     }
-    libraries = ("torch", "transformers", "scikit-learn", "av", "pillow")
     figures["settings"] = {
         "seed": SEED,
         "folds": len(folds),
-        "teachers": len(TEACHER_SEEDS),
-        "teacher_steps": TEACHER_STEPS,
+        "inner_folds": INNER_FOLDS,
+        "inner_repeats": INNER_REPEATS,
+        "strengths": list(HEAD_STRENGTHS),
+        "views": VIEWS,
         "tower_steps": TOWER_STEPS,
-        "caption_steps": CAPTION_STEPS,
+        "language_steps": LANGUAGE_STEPS,
         "tuning_steps": TUNING_STEPS,
+        "sheets": [sheet.name for sheet in SHEETS],
         "corpus": hashlib.sha256((MINI / "SHA256SUMS").read_bytes()).hexdigest(),
-        "versions": {name: version(name) for name in libraries},
     }
+    figures["training"] = {**record, "teacher": TEACHERS}
     return figures

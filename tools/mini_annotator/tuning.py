@@ -1,85 +1,109 @@
-"""Step 4, the tuning of tower, projector and language model together, for one training side."""
+"""The tuning of tower, projector and language model together, for one training side."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_dataset.terminal import Progress
 from emovid_models.nvila import NVILALiteForConditionalGeneration
-from tools.mini_annotator.captions import Captioner
-from tools.mini_annotator.clips import Clips
 from tools.mini_annotator.emoji import emoji_caption, read_emoji
+from tools.mini_annotator.heads import Head
+from tools.mini_annotator.language import Base, mixed_clips
 from tools.mini_annotator.names import NameMatching
 from tools.mini_annotator.optimizer import set_rate, take_step
-from tools.mini_annotator.pictures import augment
+from tools.mini_annotator.pictures import to_pixels
 from tools.mini_annotator.prompts import Prompts, caption_loss, last_layer, project
-from tools.mini_annotator.settings import NUM_FRAMES, SEED, SUMMARY_SIZE, TEXT_WIDTH, TUNING_STEPS
-from tools.mini_annotator.summary import pool_patches
+from tools.mini_annotator.settings import ANSWER_SPREAD, SEED, TOWER_WIDTH, TUNING_BATCH, TUNING_STEPS
 from tools.mini_annotator.tower import tower_features
+from tools.mini_annotator.views import Views, read_views
 
 
 def tune(
-    captioner: Captioner,
-    stickers: Clips,
+    base: Base,
     rows: Sequence[int],
+    head: Head,
     *,
     steps: int = TUNING_STEPS,
     seed: int = SEED,
 ) -> tuple[NVILALiteForConditionalGeneration, nn.Linear]:
-    """Teach tower, projector and language model together, with the stickers of the training side.
+    """Teach tower, projector and language model together to answer as a head on the teacher's features does.
 
-    Where the answer about emotion begins, they must hold the name of an emoji, the emotion of a sticker, and
-    the summary of the captioner's tower.
+    They see emoji without a label, for which the head answers too, and the stickers of the training side; and
+    they go on learning what the teacher sees in both.
 
     Args:
-        captioner: stays as it is.
-        stickers: all of them.
-        rows: those that may be seen, with all their variants.
-        steps: of 48 emoji with different names and 16 stickers, all emotions equally often; one frame each.
-        seed: of order and augmentation.
+        base: stays as it is.
+        rows: the labelled stickers that may be seen.
+        head: fitted to these.
+        steps: of `TUNING_BATCH` pictures; clips are put together from these.
+        seed: of the order.
 
     Returns:
-        The model, and the layer that reads summaries from its normed states.
+        The model, whose weights are a running mean over the steps, and a layer that reads the head's logits,
+        with a standard deviation of `ANSWER_SPREAD`, from its normed states.
     """
-    matching = NameMatching(read_emoji(stickers.groups[row] for row in rows), seed)
-    random = matching.random
+    device = base.device
+    free, labelled = read_views(device)
+    random = torch.Generator().manual_seed(seed)
+    emoji = read_emoji()
+    matching = NameMatching(emoji, device, random)
     torch.manual_seed(seed)
-    model, prompts = captioner.model(), Prompts(captioner.processor)
+    model, prompts = base.model(), Prompts(base.processor)
     model.requires_grad_(True).train()
+    answers, own_answers = head.logits(free.pooled), head.logits(labelled.pooled)
+    spread = answers.std()
+    answers, own_answers = answers / spread, own_answers / spread
+    reader, readers = copy.deepcopy(base.reader), copy.deepcopy(base.readers)
+    to_answer = nn.Linear(reader.in_features, len(EMOTIONS)).to(device)
+    from_tower = nn.Sequential(nn.LayerNorm(TOWER_WIDTH), nn.Linear(TOWER_WIDTH, len(EMOTIONS))).to(device)
+    learner = nn.ModuleList([model, to_answer, reader, readers, from_tower])
+    optimizer = torch.optim.AdamW(learner.parameters(), weight_decay=0.05)
+    average = AveragedModel(learner, multi_avg_fn=get_ema_multi_avg_fn(0.98))
     norm = last_layer(model).post_attention_layernorm
-    reader = nn.Linear(TEXT_WIDTH, SUMMARY_SIZE)
-    reader.load_state_dict(captioner.reader.state_dict())
-    to_name = nn.Linear(TEXT_WIDTH, matching.vectors.shape[1])
-    to_emotion = nn.Linear(TEXT_WIDTH, len(EMOTIONS))
-    log_scale = nn.Parameter(torch.tensor(2.7))
-    parts: list[nn.Module] = [model, reader, to_name, to_emotion]
-    parameters = [*(parameter for part in parts for parameter in part.parameters()), log_scale]
-    optimizer = torch.optim.AdamW(parameters, weight_decay=0.05)
-    pictures, labels = stickers.pictures[list(rows)], stickers.labels[list(rows)]
-    rarity = 1 / torch.bincount(labels, minlength=len(EMOTIONS))[labels]
+    seen = torch.tensor(rows)
+    others, own = TUNING_BATCH
     with Progress(steps, unit="steps", title=f"Tuning on {len(rows)} stickers", every=30) as progress:
         for step in range(steps):
             set_rate(optimizer, 5e-4, step, steps, warm_up=30)
-            pixels, names = matching.draw(48)
-            picked = torch.multinomial(rarity, 16, replacement=True, generator=random)
-            frame = torch.randint(NUM_FRAMES, (16,), generator=random)
-            pixels = torch.cat([pixels, augment(pictures[picked, frame], random)])
-            with torch.no_grad():
-                wanted = captioner.summary(pool_patches(tower_features(captioner.tower, pixels)))
-            seen = tower_features(model.model.vision_tower, pixels)
-            tokens = project(model, seen.unsqueeze(1)).repeat(1, NUM_FRAMES, 1, 1)
+            drawn, _ = matching.draw(others)
+            picked = seen[torch.randint(len(seen), (own,), generator=random)]
+            theirs, mine = free.of(drawn, random).to(device), labelled.of(picked, random).to(device)
+            batch = _joined(free, theirs, labelled, mine)
+            wanted = torch.cat([answers[theirs], own_answers[mine]])
+            pixels = to_pixels(batch.pictures)
+            hidden = tower_features(model.model.vision_tower, pixels)
+            loss, _ = readers.loss(hidden, pixels, batch, torch.arange(len(pixels), device=device))
+            loss = loss + F.mse_loss(from_tower(hidden.mean(1)), wanted)
+            mixed = mixed_clips(len(pixels), (1, 2, 4)[step % 3], random).to(device)
+            tokens = project(model, hidden[mixed])
             read = norm(prompts.answer_state(model, tokens))
-            loss = matching.loss(to_name(read[:48]), names, log_scale.exp())
-            loss = loss + F.cross_entropy(to_emotion(read[48:]), labels[picked], label_smoothing=0.1)
-            loss = loss + (reader(read) - wanted).square().sum(-1).mean()
+            loss = loss + 2 * F.mse_loss(to_answer(read), wanted[mixed].mean(1))
+            loss = loss + (reader(read) - batch.summary[mixed].mean(1)).square().sum(-1).mean()
             if step % 3 == 0:
-                told = [emoji_caption(matching.names[name]) for name in names[:16].tolist()]
-                loss = loss + 0.3 * caption_loss(model, prompts, tokens[:16], told)
+                told = [emoji_caption(emoji.names[row]) for row in drawn[:16].tolist()]
+                whole = project(model, hidden[:16].unsqueeze(1).repeat(1, mixed.shape[1], 1, 1))
+                loss = loss + 0.2 * caption_loss(model, prompts, whole, told)
+            if step % 3 == 1:
+                loss = loss - 0.2 * prompts.log_likelihoods(model, tokens[:12]).mean()
             take_step(optimizer, loss)
+            average.update_parameters(learner)
             progress.update()
-    return model.eval(), reader.requires_grad_(False)
+    learner.load_state_dict(average.module.state_dict())
+    with torch.no_grad():
+        to_answer.weight.mul_(ANSWER_SPREAD)
+        to_answer.bias.mul_(ANSWER_SPREAD)
+    return model.eval(), to_answer.requires_grad_(False)
+
+
+def _joined(first: Views, rows: torch.Tensor, second: Views, others: torch.Tensor) -> Views:
+    """Rows of two sets of views in one."""
+    return Views(
+        *(torch.cat([getattr(first, name)[rows], getattr(second, name)[others]]) for name in Views.__slots__)
+    )
