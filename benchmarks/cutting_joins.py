@@ -57,10 +57,12 @@ class Join:
             uint8 [100, h, w, 3].
         """
         before, behind = self._shares()
-        a = film[self.before : self.before + FRAMES].astype(np.float32)
+        # beyond the part of it that is seen a shot may not reach so far, nor the film
+        places = np.arange(FRAMES)
+        a = film[np.minimum(self.before + places, len(film) - 1)].astype(np.float32)
         if self.kind == "none":
             return np.asarray(film[self.before : self.before + FRAMES])
-        b = film[self.behind - FRAMES + 1 : self.behind + 1].astype(np.float32)
+        b = film[np.maximum(self.behind - FRAMES + 1 + places, 0)].astype(np.float32)
         mixed = a * before[:, None, None, None] + b * behind[:, None, None, None]
         return np.round(mixed).astype(np.uint8)
 

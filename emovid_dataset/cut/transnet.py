@@ -62,11 +62,24 @@ class ShotNetwork:
         for place in range(0, len(begins), size):
             windows = [_window(thumbnails, begin - MARGIN) for begin in begins[place : place + size]]
             batch = torch.from_numpy(np.stack(windows)).to(self.device)
-            with torch.inference_mode():
-                single, every = self._network.predict_raw(batch)
-            both = torch.cat([single, every], 2)[:, MARGIN : MARGIN + inner]
-            found.append(both.reshape(-1, 2).float().cpu().numpy())
+            found.append(self.answers(batch)[:, MARGIN : MARGIN + inner].reshape(-1, 2))
         return np.concatenate(found)[: stop - first] if found else np.zeros((0, 2), np.float32)
+
+    def answers(self, windows: torch.Tensor) -> np.ndarray:
+        """What the network says of whole windows, also of the frames about which it is not believed.
+
+        Args:
+            windows: uint8 [n, 100, 27, 48, 3] on the network's device.
+
+        Returns:
+            float32 [n, 100, 2], as for `probabilities`.
+        """
+        import torch
+
+        with torch.inference_mode():
+            single, every = self._network.predict_raw(windows)
+        both: np.ndarray = torch.cat([single, every], 2).float().cpu().numpy()
+        return both
 
 
 @cache

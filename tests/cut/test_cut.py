@@ -21,6 +21,8 @@ from served_folder import served
 from video_files import full_decode, read_stamp, rotate, write_sheet, write_video
 
 from emovid_dataset.builder.build import build
+from emovid_dataset.builder.sheet.paths import raw_files
+from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.cli import program
 from emovid_dataset.cut import CutReport, CutSettings, cut_films
 from emovid_dataset.cut.lengths import ShotPart, divided, out_of_words
@@ -230,7 +232,11 @@ def test_without_its_packages_the_command_names_the_extra(
 def test_a_film_at_an_address_is_cut_by_its_address(known: tuple[Path, CutReport], tmp_path: Path) -> None:
     folder, _ = known
     with served(folder) as server:
-        address = f"http://127.0.0.1:{server.server_port}/film.mp4"
+        address = f"{server.url}/film.mp4"
         cut_films([address], tmp_path / "sheet.csv")
-    assert {row["path"] for row in rows(tmp_path / "sheet.csv")} == {address}
+        kept = rows(tmp_path / "sheet.csv")
+        write_sheet(tmp_path, [{**row, "emotion": "awe", "content_type": "movie"} for row in kept])
+        labels = list(read_sheet(tmp_path / "labels.csv", raw_files(server.url, ())))
+    assert {row["path"] for row in kept} == {address}
+    assert [label.path for label in labels] == ["film.mp4"] * len(kept)
     assert spans(tmp_path / "sheet.csv") == spans(folder / "sheet.csv")

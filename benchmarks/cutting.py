@@ -1,0 +1,355 @@
+"""How well films are cut: every detector against shot boundaries that were marked by looking at the frames.
+
+    python -m benchmarks.cutting reduce FILM --cache DIR      # decode once, keep small frames
+    python -m benchmarks.cutting network --cache DIR          # TransNetV2 on them, taken up again
+    python -m benchmarks.cutting measure --cache DIR          # all detectors -> benchmarks/cutting.json
+    python -m benchmarks.cutting page                         # docs/cutting.md, from that record
+
+`network` takes a second per fifty frames on one core; without its whole output `measure` compares TransNetV2
+on as much of the film as there is, and says so. `--joins N` draws N joins of each kind (200 by default).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+
+from benchmarks.cutting_joins import Join, joins
+from benchmarks.cutting_score import Score, score
+from emovid_dataset.cut.detect import merged, network_transitions
+from emovid_dataset.cut.gradual import dissolves, fades
+from emovid_dataset.cut.light import sure_and_doubtful
+from emovid_dataset.cut.measure import Measures
+from emovid_dataset.cut.records import Transition
+from emovid_dataset.cut.shot_detectors import FedDetector
+from emovid_dataset.cut.thumbnails import HEIGHT, WIDTH
+
+ROOT = Path(__file__).resolve().parents[1]
+TRUTH = ROOT / "benchmarks" / "cutting_truth.json"
+RECORD = ROOT / "benchmarks" / "cutting.json"
+PAGE = ROOT / "docs" / "cutting.md"
+SMALL = (128, 72)
+"""Width and height of the frames that are kept."""
+
+FPS = 24.0
+HALF = 7200
+"""Frame that parts the shots by which settings were chosen from those by which they are measured."""
+
+CREDITS = 11725
+CHOSEN_SEED, MEASURED_SEED = 1, 2
+
+Pairs = list[tuple[int, int]]
+
+
+class Held:
+    """Tiny pictures in memory, for what reads `emovid_dataset.cut.thumbnails.Thumbnails`."""
+
+    def __init__(self, pictures: np.ndarray) -> None:
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def read(self, first: int, stop: int) -> np.ndarray:
+        """As `Thumbnails.read`."""
+        return self._pictures[first:stop]
+
+
+def tiny(frames: np.ndarray) -> np.ndarray:
+    """Frames at the size of thumbnails, uint8 [n, 27, 48, 3]."""
+    import cv2
+
+    size = (WIDTH, HEIGHT)
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def measures_of(pictures: np.ndarray) -> Measures:
+    """What the detectors look at, of tiny pictures."""
+    import cv2
+
+    luma = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
+    change = np.zeros(len(pictures), np.float32)
+    for place in range(1, len(pictures)):
+        apart = cv2.absdiff(pictures[place], pictures[place - 1])
+        change[place] = sum(cv2.mean(apart)[:3]) / 3
+    flat = luma.reshape(len(pictures), -1).astype(np.float32)
+    found = SimpleNamespace(
+        luma=flat.mean(1),
+        spread=flat.std(1),
+        change=change,
+        damaged=np.zeros(len(pictures), bool),
+        fps=FPS,
+        frames=len(pictures),
+        thumbnails=Held(pictures),
+    )
+    return cast(Measures, found)
+
+
+def fed(name: str, frames: np.ndarray, least: int, kept: Path | None = None) -> list[Transition]:
+    """One of PySceneDetect's detectors over frames; `kept` holds what it said before."""
+    if kept is not None and kept.exists():
+        return [Transition(int(frame), int(frame)) for frame in np.load(kept)]
+    detector = FedDetector(name, FPS, least)
+    for place, frame in enumerate(frames):
+        detector.see(place, frame)
+    cuts = detector.cuts()
+    if kept is not None:
+        np.save(kept, np.array([cut.first for cut in cuts], np.int64))
+    return cuts
+
+
+def gradual_of(measures: Measures) -> list[Transition]:
+    """Fades and dissolves, as every detector of ours has them beside its own."""
+    return merged([*fades(measures), *dissolves(measures.thumbnails)], [])
+
+
+def auto(measures: Measures, likely: np.ndarray | None) -> list[Transition]:
+    """As `--detector auto` on a CPU; without the network's answers only what is sure."""
+    sure, doubtful = sure_and_doubtful(measures.change)
+    cuts = [Transition(int(frame), int(frame)) for frame in sure]
+    if likely is not None:
+        from emovid_dataset.cut.light import settle
+
+        gradual = gradual_of(measures)
+        near = [*gradual, *cuts]
+        opened = [f for f in doubtful if not any(t.first - 2 <= f <= t.stop + 2 for t in near)]
+        answers = SimpleNamespace(probabilities=lambda _, first, stop: likely[first:stop, None])
+        cuts += settle(np.array(opened, np.int64), measures.change, measures.thumbnails, cast(Any, answers))[
+            0
+        ]
+    return merged(gradual_of(measures), cuts)
+
+
+def pairs(transitions: Sequence[Transition], frames: int) -> Pairs:
+    """Transitions as the score takes them; what reaches over an end of the film is between no two shots."""
+    return [(item.first, item.stop) for item in transitions if item.first > 0 and item.stop < frames - 1]
+
+
+def rows_of(found: Pairs, cuts: Pairs, gradual: Pairs) -> dict[str, Any]:
+    """What a detector scores on all transitions, and how many of each sort it found."""
+    all_of_it = score(found, sorted([*cuts, *gradual]))
+    hard, soft = score(found, cuts), score(found, gradual)
+    return {
+        **{"hits": all_of_it.hits, "wrong": all_of_it.wrong, "missed": all_of_it.missed},
+        **{"precision": all_of_it.precision, "recall": all_of_it.recall, "f1": all_of_it.f1},
+        **{"cuts_found": hard.hits, "gradual_found": soft.hits},
+    }
+
+
+def film_record(
+    frames: np.ndarray, likely: np.ndarray | None, truth: dict[str, Any], cache: Path
+) -> dict[str, Any]:
+    """Every detector on the film."""
+    cuts = [(cut, cut) for cut in truth["cuts"]]
+    gradual = [(first, stop) for first, stop in truth["gradual"]]
+    count = len(frames)
+    measures = measures_of(tiny(frames))
+    soft = gradual_of(measures)
+    found: dict[str, Pairs] = {}
+    for name in ("content", "adaptive"):
+        found[f"PySceneDetect {name}, its defaults"] = pairs(
+            fed(name, frames, 15, cache / f"{name}_15.npy"), count
+        )
+        found[f"{name}"] = pairs(merged(soft, fed(name, frames, 0, cache / f"{name}_0.npy")), count)
+    found["auto, without the network"] = pairs(auto(measures, None), count)
+    rows = {name: rows_of(items, cuts, gradual) for name, items in found.items()}
+    seen = 0 if likely is None else len(likely)
+    part: dict[str, Any] = {}
+    if likely is not None:
+        if seen < count:  # what the network did not see is not asked about either
+            likely = np.pad(likely, (0, count - seen))
+        found["TransNetV2, its defaults"] = pairs(network_transitions(likely), count)
+        found["transnet"] = pairs(
+            merged(
+                [*soft, *(t for t in network_transitions(likely) if not t.is_cut)],
+                [t for t in network_transitions(likely) if t.is_cut],
+            ),
+            count,
+        )
+        found["auto"] = pairs(auto(measures, likely), count)
+        until = seen - 60 if seen < count else count
+
+        def before(items: Pairs) -> Pairs:
+            return [item for item in items if item[1] < until]
+
+        part = {name: rows_of(before(items), before(cuts), before(gradual)) for name, items in found.items()}
+        rows["auto"] = rows_of(found["auto"], cuts, gradual) if seen == count else part["auto"]
+    return {
+        "frames": count,
+        "cuts": len(cuts),
+        "gradual": len(gradual),
+        "rows": rows,
+        "network_frames": seen,
+        "rows_where_the_network_looked": part,
+    }
+
+
+def shots_of(truth: dict[str, Any]) -> list[tuple[int, int]]:
+    """Shots of the film that are long enough to be joined, without its credits."""
+    ends = sorted([(cut, cut) for cut in truth["cuts"]] + [(a, b) for a, b in truth["gradual"]])
+    found, first = [], 60  # the film fades in until then
+    for begin, stop in ends:
+        if begin - first >= 40 and begin <= CREDITS:
+            found.append((first, begin))
+        first = stop
+    return found
+
+
+def joins_record(
+    film: np.ndarray, drawn: Sequence[Join], detectors: dict[str, Callable[[np.ndarray], Pairs]]
+) -> dict[str, Any]:
+    """Every detector on joins, by kind."""
+    found: dict[str, dict[str, Score]] = {name: {} for name in detectors}
+    for join in drawn:
+        pictures = join.pictures(film)
+        for name, detect in detectors.items():
+            before = found[name].get(join.kind, Score(0, 0, 0))
+            found[name][join.kind] = before + score(detect(pictures), join.transitions)
+    return {
+        name: {
+            kind: {"hits": s.hits, "wrong": s.wrong, "missed": s.missed, "f1": s.f1}
+            for kind, s in kinds.items()
+        }
+        for name, kinds in found.items()
+    }
+
+
+def detectors_of_joins() -> dict[str, Callable[[np.ndarray], Pairs]]:
+    """What is tried on joins; each takes frames of a whole small film."""
+
+    def own(pictures: np.ndarray) -> Pairs:
+        return pairs(auto(measures_of(pictures), None), len(pictures) + 1)
+
+    def theirs(name: str) -> Callable[[np.ndarray], Pairs]:
+        return lambda pictures: pairs(fed(name, pictures, 15), len(pictures) + 1)
+
+    return {
+        "auto, without the network": own,
+        "PySceneDetect content, its defaults": theirs("content"),
+        "PySceneDetect adaptive, its defaults": theirs("adaptive"),
+    }
+
+
+def reduce(film: Path, cache: Path) -> None:
+    """Decode the film once, and keep its frames small."""
+    from av.video.reformatter import Interpolation
+
+    from emovid_dataset.media.portable.pixels import RgbConverter
+    from emovid_dataset.media.source import Reader
+
+    cache.mkdir(parents=True, exist_ok=True)
+    converter = RgbConverter(Interpolation.AREA, quick=True)
+    with Reader(film, quick=True) as reader:
+        shape = (reader.info.num_frames, SMALL[1], SMALL[0], 3)
+        kept = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, shape)
+        for place, frame in reader.frames(range(reader.info.num_frames)):
+            kept[place] = converter.packed(frame, SMALL[::-1])
+        kept.flush()
+
+
+def network(cache: Path) -> None:
+    """TransNetV2 over the film, five hundred frames at a time."""
+    from emovid_dataset.cut.transnet import ShotNetwork
+
+    pictures = Held(tiny(np.load(cache / "frames.npy", mmap_mode="r")))
+    done = cache / "network.npy"
+    found = [np.load(done)] if done.exists() else []
+    asked = ShotNetwork()
+    for first in range(sum(map(len, found)), len(pictures), 500):
+        answers = asked.probabilities(cast(Any, pictures), first, min(len(pictures), first + 500))
+        found.append(answers[:, 0])
+        np.save(done, np.concatenate(found))
+
+
+def network_joins(cache: Path, count: int) -> None:
+    """TransNetV2 on the first dissolves and fades that are measured on, each as one window."""
+    import torch
+
+    from emovid_dataset.cut.transnet import ShotNetwork
+
+    pictures = tiny(np.load(cache / "frames.npy", mmap_mode="r"))
+    asked, found = ShotNetwork(), []
+    for join in first_gradual(count):
+        batch = torch.from_numpy(join.pictures(pictures)[None]).to(asked.device)
+        found.append(asked.answers(batch)[0, :, 0].tolist())
+    (cache / "network_joins.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def first_gradual(count: int) -> list[Join]:
+    """The first dissolves and fades of those that are measured on."""
+    shots = shots_of(json.loads(TRUTH.read_text(encoding="utf-8")))
+    *_, (_, seed, some) = halves(shots)
+    drawn = list(joins(some, 200, seed))
+    return [join for kind in ("dissolve", "fade") for join in [j for j in drawn if j.kind == kind][:count]]
+
+
+def network_on_joins(cache: Path, pictures: np.ndarray) -> dict[str, Any]:
+    """TransNetV2 and the detector without it on the same joins."""
+    answers = json.loads((cache / "network_joins.json").read_text(encoding="utf-8"))
+    drawn = first_gradual(len(answers) // 2)
+    given = iter(answers)
+    theirs = joins_record(
+        pictures, drawn, {"TransNetV2": lambda _: pairs(network_transitions(np.array(next(given))), 101)}
+    )
+    own = {"auto, without the network": detectors_of_joins()["auto, without the network"]}
+    return {"of_each_kind": len(answers) // 2, "rows": theirs | joins_record(pictures, drawn, own)}
+
+
+def halves(shots: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, list[tuple[int, int]]]]:
+    """The shots of either half of the film, with the seed of their joins."""
+    yield "chosen on", CHOSEN_SEED, [shot for shot in shots if shot[1] <= HALF]
+    yield "measured on", MEASURED_SEED, [shot for shot in shots if shot[0] >= HALF]
+
+
+def measure(cache: Path, count: int) -> None:
+    """Compare everything, and write the record."""
+    frames = np.load(cache / "frames.npy", mmap_mode="r")
+    pictures = tiny(frames)
+    truth = json.loads(TRUTH.read_text(encoding="utf-8"))
+    likely = np.load(cache / "network.npy") if (cache / "network.npy").exists() else None
+    record: dict[str, Any] = {"film": film_record(frames, likely, truth, cache), "joins": {}}
+    shots = shots_of(truth)
+    for name, seed, some in halves(shots):
+        drawn = list(joins(some, count, seed))
+        record["joins"][name] = {
+            "of_each_kind": count,
+            "seed": seed,
+            "shots": len(some),
+            "rows": joins_record(pictures, drawn, detectors_of_joins()),
+        }
+    if (cache / "network_joins.json").exists():
+        record["network_on_joins"] = network_on_joins(cache, pictures)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Run a step."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("step", choices=("reduce", "network", "measure", "page"))
+    parser.add_argument("film", nargs="?", type=Path)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/cutting"))
+    parser.add_argument("--joins", type=int, default=200, help="joins of each kind")
+    given = parser.parse_args()
+    if given.step == "reduce":
+        if given.film is None:
+            parser.error("reduce needs FILM")
+        reduce(given.film, given.cache)
+    elif given.step == "network":
+        network(given.cache)
+        network_joins(given.cache, min(given.joins, 40))
+    elif given.step == "measure":
+        measure(given.cache, given.joins)
+    else:
+        from benchmarks.cutting_page import write_page
+
+        write_page(RECORD, TRUTH, PAGE)
+
+
+if __name__ == "__main__":
+    main()

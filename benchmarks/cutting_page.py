@@ -1,0 +1,147 @@
+"""docs/cutting.md, from the record of `benchmarks/cutting.py`."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cutting_joins import KINDS
+
+ANCHORS = """| detector | BBC | ClipShots | RAI |
+|---|---|---|---|
+| TransNetV2 | 96.2 | 77.9 | 93.9 |
+| PySceneDetect 0.7, adaptive | 91.6 | 55.8 | |"""
+
+
+def write_page(record: Path, truth: Path, page: Path) -> None:
+    """Write the page.
+
+    Args:
+        record: what was measured.
+        truth: the marked boundaries.
+        page: to write.
+    """
+    page.write_text(
+        render(json.loads(record.read_text("utf-8")), json.loads(truth.read_text("utf-8"))), "utf-8"
+    )
+
+
+def render(record: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
+    """The page's text."""
+    film = record["film"]
+    disagreements = "; ".join(f"frame {item['frame']}, {item['what']}" for item in truth["disagreements"])
+    lines = [
+        "# Cutting films",
+        "",
+        "<!-- written by `python -m benchmarks.cutting page`; do not edit -->",
+        "",
+        filled(
+            "`emovid cut FILMS... --out sheet.csv` proposes clips. What follows is how well it finds the "
+            "boundaries of shots, by TRECVID's convention: a boundary counts if it is found within two "
+            "frames, "
+            "and counts once."
+        ),
+        "",
+        "## The truth",
+        "",
+        filled(
+            f"The miniature's film, {film['frames']:,} frames: {film['cuts']} cuts and {film['gradual']} "
+            f"gradual transitions (`benchmarks/cutting_truth.json`), marked by {truth['marked_by']}."
+        ),
+        "",
+        *(filled(f"- {line}") for line in truth["how"]),
+        filled(f"- Boundaries about which the passes disagree: {disagreements}."),
+        *(filled(f"- Found later: frame {item['frame']}, {item['what']}.") for item in truth["found_later"]),
+        "",
+        "## The film",
+        "",
+        filled(
+            "Names in code style are `--detector`'s; fades and dissolves are found beside their cuts. "
+            "All look "
+            "at frames of 128x72, and `auto` at 48x27, as TransNetV2 does."
+        ),
+        "",
+        *film_table(film["rows"], film),
+        "",
+        *network_part(film),
+        "## Joins",
+        "",
+        filled(
+            "The film holds few gradual transitions, so these are measured on joins of its own shots, "
+            "at 48x27, "
+            "each a film of a hundred frames: cuts, dissolves of 4 to 48 frames, fades by way of 1 to "
+            "12 frames "
+            "of black, and stretches without any transition, where all that is found is wrong. Settings were "
+            "chosen on joins of the first half of the film's shots; what counts are joins of the second half."
+        ),
+        "",
+    ]
+    for name, half in record["joins"].items():
+        heading = f"### {name.capitalize()}: {half['of_each_kind']} of each kind, of {half['shots']} shots"
+        lines += [heading, "", *joins_table(half["rows"]), ""]
+    if "network_on_joins" in record:
+        some = record["network_on_joins"]
+        heading = f"### TransNetV2 on the first {some['of_each_kind']} dissolves and fades measured on"
+        lines += [heading, "", *joins_table(some["rows"], ("dissolve", "fade")), ""]
+    elsewhere = "Published F1 in per cent, of other films, not to be compared with the tables above:"
+    lines += ["## Elsewhere", "", elsewhere, "", ANCHORS, ""]
+    return "\n".join(lines)
+
+
+def network_part(film: Mapping[str, Any]) -> list[str]:
+    """What TransNetV2 said, of as much of the film as it was shown."""
+    seen = film["network_frames"]
+    if not seen:
+        return []
+    if seen >= film["frames"]:
+        return ["TransNetV2 was shown the whole film.", ""]
+    said = filled(
+        f"TransNetV2 takes over a second per fifty frames on one core, and was shown the first "
+        f"{seen:,} frames "
+        "only. On these:"
+    )
+    return [said, "", *film_table(film["rows_where_the_network_looked"], None), ""]
+
+
+def filled(text: str) -> str:
+    """A paragraph or an item in lines of bounded length."""
+    indent = "  " if text.startswith("- ") else ""
+    return textwrap.fill(text, 110, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def film_table(rows: Mapping[str, Any], film: Mapping[str, Any] | None) -> list[str]:
+    """Detectors on the film."""
+    of_cuts = "cuts found" if film is None else f"cuts found, of {film['cuts']}"
+    of_gradual = "gradual found" if film is None else f"gradual found, of {film['gradual']}"
+    lines = [
+        f"| detector | F1 | precision | recall | {of_cuts} | {of_gradual} | wrong |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in sorted(rows.items(), key=lambda item: -item[1]["f1"]):
+        numbers = " | ".join(f"{100 * row[key]:.1f}" for key in ("f1", "precision", "recall"))
+        lines.append(
+            f"| {named(name)} | {numbers} | {row['cuts_found']} | {row['gradual_found']} | {row['wrong']} |"
+        )
+    return lines
+
+
+def joins_table(rows: Mapping[str, Any], kinds: tuple[str, ...] = KINDS) -> list[str]:
+    """Detectors on joins: F1 of each kind, and what is found where nothing is."""
+    heads = [f"wrong in {kind}" if kind == "none" else f"F1, {kind}" for kind in kinds]
+    lines = ["| detector | " + " | ".join(heads) + " |", "|" + "---|" * (len(heads) + 1)]
+    for name, found in rows.items():
+        cells = [
+            str(found[kind]["wrong"]) if kind == "none" else f"{100 * found[kind]['f1']:.1f}"
+            for kind in kinds
+        ]
+        lines.append(f"| {named(name)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def named(name: str) -> str:
+    """A detector as the page names it."""
+    first, comma, rest = name.partition(",")
+    return name if first.startswith(("PySceneDetect", "TransNetV2")) else f"`{first}`{comma}{rest}"
