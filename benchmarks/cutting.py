@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,7 +25,7 @@ from benchmarks.cutting_joins import Join, joins
 from benchmarks.cutting_score import Score, score
 from emovid_dataset.cut.detect import merged, network_transitions
 from emovid_dataset.cut.gradual import dissolves, fades
-from emovid_dataset.cut.light import sure_and_doubtful
+from emovid_dataset.cut.light import settle, sure_and_doubtful
 from emovid_dataset.cut.measure import Measures
 from emovid_dataset.cut.records import Transition
 from emovid_dataset.cut.shot_detectors import FedDetector
@@ -109,21 +110,35 @@ def gradual_of(measures: Measures) -> list[Transition]:
     return merged([*fades(measures), *dissolves(measures.thumbnails)], [])
 
 
-def auto(measures: Measures, likely: np.ndarray | None) -> list[Transition]:
-    """As `--detector auto` on a CPU; without the network's answers only what is sure."""
-    sure, doubtful = sure_and_doubtful(measures.change)
-    cuts = [Transition(int(frame), int(frame)) for frame in sure]
-    if likely is not None:
-        from emovid_dataset.cut.light import settle
+class Remembered:
+    """The network's answers that are kept; about other frames it is asked.
 
-        gradual = gradual_of(measures)
+    Args:
+        likely: its answers for the first frames of the film, float32 [n].
+    """
+
+    def __init__(self, likely: np.ndarray) -> None:
+        self._likely = likely
+
+    def probabilities(self, thumbnails: Any, first: int, stop: int) -> np.ndarray:
+        """As `ShotNetwork.probabilities`."""
+        if stop <= len(self._likely):
+            return self._likely[first:stop, None]
+        from emovid_dataset.cut.transnet import shot_network
+
+        return shot_network().probabilities(thumbnails, first, stop)
+
+
+def auto(measures: Measures, network: Any = None) -> list[Transition]:
+    """As `--detector auto` on a CPU; without a network only what is sure."""
+    sure, doubtful = sure_and_doubtful(measures.change)
+    gradual = gradual_of(measures)
+    cuts = [Transition(int(frame), int(frame)) for frame in sure]
+    if network is not None:
         near = [*gradual, *cuts]
         opened = [f for f in doubtful if not any(t.first - 2 <= f <= t.stop + 2 for t in near)]
-        answers = SimpleNamespace(probabilities=lambda _, first, stop: likely[first:stop, None])
-        cuts += settle(np.array(opened, np.int64), measures.change, measures.thumbnails, cast(Any, answers))[
-            0
-        ]
-    return merged(gradual_of(measures), cuts)
+        cuts += settle(np.array(opened, np.int64), measures.change, measures.thumbnails, network)[0]
+    return merged(gradual, cuts)
 
 
 def pairs(transitions: Sequence[Transition], frames: int) -> Pairs:
@@ -158,28 +173,23 @@ def film_record(
         )
         found[f"{name}"] = pairs(merged(soft, fed(name, frames, 0, cache / f"{name}_0.npy")), count)
     found["auto, without the network"] = pairs(auto(measures, None), count)
+    found["auto"] = pairs(auto(measures, Remembered(np.zeros(0) if likely is None else likely)), count)
     rows = {name: rows_of(items, cuts, gradual) for name, items in found.items()}
     seen = 0 if likely is None else len(likely)
     part: dict[str, Any] = {}
     if likely is not None:
-        if seen < count:  # what the network did not see is not asked about either
-            likely = np.pad(likely, (0, count - seen))
-        found["TransNetV2, its defaults"] = pairs(network_transitions(likely), count)
-        found["transnet"] = pairs(
-            merged(
-                [*soft, *(t for t in network_transitions(likely) if not t.is_cut)],
-                [t for t in network_transitions(likely) if t.is_cut],
-            ),
-            count,
-        )
-        found["auto"] = pairs(auto(measures, likely), count)
+        theirs = network_transitions(np.pad(likely, (0, count - seen)))
+        soft += [item for item in theirs if not item.is_cut]
+        found["TransNetV2, its defaults"] = pairs(theirs, count)
+        found["transnet"] = pairs(merged(soft, [item for item in theirs if item.is_cut]), count)
         until = seen - 60 if seen < count else count
 
         def before(items: Pairs) -> Pairs:
             return [item for item in items if item[1] < until]
 
         part = {name: rows_of(before(items), before(cuts), before(gradual)) for name, items in found.items()}
-        rows["auto"] = rows_of(found["auto"], cuts, gradual) if seen == count else part["auto"]
+        if seen == count:
+            rows = part
     return {
         "frames": count,
         "cuts": len(cuts),
@@ -224,7 +234,7 @@ def detectors_of_joins() -> dict[str, Callable[[np.ndarray], Pairs]]:
     """What is tried on joins; each takes frames of a whole small film."""
 
     def own(pictures: np.ndarray) -> Pairs:
-        return pairs(auto(measures_of(pictures), None), len(pictures) + 1)
+        return pairs(auto(measures_of(pictures)), len(pictures) + 1)
 
     def theirs(name: str) -> Callable[[np.ndarray], Pairs]:
         return lambda pictures: pairs(fed(name, pictures, 15), len(pictures) + 1)
@@ -277,7 +287,7 @@ def network_joins(cache: Path, count: int) -> None:
     asked, found = ShotNetwork(), []
     for join in first_gradual(count):
         batch = torch.from_numpy(join.pictures(pictures)[None]).to(asked.device)
-        found.append(asked.answers(batch)[0, :, 0].tolist())
+        found.append({"join": asdict(join), "answers": asked.answers(batch)[0, :, 0].tolist()})
     (cache / "network_joins.json").write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -291,14 +301,18 @@ def first_gradual(count: int) -> list[Join]:
 
 def network_on_joins(cache: Path, pictures: np.ndarray) -> dict[str, Any]:
     """TransNetV2 and the detector without it on the same joins."""
-    answers = json.loads((cache / "network_joins.json").read_text(encoding="utf-8"))
-    drawn = first_gradual(len(answers) // 2)
-    given = iter(answers)
-    theirs = joins_record(
-        pictures, drawn, {"TransNetV2": lambda _: pairs(network_transitions(np.array(next(given))), 101)}
-    )
-    own = {"auto, without the network": detectors_of_joins()["auto, without the network"]}
-    return {"of_each_kind": len(answers) // 2, "rows": theirs | joins_record(pictures, drawn, own)}
+    kept = json.loads((cache / "network_joins.json").read_text(encoding="utf-8"))
+    drawn = [Join(**entry["join"]) for entry in kept]
+    given = iter(kept)
+    detectors: dict[str, Callable[[np.ndarray], Pairs]] = {
+        "TransNetV2, its defaults": lambda _: pairs(
+            network_transitions(np.array(next(given)["answers"])), 101
+        )
+    }
+    own = detectors_of_joins()["auto, without the network"]
+    detectors["auto, without the network"] = own
+    kinds = {kind: sum(join.kind == kind for join in drawn) for kind in ("dissolve", "fade")}
+    return {"kinds": kinds, "rows": joins_record(pictures, drawn, detectors)}
 
 
 def halves(shots: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, list[tuple[int, int]]]]:
@@ -307,15 +321,16 @@ def halves(shots: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, list[tu
     yield "measured on", MEASURED_SEED, [shot for shot in shots if shot[0] >= HALF]
 
 
-def measure(cache: Path, count: int) -> None:
-    """Compare everything, and write the record."""
+def measure(cache: Path, count: int, *, with_joins: bool) -> None:
+    """Compare everything, and write the record; without the joins they stay as they were."""
     frames = np.load(cache / "frames.npy", mmap_mode="r")
     pictures = tiny(frames)
     truth = json.loads(TRUTH.read_text(encoding="utf-8"))
     likely = np.load(cache / "network.npy") if (cache / "network.npy").exists() else None
-    record: dict[str, Any] = {"film": film_record(frames, likely, truth, cache), "joins": {}}
-    shots = shots_of(truth)
-    for name, seed, some in halves(shots):
+    record: dict[str, Any] = {"joins": {}} if with_joins else json.loads(RECORD.read_text(encoding="utf-8"))
+    record = {**record, "film": film_record(frames, likely, truth, cache)}
+    shots = shots_of(truth) if with_joins else []
+    for name, seed, some in halves(shots) if with_joins else ():
         drawn = list(joins(some, count, seed))
         record["joins"][name] = {
             "of_each_kind": count,
@@ -334,7 +349,9 @@ def main() -> None:
     parser.add_argument("step", choices=("reduce", "network", "measure", "page"))
     parser.add_argument("film", nargs="?", type=Path)
     parser.add_argument("--cache", type=Path, default=Path(".cache/cutting"))
-    parser.add_argument("--joins", type=int, default=200, help="joins of each kind")
+    parser.add_argument(
+        "--joins", type=int, default=200, help="joins of each kind; 0 leaves them as they are"
+    )
     given = parser.parse_args()
     if given.step == "reduce":
         if given.film is None:
@@ -344,7 +361,7 @@ def main() -> None:
         network(given.cache)
         network_joins(given.cache, min(given.joins, 40))
     elif given.step == "measure":
-        measure(given.cache, given.joins)
+        measure(given.cache, given.joins, with_joins=given.joins > 0)
     else:
         from benchmarks.cutting_page import write_page
 

@@ -84,8 +84,13 @@ def render(record: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
         lines += [heading, "", *joins_table(half["rows"]), ""]
     if "network_on_joins" in record:
         some = record["network_on_joins"]
-        heading = f"### TransNetV2 on the first {some['of_each_kind']} dissolves and fades measured on"
-        lines += [heading, "", *joins_table(some["rows"], ("dissolve", "fade")), ""]
+        said = filled(
+            "Each is one window of the network. They were drawn before the cut at frame 10999 was found; "
+            "joins that hold it are left out."
+        )
+        kinds = " and ".join(f"{count} {kind}s" for kind, count in some["kinds"].items())
+        heading = f"### TransNetV2 beside it: {kinds} of the second half"
+        lines += [heading, "", said, "", *joins_table(some["rows"], ("dissolve", "fade")), ""]
     elsewhere = "Published F1 in per cent, of other films, not to be compared with the tables above:"
     lines += ["## Elsewhere", "", elsewhere, "", ANCHORS, ""]
     return "\n".join(lines)

@@ -60,6 +60,7 @@ class Measures:
         luma: mean luma of each frame, float32 [n], 0..255.
         spread: standard deviation of the luma of each frame, float32 [n].
         change: mean difference of each frame's thumbnail from the one before, float32 [n], 0..255.
+        stir: likewise the greatest difference of any point of it.
         damaged: frames that do not decode, bool [n].
         sampled: frames in which text and bars were looked for, ascending, int64 [m].
         text: share of each of these that looks like lines of text, float32 [m].
@@ -77,6 +78,7 @@ class Measures:
     luma: np.ndarray
     spread: np.ndarray
     change: np.ndarray
+    stir: np.ndarray
     damaged: np.ndarray
     sampled: np.ndarray
     text: np.ndarray
@@ -157,7 +159,8 @@ class _Pass:
         self._reader, self._thumbnails, self._watchers = reader, thumbnails, watchers
         self._small = RgbConverter(Interpolation.AREA, quick=True)
         self._whole = RgbConverter(quick=True)
-        self._luma, self._spread, self._change = array("f"), array("f"), array("f")
+        self._luma, self._spread = array("f"), array("f")
+        self._change, self._stir = array("f"), array("f")
         self._damaged = bytearray()
         self._sampled, self._text = array("q"), array("f")
         self._rows: list[np.ndarray] = []
@@ -188,8 +191,9 @@ class _Pass:
         mean, spread = cv2.meanStdDev(luma)
         self._luma.append(float(mean[0, 0]))
         self._spread.append(float(spread[0, 0]))
-        apart = (0.0,) if self._before is None else cv2.mean(cv2.absdiff(tiny, self._before))[:3]
-        self._change.append(sum(apart) / len(apart))
+        apart = cv2.absdiff(tiny, tiny if self._before is None else self._before)
+        self._change.append(sum(cv2.mean(apart)[:3]) / 3)
+        self._stir.append(float(apart.max()))
         self._before = tiny
         self._damaged.append(False)
         for watcher in self._watchers:
@@ -228,7 +232,7 @@ class _Pass:
         """Take the frames up to one for damaged."""
         while self.due < place:
             self._thumbnails.append(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-            for numbers in (self._luma, self._spread, self._change):
+            for numbers in (self._luma, self._spread, self._change, self._stir):
                 numbers.append(0.0)
             self._damaged.append(True)
             self.due += 1
@@ -246,6 +250,7 @@ class _Pass:
             luma=np.array(self._luma, np.float32),
             spread=np.array(self._spread, np.float32),
             change=np.array(self._change, np.float32),
+            stir=np.array(self._stir, np.float32),
             damaged=np.frombuffer(bytes(self._damaged), bool),
             sampled=np.array(self._sampled, np.int64),
             text=np.array(self._text, np.float32),

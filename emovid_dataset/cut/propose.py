@@ -20,9 +20,9 @@ from emovid_dataset.cut.measure import Measures
 from emovid_dataset.cut.records import CutSettings, ProposedClip, Transition
 
 _BLACK = 0.5  # share of a clip's frames
-_STILL = 0.25  # levels: nothing in the picture moves more than a codec's noise
+_STILL = 4.0  # levels: no point of a tiny picture changes by more than a codec's noise
 _STILL_FRAMES = 0.9  # share of a clip's frames in which nothing moves
-_TEXT = 0.028  # share of the picture
+_TEXT = 0.012  # share of the picture
 
 
 def propose(
@@ -83,7 +83,7 @@ def _reason(measures: Measures, part: ShotPart, settings: CutSettings) -> str | 
         return f"shorter than {settings.least:g} s: {seconds:.2f} s"
     if seconds > settings.most + 1e-6:
         return f"longer than {settings.most:g} s: {seconds:.2f} s, in which a picture stands too long"
-    moves = measures.change[part.first + 1 : part.stop]
+    moves = measures.stir[part.first + 1 : part.stop]
     if not len(moves) or (moves <= _STILL).mean() >= _STILL_FRAMES:
         return "still: nothing moves"
     if (text := _text(measures, part)) >= _TEXT:

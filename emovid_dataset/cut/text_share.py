@@ -15,6 +15,9 @@ _LOWEST, _HIGHEST = 0.012, 0.16  # of the height: of a line
 _LONG = 2.2  # length of a line by its height
 _FILLED = 0.42  # share of sharp places in a line, after joining
 _TURNS = 0.15  # share of a line's own pixels, before joining, that are sharp
+_PLAIN = 12.0  # levels, standard deviation of the ground
+_GROUND = 14.0  # levels by which it differs between the letters
+_BETWEEN = 0.25  # share of a line that is ground
 _CALM = 0.25  # of that share: what is sharp right above and below a line
 
 
@@ -51,5 +54,25 @@ def text_share(luma: np.ndarray) -> float:
         below = sharp8[top + high : top + high + band, left : left + wide]
         if inside < _TURNS or (above.sum() + below.sum()) > _CALM * inside * 2 * band * wide:
             continue
+        if not _on_plain_ground(luma, (left, top, wide, high), band):
+            continue
         covered += wide * high
     return covered / (height * width)
+
+
+def _on_plain_ground(luma: np.ndarray, box: tuple[int, int, int, int], band: int) -> bool:
+    """Whether what is right above and below a line is of one brightness, which shows between the letters too.
+
+    Args:
+        luma: the picture.
+        box: left, top, width and height of the line.
+        band: lines of pixels above and below it that are looked at.
+    """
+    left, top, wide, high = box
+    above = luma[max(0, top - band - 1) : top, left : left + wide]
+    below = luma[top + high : top + high + band + 1, left : left + wide]
+    around = np.concatenate((above.ravel(), below.ravel())).astype(np.float32)
+    if not len(around) or around.std() >= _PLAIN:
+        return False
+    line = luma[max(0, top - 1) : top + high + 1, max(0, left - 1) : left + wide + 1]
+    return bool((np.abs(line - np.median(around)) <= _GROUND).mean() > _BETWEEN)

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 from known_films import black, blend, shot, stamped
-from PIL import Image
+from PIL import Image, ImageDraw
 from served_folder import served
 from video_files import full_decode, read_stamp, rotate, write_sheet, write_video
 
@@ -30,6 +30,7 @@ from emovid_dataset.cut.light import sure_and_doubtful
 from emovid_dataset.cut.page import render_page
 from emovid_dataset.cut.records import Detector
 from emovid_dataset.cut.speech import Speech
+from emovid_dataset.cut.text_share import text_share
 from emovid_dataset.media.segment import stretch_of
 from emovid_dataset.media.source import Reader
 
@@ -240,3 +241,14 @@ def test_a_film_at_an_address_is_cut_by_its_address(known: tuple[Path, CutReport
     assert {row["path"] for row in kept} == {address}
     assert [label.path for label in labels] == ["film.mp4"] * len(kept)
     assert spans(tmp_path / "sheet.csv") == spans(folder / "sheet.csv")
+
+
+def test_lines_of_text_are_told_from_grass() -> None:
+    credits = Image.new("L", (512, 288), 20)
+    draw = ImageDraw.Draw(credits)
+    for line in range(12):
+        draw.text((120, 20 + 22 * line), "Directed by Somebody Important", fill=235, font_size=14)
+    assert text_share(np.asarray(credits)) > 0.05
+    for name in (A, B, C, D):
+        grass = Image.fromarray(shot(name, 1)[0]).convert("L").resize((512, 307))
+        assert text_share(np.asarray(grass)) < 0.012
