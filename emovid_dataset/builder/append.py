@@ -38,7 +38,6 @@ from emovid_dataset.builder.listings import line_of
 from emovid_dataset.builder.plan import Laid
 from emovid_dataset.builder.prepare import STAGING_FOLDER, PrepareStage, plan_units
 from emovid_dataset.builder.problems import find_problems
-from emovid_dataset.builder.remove import LISTS
 from emovid_dataset.builder.rewrite import RewriteStage, ShardChange, clip_of
 from emovid_dataset.builder.set_aside import LEFT_OUT
 from emovid_dataset.builder.shards import WritePart, WriteStage
@@ -55,6 +54,7 @@ from emovid_dataset.schema.damage import Damaged
 from emovid_dataset.schema.manifest import (
     DAMAGED_NAME,
     LEFT_OUT_NAME,
+    LISTS,
     NONE_NAME,
     REJECTED_NAME,
     REMOVED_NAME,

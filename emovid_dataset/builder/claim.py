@@ -12,17 +12,13 @@ from emovid_dataset import __version__
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import WORK_FOLDER
 from emovid_dataset.media.video_settings import VideoSettings
-from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.card_info import CardInfo
 from emovid_dataset.schema.file_names import DATA_FOLDER, IMAGES_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
-    DAMAGED_NAME,
     INFO_NAME,
-    LEFT_OUT_NAME,
+    LISTS,
     MANIFEST_NAME,
-    NONE_NAME,
-    REJECTED_NAME,
     REMOVED_NAME,
     Manifest,
 )
@@ -34,9 +30,8 @@ SETTINGS_NAME = f"{WORK_FOLDER}/settings.json"
 LEASE_NAME = f"{WORK_FOLDER}/lock"
 COMMIT_NAME = f"{WORK_FOLDER}/commit.json"
 """Says what an interrupted change of a finished build has still to do; see `commit`."""
-_OWN_LISTS = {REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME}
 _OWN_FOLDERS = {DATA_FOLDER, METADATA_FOLDER, NONE, IMAGES_FOLDER, PROXY_FOLDER, WORK_FOLDER}
-_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME} | _OWN_LISTS
+_OWN_FILES = {MANIFEST_NAME, INFO_NAME, CARD_NAME, *LISTS}
 _OWN_NAMES = _OWN_FOLDERS | _OWN_FILES
 
 

@@ -21,11 +21,8 @@ from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     INFO_NAME,
-    LEFT_OUT_NAME,
     MANIFEST_NAME,
-    NONE_NAME,
     REJECTED_NAME,
-    REMOVED_NAME,
     Manifest,
     ShardRecord,
     tables_of,
@@ -120,17 +117,13 @@ def conclude(
     manifest = replace(
         old,
         version=__version__,
-        rejected=lists[REJECTED_NAME].count(b"\n"),
-        none_clips=lists[NONE_NAME].count(b"\n"),
-        removed=lists[REMOVED_NAME].count(b"\n"),
-        purged=lists[REMOVED_NAME].count(b'"purged"'),
         none_shards=tuple(shard for shard in shards if shard.split == NONE),
         complete=False,
     ).with_shards(shard for shard in shards if shard.split != NONE)
-    if old.benchmark is not None:
-        cells = _cells(old.benchmark, build, manifest, touched)
-        left_out = lists[LEFT_OUT_NAME].count(b"\n")
-        manifest = replace(manifest, benchmark=replace(old.benchmark, cells=cells, left_out=left_out))
+    manifest = manifest.with_lists(lists)
+    if manifest.benchmark is not None:
+        cells = _cells(manifest.benchmark, build, manifest, touched)
+        manifest = replace(manifest, benchmark=replace(manifest.benchmark, cells=cells))
     manifest = _named(manifest, lists)
     untouched = [table for table in tables if table not in touched]
     for table in untouched:  # the card counts over all of them

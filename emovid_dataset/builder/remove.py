@@ -23,22 +23,16 @@ from emovid_dataset.builder.rewrite import RewriteStage, ShardChange
 from emovid_dataset.engine import Executor, executor, run_stage
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.removed import read_removed
-from emovid_dataset.report.problems import PROBLEMS_NAME
 from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.manifest import (
-    DAMAGED_NAME,
     LEFT_OUT_NAME,
-    NONE_NAME,
-    REJECTED_NAME,
+    LISTS,
     REMOVED_NAME,
     Manifest,
     ShardRecord,
 )
 from emovid_dataset.schema.removed import Removed, removed_lines
 from emovid_dataset.store import Store
-
-LISTS = (REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME)
-"""What a build lists beside its shards, an object per line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,8 @@ from emovid_dataset.schema.file_names import DATA_FOLDER, METADATA_FOLDER
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
     INFO_NAME,
-    LEFT_OUT_NAME,
     MANIFEST_NAME,
-    NONE_NAME,
     REJECTED_NAME,
-    REMOVED_NAME,
     Manifest,
     ShardRecord,
     tables_of,
@@ -60,17 +57,12 @@ def check_index(build: Store, manifest: Manifest, stage: VerifyStage, ledger: St
     found += check_card(build, manifest)
     if build.root.startswith("hf://"):
         return found + _check_names(build, set(shards) | set(tables))  # a published build lists no refusals
-    if not build.exists(REJECTED_NAME):
-        found.append(f"{REJECTED_NAME}: is missing")
-    else:
-        refused = build.read(REJECTED_NAME).count(b"\n")
-        if refused != manifest.rejected:
-            found.append(f"{REJECTED_NAME}: has {refused} lines, the manifest says {manifest.rejected}")
-    left_out = 0 if manifest.benchmark is None else manifest.benchmark.left_out
-    counted = ((NONE_NAME, manifest.none_clips), (LEFT_OUT_NAME, left_out), (REMOVED_NAME, manifest.removed))
-    for name, expected in counted:
-        lines = build.read(name).count(b"\n") if build.exists(name) else 0
-        if lines != expected:
+    for name, expected in manifest.lines_of_lists().items():
+        is_there = build.exists(name)
+        lines = build.read(name).count(b"\n") if is_there else 0
+        if name == REJECTED_NAME and not is_there:
+            found.append(f"{name}: is missing")
+        elif lines != expected:
             found.append(f"{name}: has {lines} lines, the manifest says {expected}")
     return found + _check_names(build, set(shards) | set(tables))
 

@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emovid_dataset.media.traits import Traits
+from emovid_dataset.schema.manifest import PROBLEMS_NAME
 from emovid_dataset.store import Store
-
-PROBLEMS_NAME = "problems.jsonl"
 
 BLACK_LEVEL = 24
 """Of 255: a clip is black if no part of its frames is lighter."""

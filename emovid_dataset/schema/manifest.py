@@ -28,6 +28,10 @@ NONE_NAME = "none.jsonl"
 LEFT_OUT_NAME = "left_out.jsonl"
 DAMAGED_NAME = "damaged.jsonl"
 REMOVED_NAME = "removed.jsonl"
+PROBLEMS_NAME = "problems.jsonl"
+
+LISTS = (REJECTED_NAME, NONE_NAME, LEFT_OUT_NAME, DAMAGED_NAME, REMOVED_NAME, PROBLEMS_NAME)
+"""What a build lists beside its shards, an object per line; but for the first, an empty one is not there."""
 
 PAPER_CORPUS = "emovid"
 """What `Manifest.corpus` calls the paper's corpus, which is restricted."""
@@ -208,6 +212,29 @@ class Manifest:
         held = {shard.content_type for shard in shards}
         types = tuple(name for name in self.content_types if name in held)
         return replace(self, shards=shards, config_types={ALL: types, **{name: (name,) for name in types}})
+
+    def with_lists(self, lists: Mapping[str, bytes]) -> Manifest:
+        """The same with the number of lines of these `LISTS`, as far as a manifest counts them."""
+        benchmark = self.benchmark
+        if benchmark is not None:
+            benchmark = replace(benchmark, left_out=lists[LEFT_OUT_NAME].count(b"\n"))
+        return replace(
+            self,
+            rejected=lists[REJECTED_NAME].count(b"\n"),
+            none_clips=lists[NONE_NAME].count(b"\n"),
+            removed=lists[REMOVED_NAME].count(b"\n"),
+            purged=lists[REMOVED_NAME].count(b'"purged"'),
+            benchmark=benchmark,
+        )
+
+    def lines_of_lists(self) -> dict[str, int]:
+        """How many lines each of the `LISTS` has that a manifest counts."""
+        return {
+            REJECTED_NAME: self.rejected,
+            NONE_NAME: self.none_clips,
+            LEFT_OUT_NAME: 0 if self.benchmark is None else self.benchmark.left_out,
+            REMOVED_NAME: self.removed,
+        }
 
     def to_json(self) -> str:
         """The file's text: the fields, then the counts derived from the shards."""
