@@ -9,7 +9,7 @@ from typing import Any
 
 from emovid_dataset.cut.detect import Detection
 from emovid_dataset.cut.films import Film
-from emovid_dataset.cut.measure import measure
+from emovid_dataset.cut.measure import Measures, measure
 from emovid_dataset.cut.propose import propose
 from emovid_dataset.cut.records import CutSettings, FilmCut, FilmFacts, ProposedClip
 from emovid_dataset.cut.speech import Speech
@@ -120,27 +120,40 @@ def cut_film(source: Source, settings: CutSettings, name: str = "", *, threads: 
         VideoError: it is not a video, or no frame of it decodes.
         OSError: it cannot be read.
     """
-    with (
-        Reader(source, threads=threads, quick=True) as reader,
-        Thumbnails() as thumbnails,
-        Speech() as speech,
-    ):
-        detection = Detection(settings.detector, reader.info.fps)
-        heard = speech if reader.sound is not None else None
-        measures = measure(reader, thumbnails, detection.watchers, heard, pictures=settings.pictures)
+    with Thumbnails() as thumbnails, Speech() as speech:
+        # the film is closed before the network is loaded: of two hours its list of packets alone is large
+        measures, detection, has_sound = _looked_at(source, settings, thumbnails, speech, threads)
         transitions = detection.transitions(measures)
         clips = propose(measures, transitions, settings)
+        duration = float(measures.times[-1])
         facts = FilmFacts(
             path=name,
             width=measures.width,
             height=measures.height,
             fps=measures.fps,
             frames=measures.frames,
-            duration=reader.info.duration,
+            duration=duration,
             shots=len({clip.shot for clip in clips if clip.shot >= 0}),
             cuts=sum(item.is_cut for item in transitions),
             gradual=sum(not item.is_cut for item in transitions),
             asked=detection.asked,
-            waveform=speech.waveform(reader.info.duration, _STEPS) if settings.pictures and heard else (),
+            waveform=speech.waveform(duration, _STEPS) if settings.pictures and has_sound else (),
         )
     return FilmCut(name, facts, tuple(clips))
+
+
+def _looked_at(
+    source: Source, settings: CutSettings, thumbnails: Thumbnails, speech: Speech, threads: int
+) -> tuple[Measures, Detection, bool]:
+    """Go once through a film; whether it has sound."""
+    with Reader(source, threads=threads, quick=True) as reader:
+        detection = Detection(settings.detector, reader.info.fps)
+        has_sound = reader.sound is not None
+        measures = measure(
+            reader,
+            thumbnails,
+            detection.watchers,
+            speech if has_sound else None,
+            pictures=settings.pictures,
+        )
+    return measures, detection, has_sound
