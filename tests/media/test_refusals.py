@@ -279,3 +279,20 @@ def test_a_rate_that_no_clock_holds_is_the_files_fault(
     data[at : at + 4] = value.to_bytes(4, "big")
     with pytest.raises(VideoError, match=r"^has (frames that stand|no frames)"):
         probe(bytes(data))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_damage_between_packets_is_not_the_end_of_the_file(suffix: str, tmp_path: Path) -> None:
+    """FFmpeg's reader of Matroska ends there without a word."""
+    codec: dict[str, Any] = (
+        {} if suffix == ".mkv" else {"codec": "libvpx", "options": {"deadline": "realtime"}}
+    )
+    path = write_video(tmp_path / f"a{suffix}", numbered_frames(96), **codec)
+    assert probe(path).num_frames == 96
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux() if packet.size]
+    data = bytearray(path.read_bytes())
+    data[places[20] : places[20] + 64] = bytes(range(200, 232)) * 2
+    path.write_bytes(data)
+    with pytest.raises(VideoError, match=r"is damaged: what can be read ends at 0\.8 of 4\.0 s"):
+        probe(path)

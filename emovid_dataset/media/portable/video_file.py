@@ -21,6 +21,7 @@ from .pictures import TOO_SHORT, USUAL_DELAY
 from .streams import Source, decoder_of, open_bytes, open_container, video_stream
 from .timestamps import EndToEnd, is_ascending, mended, slowed
 
+_EARLY, _EARLY_SHARE = 1.0, 0.1  # seconds, and share of the length, by which a file may end early
 _KEPT_BYTES = 64 << 20  # compressed packets of a short video stay in memory between scan and decode
 
 
@@ -134,6 +135,7 @@ class VideoFile:
             raise VideoError("has no frames")
         scan.finish()
         self._refuse_missing_packets()
+        self._refuse_early_end()
         self._kept = kept
         shown = [number for number, hidden in enumerate(self.packets.hidden) if not hidden]
         self.has_hidden_frames = len(shown) < max(len(self.packets.hidden), self.stream.frames)
@@ -194,6 +196,21 @@ class VideoFile:
             there = sum(packet.size > 0 for packet in container.demux(container.streams[self.stream.index]))
         if there < claimed:
             raise VideoError(f"is truncated: {there} of {claimed} frames are there")
+
+    def _refuse_early_end(self) -> None:
+        """Matroska's reader takes damage between packets for the end of the file; its header knows better."""
+        stated = (self.container.duration or 0) / 1_000_000
+        allowed = max(_EARLY, _EARLY_SHARE * stated)
+        pictures_end = float((self.packets.end or 0) * self.base)
+        if "matroska" not in self.container.format.name or stated - pictures_end <= allowed:
+            return
+        end = pictures_end  # what goes on longer may be the sound
+        with open_container(self.source) as container:
+            for packet in container.demux():
+                if packet.pts is not None and packet.size:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if stated - end > allowed:
+            raise VideoError(f"is damaged: what can be read ends at {end:.1f} of {stated:.1f} s")
 
     def reopen(self) -> None:
         """Begin anew at the beginning of the file, with a fresh container, stream and decoder."""
