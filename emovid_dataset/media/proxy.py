@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,18 @@ from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.sound_copy import CannotCopy, SoundCopy, sound_layout
 from emovid_dataset.media.source import Reader
 from emovid_dataset.media.stored_picture import StoredPictures
-from emovid_dataset.schema.proxies import ProxySettings
+from emovid_dataset.schema.proxies import HIGHEST_CRF, ProxySettings
 
 HIGHEST_PSNR = 100.0
 """dB; stands for pictures that are equal to the bit as well."""
 
 FEW_PIXELS = 0.5
 """A proxy's bytes are limited where its pictures have at most this share of the clip's pixels."""
+
+LEAST_PSNR = 30.0
+"""dB; where the limit on bytes would leave less, it gives way to `_STEPS_WORSE` steps of crf more."""
+
+_STEPS_WORSE = 14
 
 _COMPARED = 16  # frames of a clip over which its PSNR is taken
 _FULL = 0.9  # share of x264's buffer that is there from the beginning
@@ -92,15 +97,23 @@ def write_proxy(clip: bytes, out: Path, settings: ProxySettings) -> ProxyFacts:
         OSError: `out` cannot be written.
     """
     with Reader(clip) as reader:
-        with refusing("cannot be made a proxy of"), blaming_the_disk(out):
-            compared = _write(reader, out, settings)
-        with Reader(out) as made:
-            _check_times(reader, made)
-            psnr = _psnr(made, compared)
-            return ProxyFacts(made.info.width, made.info.height, made.info.num_frames, psnr)
+        facts = _made(reader, out, settings)
+        if facts.psnr < LEAST_PSNR and _most_bytes(reader, facts.width * facts.height, settings) is not None:
+            worse = min(HIGHEST_CRF, settings.crf + _STEPS_WORSE)
+            return _made(reader, out, replace(settings, crf=worse), is_limited=False)
+        return facts
 
 
-def _write(reader: Reader, out: Path, settings: ProxySettings) -> dict[int, av.VideoFrame]:
+def _made(reader: Reader, out: Path, settings: ProxySettings, *, is_limited: bool = True) -> ProxyFacts:
+    with refusing("cannot be made a proxy of"), blaming_the_disk(out):
+        compared = _write(reader, out, settings, is_limited)
+    with Reader(out) as made:
+        _check_times(reader, made)
+        psnr = _psnr(made, compared)
+        return ProxyFacts(made.info.width, made.info.height, made.info.num_frames, psnr)
+
+
+def _write(reader: Reader, out: Path, settings: ProxySettings, is_limited: bool) -> dict[int, av.VideoFrame]:
     """Write pictures and sound; the pictures that are to be compared, as they were given to the encoder."""
     count = reader.info.num_frames
     wanted = set(uniform_indices(count, min(_COMPARED, count)))
@@ -111,7 +124,7 @@ def _write(reader: Reader, out: Path, settings: ProxySettings) -> dict[int, av.V
         pictures: StoredPictures | None = None
         for index, frame in reader.frames(range(count)):
             if pictures is None:
-                pictures = _opened(stream, reader, frame, settings)
+                pictures = _opened(stream, reader, frame, settings, is_limited)
             ready = pictures.make(frame)
             if index in wanted:
                 compared[index] = ready
@@ -131,14 +144,16 @@ def _write(reader: Reader, out: Path, settings: ProxySettings) -> dict[int, av.V
     return compared
 
 
-def _opened(stream: Any, reader: Reader, first: av.VideoFrame, settings: ProxySettings) -> StoredPictures:
+def _opened(
+    stream: Any, reader: Reader, first: av.VideoFrame, settings: ProxySettings, is_limited: bool
+) -> StoredPictures:
     """Set up the encoder by the first frame."""
     shown = first.width, first.height
     if orientation_of(first).transposed:
         shown = first.height, first.width
     stream.width, stream.height = proxy_size(*shown, settings.short_side)
     stream.pix_fmt = "yuv420p"
-    limit = _most_bytes(reader, stream.width * stream.height / (shown[0] * shown[1]), settings)
+    limit = _most_bytes(reader, stream.width * stream.height, settings) if is_limited else None
     stream.options = {
         "crf": str(settings.crf),
         "preset": "medium",
@@ -160,16 +175,16 @@ def _opened(stream: Any, reader: Reader, first: av.VideoFrame, settings: ProxySe
     return pictures
 
 
-def _most_bytes(reader: Reader, pixels: float, settings: ProxySettings) -> float | None:
+def _most_bytes(reader: Reader, pixels: int, settings: ProxySettings) -> float | None:
     """Bytes that the pictures may take; None for as many as they need.
 
     Args:
         reader: the clip.
-        pixels: share of the clip's that the proxy has.
+        pixels: of a picture of the proxy.
         settings: of the proxy.
     """
     assert isinstance(reader.source, bytes)
-    if pixels > FEW_PIXELS:
+    if pixels > FEW_PIXELS * reader.info.width * reader.info.height:
         return None
     size, sound = len(reader.source), 0
     if reader.sound is not None:
