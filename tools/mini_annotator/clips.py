@@ -81,9 +81,8 @@ def read_cartoon() -> Clips:
 
 
 def _read_pictures(paths: Sequence[Path]) -> np.ndarray:
-    from emovid_models.remote.annotator.pipeline import (
-        read_frames,  # PyAV, where there is something to decode
-    )
+    # PyAV is imported where there is something to decode.
+    from emovid_models.remote.annotator.reading import read_frames
 
     clips = []
     for path in paths:
