@@ -1,11 +1,12 @@
 """How many labels random and least-certain-first need for the same macro recall, on the miniature's stickers.
 
-Run ``python -m benchmarks.active --write``. The annotator's features are frozen; a logistic regression on them
-is trained on ever more labels of one half of the stickers and judged on the other half. Both ways of choosing
-start from the same labels; everything is repeated over random halves. The record is `benchmarks/active.json`.
+Run ``python -m benchmarks.active --write``. The annotator's features are frozen; a logistic regression on
+them is trained on ever more labels of one half of the stickers and judged on the other half. Both ways of
+choosing start from the same labels; everything is repeated over random halves. The record is
+`benchmarks/active.json`.
 
-The features are those of the annotator that ships, which was trained on the labels of these same stickers. The
-recall says nothing about clips that it has not seen; only the comparison of the two ways means something.
+The features are those of the annotator that ships, which was trained on the labels of these same stickers.
+The recall says nothing about clips that it has not seen; only the comparison of the two ways means something.
 """
 
 from __future__ import annotations
