@@ -139,7 +139,7 @@ def test_a_build_of_clips_that_were_cut_grows_and_is_mended(tmp_path: Path) -> N
     raw.mkdir()
     write_video(raw / "long.mp4", numbered_frames(COUNT), rate=RATE)
     write_video(raw / "brief.mp4", numbered_frames(COUNT)[:6], rate=RATE)
-    _, _, out = clips(raw, max_seconds=0.5)
+    _, _, out = clips(raw, max_seconds=0.5, height=64)
     kept = {path: path.read_bytes() for path in out.glob("data/*/*.tar")}
     write_video(raw / "more.mp4", numbered_frames(COUNT)[::-1], rate=RATE)
     names = ("brief.mp4", "long.mp4", "more.mp4")

@@ -307,8 +307,7 @@ class Finder:
     @cached_property
     def _by_last_part(self) -> dict[str, str]:
         """Videos of the raw folder by their names without folders, in lower case."""
-        listed = self.raw.list() if self.raw.has_listings else ()
-        names = (name for name in listed if is_video_name(name))
+        names = (name for name in self.raw.list() if is_video_name(name))
         return {name.rpartition("/")[2].lower(): name for name in islice(names, _NAMES_HELD)}
 
 
