@@ -4,8 +4,9 @@
     python benchmarks/soak.py --page                        # the section of docs/faults.md, from the record
 
 Two workers of a torch DataLoader stay for all epochs. After each epoch the memory of this process and its
-workers is added up (PSS, in which a page that several share counts once in all), and so are their open files.
-The first tenth of the time, in which caches fill, does not count for the growth. It runs on Linux.
+workers that no other process shares is added up (USS: the share of what is shared changes as others come and
+go), and so are their open files. The first tenth of the time, in which caches fill, does not count for the
+growth. It runs on Linux.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ SAMPLES = 60
 
 
 def held() -> tuple[int, int]:
-    """Bytes that this process and those that it started hold, and the number of their open files."""
+    """Bytes that this process and those that it started hold alone, and the number of their open files."""
     size = files = 0
     process = psutil.Process()
     for one in (process, *process.children(recursive=True)):
-        size += one.memory_full_info().pss
+        size += one.memory_full_info().uss
         files += one.num_fds()
     return size, files
 
