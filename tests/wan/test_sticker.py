@@ -192,7 +192,7 @@ def test_an_emoji_becomes_stickers_with_the_miniature(emoji: Path, tmp_path: Pat
         emotion_guidance_scale=6.0,
         generator=torch.Generator().manual_seed(0),
     ).frames[0]
-    expected = pictures(StickerEncoder(prepared, "webp", 32)(made))
+    expected = pictures(StickerEncoder(prepared, "webp", 32)(made, FPS))
     pairs = zip(read, expected, strict=True)
     assert np.mean([np.abs(a.astype(int) - b).mean() for (a, _), (b, _) in pairs]) < 1
 
