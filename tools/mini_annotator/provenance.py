@@ -16,7 +16,8 @@ TEACHERS = (
 NESTED = (
     "Nested {folds}-fold cross-validation over {clips} labelled stickers; all variants of an emoji are in "
     "one fold. Each fold has an annotator of its own, and nothing that it learnt from, names included, came "
-    "from an emoji of its test side; how strongly it is regularised was chosen within its training side."
+    "from an emoji of its test side; how strongly it is regularised was chosen within its training side. "
+    "The teacher and the kind of head, the same for all folds, were picked after probes on these stickers."
 )
 """The protocol of the figures, for `format`."""
 
