@@ -18,7 +18,7 @@ import numpy as np
 
 from emovid_dataset.media.portable.clock import HELD
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.groups import skip_unreferenced
+from emovid_dataset.media.portable.groups import decode_packet, skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
 from emovid_dataset.media.portable.pictures import open_picture, pictures_at
 from emovid_dataset.media.portable.pixels import rgb
@@ -315,7 +315,7 @@ def _decoded_packet(decoder: av.VideoCodecContext, packet: av.Packet) -> list[av
     if not packet.size and packet.pts is not None:  # it repeats the picture before; it ends nothing
         return []
     try:
-        return decoder.decode(packet)
+        return decode_packet(decoder, packet) if packet.size else decoder.decode(packet)
     except av.FFmpegError as error:
         if isinstance(error, MemoryError):
             raise

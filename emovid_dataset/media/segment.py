@@ -22,7 +22,7 @@ import numpy as np
 
 from emovid_dataset.media.portable.clock import EPSILON, places_between
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.groups import skip_unreferenced
+from emovid_dataset.media.portable.groups import decode_packet, skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
 from emovid_dataset.media.portable.streams import seek
 from emovid_dataset.media.portable.video_file import VideoFile, whole
@@ -294,7 +294,7 @@ def _pictures_of(packet: av.Packet, file: VideoFile, attempt: _Attempt, first: i
         place = file.order[number][0]
         skip_unreferenced(file.decoder, place is not None and place < first)
     packet.pts = number
-    return file.decoder.decode(packet)
+    return decode_packet(file.decoder, packet)
 
 
 def _ends_before(packet: av.Packet, time: float) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_fuzz import MUTATIONS, seeds
-from video_files import cartoon, numbered_frames, sticker, write_video
+from video_files import cartoon, full_decode, numbered_frames, read_stamp, sticker, write_video
 
 from emovid_dataset.media.conforming import nonconforming
 from emovid_dataset.media.encode import transcode
@@ -233,6 +233,24 @@ def with_two_forms(folder: Path, forms: Sequence[tuple[int, int, str]]) -> Path:
                         sink.mux(packet)
                         count += 1
     return path
+
+
+@pytest.mark.parametrize("codec", ["mpeg2video", "mpeg1video"])
+def test_no_picture_is_lost_where_a_broadcast_changes_its_size(codec: str, tmp_path: Path) -> None:
+    """FFmpeg's decoder drops the one that it holds back there."""
+    frames, options = numbered_frames(48), {"b": "4000000", "bf": "2"}
+    wide = [np.pad(frame, ((0, 32), (0, 48), (0, 0))) for frame in frames[24:]]
+    for name, part in (("0.ts", list(frames[:24])), ("1.ts", wide)):
+        write_video(tmp_path / name, part, codec=codec, options=options)
+    path = tmp_path / "joined.ts"
+    path.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+    with Reader(path) as reader:
+        assert reader.info.num_frames == 48
+        assert sum(1 for _ in reader.frames(range(20, 28))) == 8
+        for start, end, due in ((None, None, 48), (0.5, 1.5, 24)):
+            transcode(reader, tmp_path / "out.mp4", start=start, end=end)
+            assert len(full_decode(tmp_path / "out.mp4")) == due
+    assert read_stamp(decode(path, frames=lambda _: [23])[0]) == 23
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ dav1d takes the setting only when it is opened. In HEVC "unreferenced" holds wit
 ignores it, and what VP8 learns from a frame may be used by the next one.
 """
 
+_WITH_SEQUENCES = frozenset(("mpeg1video", "mpeg2video"))
+_SEQUENCE = b"\x00\x00\x01\xb3"  # then twelve bits each of width and height
+_SEQUENCE_WITHIN = 64  # bytes of a packet
+
 
 def needed_groups(order: Order, wanted: Collection[int]) -> list[bool]:
     """Which groups of pictures are decoded.
@@ -96,6 +100,27 @@ def skip_unreferenced(decoder: av.VideoCodecContext, skip: bool) -> None:
         decoder.skip_frame = "NONREF" if skip else "DEFAULT"
 
 
+def decode_packet(decoder: av.VideoCodecContext, packet: av.Packet) -> list[av.VideoFrame]:
+    """The frames that come out with a packet, none of them lost where pictures change their size.
+
+    Where MPEG-1 or 2 goes on in another size, FFmpeg's decoder drops the picture that it holds back.
+
+    Args:
+        decoder: of the stream.
+        packet: its next one, not empty.
+    """
+    held: list[av.VideoFrame] = []
+    if decoder.codec.canonical_name in _WITH_SEQUENCES and packet.is_keyframe:
+        data = bytes(memoryview(packet)[:_SEQUENCE_WITHIN])
+        at = data.find(_SEQUENCE) + len(_SEQUENCE)
+        if at >= len(_SEQUENCE) and len(data) >= at + 3:
+            sizes = int.from_bytes(data[at : at + 3], "big")
+            if (sizes >> 12, sizes & 0xFFF) != (decoder.width & 0xFFF, decoder.height & 0xFFF):
+                held = decoder.decode(None)
+                decoder.flush_buffers()
+    return [*held, *decoder.decode(packet)]
+
+
 def _place(order: Order, number: int | None) -> int | None:
     return order[number][0] if number is not None and 0 <= number < len(order) else None
 
@@ -130,7 +155,7 @@ def _decode(
         if skip:
             skip_unreferenced(decoder, not is_wanted)
         packet.pts = number
-        for frame in decoder.decode(packet):
+        for frame in decode_packet(decoder, packet):
             yield anew, frame
     if fed:
         for frame in decoder.decode(None):

@@ -13,7 +13,7 @@ from functools import cached_property
 import av
 
 from .errors import VideoError
-from .groups import Order, decode_groups, needed_groups
+from .groups import Order, decode_groups, decode_packet, needed_groups
 from .icc import lend, profile_of_png
 from .movie_index import restricted_profile
 from .packets import PacketScan
@@ -332,7 +332,7 @@ class VideoFile:
         for number, packet in enumerate(self._restart()):
             packet.pts = number
             try:
-                frames = self.decoder.decode(packet)
+                frames = decode_packet(self.decoder, packet)
             except av.error.InvalidDataError:
                 if begun or self.packets.doubt is None:
                     raise
