@@ -28,6 +28,7 @@ UNNAMED = {
         "Ratings",
         "Stage",
         "ProblemClip",
+        "Ambiguity",
         "Condition",
         "GrowingPlan",
         "DecodingLimit",
