@@ -66,7 +66,7 @@ def _soak(body: Mapping[str, Any]) -> str:
     lines = [
         "| | after the first epoch | at the end |",
         "|---|---:|---:|",
-        f"| memory of all processes that no other one shares, MB | {first['mb']:,} | {last['mb']:,} |",
+        f"| anonymous memory of all processes, MB | {first['mb']:,} | {last['mb']:,} |",
         f"| open files of all processes | {first['files']:,} | {last['files']:,} |",
         "",
         f"{body['epochs']:,} epochs of {body['clips']:,} clips in {body['minutes']:.1f} minutes, of which "

@@ -3,10 +3,10 @@
     python benchmarks/soak.py --minutes 30 --record benchmarks/soak.json
     python benchmarks/soak.py --page                        # the section of docs/faults.md, from the record
 
-Two workers of a torch DataLoader stay for all epochs. After each epoch the memory of this process and its
-workers that no other process shares is added up (USS: the share of what is shared changes as others come and
-go), and so are their open files. The first tenth of the time, in which caches fill, does not count for the
-growth. It runs on Linux.
+Two workers of a torch DataLoader stay for all epochs. After each epoch the anonymous memory of this process
+and its workers is added up (mapped libraries count more or less as other processes come and go), and so are
+their open files. The first tenth of the time, in which caches fill, does not count for the growth. It runs on
+Linux.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ SAMPLES = 60
 
 
 def held() -> tuple[int, int]:
-    """Bytes that this process and those that it started hold alone, and the number of their open files."""
+    """Bytes of anonymous memory of this process and those that it started, and their open files."""
     size = files = 0
     process = psutil.Process()
     for one in (process, *process.children(recursive=True)):
-        size += one.memory_full_info().uss
+        status = Path(f"/proc/{one.pid}/status").read_text()
+        size += 1024 * int(status.partition("RssAnon:")[2].split()[0])
         files += one.num_fds()
     return size, files
 
