@@ -56,6 +56,26 @@ def render(record: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
         filled(f"- Boundaries about which the passes disagree: {disagreements}."),
         *(filled(f"- Found later: frame {item['frame']}, {item['what']}.") for item in truth["found_later"]),
         "",
+        "## What was chosen on what",
+        "",
+        filled(
+            "- Hard cuts: the thresholds of `auto` (`emovid_dataset/cut/light.py`) were fixed after the "
+            "change values of the whole film had been looked at, so the film's rows are not a blind test of "
+            "them."
+        ),
+        filled(
+            "- Fades and dissolves: the thresholds (`emovid_dataset/cut/gradual.py`) were chosen on joins of "
+            "the first half of the film's shots."
+        ),
+        filled(
+            "- The filters for text and for still pictures were tuned on the film. They leave clips out and "
+            "find no boundaries, so no table below depends on them."
+        ),
+        filled(
+            "- The joins of the second half of the shots are the rows that no choice saw; their shots do "
+            "belong to the film whose change values had been looked at."
+        ),
+        "",
         "## The film",
         "",
         filled(
@@ -74,8 +94,7 @@ def render(record: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
             "at 48x27, "
             "each a film of a hundred frames: cuts, dissolves of 4 to 48 frames, fades by way of 1 to "
             "12 frames "
-            "of black, and stretches without any transition, where all that is found is wrong. Settings were "
-            "chosen on joins of the first half of the film's shots; what counts are joins of the second half."
+            "of black, and stretches without any transition, where all that is found is wrong."
         ),
         "",
     ]
