@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import Engine, RayAddress, chosen_executor, new_file, number, one_of, whole
+from emovid_dataset.builder.sheet.options import parse_content_type
+from emovid_dataset.cli.arguments import (
+    Engine,
+    RayAddress,
+    chosen_executor,
+    new_file,
+    number,
+    one_of,
+    parsed_by,
+    whole,
+)
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.terminal import print_table
 
@@ -57,6 +67,14 @@ def cut(
             callback=number(0, open_end=True),
         ),
     ] = 10.0,
+    content_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE",
+            help="Content type of all clips; by default that of a film's folder named after one, else movie.",
+            callback=parsed_by(parse_content_type),
+        ),
+    ] = None,
     html: Annotated[
         str | None,
         typer.Option(help="Page to write: a strip of shots, what is kept, what is not.", callback=new_file),
@@ -83,7 +101,7 @@ def cut(
     from emovid_dataset.cut import CutSettings, cut_films
 
     settings = CutSettings(detector=detector, least=least, most=most, pictures=html is not None)  # type: ignore[arg-type]
-    report = cut_films(films, out, settings, engine=runner, progress=not as_json)
+    report = cut_films(films, out, settings, content_type=content_type, engine=runner, progress=not as_json)
     if html is not None:
         from emovid_dataset.cut.page import write_page
 

@@ -51,6 +51,7 @@ def cut_films(
     out: str | os.PathLike[str],
     settings: CutSettings = CutSettings(),
     *,
+    content_type: str | None = None,
     engine: Executor | None = None,
     progress: bool = False,
 ) -> CutReport:
@@ -60,6 +61,8 @@ def cut_films(
         sources: paths or addresses of films, or of folders of them.
         out: the sheet to write, a path or an address; what is left out is listed beside it.
         settings: how they are cut.
+        content_type: of all clips, for the sheet; None for that of a film's folder named after one, else
+            "movie".
         engine: who does it, by default this process.
         progress: show progress on stderr.
 
@@ -84,7 +87,7 @@ def cut_films(
             cut = without_lookalikes(
                 [from_records(film.path, ledger.read(CutPart.of(film, settings).key)) for film in films]
             )
-            write_sheets(store, name, cut)
+            write_sheets(store, name, cut, content_type)
             store.clear(stage.ledger)
     except BusyError as error:
         raise ValueError(

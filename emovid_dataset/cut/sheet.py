@@ -10,9 +10,13 @@ from pathlib import PurePosixPath
 
 from emovid_dataset.cut.likeness import first_alike
 from emovid_dataset.cut.records import FilmCut, ProposedClip
+from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.store import Store
 
-COLUMNS = ("path", "start", "end", "emotion", "shot", "first_frame", "frames", "motion", "text_share", "bars")
+COLUMNS = (
+    *("path", "start", "end", "emotion", "content_type"),
+    *("shot", "first_frame", "frames", "motion", "text_share", "bars"),
+)
 """Columns of the sheet of clips; `emotion` is empty, for whoever labels it."""
 
 DROPPED_COLUMNS = ("path", "start", "end", "reason", "shot", "first_frame", "frames")
@@ -27,6 +31,19 @@ def dropped_name(name: str) -> str:
     """
     path = PurePosixPath(name)
     return str(path.with_name(f"{path.stem}.dropped{path.suffix}"))
+
+
+def content_type_of(path: str) -> str:
+    """The content type of a film's clips: the nearest folder that is named after one, else "movie".
+
+    Args:
+        path: of the film, or its address.
+
+    >>> content_type_of("films/Cartoon/1940/a.mp4"), content_type_of("films/a.mp4")
+    ('cartoon', 'movie')
+    """
+    folders = (name.lower() for name in reversed(PurePosixPath(path).parts[:-1]))
+    return next((name for name in folders if name in CONTENT_TYPES), "movie")
 
 
 def without_lookalikes(films: Sequence[FilmCut]) -> list[FilmCut]:
@@ -61,16 +78,18 @@ def without_lookalikes(films: Sequence[FilmCut]) -> list[FilmCut]:
     ]
 
 
-def write_sheets(store: Store, name: str, films: Iterable[FilmCut]) -> None:
+def write_sheets(store: Store, name: str, films: Iterable[FilmCut], content_type: str | None = None) -> None:
     """Write both sheets.
 
     Args:
         store: where they go.
         name: of the sheet of clips.
         films: what they were cut into.
+        content_type: of all clips; None for that of each film's folder, see `content_type_of`.
     """
     films = list(films)
-    store.put(name, _as_csv(COLUMNS, (row for film in films for row in _kept(film))))
+    kept = (row for film in films for row in _kept(film, content_type or content_type_of(film.path)))
+    store.put(name, _as_csv(COLUMNS, kept))
     store.put(dropped_name(name), _as_csv(DROPPED_COLUMNS, (row for film in films for row in _dropped(film))))
 
 
@@ -82,14 +101,14 @@ def _as_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _kept(film: FilmCut) -> Iterator[Sequence[object]]:
+def _kept(film: FilmCut, content_type: str) -> Iterator[Sequence[object]]:
     for clip in film.clips:
         if clip.reason is None:
             bars = (
                 f"{clip.bars.top} {clip.bars.bottom} {clip.bars.left} {clip.bars.right}" if clip.bars else ""
             )
             yield (
-                *(film.path, *_times(clip), "", clip.shot, clip.first, clip.stop - clip.first),
+                *(film.path, *_times(clip), "", content_type, clip.shot, clip.first, clip.stop - clip.first),
                 *(round(clip.motion, 3), round(clip.text, 4), bars),
             )
 

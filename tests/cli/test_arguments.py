@@ -247,6 +247,7 @@ WRONG = {
         ("--min 0", f"--min is 0.0; {ABOVE_0}"),
         ("--min 6", "--max 10 must be at least twice --min 6"),
         ("--max nan", f"--max is nan; {ABOVE_0}"),
+        ("--content-type Vlog!", "--content-type: content type 'Vlog!' must be of a-z, 0-9 and _"),
         ("--html made", "--html made is a folder; name a file"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],

@@ -84,9 +84,8 @@ def test_shots_are_clips_and_the_rest_is_left_out_with_a_reason(
 
 def test_build_finds_exactly_the_frames_of_the_sheet(known: tuple[Path, CutReport], tmp_path: Path) -> None:
     folder, _ = known
-    labelled = [{**row, "emotion": "awe", "content_type": "cartoon"} for row in rows(folder / "sheet.csv")][
-        :3
-    ]
+    labelled = [{**row, "emotion": "awe"} for row in rows(folder / "sheet.csv")][:3]
+    assert {row["content_type"] for row in labelled} == {"movie"}
     build(folder, write_sheet(tmp_path, labelled), tmp_path / "built")
     found = {}
     for shard in (tmp_path / "built").glob("data/*/*.tar"):
@@ -269,8 +268,9 @@ def test_films_that_were_cut_are_not_cut_again(tmp_path: Path, monkeypatch: pyte
     assert not (tmp_path / "sheet.csv").exists()
     film.unlink()
     film.write_text("no film any more")  # only this one has changed
-    report = cut_films([tmp_path], tmp_path / "sheet.csv", CutSettings("adaptive"))
-    assert report.reused == 1 and [item.path for item in report.failed] == ["film.mp4"]
+    report = cut_films([tmp_path], tmp_path / "sheet.csv", CutSettings("adaptive"), content_type="vlog")
+    assert report.reused == 1 and {row["content_type"] for row in rows(tmp_path / "sheet.csv")} == {"vlog"}
+    assert [item.path for item in report.failed] == ["film.mp4"]
     assert {row["path"] for row in rows(tmp_path / "sheet.csv")} == {"again.mp4"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "again.mp4",
