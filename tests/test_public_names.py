@@ -32,6 +32,7 @@ UNNAMED = {
         "Condition",
         "GrowingPlan",
         "DecodingLimit",
+        "SegmentFrames",
     ),
 }
 """Classes that public names give or hand on, and that nobody needs to name: at most their fields are read."""

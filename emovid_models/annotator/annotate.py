@@ -249,7 +249,9 @@ class AnnotateStage(Stage[AnnotatePart, Any]):
         if failure.kind is not FailureKind.CRASHED:
             return None
         reason = "makes the decoder crash"
-        return [asdict(Annotation(i.key, i.version, None, None, None, reason)) for i in part.items]
+        return [
+            asdict(Annotation(i.key, i.version, None, None, None, reason, i.start, i.end)) for i in part.items
+        ]
 
     def is_whole(self, part: AnnotatePart, records: Iterable[Record], store: Store) -> bool:
         """Videos that failed are tried again."""
@@ -275,8 +277,9 @@ def annotate(
     Args:
         items: the videos; listed once, and held on the disk.
         annotator: the pipeline, or for engines with workers of their own how each loads it.
-        out: the Parquet file: key, version, emotion, a column of probability per emotion, caption, error.
-            Its rows for videos that are not among `items` are kept.
+        out: the Parquet file: key, version, start and end of a segment in seconds (null for whole files),
+            emotion, a column of probability per emotion, caption, error. Its rows for videos that are not
+            among `items` are kept.
         identity: names the model.
         batch_size: videos that the model sees at once.
         num_frames: frames to look at, by default the model's.
@@ -351,10 +354,12 @@ def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:
 
 def _annotation(item: Item, result: Any, emotions: Sequence[str]) -> Annotation:
     if isinstance(result, Mapping) and "error" in result:
-        return Annotation(item.key, item.version, None, None, None, printable(result["error"]))
+        reason = printable(result["error"])
+        return Annotation(item.key, item.version, None, None, None, reason, item.start, item.end)
     caption = said = None
     if isinstance(result, Mapping):
         caption, said, result = result.get("caption"), result.get("emotion"), result["emotions"]
     found = {entry["label"]: float(entry["score"]) for entry in result}
     scores = tuple(found[name] for name in emotions)
-    return Annotation(item.key, item.version, said or result[0]["label"], scores, caption, None)
+    said = said or result[0]["label"]
+    return Annotation(item.key, item.version, said, scores, caption, None, item.start, item.end)

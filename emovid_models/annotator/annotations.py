@@ -15,7 +15,7 @@ from emovid_dataset.schema.portable.norms import expected_norms
 from emovid_dataset.store import Store, store_of, without_credentials
 
 _SETTINGS = b"emovid_annotation"
-_FIELDS = ("key", "version", "emotion", "caption", "error")
+_FIELDS = ("key", "version", "start", "end", "emotion", "caption", "error")
 _NORMS = ("valence", "arousal")
 _ROWS_PER_GROUP = 10_000
 
@@ -31,6 +31,8 @@ class Annotation:
         scores: a probability of each emotion, in the order of the model's; None where it failed.
         caption: None unless captions were asked for.
         error: why it failed, in one line; None where it did not.
+        start: of the segment, see `Item`.
+        end: likewise.
     """
 
     key: str
@@ -39,6 +41,8 @@ class Annotation:
     scores: tuple[float, ...] | None
     caption: str | None
     error: str | None
+    start: float | None = None
+    end: float | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Annotation:
@@ -51,6 +55,9 @@ class Annotation:
             None if scores is None else tuple(scores),
             row["caption"],
             row["error"],
+            # files and ledgers of before know no segments
+            row.get("start"),
+            row.get("end"),
         )
 
 
@@ -67,8 +74,9 @@ def check_settings(place: str, found: str, wanted: str) -> None:
 def write_annotations(
     store: Store, name: str, annotations: Iterable[Annotation], settings: str, emotions: Sequence[str]
 ) -> None:
-    """Write a Parquet file: key, version, emotion, a column of probability per emotion, valence and arousal
-    where the norms of the emotions' words are known, caption, error, and whether the annotator abstained.
+    """Write a Parquet file: key, version, start and end of a segment, emotion, a column of probability per
+    emotion, valence and arousal where the norms of the emotions' words are known, caption, error, and whether
+    the annotator abstained.
 
     Args:
         store: where it goes.
@@ -80,7 +88,8 @@ def write_annotations(
     import pyarrow
     from pyarrow import parquet
 
-    kinds: list[tuple[str, Any]] = [(name, pyarrow.string()) for name in ("key", "version", "emotion")]
+    kinds: list[tuple[str, Any]] = [(name, pyarrow.string()) for name in ("key", "version")]
+    kinds += [("start", pyarrow.float64()), ("end", pyarrow.float64()), ("emotion", pyarrow.string())]
     known = expected_norms(dict.fromkeys(emotions, 0.0)) is not None
     norms = _NORMS if known else ()
     kinds += [(name, pyarrow.float64()) for name in (*emotions, *norms)]

@@ -1,4 +1,4 @@
-"""The videos that are to be annotated: of a folder, a build, a list, or one alone."""
+"""The videos that are to be annotated: of a folder, a build, a list of files or of segments, or one alone."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
+from emovid_dataset.builder.sheet.annotations import segment_key
+from emovid_dataset.builder.sheet.columns import meaning_of
+from emovid_dataset.builder.sheet.parse import read_stretch
 from emovid_dataset.media.source import SUFFIXES
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import Selection, read_members
 from emovid_dataset.read.shard import read_samples
 from emovid_dataset.schema.manifest import MANIFEST_NAME
 from emovid_dataset.store import Store, store_of, without_credentials
+from emovid_models.annotator.segments import FilmFile, SegmentFrames
 
 _SIGNING = re.compile(
     r"(?i)^x-(amz|goog|oss)-|^s(ig|e|t)$|signature|token|secret|passw|credential|auth|expires|policy"
@@ -32,15 +36,20 @@ class Item:
     """A video that is to be annotated.
 
     Attributes:
-        key: its path or address as given, see `public_address`; in a build the clip's id.
+        key: its path or address as given, see `public_address`, of a segment with its times, see
+            `segment_key`; in a build the clip's id.
         version: changes when the file changes, so that its result is not taken for the new one's.
-        open: returns a path, an address or bytes; called when it is the video's turn. It can be pickled, so
-            that another process can call it.
+        open: returns a path, an address, bytes, or the frames of a segment; called when it is the video's
+            turn. It can be pickled, so that another process can call it.
+        start: of a segment of a film, in seconds from its first frame; None for a whole file.
+        end: of the segment, exclusive.
     """
 
     key: str
     version: str
-    open: Callable[[], str | bytes]
+    open: Callable[[], str | bytes | SegmentFrames]
+    start: float | None = None
+    end: float | None = None
 
 
 class Items:
@@ -76,7 +85,8 @@ def find_items(source: str | os.PathLike[str]) -> list[Item]:
         source: a path or URL: of a build (or a Hub repo as ``hf://datasets/owner/name`` or
             ``hf://owner/name``, either with ``@revision``); of a folder of videos, or of a build's shards,
             searched with its subfolders; of a list (.txt with a path or an address per line, or .csv with a
-            column "path"); or of one video. Paths in a list are relative to it.
+            column "path", and "start" and "end" where segments of films are meant, as a label sheet has
+            them); or of one video. Paths in a list are relative to it.
 
     Returns:
         The items, each key once; in a build in the order of the shards, else as listed or by name.
@@ -99,7 +109,7 @@ def _lister(text: str) -> Callable[[], Iterator[Item]]:
         store, name = store_of(text, to_read=True)
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in (".txt", ".csv"):
-            return lambda: (_listed(entry, store) for entry in _read_list(store, name))
+            return partial(_of_list, store, name)
         return lambda: iter([_file(name, store, name)])
     store = _folder(text)
     return partial(_of_folder, store)
@@ -218,15 +228,55 @@ def _unicode(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _listed(entry: str, store: Store) -> Item:
-    if entry.startswith(("http://", "https://")):
-        return Item(public_address(entry), "", partial(_itself, entry))
-    if _is_url(entry) or os.path.isabs(entry):
-        return _file(entry, *store_of(entry, to_read=True))
-    if store.folder is None:
-        return _file(entry, store, posixpath.normpath(entry))
-    # a relative path may lead out of the list's folder
-    return _file(entry, *store_of(os.path.join(store.root, entry), to_read=True))
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a list says of a video: its path, and the cells of its times."""
+
+    path: str
+    times: Mapping[str, str]
+
+
+def _of_list(store: Store, name: str) -> Iterator[Item]:
+    """The videos of a list; a file that several entries in a row name is looked up once."""
+    path, whole, film = None, None, None
+    for entry in _read_list(store, name):
+        if whole is None or film is None or entry.path != path:
+            path = entry.path
+            whole, film = _listed(path, store)
+        yield _segment(whole, film, entry.times) if entry.times else whole
+
+
+def _listed(path: str, store: Store) -> tuple[Item, FilmFile]:
+    """A file that a list names, as a video and as a film of which segments are wanted."""
+    if path.startswith(("http://", "https://")):
+        key = public_address(path)
+        return Item(key, "", partial(_itself, path)), FilmFile(None, path, key, "")
+    key = path
+    if _is_url(path) or os.path.isabs(path):
+        store, name = store_of(path, to_read=True)
+    elif store.folder is None:
+        name = posixpath.normpath(path)
+    else:  # a relative path may lead out of the list's folder
+        store, name = store_of(os.path.join(store.root, path), to_read=True)
+    item = _file(key, store, name)
+    return item, FilmFile(store, name, store.shown(name), item.version)
+
+
+def _segment(whole: Item, film: FilmFile, times: Mapping[str, str]) -> Item:
+    """A segment of a film; one with impossible times is given as an error in its place."""
+    try:
+        start, end = read_stretch(times)
+    except ValueError as error:
+        key = segment_key(whole.key, times.get("start", ""), times.get("end", ""))
+        return Item(key, whole.version, partial(_refuse, str(error)))
+    if start is None or end is None:
+        return whole
+    key = segment_key(whole.key, start, end)
+    return Item(key, whole.version, partial(SegmentFrames, film, start, end), start, end)
+
+
+def _refuse(reason: str) -> bytes:
+    raise ValueError(reason)
 
 
 def public_address(url: str) -> str:
@@ -252,16 +302,23 @@ def _public(parameter: str) -> str:
     return parameter
 
 
-def _read_list(store: Store, name: str) -> Iterator[str]:
+def _read_list(store: Store, name: str) -> Iterator[_Entry]:
     shown = store.shown(name)
     try:
         text = store.read(name).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{shown} is not UTF-8 text") from error
     if name.lower().endswith(".txt"):
-        yield from (line.strip() for line in text.split("\n") if line.strip())
+        yield from (_Entry(line.strip(), {}) for line in text.split("\n") if line.strip())
         return
     rows = csv.DictReader(io.StringIO(text))
-    if "path" not in (rows.fieldnames or ()):
-        raise ValueError(f"{shown} has no column 'path'; it has: {', '.join(rows.fieldnames or ())}")
-    yield from (row["path"].strip() for row in rows if (row["path"] or "").strip())
+    headers = rows.fieldnames or ()
+    if "path" not in headers:
+        raise ValueError(f"{shown} has no column 'path'; it has: {', '.join(headers)}")
+    times = {header: meaning for header in headers if (meaning := meaning_of(header)) in ("start", "end")}
+    if len(set(times.values())) < len(times):
+        raise ValueError(f"{shown} has several columns for one time: {', '.join(times)}")
+    for row in rows:
+        if path := (row["path"] or "").strip():
+            cells = {meaning: row[header] or "" for header, meaning in times.items()}
+            yield _Entry(path, {meaning: cell for meaning, cell in cells.items() if cell.strip()})

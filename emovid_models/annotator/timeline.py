@@ -226,8 +226,8 @@ def annotate_timeline(
         `TimelineReport`. Films that failed in an earlier run are tried again.
 
     Raises:
-        ValueError: the file, or what an interrupted run left, is of another model or other settings, or
-            another process is writing it.
+        ValueError: the file, or what an interrupted run left, is of another model or other settings, another
+            process is writing it, or an item is a segment of a film.
         OSError: a file cannot be written.
     """
     store, name = store_of(out)
@@ -235,6 +235,7 @@ def annotate_timeline(
     asked = {"model": identity, "num_frames": num_frames, "window": window, "stride": stride}
     settings = json.dumps(asked, sort_keys=True, allow_nan=False)
     films = {item.key: item for item in items}
+    check_films(films.values())
     options = {"window": window, "stride": stride, "batch_size": batch_size, "num_frames": num_frames}
     ledger = f".{name}.parts"
     try:
@@ -263,6 +264,17 @@ def annotate_timeline(
             f"{store.shown(name)} is being written by another process; choose another --out"
         ) from error
     return TimelineReport(os.fspath(out), taxonomy, tuple(films), len(done) + counts.reused, window, abstain)
+
+
+def check_films(items: Iterable[Item]) -> None:
+    """Refuse segments of films, which are labelled as a whole and not window by window.
+
+    Raises:
+        ValueError: one of them is a segment.
+    """
+    for item in items:
+        if item.start is not None:
+            raise ValueError(f"--timeline takes whole films, but the list names the segment {item.key}")
 
 
 def _by_film(rows: Iterable[Record]) -> Iterator[list[Record]]:

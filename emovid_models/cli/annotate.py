@@ -47,7 +47,8 @@ def annotate(
         str,
         typer.Argument(
             metavar="INPUT",
-            help="Folder, build, list (.txt, .csv), video, or build on the Hub (hf://owner/name).",
+            help="Folder, build, list (.txt; .csv with path, and start and end of segments), video, or build "
+            "on the Hub (hf://owner/name).",
         ),
     ],
     model: Annotated[
@@ -133,6 +134,7 @@ def annotate(
     from emovid_models.annotator import relabel
     from emovid_models.annotator.items import Items, find_build
     from emovid_models.annotator.taxonomy import check_same_emotions
+    from emovid_models.annotator.timeline import check_films
 
     options = TimelineOptions(window, stride, segments, plot, html)
     unsuited = {"caption": caption, "features": features, "build": build, "keep_human": keep_human}
@@ -148,7 +150,9 @@ def annotate(
         relabel.check_new_build(build)
     runner = chosen_executor(engine, workers, ray_address)
     items = Items(source)
-    next(iter(items))  # an input without videos is refused before a model is loaded
+    first = next(iter(items))  # an input without videos is refused before a model is loaded
+    if timeline:
+        check_films([first])
     need("models", "transformers", "safetensors")
     check_device(device)
     check_annotator("--model", model)

@@ -268,7 +268,8 @@ def _measure(
     else:
         items_by_id = {item.key.removesuffix(".mp4"): item for item in find_items(folder)}
     videos = [
-        Measurable(item.key, item.version, item.open, texts[prompt.id], prompt.image)
+        # neither a build nor a folder has segments
+        Measurable(item.key, item.version, item.open, texts[prompt.id], prompt.image)  # type: ignore[arg-type]
         for prompt in benchmark.prompts
         if (item := items_by_id.get(prompt.id)) is not None
     ]

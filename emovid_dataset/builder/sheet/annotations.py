@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,27 @@ from emovid_dataset.schema.no_emotion import ABSTAINED
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 KEY = "key"
-"""The column of the path."""
+"""The column of the path; that of a segment has its times behind it, see `segment_key`."""
 
 _OWN = ("version", "error")
 _NORMS = ("valence", "arousal")
 """Follow from the probabilities."""
+
+
+_STRETCH = re.compile(r"#t=[^#]*\Z")
+
+
+def segment_key(path: str, start: float | str, end: float | str) -> str:
+    """What names a segment of a film in an annotator's file: its path and, as in a media fragment, its times.
+
+    >>> segment_key("film.mp4", 75.0, 78.25)
+    'film.mp4#t=75,78.25'
+    """
+    return f"{path}#t={_short(start)},{_short(end)}"
+
+
+def _short(time: float | str) -> str:
+    return str(time).strip().removesuffix(".0")
 
 
 def are_annotations(headers: Sequence[str], taxonomy: Taxonomy) -> bool:
@@ -41,6 +58,8 @@ def as_row(row: Row, words: EmotionWords) -> Row:
     taxonomy = words.labels.taxonomy
     dropped = {*_OWN, ABSTAINED, *_NORMS, *taxonomy.names}
     cells = {header: cell for header, cell in row.cells.items() if header not in dropped}
+    if isinstance(key := cells.get(KEY), str) and not is_empty(cells.get("start")):
+        cells[KEY] = _STRETCH.sub("", key)
     if is_empty(cells.get("emotion")) and not is_empty(row.cells.get("error")):
         raise ValueError(f"the annotator failed: {row.cells['error']}")
     scores: Any = [row.cells.get(name) for name in taxonomy.names]
