@@ -119,7 +119,7 @@ ADDRESS = re.compile(r"[a-z][\w+.-]*:+//?", re.IGNORECASE)
 OPENERS = re.compile(r"open|read_\w+|filesystem|url_to_fs|load_dataset|download")
 
 FETCHES = {
-    "annotator/pipeline.py": ["imports urllib.request", "uses urllib.request.urlopen"],
+    "annotator/reading.py": ["imports urllib.request", "uses urllib.request.urlopen"],
     "annotator/streams.py": ["imports ctypes"],
     **{
         f"{task}/adapters.py": [
@@ -257,7 +257,7 @@ class TestRemoteCode:
             "dataset/loading_script.py",
             "metric/ea_8cls.py",
             "annotator/modeling_nvila.py",
-            "annotator/pipeline.py",
+            "annotator/reading.py",
             "t2v/pipeline.py",
             "i2v/guidance.py",
         } <= set(code)
@@ -271,7 +271,7 @@ class TestRemoteCode:
     @pytest.mark.parametrize(
         ("path", "name", "function"),
         [
-            ("annotator/pipeline.py", "urlopen", "_fetched"),
+            ("annotator/reading.py", "urlopen", "_fetched"),
             ("annotator/streams.py", "ctypes", "kept"),
             ("t2v/adapters.py", "hf_hub_download", "lora_file"),
             ("i2v/adapters.py", "hf_hub_download", "lora_file"),
