@@ -146,12 +146,13 @@ def test_no_card_installs_a_package_that_strangers_could_own(cards: dict[str, Ca
 
 def test_the_metrics_numbers_are_those_of_its_module(cards: dict[str, Card]) -> None:
     from emovid_models.metrics.ea_8cls import ea_8cls as module
+    from emovid_models.metrics.ea_8cls.distributions import LEAST
     from emovid_models.metrics.ea_8cls.scoring import CALIBRATION_BINS
 
     defaults = [entry.default for entry in inspect.signature(module.score).parameters.values()]
     published = list(module.PUBLISHED_EA_8CLS.values())
     values = [value for value in defaults if isinstance(value, int | float)]
-    values += [*published, CALIBRATION_BINS, len(module.EMOTIONS)]
+    values += [*published, CALIBRATION_BINS, LEAST, len(module.EMOTIONS)]
     source = {token.rstrip(",") for token in numbers("\n---\n" + module.PUBLISHED_SOURCE)}
     assert unexplained(cards["emovid/ea_8cls"].text, values, {"1e-100", *source}) == []
     for task, value in (("text-to-video", published[0]), ("image-to-video", published[1])):
