@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emovid_dataset.builder.sheet.options import SheetOptions, parse_column, parse_content_type
-from emovid_dataset.builder.sheet.paths import raw_files
 from emovid_dataset.cli.arguments import (
     check_by,
     existing_file,
@@ -24,15 +23,14 @@ from emovid_dataset.cli.arguments import (
 )
 from emovid_dataset.cli.errors import need
 from emovid_dataset.label.answers import Answer, read_answers
-from emovid_dataset.label.items import RatedClips, is_build, read_build_clips, read_sheet_clips
 from emovid_dataset.label.order import ORDERS, ordered, with_repeats
 from emovid_dataset.label.raters import rater_name
-from emovid_dataset.label.scores import read_clip_scores
 from emovid_dataset.schema.label_set import MIKELS_LABELS, LabelSet, read_label_set
 from emovid_dataset.terminal import print_table
 from emovid_dataset.web.serve import ServeSettings, listening, parse_name
 
 if TYPE_CHECKING:
+    from emovid_dataset.label.items import RatedClips
     from emovid_dataset.label.serving import RaterProgress
 
 _MOST_REFUSED = 20
@@ -205,6 +203,8 @@ def label(
             definitions = definitions_of(rated.taxonomy)
         check_taxonomy(rated.taxonomy)
         if scores is not None:
+            from emovid_dataset.label.scores import read_clip_scores
+
             found = read_clip_scores(scores, rated, options)
             clips = tuple(replace(clip, scores=found.get(clip.id, clip.scores)) for clip in rated.clips)
             rated = replace(rated, clips=clips)
@@ -237,6 +237,9 @@ def label(
 
 
 def _clips(source: str, raw: Path | None, options: SheetOptions, *, progress: bool) -> RatedClips:
+    from emovid_dataset.builder.sheet.paths import raw_files
+    from emovid_dataset.label.items import is_build, read_build_clips, read_sheet_clips
+
     if is_build(source):
         if raw is not None:
             raise ValueError(f"--raw {raw} is for a sheet; {source} is a build")

@@ -12,9 +12,12 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from emovid_dataset.label.answers import Answer
-from emovid_dataset.label.items import RatedClip
+
+if TYPE_CHECKING:
+    from emovid_dataset.label.items import RatedClip
 
 ORDERS = ("uncertain", "random", "disagreement")
 """The annotator's least certain first; at random; where raters disagree, and nothing else."""
