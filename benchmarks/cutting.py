@@ -288,7 +288,7 @@ def network_joins(cache: Path, count: int) -> None:
     for join in first_gradual(count):
         batch = torch.from_numpy(join.pictures(pictures)[None]).to(asked.device)
         found.append({"join": asdict(join), "answers": asked.answers(batch)[0, :, 0].tolist()})
-    (cache / "network_joins.json").write_text(json.dumps(found), encoding="utf-8")
+    (cache / "network_joins.json").write_text(json.dumps(found, allow_nan=False), encoding="utf-8")
 
 
 def first_gradual(count: int) -> list[Join]:
@@ -340,7 +340,7 @@ def measure(cache: Path, count: int, *, with_joins: bool) -> None:
         }
     if (cache / "network_joins.json").exists():
         record["network_on_joins"] = network_on_joins(cache, pictures)
-    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    RECORD.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -102,8 +102,8 @@ class Readers:
             pages.active.append(row)
         pages.save(book)
         rows = table.to_pylist()
-        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        whole = json.dumps(rows).encode()
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows).encode()
+        whole = json.dumps(rows, allow_nan=False).encode()
         return {
             "tar": [shard],
             "json": [
@@ -303,7 +303,7 @@ def main() -> None:
             "found": len(found),
             "status": done.returncode,
         }
-        print(json.dumps(run), flush=True)
+        print(json.dumps(run, allow_nan=False), flush=True)
         if done.returncode or found:
             print(
                 "\n".join(line for line in said.splitlines() if "FOUND" in line) or said[-3000:], flush=True

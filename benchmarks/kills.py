@@ -390,7 +390,9 @@ class Command:
 
     def _start(self, place: Place) -> int:
         assert self._forks.stdin is not None and self._forks.stdout is not None
-        self._forks.stdin.write(json.dumps([self.subject.words(place), str(self.log)]) + "\n")
+        self._forks.stdin.write(
+            json.dumps([self.subject.words(place), str(self.log)], allow_nan=False) + "\n"
+        )
         self._forks.stdin.flush()
         return int(self._forks.stdout.readline())
 
@@ -454,7 +456,7 @@ def outcome(subject: Subject, place: Place, hub: Any) -> dict[str, bytes]:
         repo = hub.repos["datasets", REPO]
         head = repo.commit("main")
         files = {path: blob.file.read_bytes() for path, blob in head.blobs.items()}
-        return {**files, "tags": json.dumps(sorted(repo.tags)).encode()}
+        return {**files, "tags": json.dumps(sorted(repo.tags), allow_nan=False).encode()}
     found = {name: place.out.read(name) for name in place.out.list()}
     if subject.name.startswith("train"):  # what is beside the weights tells of times and places
         kept = {name for name in found if "checkpoint" not in name and "cache" not in name}
@@ -591,7 +593,7 @@ def run_all(given: argparse.Namespace, folder: Path) -> Sequence[dict[str, Any]]
                 if kind in given.places:
                     draw = random.Random(f"{given.seed}/{subject.name}/{kind}")
                     for run in measure(subject, kind, given.kills or usual, worlds, draw):
-                        print(json.dumps(run), flush=True)
+                        print(json.dumps(run, allow_nan=False), flush=True)
                         runs.append(run)
     return runs
 

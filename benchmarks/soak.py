@@ -129,7 +129,7 @@ def main() -> None:
         record = soak(given.build or small_build(Path(folder), given.clips), given.minutes)
     if given.record is not None:
         given.record.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
-    print(json.dumps({name: value for name, value in record.items() if name != "samples"}))
+    print(json.dumps({name: value for name, value in record.items() if name != "samples"}, allow_nan=False))
     raise SystemExit(bool(record["wrong"] or record["files_more"] > 0))
 
 

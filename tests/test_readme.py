@@ -185,7 +185,7 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_examples_run_on_a_folder_of_ones_own(own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own_folder)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(own_folder / "cache"))
-    section = README.partition("\n## Build\n")[2].partition("\n## Annotate")[0]
+    section = README.partition("\n## Build\n")[2].partition("\n## From film")[0]
     mine = [words for words in commands() if " ".join(words) in " ".join(section.split())]
     assert [words[0] for words in mine] == ["build", "verify", "stats", "analyse"]
     mine += [words for words in commands() if words[0] == "annotate"]

@@ -80,7 +80,10 @@ def write_sheet(out: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]) 
     columns += [name for name in _OWN if name in names or not given]
     columns += [name for name in names if name not in columns]
     if os.fspath(out).lower().endswith(".jsonl"):
-        lines = [json.dumps({name: row.get(name) for name in columns}, ensure_ascii=False) for row in given]
+        lines = [
+            json.dumps({name: row.get(name) for name in columns}, ensure_ascii=False, allow_nan=False)
+            for row in given
+        ]
         write_file(out, "".join(f"{line}\n" for line in lines).encode())
         return
     text = io.StringIO(newline="")
@@ -102,5 +105,5 @@ def check_ending(out: str | os.PathLike[str]) -> None:
 
 def _cell(value: Any) -> Any:
     if isinstance(value, (list, tuple, dict)):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
     return "" if value is None else value

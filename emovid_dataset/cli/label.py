@@ -224,7 +224,7 @@ def label(
             if as_json:
                 left_out = [asdict(one) for one in rated.refused]
                 body = {"clips": len(rated.clips), "left_out": left_out, "pages": addresses}
-                print(json.dumps(body), flush=True)
+                print(json.dumps(body, allow_nan=False), flush=True)
             else:
                 _print_pages(addresses, raters, out)
             if not settings.is_loopback and not settings.is_secure:
@@ -274,7 +274,7 @@ def _print_pages(addresses: dict[str, str], raters: list[RaterProgress], out: Pa
 
 def _print_progress(raters: list[RaterProgress], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([{**asdict(one), "file": str(one.file)} for one in raters]))
+        print(json.dumps([{**asdict(one), "file": str(one.file)} for one in raters], allow_nan=False))
         return
     rows = [
         (

@@ -68,7 +68,7 @@ class CutSettings:
 
     def identity(self) -> str:
         """What the outcome depends on, as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,6 @@ def generate(
     from emovid_models.wan.generate import Order, check_orders, read_orders
     from emovid_models.wan.generate import generate as generate_videos
     from emovid_models.wan.loading import PipelineSource, read_index
-    from emovid_models.wan.noise_levels import boundary_of
 
     if (prompt is None) == (prompts is None):
         raise ValueError("give either a prompt or --prompts FILE")
@@ -191,13 +190,12 @@ def generate(
         lora = lora or [str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)]
     loras = parse_loras(lora, emotion_lora)
     runner = chosen_executor(engine, workers, ray_address)
+    if (described := Path(model, "model_index.json")).is_file():  # what is wrong shows before all is loaded
+        check_second_guidance(guidance_2, json.loads(described.read_text(encoding="utf-8")), model)
     need("models", "diffusers", "transformers", "peft", "ftfy")
 
     index = read_index(model)
-    if guidance_2 is not None and boundary_of(index) is None:
-        raise ValueError(
-            f"--guidance-2 {guidance_2} is for a base with two transformers, and {model} has one"
-        )
+    check_second_guidance(guidance_2, index, model)
     pipeline = PipelineSource(
         model,
         image_to_video=i2v,
@@ -243,3 +241,13 @@ def generate(
     else:
         told = [(out, emotion_in_words(emotion), *rest) for out, emotion, *rest in rows]
         print_table("Videos", ("file", "emotion", "intensity", ""), told)
+
+
+def check_second_guidance(guidance_2: float | None, index: Mapping[str, Any], model: str) -> None:
+    """Refuse --guidance-2 for a base with one transformer, by its model_index.json."""
+    from emovid_models.wan.noise_levels import boundary_of
+
+    if guidance_2 is not None and boundary_of(index) is None:
+        raise ValueError(
+            f"--guidance-2 {guidance_2} is for a base with two transformers, and {model} has one"
+        )

@@ -108,7 +108,7 @@ def test_a_session_by_keyboard(
         anna.begin()
         assert page.evaluate("document.querySelector('video:not([hidden])').muted") is False
         anna.press("Space")
-        assert page.locator("#paused").is_visible()
+        page.locator("#paused").wait_for(state="visible")
         anna.press("Space", "Shift+Digit2", "Shift+Digit7", "ArrowUp", "ArrowUp", "ArrowUp")
         assert anna.chosen() == {"fear": "second"} and page.inner_text("#intensity-text") == "70 %"
         anna.press("Digit1")

@@ -37,7 +37,11 @@ class Learnt:
     def save(self, path: Path) -> None:
         """Write all of it to one safetensors file."""
         tensors = {f"model.{name}": value for name, value in self.state.items()}
-        save_file({**tensors, "scores": self.scores}, path, metadata={"record": json.dumps(self.record)})
+        save_file(
+            {**tensors, "scores": self.scores},
+            path,
+            metadata={"record": json.dumps(self.record, allow_nan=False)},
+        )
 
     @classmethod
     def load(cls, path: Path) -> Learnt:

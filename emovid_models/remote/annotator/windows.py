@@ -49,9 +49,9 @@ def spans(duration: float, window: float, stride: float) -> list[tuple[float, fl
     Returns:
         Start and end of each, seconds.
 
-    >>> spans(6.5, 4, 1)
+    >>> spans(6.5, 4.0, 1.0)
     [(0.0, 4.0), (1.0, 5.0), (2.0, 6.0), (2.5, 6.5)]
-    >>> spans(3, 4, 1)
+    >>> spans(3.0, 4.0, 1.0)
     [(0.0, 3.0)]
     """
     duration = round(duration, 6)
