@@ -95,12 +95,19 @@ class Watch:
         self._thumbnails[index] = small.to_ndarray()
 
     def _hear(self, frame: av.AudioFrame) -> None:
-        levels = _levels(frame)
-        if not levels.size:
-            return
-        peak = float(levels.max())
-        self._peak = peak if self._peak is None else max(self._peak, peak)
-        self._samples += levels.size
+        if frame.format.name == "fltp" and frame.samples:  # most sound; without a copy of it
+            planes = [np.frombuffer(memoryview(plane), np.float32, frame.samples) for plane in frame.planes]
+            peak = max(max(float(plane.max()), -float(plane.min())) for plane in planes)
+            self._heard(peak, frame.samples * len(planes))
+            if peak < FULL_SCALE:
+                return
+            levels = np.abs(np.stack(planes))
+        else:
+            levels = _levels(frame)
+            if not levels.size:
+                return
+            peak = float(levels.max())
+            self._heard(peak, levels.size)
         if peak >= FULL_SCALE and levels.shape[1] >= _RUN:
             full = levels >= FULL_SCALE
             runs = full[:, 2:] & full[:, 1:-1] & full[:, :-2]
@@ -108,6 +115,10 @@ class Watch:
             for step in range(_RUN):
                 inside[:, step : step + runs.shape[1]] |= runs
             self._clipped += int(inside.sum())
+
+    def _heard(self, peak: float, samples: int) -> None:
+        self._peak = peak if self._peak is None else max(self._peak, peak)
+        self._samples += samples
 
     def traits(self) -> Traits:
         """What was seen and heard."""
