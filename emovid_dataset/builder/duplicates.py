@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -61,16 +62,21 @@ def near_duplicates(clips: Iterable[Looks]) -> list[tuple[int, ...]]:
     numbers: list[int] = []
     prints: list[bytes] = []
     shades: list[tuple[float, float]] = []
+    first_of: dict[Looks, int] = {}
+    equal: list[tuple[int, int]] = []
     for number, clip in enumerate(clips):
-        if clip.fingerprint is not None and len(clip.fingerprint) == 16 * _FRAMES:
-            numbers.append(number)
-            prints.append(bytes.fromhex(clip.fingerprint))
-            shades.append((clip.luma, clip.colorfulness))
-    if len(numbers) < 2:
-        return []
+        if clip.fingerprint is None or len(clip.fingerprint) != 16 * _FRAMES:
+            continue
+        first = first_of.setdefault(clip, number)
+        if first != number and clip.fingerprint.strip("0"):
+            equal.append((first, number))  # what is alike to one is alike to the other: one is compared
+            continue
+        numbers.append(number)
+        prints.append(bytes.fromhex(clip.fingerprint))
+        shades.append((clip.luma, clip.colorfulness))
     pieces = np.frombuffer(b"".join(prints), ">u2").reshape(len(prints), _PIECES).astype(np.uint16)
-    pairs = _pairs(pieces, np.array(shades, np.float32))
-    families = joined((numbers[one], numbers[other]) for one, other in pairs)
+    alike = ((numbers[one], numbers[other]) for one, other in _pairs(pieces, np.array(shades, np.float32)))
+    families = joined(chain(equal, alike))
     return sorted(tuple(sorted(family)) for family in families)
 
 

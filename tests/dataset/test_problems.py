@@ -288,4 +288,7 @@ def test_only_what_is_alike_in_every_frame_and_in_colour_is_a_near_duplicate() -
     assert near_duplicates([same, looks({3: 13})]) == []
     assert near_duplicates([same, looks({}, 0.55)]) == [(0, 1)]
     assert near_duplicates([same, looks({}, 0.57)]) == []
+    # however many look the same, each is compared once
+    (family,) = near_duplicates([*[same] * 20_000, looks(dict.fromkeys(range(8), 5)), looks({3: 13})])
+    assert family == tuple(range(20_001))
     assert near_duplicates([Looks(None, 0.5, 0.3)] * 2 + [same]) == []
