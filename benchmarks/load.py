@@ -133,13 +133,13 @@ def compare_streams(folder: Path, config: str, *, clips: int, rounds: int, worke
     )
 
 
-class CountingHandler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for files of a folder, single byte ranges included, and counts what it sends."""
+class RangeHandler(BaseHTTPRequestHandler):
+    """Answers GET and HEAD for files of a folder, single byte ranges included."""
 
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, *args: Any, folder: Path, sent: list[int], **kwargs: Any) -> None:
-        self.folder, self.sent = folder, sent
+    def __init__(self, *args: Any, folder: Path, **kwargs: Any) -> None:
+        self.folder = folder
         super().__init__(*args, **kwargs)
 
     def do_HEAD(self) -> None:
@@ -165,12 +165,28 @@ class CountingHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(last - first + 1))
         self.end_headers()
         if body:
-            with path.open("rb") as file:
-                file.seek(first)
-                self.sent.append(self.wfile.write(file.read(last - first + 1)))
+            self.send_part(path, first, last - first + 1)
+
+    def send_part(self, path: Path, first: int, length: int) -> None:
+        """Send bytes of a file."""
+        with path.open("rb") as file:
+            file.seek(first)
+            self.wfile.write(file.read(length))
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+class CountingHandler(RangeHandler):
+    """Counts what it sends."""
+
+    def __init__(self, *args: Any, sent: list[int], **kwargs: Any) -> None:
+        self.sent = sent
+        super().__init__(*args, **kwargs)
+
+    def send_part(self, path: Path, first: int, length: int) -> None:
+        super().send_part(path, first, length)
+        self.sent.append(length)
 
 
 def count_selection(folder: Path, config: str, share: float) -> None:

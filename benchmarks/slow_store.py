@@ -13,7 +13,7 @@ import argparse
 import multiprocessing
 import time
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,46 +22,21 @@ from typing import Any
 import torch
 
 import emovid_dataset
+from benchmarks.load import FRAMES, SIZE, RangeHandler
 from emovid_dataset.terminal import print_table
 
-FRAMES, SIZE = 16, 224
 _PIECE = 1 << 16  # bytes sent at once
 
 
-class SlowHandler(BaseHTTPRequestHandler):
-    """Answers GET and HEAD for files of a folder, whole or from a byte on, with so many bytes per second."""
+class SlowHandler(RangeHandler):
+    """Sends so many bytes of a shard per second."""
 
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, *args: Any, folder: Path, rate: float, **kwargs: Any) -> None:
-        self.folder, self.rate = folder, rate
+    def __init__(self, *args: Any, rate: float, **kwargs: Any) -> None:
+        self.rate = rate
         super().__init__(*args, **kwargs)
 
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, *, body: bool) -> None:
-        path = self.folder / self.path.lstrip("/")
-        if not path.is_file():
-            self.send_error(404)
-            return
-        size, wanted = path.stat().st_size, self.headers.get("Range")
-        first, last = 0, size - 1
-        if wanted:
-            begin, _, end = wanted.removeprefix("bytes=").partition("-")
-            first, last = int(begin), min(int(end or size - 1), size - 1)
-        self.send_response(206 if wanted else 200)
-        if wanted:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
-        self.send_header("Content-Length", str(last - first + 1))
-        self.end_headers()
-        if body:
-            self._send(path, first, last + 1 - first)
-
-    def _send(self, path: Path, first: int, left: int) -> None:
+    def send_part(self, path: Path, first: int, length: int) -> None:
+        left = length
         due = time.monotonic()
         with path.open("rb") as file:
             file.seek(first)
@@ -74,9 +49,6 @@ class SlowHandler(BaseHTTPRequestHandler):
                 except ConnectionError:  # whoever has enough clips hangs up
                     return
                 left -= len(piece)
-
-    def log_message(self, *args: Any) -> None:
-        pass
 
 
 def serve(folder: Path, rate: float, ready: Connection) -> None:
