@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from emovid_models.evaluation.multiple_comparisons import holm, shared_ranks
 from emovid_models.evaluation.statistics import Share
 
 
@@ -163,20 +164,6 @@ def preference(choices: Sequence[Choice], systems: Sequence[str]) -> Preference:
     )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction: p-values that may be compared with the level as if there were only one.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    found = [0.0] * len(p_values)
-    highest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[index]))
-        found[index] = highest
-    return found
-
-
 def _holm_or_none(p_values: Sequence[float | None]) -> list[float | None]:
     known = iter(holm([p for p in p_values if p is not None]))
     return [None if p is None else next(known) for p in p_values]
@@ -320,15 +307,10 @@ def _fit(shown: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 def _ranks(
     worths: Mapping[str, Worth] | None, contrasts: Sequence[Contrast], top1: Mapping[str, Share]
 ) -> dict[str, int]:
-    """Ranks with ties: a system opens a rank of its own where it differs from the best of the rank above."""
+    """Ranks by the worths and their tests; without worths by the shares, where only equal ones tie."""
     if worths is None:
         shares = sorted({share.value for share in top1.values()}, reverse=True)
         return {name: 1 + shares.index(share.value) for name, share in top1.items()}
     differs = {(c.first, c.second): c.p_holm < 0.05 for c in contrasts}
-    ranks: dict[str, int] = {}
-    best, rank = "", 0
-    for place, name in enumerate(sorted(worths, key=lambda name: -worths[name].value), 1):
-        if not best or differs[best, name]:
-            best, rank = name, place
-        ranks[name] = rank
-    return ranks
+    order = sorted(worths, key=lambda name: -worths[name].value)
+    return shared_ranks(order, lambda better, worse: differs[better, worse])

@@ -8,8 +8,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from emovid_models.evaluation.multiple_comparisons import holm
 from emovid_models.study.power import needed, power_of
-from emovid_models.study.preference import Choice, holm, preference
+from emovid_models.study.preference import Choice, preference
 from emovid_models.study.simulate import Population, simulate
 
 PAIRS = Population((0.6, 0.0, -0.3), by_rater=0.5, by_prompt=0.4)
