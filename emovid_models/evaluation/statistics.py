@@ -113,7 +113,7 @@ def score(judged: Judged) -> Figures:
     """
     from emovid_models.metrics.ea_8cls import ea_8cls
 
-    emotions, valence = _emotions(judged.taxonomy)
+    emotions, valence = metric_emotions(judged.taxonomy)
     result = ea_8cls.score(
         [video.judged for video in judged.videos],
         [video.intended for video in judged.videos],
@@ -133,7 +133,7 @@ def score(judged: Judged) -> Figures:
     )
 
 
-def _emotions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+def metric_emotions(taxonomy: Taxonomy) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
     """The emotions and their valences as the metric takes them."""
     valences = tuple(valence for valence in taxonomy.valences if valence is not None)
     return taxonomy.names, valences if taxonomy.has_valence else None
@@ -194,7 +194,7 @@ def compare(base: Judged, lora: Judged) -> Comparison:
         [first.judged for first, _ in pairs],
         [first.intended for first, _ in pairs],
         groups=scenes,
-        emotions=_emotions(base.taxonomy)[0],
+        emotions=metric_emotions(base.taxonomy)[0],
     )
     interval = result["difference_bootstrap"]
     return Comparison(
