@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from emovid_models.evaluation.measures.frechet import fvd
 from emovid_models.evaluation.measuring import Measured, Networks
 from emovid_models.evaluation.paper import N, PublishedRow, Task
 from emovid_models.evaluation.statistics import Figures, Share
+from emovid_models.evaluation.value import Value
 
 COLUMNS = (
     "",
@@ -40,29 +41,6 @@ NOTES = (
 
 SIGNIFICANCE = 0.05
 """A paired test from this up shows no difference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """One measure of one set of videos.
-
-    Attributes:
-        value: None where it was not computed.
-        n: videos behind it.
-        reason: why it was not computed; None where it was.
-        deviation: standard deviation over the videos, where the value is a mean of at least two.
-        details: what else is needed to read it.
-    """
-
-    value: float | None
-    n: int = 0
-    reason: str | None = None
-    deviation: float | None = None
-    details: Mapping[str, float | int | bool] = field(default_factory=dict)
-
-    def cell(self, digits: int) -> str:
-        """As it stands in the table: never a number where nothing was computed."""
-        return f"not computed: {self.reason}" if self.value is None else f"{self.value:.{digits}f}"
 
 
 @dataclass(frozen=True, slots=True)
