@@ -12,13 +12,11 @@ its emotion is null, and the question is open again::
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +25,7 @@ from typing import Any
 from emovid_dataset.label.raters import ENDING, file_name, rater_name
 from emovid_dataset.schema.emotions import MIKELS
 from emovid_dataset.schema.taxonomy import Taxonomy
+from emovid_dataset.web.appended import AppendedLines
 
 NONE = "none"
 """The answer of a rater who sees none of the emotions."""
@@ -236,32 +235,16 @@ class AnswerFile:
 
     def __init__(self, folder: Path, rater: str, taxonomy: Taxonomy = MIKELS) -> None:
         self.rater, self._taxonomy = rater_name(rater), taxonomy
-        self.path = folder / file_name(self.rater)
-        folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(self.path, flags, 0o666)
-        self._torn_at: int | None = None
+        self._file = AppendedLines(folder / file_name(self.rater))
+        self.path = self._file.path
         try:
-            self._lock()
-            _sync_folder(folder)
             self._lines = self._read()
         except BaseException:
-            os.close(self._file)
+            self._file.close()
             raise
 
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            said = "another process appends to it; use the page that is open, or end it"
-            raise BlockingIOError(error.errno, said, str(self.path)) from error
-
     def _read(self) -> dict[tuple[str, str, int], Answer]:
-        whole, _, torn = self.path.read_bytes().rpartition(b"\n")
-        if torn:  # never confirmed, so that its rater was not shown the next clip
-            os.ftruncate(self._file, len(whole) + 1 if whole else 0)
-            os.fsync(self._file)
-        answers = resolve(_parsed(self.path, whole.split(b"\n"), self._taxonomy))
+        answers = resolve(_parsed(self.path, self._file.lines(), self._taxonomy))
         others = sorted({answer.rater for answer in answers.values()} - {self.rater})
         if others:
             raise AnswersError(f"{self.path} holds answers of {others[0]!r}, not of {self.rater!r}")
@@ -303,31 +286,13 @@ class AnswerFile:
             raise AnswersError(
                 f"the answer about {answer.id} has version {answer.version}; the next is {due}"
             )
-        self._write((answer.to_json() + "\n").encode())
+        self._file.append(answer.to_json().encode())
         self._lines[answer.question] = answer
         return True
 
-    def _write(self, line: bytes) -> None:
-        if self._torn_at is not None:
-            os.ftruncate(self._file, self._torn_at)
-            self._torn_at = None
-        before = os.fstat(self._file).st_size
-        try:
-            written = os.write(self._file, line)
-            while written < len(line):  # a disk that fills up takes a part first
-                written += os.write(self._file, line[written:])
-            os.fsync(self._file)
-        except OSError as error:
-            self._torn_at = before
-            with suppress(OSError):
-                os.ftruncate(self._file, before)
-                self._torn_at = None
-                os.fsync(self._file)
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
-
     def close(self) -> None:
         """Let another process append."""
-        os.close(self._file)
+        self._file.close()
 
     def __enter__(self) -> AnswerFile:
         return self
@@ -339,12 +304,3 @@ class AnswerFile:
 def _alike(one: Answer, other: Answer) -> bool:
     """Whether two lines say the same; when, and after how long, is left aside."""
     return (one.emotion, one.second, one.intensity) == (other.emotion, other.second, other.intensity)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
