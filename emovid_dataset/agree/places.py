@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from emovid_dataset.builder.sheet.cells import read_seconds
 from emovid_dataset.builder.sheet.columns import meaning_of
 from emovid_dataset.builder.sheet.formats import ENDINGS, open_table
-from emovid_dataset.builder.sheet.paths import raw_files
+from emovid_dataset.builder.sheet.paths import Finder, raw_files
 from emovid_dataset.builder.sheet.table import is_empty
 from emovid_dataset.label.items import read_sheet_clips
 from emovid_dataset.read.manifest import read_manifest
@@ -89,15 +89,25 @@ def _identified(
     tell: Callable[[str], None],
     progress: bool,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    found = read_sheet_clips(sheet, raw_files(raw, ()), progress=progress)
+    store = raw_files(raw, ())
+    found = read_sheet_clips(sheet, store, progress=progress)
     for refused in found.refused:
         tell(f"sheet {sheet} row {refused.row}: {refused.path}: {refused.reason}")
-    by_stretch = {as_stretch(place): place for place in rows.values()}
+    finder = Finder(store, Path(sheet))
+    by_stretch = {as_stretch(_named_below(finder, place)): place for place in rows.values()}
     for clip in found.clips:
         place = {"path": clip.path, "start": clip.start, "end": clip.end}
         place["content_type"] = clip.id.rpartition("-")[0]
         known = {name: value for name, value in place.items() if value is not None}
         yield clip.id, {**by_stretch.get(as_stretch(place), {}), **known}
+
+
+def _named_below(finder: Finder, place: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the path of its file below the raw folder; a sheet may name that folder too."""
+    try:
+        return {**place, "path": finder.find(str(place.get("path")))}
+    except ValueError:  # it was refused, and that was told
+        return dict(place)
 
 
 def as_stretch(place: Mapping[str, Any]) -> Hashable:

@@ -156,6 +156,15 @@ def test_a_build_says_where_its_clips_come_from(folder: Path, tmp_path: Path) ->
     emovid(tmp_path / "a.jsonl", "--sheet", sheet, "--raw", folder, "--out", again)
     rows = list(csv.DictReader(io.StringIO(again.read_text(encoding="utf-8"))))
     assert {row["path"]: row["id"] for row in rows} == ids and rows[0]["content_type"] == "sticker"
+    # paths that name the folder too are those of the same files, and the other columns go with them
+    whole = [f"{folder / path},sticker,shot {number},of {path}\n" for number, path in enumerate(paths)]
+    again.write_text("path,content_type,shot,group\n" + "".join(whole), encoding="utf-8")
+    emovid(tmp_path / "a.jsonl", "--sheet", again, "--raw", folder, "--out", tmp_path / "out.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8"))))
+    assert {row["path"]: row["id"] for row in rows} == ids
+    assert {row["path"]: (row["shot"], row["group"]) for row in rows} == {
+        path: (f"shot {number}", f"of {path}") for number, path in enumerate(paths)
+    }
 
 
 class _Texts(HTMLParser):
