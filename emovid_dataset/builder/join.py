@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from emovid_dataset.builder.laid import Laid
 from emovid_dataset.builder.plan import Plan
 from emovid_dataset.builder.prepare import Prepared
@@ -10,6 +12,9 @@ from emovid_dataset.report.problems import ProblemClip
 from emovid_dataset.schema.clip import Clip
 from emovid_dataset.schema.no_emotion import NO_EMOTION, ClipWithoutEmotion
 from emovid_dataset.schema.taxonomy import Taxonomy
+
+_CROP = "crop_bars"
+"""Where a clip's `extra` says what was taken from the sides of its film's pictures."""
 
 
 def join_clips(plan: Plan) -> list[tuple[ProblemClip, str]]:
@@ -113,8 +118,21 @@ def clip_of(label: Label, prepared: Prepared, taxonomy: Taxonomy) -> Clip | Clip
         votes=label.votes,
         agreement=label.agreement,
         color="; ".join(filter(None, (label.color, prepared.color))) or None,
-        extra=label.extra,
+        extra=_with_crop(label.extra, label.crop_bars),
         kept=label.kept or {},
         taxonomy=taxonomy,
     )
     return ClipWithoutEmotion.of(clip) if label.emotion is None else clip
+
+
+def _with_crop(extra: str | None, crop: str | None) -> str | None:
+    if crop is None:
+        return extra
+    held = {**json.loads(extra or "{}"), _CROP: crop}
+    return json.dumps(held, ensure_ascii=False, allow_nan=False)
+
+
+def crop_of(extra: str | None) -> str | None:
+    """What was taken from the sides of a clip's film's pictures, as its `extra` says; None for nothing."""
+    crop = json.loads(extra or "{}").get(_CROP)
+    return crop if isinstance(crop, str) else None

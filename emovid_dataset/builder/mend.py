@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from emovid_dataset import __version__
 from emovid_dataset.builder.commit import NEXT_FOLDER, take_place, waiting
+from emovid_dataset.builder.join import crop_of
 from emovid_dataset.builder.prepare import WORK_FOLDER, Prepared, Segment, Unit, prepare
 from emovid_dataset.builder.rewrite import clip_of
 from emovid_dataset.builder.shards import ShardSample, write_shard
@@ -164,7 +165,8 @@ class MendStage(Stage[MendPart, None]):
         """Make a clip of its source again; why not, where that gives other bytes."""
         assert self.raw is not None
         try:
-            segment = Segment(row["content_type"], row["start"], row["end"])
+            crop = crop_of(row["extra"])
+            segment = Segment(row["content_type"], row["start"], row["end"], crop)
             unit = Unit(path, self.raw.size(path), self.raw.version(path), (segment,))
         except FileNotFoundError:
             return None, f"its source {path} is missing"

@@ -22,6 +22,7 @@ from emovid_dataset.builder.plan import Plan
 from emovid_dataset.engine import Failure, FailureKind, Part, Record, Stage
 from emovid_dataset.media.attributes import Attributes, measure
 from emovid_dataset.media.compare import MadeClip
+from emovid_dataset.media.crop import Crop
 from emovid_dataset.media.encode import VERBATIM, Encoded
 from emovid_dataset.media.encoding import Encoding
 from emovid_dataset.media.source import Reader, VideoError
@@ -54,11 +55,18 @@ _OF_THE_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, er
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One clip to be made: a stretch of the source file, None for the whole of it."""
+    """One clip to be made: a stretch of the source file, None for the whole of it.
+
+    Attributes:
+        content_type: such as "movie".
+        start, end: seconds in the file.
+        crop: what is taken from the sides of its pictures, as `Crop.read` takes it; None for nothing.
+    """
 
     content_type: str
     start: float | None
     end: float | None
+    crop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +183,7 @@ def plan_units(plan: Plan, raw: Store, every: int, video: VideoSettings = USUAL)
         for rows in plan.labels_by_path():
             path = rows[0].path
             size, version = raw.size(path), raw.version(path)
-            segments = [Segment(row.content_type, row.start, row.end) for row in rows]
+            segments = [Segment(row.content_type, row.start, row.end, row.crop_bars) for row in rows]
             together = SEGMENTS_PER_SLOW_UNIT if path.lower().endswith(_SLOW) else SEGMENTS_PER_UNIT
             for first in range(0, len(segments), together):
                 unit = Unit(path, size, version, tuple(segments[first : first + together]))
@@ -348,7 +356,8 @@ def _prepare_segment(
         cut = _cut(segment, reader, video)
         start, end = (segment.start, segment.end) if cut is None else cut
         identity = clip_id(segment.content_type, digest, start, end)
-        encoding = Encoding.of(reader, video, is_whole=start is None)
+        crop = None if segment.crop is None else Crop.read(segment.crop)
+        encoding = Encoding.of(reader, video, is_whole=start is None, crop=crop)
         if encoding.takes_file:
             with watch.seeing(reader):
                 visual, is_upright = measure(reader, every)

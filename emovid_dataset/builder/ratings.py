@@ -16,7 +16,7 @@ from emovid_dataset.report.agreement import RaterAgreement, measure_agreement
 from emovid_dataset.schema.no_emotion import NO_EMOTION
 from emovid_dataset.schema.taxonomy import Taxonomy
 
-_ALIKE = ("content_type", "group", "license", "source", "color", "split")
+_ALIKE = ("content_type", "group", "license", "source", "color", "split", "crop_bars")
 """What all rows of a clip must say alike, where they say it."""
 
 _FIELDS = tuple(entry.name for entry in fields(Label))

@@ -79,6 +79,9 @@ def cut(
         str | None,
         typer.Option(help="Page to write: a strip of shots, what is kept, what is not.", callback=new_file),
     ] = None,
+    crop_bars: Annotated[
+        bool, typer.Option("--crop-bars", help="Have build crop the black bars around the pictures.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes that cut films; by default this one.", callback=whole(1))
     ] = None,
@@ -101,7 +104,15 @@ def cut(
     from emovid_dataset.cut import CutSettings, cut_films
 
     settings = CutSettings(detector=detector, least=least, most=most, pictures=html is not None)  # type: ignore[arg-type]
-    report = cut_films(films, out, settings, content_type=content_type, engine=runner, progress=not as_json)
+    report = cut_films(
+        films,
+        out,
+        settings,
+        content_type=content_type,
+        crop_bars=crop_bars,
+        engine=runner,
+        progress=not as_json,
+    )
     if html is not None:
         from emovid_dataset.cut.page import write_page
 

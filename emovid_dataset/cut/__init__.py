@@ -52,6 +52,7 @@ def cut_films(
     settings: CutSettings = CutSettings(),
     *,
     content_type: str | None = None,
+    crop_bars: bool = False,
     engine: Executor | None = None,
     progress: bool = False,
 ) -> CutReport:
@@ -63,6 +64,7 @@ def cut_films(
         settings: how they are cut.
         content_type: of all clips, for the sheet; None for that of a film's folder named after one, else
             "movie".
+        crop_bars: tell `emovid build`, in the sheet, to crop the black bars that were found.
         engine: who does it, by default this process.
         progress: show progress on stderr.
 
@@ -87,7 +89,7 @@ def cut_films(
             cut = without_lookalikes(
                 [from_records(film.path, ledger.read(CutPart.of(film, settings).key)) for film in films]
             )
-            write_sheets(store, name, cut, content_type)
+            write_sheets(store, name, cut, content_type, crop_bars=crop_bars)
             store.clear(stage.ledger)
     except BusyError as error:
         raise ValueError(

@@ -19,6 +19,9 @@ COLUMNS = (
 )
 """Columns of the sheet of clips; `emotion` is empty, for whoever labels it."""
 
+CROP = "crop_bars"
+"""One more, which `emovid build` obeys, where bars are to be cropped."""
+
 DROPPED_COLUMNS = ("path", "start", "end", "reason", "shot", "first_frame", "frames")
 """Columns of the sheet of what was left out; a film that cannot be read has a reason and no times."""
 
@@ -78,7 +81,14 @@ def without_lookalikes(films: Sequence[FilmCut]) -> list[FilmCut]:
     ]
 
 
-def write_sheets(store: Store, name: str, films: Iterable[FilmCut], content_type: str | None = None) -> None:
+def write_sheets(
+    store: Store,
+    name: str,
+    films: Iterable[FilmCut],
+    content_type: str | None = None,
+    *,
+    crop_bars: bool = False,
+) -> None:
     """Write both sheets.
 
     Args:
@@ -86,10 +96,15 @@ def write_sheets(store: Store, name: str, films: Iterable[FilmCut], content_type
         name: of the sheet of clips.
         films: what they were cut into.
         content_type: of all clips; None for that of each film's folder, see `content_type_of`.
+        crop_bars: tell `emovid build` to crop the bars.
     """
     films = list(films)
     kept = (row for film in films for row in _kept(film, content_type or content_type_of(film.path)))
-    store.put(name, _as_csv(COLUMNS, kept))
+    columns: tuple[str, ...] = COLUMNS
+    if crop_bars:
+        # of the bars that were measured: the last column
+        columns, kept = (*COLUMNS, CROP), ((*row, row[-1]) for row in kept)
+    store.put(name, _as_csv(columns, kept))
     store.put(dropped_name(name), _as_csv(DROPPED_COLUMNS, (row for film in films for row in _dropped(film))))
 
 

@@ -16,12 +16,14 @@ from itertools import chain, count
 import av
 import numpy as np
 
+from emovid_dataset.media.crop import Crop
+from emovid_dataset.media.frames import shown_size
 from emovid_dataset.media.portable.clock import HELD
 from emovid_dataset.media.portable.errors import VideoError, refusing
 from emovid_dataset.media.portable.groups import decode_packet, skip_unreferenced
 from emovid_dataset.media.portable.icc import lend
 from emovid_dataset.media.portable.pictures import open_picture, pictures_at
-from emovid_dataset.media.portable.pixels import rgb
+from emovid_dataset.media.portable.pixels import orientation_of, rgb
 from emovid_dataset.media.portable.streams import decoder_of, open_bytes, open_container, seek, video_stream
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.segment import stretch_of, thinned
@@ -66,6 +68,18 @@ class _Moment:
     after: av.VideoFrame | None
     until: float
 
+    def cropped(self, crop: Crop, reader: Reader) -> _Moment:
+        """The same with less at the sides of each picture."""
+
+        def one(frame: av.VideoFrame) -> av.VideoFrame:
+            size = shown_size(frame, orientation_of(frame), reader.aspect)
+            return av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(crop.of_array(rgb(frame, size))), format="rgb24"
+            )
+
+        before, after = (None if frame is None else one(frame) for frame in (self.before, self.after))
+        return _Moment(one(self.shown), before, after, self.until)
+
 
 class MadeClip(Reader):
     """A clip that was just made; of the frames that are asked for it keeps those that are to be compared.
@@ -108,6 +122,7 @@ def check_faithful(
     end: float | None,
     crf: int = _USUAL_CRF,
     fps: float | None = None,
+    crop: Crop | None = None,
 ) -> None:
     """Compare a clip with the stretch of the source that it was made of.
 
@@ -118,6 +133,7 @@ def check_faithful(
         end: end of the segment in seconds (exclusive), None for a whole file.
         crf: with which it was encoded.
         fps: to which it was thinned, as for `transcode`.
+        crop: what was taken from the sides of the source's pictures; None for nothing.
 
     Raises:
         VideoError: the clip has another number of frames, or a picture that is not the source's.
@@ -138,7 +154,8 @@ def check_faithful(
     with refusing("cannot be compared with its source"):
         pictures = made.to_compare()
         for place, moment in zip(places, _moments(reader, stretch.first, sources, times), strict=True):
-            _compare(pictures[place], moment, float(made.times[place]), least)
+            shown = moment if crop is None else moment.cropped(crop, reader)
+            _compare(pictures[place], shown, float(made.times[place]), least)
     if chosen is None and moment.until < (math.inf if end is None else end) - _slack(reader):
         raise _unfaithful("the source shows more pictures")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 
+from emovid_dataset.media.crop import Crop
 from emovid_dataset.media.portable.clock import HELD
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.pixels import orientation_of
@@ -71,6 +72,7 @@ def transcode(
     crf: int = 18,
     height: int | None = None,
     fps: float | None = None,
+    crop: Crop | None = None,
     sound: SoundLayout | None = None,
 ) -> Encoded:
     """Encode a video, or a segment of it, as a conforming MP4, sound in step.
@@ -87,18 +89,19 @@ def transcode(
         crf: x264's constant rate factor, 0..51.
         height: pictures of more lines are reduced to so many, an even number; None keeps their size.
         fps: of more frames per second so many are taken; None keeps them all.
+        crop: what is taken from the sides of each picture; None for nothing.
         sound: where the packets of a whole file's sound go that are copied; None encodes what can be heard.
 
     Returns:
         What was done to it.
 
     Raises:
-        VideoError: nothing decodes, or the source is damaged.
+        VideoError: nothing decodes, the source is damaged, or the crop leaves no picture.
         OSError: `out` cannot be written, or the source cannot be read.
     """
     with refusing("cannot be encoded"), blaming_the_disk(out):
         stretch = stretch_of(reader, start, end)
-        form = _Form(crf, height, fps)
+        form = _Form(crf, height, fps, crop)
         until = reader.info.duration if end is None else end
         if sound is not None:
             colours, _, _ = _encode(reader, stretch, out, form, sound)
@@ -146,6 +149,7 @@ class _Form:
     crf: int
     height: int | None
     fps: float | None
+    crop: Crop | None
 
 
 def _encode(
@@ -242,6 +246,12 @@ class _PictureTrack:
         width, height = info.width + info.width % 2, info.height + info.height % 2
         if orientation_of(first).transposed:
             width, height = height, width
+        whole = width, height
+        if form.crop is not None:
+            try:
+                width, height = form.crop.left_of(width, height)
+            except ValueError as error:
+                raise VideoError(str(error)) from None
         if form.height is not None and height > form.height:
             width, height = max(2, 2 * round(width * form.height / height / 2)), form.height
         stream: Any = sink.add_stream("libx264", rate=rate)
@@ -252,7 +262,7 @@ class _PictureTrack:
             stream.options = {**stream.options, "bf": "0"}
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = self._base
-        self._pictures = StoredPictures(first, width, height)
+        self._pictures = StoredPictures(first, width, height, form.crop, whole)
         self._pictures.tag(stream.codec_context)
         self._stream = stream
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emovid_dataset.media.compare import MadeClip, check_faithful
 from emovid_dataset.media.conforming import Misfit, misfit_of
+from emovid_dataset.media.crop import Crop
 from emovid_dataset.media.encode import Encoded, transcode
 from emovid_dataset.media.portable.pixels import orientation_of
 from emovid_dataset.media.remux import remux
@@ -29,13 +30,17 @@ class Encoding:
     Attributes:
         misfit: what of it does not fit as it is.
         video: what is wanted.
+        crop: what is taken from the sides of its pictures; None for nothing.
     """
 
     misfit: Misfit
     video: VideoSettings
+    crop: Crop | None = None
 
     @classmethod
-    def of(cls, reader: Reader, video: VideoSettings, *, is_whole: bool) -> Encoding:
+    def of(
+        cls, reader: Reader, video: VideoSettings, *, is_whole: bool, crop: Crop | None = None
+    ) -> Encoding:
         """How a clip is made of an open video, or of a segment of it.
 
         Raises:
@@ -43,7 +48,9 @@ class Encoding:
             OSError: it cannot be read.
         """
         if not is_whole:
-            return cls(_all_encoded("a segment of a film"), video)
+            return cls(_all_encoded("a segment of a film"), video, crop)
+        if crop is not None:
+            return cls(_all_encoded("its pictures are cropped"), video, crop)
         if video.transcode == "always":
             return cls(_all_encoded("everything is encoded"), video)
         misfit = misfit_of(reader)
@@ -102,13 +109,14 @@ class Encoding:
             crf=video.crf,
             height=video.height,
             fps=video.fps,
+            crop=self.crop,
             sound=self.misfit.layout,
         )
 
     def check(self, reader: Reader, made: MadeClip, start: float | None, end: float | None) -> None:
         """Compare the clip with what it was made of, as `compare.check_faithful`."""
         video = self.video
-        check_faithful(reader, made, start=start, end=end, crf=video.crf, fps=video.fps)
+        check_faithful(reader, made, start=start, end=end, crf=video.crf, fps=video.fps, crop=self.crop)
 
 
 def _all_encoded(why: str) -> Misfit:

@@ -19,6 +19,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from emovid_dataset.media.crop import Crop
 from emovid_dataset.media.portable.colour import BT601, BT709, LINES_OF_HD, RGB, ColorSpace, colour_of
 from emovid_dataset.media.portable.pixels import (
     ROUNDED,
@@ -39,13 +40,23 @@ class StoredPictures:
     Args:
         first: the first frame; it decides how the clip's colours are stored.
         width, height: of the clip, even.
+        crop: what is taken from the sides of each picture first; None for nothing.
+        whole: width and height of the whole picture then, even.
 
     Attributes:
         done: what is done to the colours, as the clip's JSON says it; None where nothing is.
     """
 
-    def __init__(self, first: av.VideoFrame, width: int, height: int) -> None:
-        self._width, self._height = width, height
+    def __init__(
+        self,
+        first: av.VideoFrame,
+        width: int,
+        height: int,
+        crop: Crop | None = None,
+        whole: tuple[int, int] | None = None,
+    ) -> None:
+        self._size, self._crop = (width, height), crop
+        self._whole = self._size if crop is None or whole is None else whole
         colour = colour_of(first)
         usual = BT709 if height >= LINES_OF_HD else BT601
         self._tags: dict[str, int] = {}
@@ -89,16 +100,22 @@ class StoredPictures:
             matrices = {"dst_colorspace": self._matrix}
         elif source != self._matrix or frame.colorspace not in _SCALED:
             matrices = {"src_colorspace": source, "dst_colorspace": self._matrix}
-        return self._scaler.reformat(
+        stored = self._scaler.reformat(
             ready,
-            width=self._width,
-            height=self._height,
+            width=self._whole[0],
+            height=self._whole[1],
             format="yuv420p",
             interpolation=_EXACT if exact else None,
             dst_color_range="MPEG",
             threads=1,
             **matrices,
         )
+        if self._crop is None:
+            return stored
+        cropped = self._crop.of_frame(stored)
+        if (cropped.width, cropped.height) == self._size:
+            return cropped
+        return self._scaler.reformat(cropped, width=self._size[0], height=self._size[1], threads=1)
 
 
 def _is_plain(colour: ColorSpace) -> bool:

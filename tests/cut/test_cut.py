@@ -117,9 +117,28 @@ def test_bars_are_measured_upright_in_a_turned_film(tmp_path: Path) -> None:
     for picture in pictures:
         picture[:, :16] = picture[:, -16:] = 0
     rotate(write_video(tmp_path / "turned.mp4", pictures), 90)
-    cut_films([tmp_path / "turned.mp4"], tmp_path / "sheet.csv", CutSettings("adaptive"))
+    cut_films([tmp_path / "turned.mp4"], tmp_path / "sheet.csv", CutSettings("adaptive"), crop_bars=True)
     # what is left and right in the file is above and below for whoever looks
-    assert [row["bars"] for row in rows(tmp_path / "sheet.csv")] == ["16 16 0 0"]
+    (row,) = rows(tmp_path / "sheet.csv")
+    assert row["bars"] == row["crop_bars"] == "16 16 0 0"
+    wrong = [{**row, "crop_bars": cell} for cell in ("16 16", "15 17 0 0", "80 66 0 0")]
+    starts = [{**one, "start": place / 2} for place, one in enumerate(wrong, 1)]
+    sheet = write_sheet(tmp_path, [{**one, "emotion": "awe"} for one in (row, *starts)])
+    report = build(tmp_path, sheet, tmp_path / "built")
+    assert [(one.row, one.reason.partition("; ")[0]) for one in report.rejections] == [
+        (2, "crop_bars '16 16' is not four numbers of pixels: top, bottom, left, right"),
+        (3, "crop_bars '15 17 0 0' has odd numbers"),
+        (4, "crop_bars 80 66 0 0 leaves no picture of 96x160"),
+    ]
+    (shard,) = (tmp_path / "built").glob("data/*/*.tar")
+    with tarfile.open(shard) as archive:
+        archive.extractall(tmp_path / "clips", filter="data")
+    (clip,) = (tmp_path / "clips").glob("*.mp4")
+    assert json.loads(json.loads(clip.with_suffix(".json").read_text())["extra"])["crop_bars"] == "16 16 0 0"
+    upright = np.rot90(pictures[20], -1)[16:-16].astype(int)
+    shown = full_decode(clip)[20].astype(int)
+    assert shown.shape == upright.shape == (128, 96, 3)
+    assert np.abs(shown - upright).mean() < 6 < np.abs(shown[2:] - upright[:-2]).mean()
 
 
 @pytest.mark.parametrize("detector", ["transnet", "adaptive", "content"])

@@ -25,6 +25,7 @@ COLUMNS = (
     "votes",
     "agreement",
     "color",
+    "crop_bars",
     "split",
     "rater",
 )

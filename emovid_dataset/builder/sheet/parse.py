@@ -14,6 +14,7 @@ from emovid_dataset.builder.sheet.rows import Label
 from emovid_dataset.builder.sheet.table import Row, is_empty
 from emovid_dataset.builder.sheet.words import EmotionWords
 from emovid_dataset.builder.votes import read_votes
+from emovid_dataset.media.crop import Crop
 from emovid_dataset.schema.benchmark import BENCHMARK
 from emovid_dataset.schema.clip import EMOTION_SOURCES, SPLITS
 
@@ -77,6 +78,7 @@ def parse_row(
         split=_split(values),
         rater=read_text(values, "rater"),
         kept={column.name: column.value(others.get(column.header)) for column in kept} or None,
+        crop_bars=_crop(values),
     )
 
 
@@ -125,6 +127,13 @@ def _split(values: Mapping[str, Any]) -> str | None:
         hint = "; --benchmark or --benchmark-ids sets a benchmark aside" if given.lower() == BENCHMARK else ""
         raise ValueError(f"split {given!r} is unknown; allowed: {', '.join(SPLIT_WORDS)}{hint}")
     return SPLIT_WORDS[given.lower()]
+
+
+def _crop(values: Mapping[str, Any]) -> str | None:
+    """What is taken from the sides of a row's pictures; None for nothing."""
+    text = read_text(values, "crop_bars")
+    crop = None if text is None else Crop.read(text)
+    return None if crop is None else str(crop)
 
 
 def read_stretch(values: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -34,6 +34,7 @@ class Label:
         split: that the sheet gives the clip, or None.
         rater: who gave the row's emotion, or None.
         kept: columns that become fields of the clip, by name, or None.
+        crop_bars: pixels that are taken from the sides of its pictures, as `media.crop.Crop`, or None.
     """
 
     row: int
@@ -56,6 +57,7 @@ class Label:
     split: str | None = None
     rater: str | None = None
     kept: Mapping[str, Any] | None = None
+    crop_bars: str | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
