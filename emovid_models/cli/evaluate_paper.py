@@ -423,7 +423,8 @@ class _Outcome:
     def write(self, out: str) -> None:
         """Write the record with every single video, and the table as Markdown."""
         from emovid_models import evaluation
-        from emovid_models.evaluation.protocol import COLUMNS, markdown
+        from emovid_models.evaluation.protocol import COLUMNS
+        from emovid_models.evaluation.table_formats import markdown
 
         written = {
             **self.record(),

@@ -155,26 +155,6 @@ def paired_text(name: str, second: str, p: float, base_only: int, second_only: i
     return text if p < SIGNIFICANCE else f"{text} This shows no difference, nor that there is none."
 
 
-def markdown(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], below: Sequence[str]
-) -> str:
-    """A table with its notes as Markdown.
-
-    Args:
-        title: becomes a heading.
-        columns: headings.
-        rows: cells; None is a dash.
-        below: one paragraph each.
-    """
-
-    def line(cells: Sequence[object]) -> str:
-        shown = ("-" if cell is None else str(cell) for cell in cells)
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("*", "\\*") for cell in shown) + " |"
-
-    table = "\n".join([line(columns), "|" + "---|" * len(columns), *map(line, rows)])
-    return "\n\n".join([f"# {title}", table, *below]) + "\n"
-
-
 def _share(share: Share | None) -> str:
     if share is None:
         return ""

@@ -34,7 +34,8 @@ from emovid_models.evaluation.measures.frechet import FEWEST_VIDEOS, fvd
 from emovid_models.evaluation.measures.videomae_model import VideoMaeModel
 from emovid_models.evaluation.measuring import Measured, Networks
 from emovid_models.evaluation.paper import published_rows
-from emovid_models.evaluation.protocol import COLUMNS, markdown, paired_text, paper_figures, published_row
+from emovid_models.evaluation.protocol import COLUMNS, paired_text, paper_figures, published_row
+from emovid_models.evaluation.table_formats import markdown
 from emovid_models.metrics.ea_8cls import ea_8cls
 from emovid_models.wan.frames import read_image
 
