@@ -6,6 +6,7 @@ A prompt names a scene and, apart from it, the emotion, so that no scene can giv
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from emovid_models.prompt_file import PromptEntry, read_prompt_file
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
 """Folder of the prompts that ship, one JSON Lines file per content type."""
+
+PROMPTS_VERSION = "1"
+"""Of the sets that ship: another one whenever a prompt of them changes, see ``prompts/README.md``."""
 
 _NEEDED = ("id", "emotion", "content_type")
 
@@ -111,3 +115,22 @@ def take_per_emotion(prompts: Sequence[Prompt], count: int) -> list[Prompt]:
         if left[prompt.emotion] >= 0:
             kept.append(prompt)
     return kept
+
+
+def unbalanced_scenes(prompts: Sequence[Prompt]) -> list[str]:
+    """The scenes that are not asked for every emotion equally often: these can give an emotion away.
+
+    Args:
+        prompts: of a set.
+
+    Returns:
+        Texts of the scenes, in order; none if the set is balanced.
+
+    >>> rows = [Prompt(emotion, emotion, "sticker", "a face") for emotion in EMOTIONS]
+    >>> unbalanced_scenes(rows), unbalanced_scenes(rows[1:])
+    ([], ['a face'])
+    """
+    counts: dict[tuple[str, str | None], Counter[str]] = {}
+    for prompt in prompts:
+        counts.setdefault((prompt.prompt, prompt.image), Counter())[prompt.emotion] += 1
+    return [scene for (scene, _), found in counts.items() if len({found[name] for name in EMOTIONS}) > 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
+from emovid_models.evaluation.prompts import PROMPTS_VERSION, unbalanced_scenes
 from emovid_models.prompt_file import PromptEntry, read_prompt_file
 from emovid_models.remote.wan.conditioning import MOODS
 from emovid_models.wan.generate import read_orders
@@ -67,10 +69,32 @@ def test_the_word_list_knows_the_emotions_and_their_moods() -> None:
 
 def test_files_hold_one_object_a_line_with_fixed_fields() -> None:
     files = sorted(evaluation.PROMPTS.glob("*"))
-    assert [file.name for file in files] == sorted(f"{name}.jsonl" for name in CONTENT_TYPES)
+    assert [file.name for file in files] == ["README.md", *sorted(f"{name}.jsonl" for name in CONTENT_TYPES)]
+    files = files[1:]
     for file in files:
         for line in file.read_text(encoding="utf-8").splitlines():
             assert list(json.loads(line)) == ["id", "emotion", "content_type", "prompt"]
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_the_datasheet_is_of_these_prompts_and_this_version(content_type: str) -> None:
+    sheet = (evaluation.PROMPTS / "README.md").read_text(encoding="utf-8")
+    file = evaluation.PROMPTS / f"{content_type}.jsonl"
+    prompts = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    scenes = {prompt["prompt"] for prompt in prompts}
+    words = [len(scene.split()) for scene in scenes]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    row = f"{content_type} | {len(prompts)} | {len(scenes)} | {min(words)} to {max(words)} | `{digest}`"
+    assert f"| {row} |" in sheet, "a changed set needs another version and its row in the datasheet"
+    assert sheet.startswith(f"# The prompts of the evaluation: version {PROMPTS_VERSION}\n")
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_scenes_are_balanced(content_type: str) -> None:
+    prompts = evaluation.load_prompts(content_type)
+    assert unbalanced_scenes(prompts) == []
+    changed = dataclasses.replace(prompts[0], emotion="fear")
+    assert unbalanced_scenes([changed, *prompts[1:]]) == [prompts[0].prompt]
 
 
 def test_first_prompts_of_each_emotion() -> None:
