@@ -166,12 +166,14 @@ class PromptSet:
         version: of the set; None for a file that has none.
         sha256: of the file's bytes.
         count: of the prompts that were used.
+        unbalanced: scenes among them that were not asked for every emotion equally often.
     """
 
     name: str
     version: str | None
     sha256: str
     count: int
+    unbalanced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
