@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,12 +17,10 @@ from emovid_dataset.cli.arguments import (
     one_of,
     whole,
 )
-from emovid_dataset.cli.errors import FOUND_WRONG, need
+from emovid_dataset.cli.errors import need
 from emovid_dataset.cli.sizes import parse_frame_size
 from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
-from emovid_dataset.schema.emotions import MIKELS
-from emovid_dataset.store import joined, write_file
-from emovid_dataset.terminal import print_table
+from emovid_dataset.store import joined
 from emovid_models.cli.arguments import (
     MINI,
     annotator_source,
@@ -43,27 +40,31 @@ from emovid_models.cli.arguments import (
     videomae_source,
     weighted_lora_source,
 )
+from emovid_models.cli.evaluate_scenes import judge_scenes
 from emovid_models.cli.evaluated import (
+    DEFAULTS,
+    MINI_DEFAULTS,
     ComparedLoras,
-    annotator_folder,
     asked_wording,
     frames_of_base,
     generate_models,
     hashes,
 )
-from emovid_models.cli.options import Abstain, EmotionLora, Frames, Guidance, Steps, Wording, Workers
-from emovid_models.records import EVALUATION
+from emovid_models.cli.options import (
+    Abstain,
+    EmotionLora,
+    Frames,
+    Guidance,
+    Steps,
+    Wording,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from emovid_models.evaluation import Prompt
 
 PROTOCOLS = ("scenes", "paper")
 TASKS = ("t2v", "i2v")
-
-_NOTE = (
-    "Judged by the miniature annotator, which is for trying things out: the figures show that the protocol "
-    "works, not how good a generator is. Give --annotator."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -229,11 +230,11 @@ def evaluate(
     were made or judged already are not made or judged again.
     """
     runner = chosen_executor(engine, workers, ray_address)
-    mini = base == MINI
-    size, steps = size or ("64x64" if mini else "832x480"), steps or (8 if mini else 50)
-    frames = 17 if mini and frames is None else frames
-    guidance = (3.0 if mini else 5.0) if guidance is None else guidance
-    emotion_guidance = 6.0 if mini and emotion_guidance is None else emotion_guidance
+    defaults = MINI_DEFAULTS if base == MINI else DEFAULTS
+    size, steps = size or defaults["size"], steps or defaults["steps"]
+    frames = defaults["frames"] if frames is None else frames
+    guidance = defaults["guidance"] if guidance is None else guidance
+    emotion_guidance = defaults["emotion_guidance"] if emotion_guidance is None else emotion_guidance
     from emovid_models import evaluation
     from emovid_models.wan.generate import check_orders
 
@@ -326,10 +327,7 @@ def evaluate(
     if annotator is not None:
         check_annotator("--annotator", annotator)
 
-    from emovid_models.evaluation.judge_reliability import judge_reliability, print_reliability
-    from emovid_models.library_bars import library_bars
-    from emovid_models.miniature import is_miniature
-
+    generated: dict[str, Any] | None = None
     if base is None:
         assert videos is not None
         folders = {} if against is None else {"base": against}
@@ -380,79 +378,20 @@ def evaluate(
             },
         }
 
-    with library_bars("transformers", shown=not as_json):
-        judge = evaluation.load_judge(annotator, device=device, by_workers=not runner.is_this_process)
-    judged = {
-        name: evaluation.judge_videos(
-            folder,
-            tables[name],
-            judge,
-            out=out if base is None and name == "videos" else joined(out, f"judged-{name}"),
-            batch_size=batch_size,
-            allow_missing=allow_rejected,
-            engine=runner,
-            progress=not as_json,
-        )
-        for name, folder in folders.items()
-    }
-    miniature = annotator is None or is_miniature(annotator_folder(annotator))
-    figures = {name: evaluation.score(found) for name, found in judged.items()}
-    rows = [evaluation.table_row(name, found) for name, found in figures.items()]
-    result: dict[str, Any] = {
-        "judge": judge.identity,
-        "miniature": miniature,
-        "figures": {name: evaluation.to_record(found) for name, found in figures.items()},
-    }
-    if base is not None:
-        result["generated"] = generated
-    judged_all = dict(judged)
-    comparison = None
-    if len(judged) == 2:
-        comparison = evaluation.compare(*judged.values())
-        result["comparison"] = evaluation.to_record(comparison)
-    if held_out is not None:
-        real = evaluation.judge_clips(
-            held_out,
-            judge,
-            split=split,
-            out=joined(out, "judged-real"),
-            batch_size=batch_size,
-            engine=runner,
-            progress=not as_json,
-        )
-        judged_all["held_out"] = real
-        result["held_out"] = evaluation.to_record(evaluation.score(real))
-        rows.append(evaluation.table_row("real clips, what the annotator reaches", evaluation.score(real)))
-    reliable = {name: judge_reliability(found, abstain) for name, found in judged_all.items()}
-    result["reliability"] = reliable
-    eight = judge.taxonomy == MIKELS  # the paper says nothing of others
-    if eight:
-        result["paper"] = evaluation.paper_record()
-    failed = [video for found in judged.values() for video in found.failed]
-    result["failed"] = [{"file": video.file, "error": video.error} for video in failed]
-    written = {**result, "judgements": {name: evaluation.to_record(found) for name, found in judged.items()}}
-    write_file(
-        joined(out, EVALUATION),
-        (json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+    judge_scenes(
+        folders,
+        tables,
+        tasks,
+        out=out,
+        videos_out=out if base is None else None,
+        generated=generated,
+        annotator=annotator,
+        held_out=held_out,
+        split=split,
+        abstain=abstain,
+        batch_size=batch_size,
+        device=device,
+        engine=runner,
+        allow_rejected=allow_rejected,
+        as_json=as_json,
     )
-    if as_json:
-        print(json.dumps({"out": joined(out, EVALUATION), **result}, allow_nan=False))
-    else:
-        for video in failed:
-            print(f"{video.file}: {video.error}")
-        if miniature:
-            print(_NOTE)
-        rows += [evaluation.paper_row(task) for task in tasks] if eight else []
-        reused = sum(found.reused for found in judged.values())
-        columns = evaluation.table_columns(next(iter(figures.values())))
-        print_table(f"Judged by {judge.identity}, {reused} from an earlier run", columns, rows)
-        print_reliability(reliable)
-        if comparison is not None:
-            second = list(judged)[1]
-            print(
-                f"Same prompts and seeds: right in both {comparison.both}, in base alone "
-                f"{comparison.base_only}, in {second} alone {comparison.lora_only}; exact McNemar test, "
-                f"two-sided: p = {comparison.mcnemar_p:.3g}"
-            )
-    if failed and not allow_rejected:
-        raise typer.Exit(FOUND_WRONG)

@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from emovid_models.evaluation import Prompt
     from emovid_models.wan.loras import WeightedLora
 
+DEFAULTS: dict[str, Any] = {
+    "size": "832x480",
+    "frames": None,
+    "steps": 50,
+    "guidance": 5.0,
+    "emotion_guidance": None,
+}
+"""Settings of a generation that nobody has named, by the names of the options; None is the base's own."""
+
+MINI_DEFAULTS: dict[str, Any] = {
+    "size": "64x64",
+    "frames": 17,
+    "steps": 8,
+    "guidance": 3.0,
+    "emotion_guidance": 6.0,
+}
+"""The same for the base that ships."""
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedLoras:
@@ -59,10 +77,10 @@ class ComparedLoras:
         compared, on_both = self.compared(), self.on_both()
         plain = not on_both and len(compared) < 2 and all(lora.weight == 1 for lora in compared)
         groups = {} if plain else {"loras_compared": compared, "loras_on_both": on_both}
-        return {name: [_shown(lora) for lora in group] for name, group in groups.items()}
+        return {name: [shown_lora(lora) for lora in group] for name, group in groups.items()}
 
 
-def _shown(lora: WeightedLora) -> str:
+def shown_lora(lora: WeightedLora) -> str:
     """A LoRA without the path of its folder, which says nothing to anybody else."""
     from emovid_models.remote.wan.lora import WEIGHT_NAME
 
