@@ -18,12 +18,13 @@ def register(app: typer.Typer) -> None:
         generate,
         protocol,
         push,
+        report,
         sticker,
         train_annotator,
         train_lora,
     )
 
-    for command in (annotate, generate, sticker, evaluate, push, demo, protocol):
+    for command in (annotate, generate, sticker, evaluate, report, push, demo, protocol):
         command.register(app)
     train = typer.Typer(help="Train the annotator or a LoRA.", no_args_is_help=True)
     for command in (train_annotator, train_lora):

@@ -118,6 +118,15 @@ model_source: Check = check_by(_source)
 """A model's folder or Hub repo."""
 
 
+def annotator_sources(param: typer.CallbackParam, values: list[str] | None) -> list[str] | None:
+    """Several annotators, each once, see `annotator_source`."""
+    found = [one for value in values or () if (one := annotator_source(param, value)) is not None]
+    for one in found:
+        if found.count(one) > 1:
+            raise ValueError(f"--{param.name} {one} is given twice")
+    return found or None
+
+
 def annotator_source(param: typer.CallbackParam, value: str | None) -> str | None:
     """An annotator's folder or Hub repo; "mini" becomes the folder of the one that ships."""
     if value == MINI:

@@ -41,6 +41,7 @@ from emovid_models.cli.arguments import (
     weighted_lora_source,
 )
 from emovid_models.cli.evaluate_scenes import judge_scenes
+from emovid_models.cli.evaluate_systems import SystemOptions, evaluate_systems, refuse_others
 from emovid_models.cli.evaluated import (
     DEFAULTS,
     MINI_DEFAULTS,
@@ -55,7 +56,10 @@ from emovid_models.cli.options import (
     EmotionLora,
     Frames,
     Guidance,
+    Judges,
     Steps,
+    Systems,
+    SystemsFile,
     Wording,
     Workers,
 )
@@ -78,11 +82,15 @@ def register(app: typer.Typer) -> None:
         epilog="Examples: emovid evaluate --videos out/ --intended intended.csv --annotator REPO; "
         "emovid evaluate --base REPO --lora REPO --content-type sticker --out scores/; "
         "emovid evaluate --protocol paper --data BUILD --base REPO --lora REPO --clip REPO --videomae REPO "
-        "--out scores/",
+        "--out scores/; "
+        "emovid evaluate out/one out/two out/three --held-out BUILD --out scores/",
     )(evaluate)
 
 
 def evaluate(
+    systems: Systems = None,
+    systems_file: SystemsFile = None,
+    judge: Judges = None,
     videos: Annotated[
         str | None, typer.Option(help="Folder of videos, by any generator.", callback=existing_folder)
     ] = None,
@@ -226,10 +234,61 @@ def evaluate(
 ) -> None:
     """Score a generator: how often its videos show the emotion that was asked for (EA-8cls).
 
-    Judges a folder of videos, or generates the videos of the protocol's prompts and judges those. Videos that
+    Judges a folder of videos, or generates the videos of the protocol's prompts and judges those; with SYSTEM
+    any number of them side by side, by any number of judges, into one result for emovid report. Videos that
     were made or judged already are not made or judged again.
     """
     runner = chosen_executor(engine, workers, ray_address)
+    if systems or systems_file is not None:
+        refuse_others(
+            {
+                "videos": videos,
+                "intended": intended,
+                "against": against,
+                "base": base,
+                "lora": lora,
+                "emotion-lora": emotion_lora,
+                "protocol": protocol if protocol != "scenes" else None,
+                "data": data,
+                "task": task,
+                "clip": clip,
+                "videomae": videomae,
+                "abstain": abstain,
+            }
+        )
+        evaluate_systems(
+            SystemOptions(
+                named=tuple(systems or ()),
+                file=systems_file,
+                judges=(*([] if annotator is None else [annotator]), *(judge or ())),
+                out=out,
+                held_out=held_out,
+                split=split,
+                content_type=content_type,
+                prompts=prompts,
+                per_emotion=per_emotion,
+                settings={
+                    "size": size,
+                    "frames": frames,
+                    "steps": steps,
+                    "guidance": guidance,
+                    "emotion_guidance": emotion_guidance,
+                    "intensity": intensity,
+                    "negative": negative,
+                    "wording": wording,
+                },
+                seed=seed,
+                offload=offload,
+                batch_size=batch_size,
+                engine=runner,
+                device=device,
+                allow_rejected=allow_rejected,
+                as_json=as_json,
+            )
+        )
+        return
+    if judge:
+        raise ValueError(f"--judge {' '.join(judge)} needs SYSTEM or --systems; of two it is --annotator")
     defaults = MINI_DEFAULTS if base == MINI else DEFAULTS
     size, steps = size or defaults["size"], steps or defaults["steps"]
     frames = defaults["frames"] if frames is None else frames

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import check_by, number, one_of, whole
-from emovid_models.cli.arguments import frame_count, noise_seed, weighted_lora_source
+from emovid_dataset.cli.arguments import check_by, existing_file, number, one_of, whole
+from emovid_models.cli.arguments import annotator_sources, frame_count, noise_seed, weighted_lora_source
 from emovid_models.remote.wan.conditioning import WORDINGS
 
 Wording = Annotated[
@@ -76,5 +76,30 @@ Abstain = Annotated[
     typer.Option(
         help='Say "no specific emotion" where the likeliest emotion\'s probability is below this, 0 to 1.',
         callback=check_by(lambda value: None if 0 <= value <= 1 else f" is {value}; allowed: 0 to 1"),
+    ),
+]
+
+Systems = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SYSTEM]...",
+        help="Systems to compare, any number: a folder of videos with intended.csv, or a name of --systems.",
+        show_default=False,
+    ),
+]
+SystemsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--systems",
+        help="YAML file of systems: name, then base, lora and settings, or videos. Without SYSTEM all.",
+        callback=existing_file,
+    ),
+]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge",
+        help="With SYSTEM: who judges, as --annotator; may be repeated.",
+        callback=annotator_sources,
     ),
 ]

@@ -66,6 +66,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         load_prompts,
         plan_orders,
     )
+    from emovid_models.evaluation.judging_systems import JudgeSource, SystemVideos, judge_systems
     from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.upload import push
@@ -164,6 +165,17 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             folder / "videos", folder / "videos/intended.csv", judge, progress=on
         ),
         judge_clips: lambda on: judge_clips(made, judge, split="train", out=folder / "real", progress=on),
+        judge_systems: lambda on: judge_systems(
+            [
+                SystemVideos(
+                    name="one", folder=str(folder / "videos"), intended=str(folder / "videos/intended.csv")
+                )
+            ],
+            [JudgeSource("tiny", lambda: judge)],
+            folder / "many",
+            taxonomy=judge.taxonomy,
+            progress=on,
+        ),
         generate_models: lambda on: generate_models(
             str(base),
             ComparedLoras(),
@@ -213,6 +225,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["annotate", "made", "--model", "tiny", "--out", "c.parquet", "--workers", "2"],
         ["generate", "a cat", "--model", "base", "--out", "cat.mp4", "--frames", "5", *small],
         ["evaluate", "--videos", "videos", *tiny, "--out", "judged"],
+        ["evaluate", "videos", *tiny, "--out", "many2"],
         [
             "evaluate",
             "--base",

@@ -52,6 +52,7 @@ RIGHT = {
     "generate": ["a cat", "--model", "me/wan", "--out", "new/a.mp4"],
     "sticker": ["picture.png", "--model", "me/wan", "--out", "new"],
     "evaluate": ["--base", "me/wan", "--out", "new"],
+    "report": ["made"],
     "push": ["dataset", "made", "--repo-id", "me/clips"],
     "demo": [],
     "protocol paper": ["labels.csv", "--base", "me/annotator", "--out", "new"],
@@ -343,7 +344,19 @@ WRONG = {
         ("--seed x", "'--seed'", "given 'x'"),
         ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],
+    "report": [
+        *(
+            (f"--{option} made", f"--{option} made is a folder; name a file")
+            for option in ("markdown", "latex", "csv", "model-index")
+        ),
+        ("--system one", "--model-index FILE and --system NAME go together"),
+        ("--model-index new", "--model-index FILE and --system NAME go together"),
+    ],
     "evaluate": [
+        ("--systems none", "--systems none is not a file"),
+        ("--systems file", "--base me/wan does not go with SYSTEM and --systems"),
+        ("--judge other", "--judge other cannot be loaded: it is of type 'gpt2'"),
+        ("--judge me/judge", "--judge me/judge needs SYSTEM or --systems"),
         ("--abstain -0.1", "--abstain is -0.1; allowed: 0 to 1"),
         ("--videos none", "--videos none is not a folder"),
         ("--videos made", "give either --videos FOLDER or --base REPO"),
@@ -568,6 +581,12 @@ ALONE: list[tuple[list[str], str]] = [
     (["sticker", "picture.png", "--out", "new", "--prompt", " "], "--prompt: prompt ' ' is empty"),
     (["evaluate"], "give either --videos FOLDER or --base REPO"),
     (["evaluate", "--base", "me/wan"], "--base needs --out FOLDER"),
+    (["evaluate", "none", "--out", "new"], "system none is not a folder"),
+    (["evaluate", "made", "--out", "new"], "system made: made/intended.csv is not a file"),
+    (["evaluate", "made"], "SYSTEM needs --out FOLDER for the result"),
+    (["evaluate", "--systems", "file", "--out", "new"], "file is not a mapping of names to systems"),
+    (["report", "made"], "result.json does not exist; emovid evaluate SYSTEM... --out FOLDER writes one"),
+    (["report", "none"], "none"),
     (["evaluate", "--videos", "made", "--lora", "me/lora"], "--lora me/lora needs --base"),
     (
         ["evaluate", "--videos", "made", "--lora", "me/a", "--lora", "me/b", "--emotion-lora", "me/c"],

@@ -127,5 +127,5 @@ def test_progress_is_shown_where_it_is_asked_for_and_nowhere_else(
     else:
         assert {name: text for name, text in said.items() if text} == {}
         # A command may print what it has decided, in plain lines; a bar goes back to the start of its line.
-        assert len(commands) == 18
+        assert len(commands) == 19
         assert {name: text for name, text in commands.items() if re.search(r"\r(?!\n)|%\|", text)} == {}
