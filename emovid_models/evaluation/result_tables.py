@@ -248,8 +248,12 @@ def _recall(one: JudgedResult, above: tuple[str, ...], name: str) -> ResultTable
 
 def _scores(result: Result, above: tuple[str, ...]) -> ResultTable | None:
     """Means of the scores of single videos, and the measures of whole systems."""
-    names = list(dict.fromkeys(name for video in result.videos for name in video.scores))
     measures = list(dict.fromkeys(name for system in result.systems for name in system.measures))
+    names = [
+        name
+        for name in dict.fromkeys(name for video in result.videos for name in video.scores)
+        if name not in measures  # where the mean over the videos is a measure of its own
+    ]
     if not names and not measures:
         return None
     rows = []

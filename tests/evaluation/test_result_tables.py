@@ -28,6 +28,7 @@ from emovid_models.evaluation.result import (
     write_result,
 )
 from emovid_models.evaluation.result_tables import ResultTable, result_csv, result_tables
+from emovid_models.evaluation.value import Value
 
 SEES, AWED = "sees@1", "awed@2"
 """A judge that finds most labels, and one that answers awe to whatever it sees."""
@@ -143,6 +144,35 @@ def test_the_papers_rows_stand_only_beside_their_task(result: Result, tables: di
         assert papers(ranking)[-2:] == shares and len(papers(ranking)) == 5
         assert f"The paper's rows ({task.upper()})" in ranking.below[-1]
         assert "the paper's" not in str(pairs.rows) + str(recall.rows)
+
+
+def test_a_score_is_a_number_or_says_why_there_is_none(result: Result) -> None:
+    measured = replace(
+        result,
+        systems=tuple(
+            replace(one, measures={"fvd": Value(None, reason="24 videos"), "flicker": Value(0.25, 24)})
+            for one in result.systems
+        ),
+        videos=tuple(
+            replace(
+                one,
+                scores={"flicker": 9.0, "motion": None, "light": 0.5 if one.scene == "0" else None},
+                not_computed={"motion": "no OpenCV"},
+            )
+            for one in result.videos
+            if one.error is None
+        ),
+    )
+    table = result_tables(measured)[-1]
+    assert table.columns == ("system", "motion", "light", "fvd", "flicker") and len(table.above) == 3
+    assert table.rows[0] == (
+        "good",
+        "not computed: no OpenCV",
+        "0.5 (n = 2)",
+        "not computed: 24 videos",
+        "0.2500",
+    )
+    assert table.rows[2][2] == "not computed: no video could be read"
 
 
 def test_csv_has_the_numbers_and_the_judges_worth(result: Result) -> None:
