@@ -84,9 +84,37 @@ class AppendedLines:
                 os.fsync(self._file)
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
-    def close(self) -> None:
-        """Let another process append."""
+    def replace(self, content: bytes) -> None:
+        """Put other lines in the place of all of them; whoever reads meanwhile gets the former or the latter.
+
+        Args:
+            content: whole lines, with their ends.
+
+        Raises:
+            OSError: they cannot be written; then the former ones are there.
+        """
+        unfinished = self.path.with_name(f".{self.path.name}.part")
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(unfinished, flags, os.fstat(self._file).st_mode & 0o777)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            view = memoryview(content)
+            while view:
+                view = view[os.write(file, view) :]
+            os.fsync(file)
+            os.replace(unfinished, self.path)
+        except BaseException:
+            os.close(file)
+            unfinished.unlink(missing_ok=True)
+            raise
+        _sync_folder(self.path.parent)
         os.close(self._file)
+        self._file = file
+
+    def close(self) -> None:
+        """Let another process append; whoever appends here from now on gets an OSError."""
+        file, self._file = self._file, -1  # its number may soon be that of another file
+        os.close(file)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -37,6 +37,9 @@ MOST_SECONDS = 30.0
 TOKEN = "token"
 """The parameter of an address that holds a person's token."""
 
+_MOST_FIELDS = 8
+"""Parameters of an address that brings a token."""
+
 _ENTERED = (
     '<!doctype html><html lang="en"><meta charset="utf-8"><title>EmoVid</title>'
     '<meta http-equiv="refresh" content="0;url=/"><p><a href="/">Go on</a></p></html>'
@@ -138,7 +141,7 @@ class Guard:
 
         try:
             self._check_origin(scope, headers)
-            if (person := self._entering(scope)) is not None:
+            if (person := self._entering(scope, headers)) is not None:
                 await self._let_in(person, send_with_headers)
                 return
             person = self._invitations.person_of_cookie(headers.one("cookie"))
@@ -168,15 +171,18 @@ class Guard:
         if not reads and not origin and site != "same-origin":
             raise Refused(HTTPStatus.FORBIDDEN, "the request does not say which page it comes from")
 
-    def _entering(self, scope: Scope) -> str | None:
+    def _entering(self, scope: Scope, headers: _Headers) -> str | None:
         """Who brings a token; None if nobody does."""
         if TOKEN.encode() not in scope["query_string"] or scope["method"] != "GET" or scope["path"] != "/":
             return None
         try:
-            given = parse_qs(scope["query_string"].decode("ascii"), max_num_fields=4).get(TOKEN, [])
+            fields = parse_qs(scope["query_string"].decode("ascii"), max_num_fields=_MOST_FIELDS)
         except ValueError:  # UnicodeDecodeError is one, too
-            given = []
-        person = self._invitations.person_of_token(given[0]) if len(given) == 1 else None
+            fields = {}
+        given = fields.get(TOKEN, [])
+        person = None
+        if len(given) == 1:
+            person = self._invitations.person_entering(given[0], fields, headers.one("cookie"))
         if given and person is None:
             raise Refused(HTTPStatus.FORBIDDEN, "the token in the address is not one of this server's")
         return person

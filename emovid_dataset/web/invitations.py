@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -48,6 +48,16 @@ class Invitations:
         """Whose token it is; None if it is nobody's."""
         return self._found(token, self.token_for)
 
+    def person_entering(self, token: str, fields: Mapping[str, Sequence[str]], cookie: str) -> str | None:
+        """Who comes with a token; None if it is nobody's.
+
+        Args:
+            token: as the address has it.
+            fields: all parameters of the address by name, this one among them.
+            cookie: the Cookie header.
+        """
+        return self.person_of_token(token)
+
     def cookie_for(self, person: str, *, secure: bool) -> str:
         """The value of a Set-Cookie header; the cookie lasts as long as the browser is open.
 
@@ -55,7 +65,7 @@ class Invitations:
             person: one of the people.
             secure: whether it is sent over TLS only.
         """
-        kept = f"{self._cookie}={self._derived('cookie', person)}; Path=/; HttpOnly; SameSite=Strict"
+        kept = f"{self._cookie}={self._cookie_value(person)}; Path=/; HttpOnly; SameSite=Strict"
         return kept + ("; Secure" if secure else "")
 
     def person_of_cookie(self, header: str) -> str | None:
@@ -66,7 +76,13 @@ class Invitations:
             return None
         if held is None:
             return None
-        return self._found(held.value, lambda person: self._derived("cookie", person))
+        return self._person_of_value(held.value)
+
+    def _cookie_value(self, person: str) -> str:
+        return self._derived("cookie", person)
+
+    def _person_of_value(self, value: str) -> str | None:
+        return self._found(value, self._cookie_value)
 
     def _derived(self, what: str, person: str) -> str:
         return hmac.new(self._secret, f"{what}\0{person}".encode(), hashlib.sha256).hexdigest()

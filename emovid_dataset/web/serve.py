@@ -46,6 +46,7 @@ class ServeSettings:
         certificate: PEM file of the TLS certificate, with `key`; None speaks plain HTTP.
         key: PEM file of its private key.
         names: further names of this machine by which browsers ask for the page.
+        most_connections: at once; a browser opens up to six.
 
     Raises:
         ValueError: only one of certificate and key is given.
@@ -56,6 +57,7 @@ class ServeSettings:
     certificate: Path | None = None
     key: Path | None = None
     names: tuple[str, ...] = ()
+    most_connections: int = 200
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
@@ -117,7 +119,7 @@ def serve(
         ws="none",
         timeout_keep_alive=30,
         timeout_graceful_shutdown=_GRACE,
-        limit_concurrency=200,
+        limit_concurrency=settings.most_connections,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
