@@ -8,7 +8,8 @@ it is never changed. Every further line about the same question has the next `ve
      "shown": ["base", "lora"], "chosen": "lora", "ms": 5321, "version": 1}
     {..., "place": 6, "kind": "check", "question": "check", ..., "chosen": "base", "expected": "base", ...}
 
-The order of `shown` is that of the places on the page. `chosen` is null where the time was over.
+The order of `shown` is that of the places on the page. `chosen` is null where nothing was chosen: the time
+was over, or a video could not be played.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Vote:
         question: "emotion", "quality", "overall" or another of the study's; "check" in an attention check.
         prompt: id of the scene (a prompt, an emotion and a seed) as `study.json` lists it.
         shown: the systems whose videos were shown, in the order of their places.
-        chosen: one of them; None where the time was over.
+        chosen: one of them; None where the time was over, or a video could not be played.
         expected: in a check, what was to be chosen; else None.
         ms: milliseconds from the moment that the question could be answered.
         version: 1 for the first line about a question, then 2, ...; the highest counts.
