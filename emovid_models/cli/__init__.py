@@ -20,11 +20,12 @@ def register(app: typer.Typer) -> None:
         push,
         report,
         sticker,
+        study,
         train_annotator,
         train_lora,
     )
 
-    for command in (annotate, generate, sticker, evaluate, report, push, demo, protocol):
+    for command in (annotate, generate, sticker, evaluate, report, push, demo, protocol, study):
         command.register(app)
     train = typer.Typer(help="Train the annotator or a LoRA.", no_args_is_help=True)
     for command in (train_annotator, train_lora):

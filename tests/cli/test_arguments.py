@@ -55,6 +55,9 @@ RIGHT = {
     "report": ["made"],
     "push": ["dataset", "made", "--repo-id", "me/clips"],
     "demo": [],
+    "study build": ["one", "two", "--out", "new"],
+    "study serve": ["asked", "--rater", "anna"],
+    "study erase": ["r0001", "--study", "asked"],
     "protocol paper": ["labels.csv", "--base", "me/annotator", "--out", "new"],
     "protocol draw": ["labels.csv", "--base", "me/annotator", "--out", "new"],
     "protocol agree": ["--out", "new"],
@@ -220,6 +223,41 @@ WRONG = {
         ("--tls-cert file", "a certificate and its key come together: --tls-cert and --tls-key"),
         ("--tls-key none", "--tls-key none is not a file"),
         ("--tls-cert file --tls-key file", "--tls-cert file and --tls-key file cannot be used"),
+    ],
+    "study build": [
+        ("--out file", "--out file is a file, not a folder"),
+        ("--out made", "--out made is not empty; a study that has begun is not built over"),
+        ("--together 1", "--together is 1; it must be 2..26"),
+        ("--together 3", "--together is 3; there are 2 systems"),
+        ("--question mood", "--question: question 'mood'; allowed: emotion, quality, overall"),
+        ("--trials 0", f"--trials is 0; {FROM_1}"),
+        ("--trials 9", "--trials is 9; there are 2 different ones"),
+        ("--checks 3", "--checks is 3; a rater has 2 trials"),
+        ("--most-failed-checks -1", "--most-failed-checks is -1; it must be at least 0"),
+        ("--practice 4", "the systems have 4 scenes in common; --practice 4 leaves no others"),
+        ("--seconds 0", "--seconds is 0; it must be 1..3600"),
+        ("--preferred 1", "--preferred is 1.0; it must be a number between 0 and 1"),
+        ("--preferred 0.5", "preferred 0.5 is not between 0.5 and 1, both excluded"),
+        ("--power nan", "--power is nan; it must be a number between 0 and 1"),
+        ("--alpha 0", "--alpha is 0.0; it must be a number between 0 and 1"),
+        ("--correlation 2", "--correlation is 2.0; it must be a number from 0 to 1"),
+        ("--seed -1", "--seed is -1; it must be at least 0"),
+    ],
+    "study serve": [
+        ("--rater ../anna", "--rater: rater '../anna' must not contain '/'"),
+        ("--rater anna", "--rater anna is given twice"),
+        ("--prolific", "--prolific needs --completion-code, the code that Prolific has for the study"),
+        ("--completion-code a&b", "--completion-code: code 'a&b' is not 1..40 letters and digits"),
+        ("--host nowhere.invalid", "--host nowhere.invalid is not an address of this machine"),
+        ("--port 65536", "--port is 65536; it must be 0..65535"),
+        ("--host-name a/b", "--host-name: name 'a/b' is not the name of a machine"),
+        ("--tls-cert file", "a certificate and its key come together: --tls-cert and --tls-key"),
+        ("--tls-key none", "--tls-key none is not a file"),
+        ("--tls-cert file --tls-key file", "--tls-cert file and --tls-key file cannot be used"),
+    ],
+    "study erase": [
+        ("--study none", "--study none is not a folder"),
+        ("--study made", "made is not the folder of a study: it has no study.json"),
     ],
     "agree": [
         ("--out made", "--out made is a folder; name a file"),
@@ -610,6 +648,12 @@ ALONE: list[tuple[list[str], str]] = [
     (["label", "file", "--rater", "anna"], "sheet file must end in .csv, .tsv"),
     (["label", "made", "--rater", "anna", "--raw", "made"], "--raw made is for a sheet; made is a build"),
     (["label", "other", "--rater", "anna"], "other is not an EmoVid build: it has no manifest.json"),
+    (["study", "build", "one", "--out", "new"], "a study compares 2 to 26 systems; RESULT has one"),
+    (["study", "build", "one", "bare", "--out", "new"], "bare holds neither intended.csv nor result.json"),
+    (["study", "serve", "asked"], "nobody could take part: give --rater NAME, --open-link or --prolific"),
+    (["study", "serve", "none", "--open-link"], "STUDY none is not a folder"),
+    (["study", "serve", "made", "--open-link"], "made is not the folder of a study"),
+    (["study", "erase", "r0001", "--study", "asked"], "RATER r0001 is not one of this study's: nobody has"),
     (["agree", "none.jsonl"], "ANSWERS... none.jsonl is not a file or folder"),
     (["cut", "none.mp4", "--out", "new/sheet.csv"], "film none.mp4 does not exist"),
     (["cut", "bare", "--out", "new/sheet.csv"], "there is no film in bare; endings: "),
@@ -652,6 +696,22 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "unclear.json").write_text(
         '{"name": "moods", "labels": [{"name": "unclear", "valence": 0}]}', encoding="utf-8"
     )
+    for system in ("one", "two"):
+        (folder / system).mkdir()
+        for row in range(4):
+            (folder / system / f"{row}.mp4").write_bytes(b"x")
+        rows = "".join(f"{row}.mp4,awe,a cat,{row}\n" for row in range(4))
+        (folder / system / "intended.csv").write_text(f"file,emotion,prompt,seed\n{rows}", encoding="utf-8")
+    (folder / "asked" / "texts").mkdir(parents=True)
+    videos = {"one": "v00001", "two": "v00002"}
+    scene = {"id": "s0001", "prompt": "a cat", "emotion": "awe", "seed": 0, "videos": videos}
+    plan = {"format": 1, "systems": ["one", "two"], "scenes": [scene], "practice": [], "left_out": []}
+    (folder / "asked" / "study.json").write_text(
+        json.dumps({**plan, "questions": ["emotion"], "per_rater": 1, "checks": 1}, allow_nan=False), "utf-8"
+    )
+    words = Path(__file__).parents[2] / "emovid_models" / "study" / "texts" / "en.json"
+    (folder / "asked" / "texts" / "en.json").write_bytes(words.read_bytes())
+    (folder / "asked" / "texts" / "consent.en.txt").write_text("I agree.", encoding="utf-8")
     (folder / "bare").mkdir()
     (folder / "bare" / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")
     (folder / "other").mkdir()
