@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import json
 import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from emovid_models.study.serving import Admission, serve_study
 from emovid_models.study.wording import read_wordings
 
 SYSTEMS = ("plain-base", "lora-seven")
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG: a test that fails leaves no server
 EMOTIONS = ("awe", "fear", "sadness", "anger")
 
 
@@ -61,6 +64,8 @@ class StudyServer:
         if self.process == 0:
             settings = ServeSettings(port=port)
             try:
+                if sys.platform == "linux":
+                    ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
                 os.close(reading)
                 with listening(settings) as listener, os.fdopen(writing, "w") as told:
 

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,16 @@ def test_every_rater_goes_through_practice_trials_and_checks(built: Path) -> Non
         assert not {step.scene.id for step in trials} & {scene.id for scene in plan.practice}
         places.update((system, place) for step in trials for place, system in enumerate(step.shown))
     assert set(places.values()) == {6}, "each system is as often on either side"
+
+
+def test_four_systems_are_compared_at_once_or_in_pairs(built: Path) -> None:
+    plan = read_plan(built)
+    scenes = tuple(replace(scene, videos=dict.fromkeys("abcd", "v00001")) for scene in plan.scenes)
+    whole = replace(plan, systems=tuple("abcd"), scenes=scenes, together=4, per_rater=3)
+    for step in whole.steps(3):
+        assert sorted(step.shown) == list("abcd")
+    pairs = [step for step in replace(whole, together=2, per_rater=18).steps(1) if step.kind == "trial"]
+    assert len({(step.scene.id, frozenset(step.shown)) for step in pairs}) == 18
 
 
 def test_what_one_system_lacks_is_left_out_and_said(results: list[str], tmp_path: Path) -> None:
