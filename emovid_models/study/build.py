@@ -19,7 +19,15 @@ from emovid_dataset.media.encoding import Encoding
 from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.source import Reader
 from emovid_dataset.terminal import Progress
-from emovid_models.study.plan import PLAN_NAME, QUESTIONS, VIDEOS_FOLDER, LeftOut, Scene, StudyPlan, need_of
+from emovid_models.study.plan import (
+    PLAN_NAME,
+    QUESTIONS,
+    VIDEOS_FOLDER,
+    Scene,
+    SceneLeftOut,
+    StudyPlan,
+    need_of,
+)
 from emovid_models.study.power import Need, needed
 from emovid_models.study.scenes import Footage, Footages, check_names, read_scenes
 from emovid_models.study.wording import copy_wordings
@@ -153,12 +161,12 @@ def _trials(settings: StudySettings, systems: Sequence[str], scenes: int) -> int
 
 def _make_videos(
     found: Sequence[Footages], systems: Sequence[str], settings: StudySettings, out: Path, progress: bool
-) -> tuple[list[Scene], list[LeftOut], str]:
+) -> tuple[list[Scene], list[SceneLeftOut], str]:
     """Every scene that all systems have, with its videos; what is left out; and the digest of all."""
     total = sum(not scene.missing for scene in found) * len(systems)
     names = np.random.default_rng([settings.seed, 2]).permutation(total)
     scenes: list[Scene] = []
-    left_out: list[LeftOut] = []
+    left_out: list[SceneLeftOut] = []
     digest = hashlib.sha256()
     given = 0
     with Progress(total, unit="videos", title="Videos", enabled=progress) as bar:
@@ -178,7 +186,7 @@ def _make_videos(
                     videos[system] = name
                 bar.update()
             for system, reason in missing.items():
-                left_out.append(LeftOut(system, scene.prompt, scene.emotion, scene.seed, reason))
+                left_out.append(SceneLeftOut(system, scene.prompt, scene.emotion, scene.seed, reason))
             if missing:
                 for name in videos.values():
                     (out / VIDEOS_FOLDER / f"{name}.mp4").unlink()
@@ -221,7 +229,7 @@ def _plan(
     settings: StudySettings,
     systems: tuple[str, ...],
     scenes: Sequence[Scene],
-    left_out: Sequence[LeftOut],
+    left_out: Sequence[SceneLeftOut],
     inputs: str,
 ) -> StudyPlan:
     need = plan_check(settings, systems, len(scenes))

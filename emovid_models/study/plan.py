@@ -52,7 +52,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SceneLeftOut:
     """A scene that is not shown, since a system has no video of it.
 
     Attributes:
@@ -121,7 +121,7 @@ class StudyPlan:
     seed: int = 0
     inputs: str = ""
     need: Mapping[str, Any] = field(default_factory=dict)
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[SceneLeftOut, ...] = ()
 
     @property
     def design(self) -> Design:
@@ -198,7 +198,7 @@ def read_plan(study: Path) -> StudyPlan:
         body = json.loads(path.read_bytes())
         if body.pop("format", None) != FORMAT:
             raise ValueError(f"its format is not {FORMAT}")
-        for name, kind in (("scenes", Scene), ("practice", Scene), ("left_out", LeftOut)):
+        for name, kind in (("scenes", Scene), ("practice", Scene), ("left_out", SceneLeftOut)):
             body[name] = tuple(kind(**entry) for entry in body[name])
         for name in ("systems", "questions"):
             body[name] = tuple(body[name])
