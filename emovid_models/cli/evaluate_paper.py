@@ -430,7 +430,10 @@ class _Outcome:
             **self.record(),
             "judgements": {name: evaluation.to_record(found) for name, found in self.judged.items()},
             "measured": {
-                name: [{k: v for k, v in asdict(one).items() if k != "feature"} for one in found]
+                name: [
+                    {k: v for k, v in asdict(one).items() if k not in ("feature", "from_frames")}
+                    for one in found
+                ]
                 for name, found in self.measured.items()
             },
         }

@@ -7,6 +7,7 @@ text and the same networks is never measured again.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,10 +29,10 @@ from emovid_dataset.engine import (
     run_stage,
 )
 from emovid_dataset.engine.base import one_line
-from emovid_dataset.media.frames import decode, shown_size
-from emovid_dataset.media.portable.pixels import orientation_of, rgb
+from emovid_dataset.media.frames import decode
 from emovid_dataset.media.source import Reader, VideoError
 from emovid_dataset.store import Store, read_file, store_of
+from emovid_models.evaluation.frame_scores import FrameScores, frame_scores, rgb_frames
 from emovid_models.evaluation.measures.clip_score import clip_score
 from emovid_models.evaluation.measures.first_frame import first_frame_consistency
 from emovid_models.evaluation.measures.flicker import temporal_flicker
@@ -77,6 +78,7 @@ class Measured:
         truncated: whether these are more than CLIP reads.
         first_frame: `first_frame_consistency`.
         feature: VideoMAE's feature.
+        from_frames: scores that need nothing but the frames; None where they were not asked for.
         error: why the video could not be read, in one line.
     """
 
@@ -88,6 +90,7 @@ class Measured:
     truncated: bool | None = None
     first_frame: float | None = None
     feature: tuple[float, ...] | None = None
+    from_frames: FrameScores | None = None
     error: str | None = None
 
 
@@ -146,12 +149,14 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
         networks: where features come from.
         identities: of the networks.
         ledger: folder of the ledger files.
+        with_frames: whether the scores from the frames alone are measured too.
     """
 
     videos: tuple[Measurable, ...]
     networks: Networks
     identities: tuple[str | None, ...]
     ledger: str
+    with_frames: bool = False
 
     name = "Measuring"
     unit = "videos"
@@ -161,6 +166,7 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
         for video in self.videos:
             first = None if video.first is None else _digest(video.first)
             of = [DEFINITIONS, video.file, video.version, video.text, first, *self.identities]
+            of += ["from frames", _can_see_motion()] if self.with_frames else []
             yield MeasurePart(
                 hashlib.sha256(json.dumps(of, allow_nan=False).encode()).hexdigest()[:32], 1, 0.0, video
             )
@@ -173,7 +179,7 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
     ) -> Iterator[Record]:
         video = part.video
         try:
-            found = measure(video, *state)
+            found = measure(video, *state, with_frames=self.with_frames)
         except VideoError as error:
             found = Measured(video.file, error=one_line(str(error)))
         yield asdict(found)
@@ -189,13 +195,20 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
         return all(record["error"] is None for record in records)
 
 
-def measure(video: Measurable, clip: ClipModel | None, videomae: VideoMaeModel | None) -> Measured:
+def measure(
+    video: Measurable,
+    clip: ClipModel | None,
+    videomae: VideoMaeModel | None,
+    *,
+    with_frames: bool = False,
+) -> Measured:
     """Apply the measures to one video.
 
     Args:
         video: read once for each measure, so that no more than a few frames are held.
         clip: None leaves its measures out.
         videomae: None leaves the feature out.
+        with_frames: measure also what needs nothing but the frames.
 
     Raises:
         VideoError: it cannot be decoded.
@@ -205,7 +218,10 @@ def measure(video: Measurable, clip: ClipModel | None, videomae: VideoMaeModel |
     with Reader(source, quick=True) as reader:
         count = reader.info.num_frames
     found = Measured(video.file, count)
-    if count > 1:
+    if with_frames:
+        scores = frame_scores(source)
+        found = replace(found, flicker=scores.flicker, from_frames=scores)
+    elif count > 1:
         found = replace(found, flicker=temporal_flicker(rgb_frames(source)))
     if clip is not None:
         features = clip.frames(rgb_frames(source))
@@ -226,31 +242,12 @@ def measure(video: Measurable, clip: ClipModel | None, videomae: VideoMaeModel |
     return found
 
 
-def rgb_frames(source: str | bytes) -> Iterator[np.ndarray]:
-    """Every frame of a video as a player shows it, one after the other, with transparent pixels on white.
-
-    Args:
-        source: a path or bytes.
-
-    Returns:
-        Arrays uint8 [H, W, 3] of one shape: that of the first frame.
-
-    Raises:
-        VideoError: it cannot be decoded.
-    """
-    shape: tuple[int, int] | None = None
-    with Reader(source, quick=True) as reader:
-        for _, frame in reader.frames(range(reader.info.num_frames)):
-            if shape is None:
-                shape = shown_size(frame, orientation_of(frame), reader.aspect)
-            yield rgb(frame, shape)
-
-
 def measure_videos(
     videos: Sequence[Measurable],
     networks: Networks,
     out: str | os.PathLike[str],
     *,
+    with_frames: bool = False,
     engine: Executor | None = None,
     progress: bool = False,
 ) -> tuple[list[Measured], int]:
@@ -260,6 +257,7 @@ def measure_videos(
         videos: each file once.
         networks: where features come from.
         out: path or URL of the folder of the results, a file per video.
+        with_frames: measure also what needs nothing but the frames.
         engine: who measures, by default this process.
         progress: show progress on stderr.
 
@@ -271,13 +269,23 @@ def measure_videos(
     """
     store, ledger = store_of(out)
     identities = tuple(networks.identities().values())
-    stage = MeasureStage(tuple(videos), networks, identities, ledger)
+    stage = MeasureStage(tuple(videos), networks, identities, ledger, with_frames)
     counts = run_stage(stage, store, executor=engine or Serial(), progress=progress, total=len(videos))
-    found = [
-        Measured(**{**row, "feature": None if row["feature"] is None else tuple(row["feature"])})
-        for row in records(stage, store)
-    ]
+    found = [_measured(row) for row in records(stage, store)]
     return found, counts.reused
+
+
+def _measured(row: Record) -> Measured:
+    feature, scores = row["feature"], row.get("from_frames")
+    if scores is not None:
+        reasons = tuple((name, reason) for name, reason in scores["not_computed"])
+        scores = FrameScores(**{**scores, "not_computed": reasons})
+    return Measured(**{**row, "feature": None if feature is None else tuple(feature), "from_frames": scores})
+
+
+def _can_see_motion() -> bool:
+    """Whether OpenCV is installed: once it is, what lacked it is measured."""
+    return importlib.util.find_spec("cv2") is not None
 
 
 def _digest(place: str) -> str:

@@ -15,12 +15,13 @@ from tiny_networks import save_clip, save_videomae
 from emovid_dataset.engine import Processes
 from emovid_dataset.media.frames import decode
 from emovid_models.evaluation.benchmark import first_frame
+from emovid_models.evaluation.frame_scores import rgb_frames
 from emovid_models.evaluation.measures.clip_model import ClipModel
 from emovid_models.evaluation.measures.clip_score import clip_score
 from emovid_models.evaluation.measures.first_frame import first_frame_consistency
 from emovid_models.evaluation.measures.flicker import temporal_flicker
 from emovid_models.evaluation.measures.videomae_model import VideoMaeModel
-from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos, rgb_frames
+from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos
 from emovid_models.wan.frames import read_image, write_video
 
 

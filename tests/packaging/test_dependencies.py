@@ -25,7 +25,7 @@ DISTRIBUTIONS = {
 
 OURS = ("emovid_", "loading_script")
 OF_THE_DATASET = ("torch", "analyse", "cut", "ray", "xlsx", "label")
-OF_THE_MODELS = ("torch", "models", "demo", "study")
+OF_THE_MODELS = ("torch", "models", "demo", "study", "scores")
 """Extras whose packages each of the two may import, beside the core's."""
 
 NOT_IMPORTED = {

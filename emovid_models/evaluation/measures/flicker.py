@@ -1,10 +1,13 @@
-"""Temporal flicker: how much neighbouring frames differ, from pixels alone."""
+"""Temporal flicker and standstill: how much neighbouring frames differ, from pixels alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+FROZEN = 0.001
+"""Neighbouring frames that differ by no more, as a share of the range, show the same picture."""
 
 
 def temporal_flicker(frames: Iterable[np.ndarray]) -> float:
@@ -31,7 +34,25 @@ def temporal_flicker(frames: Iterable[np.ndarray]) -> float:
     >>> temporal_flicker([black, white, white])
     0.5
     """
-    total, pairs = 0.0, 0
+    differences = neighbour_differences(frames)
+    if not differences:
+        raise ValueError("flicker needs two frames")
+    return sum(differences) / len(differences)
+
+
+def neighbour_differences(frames: Iterable[np.ndarray]) -> list[float]:
+    """The mean absolute difference of each frame and the next, as a share of the greatest possible one.
+
+    Args:
+        frames: every frame in order, uint8 [H, W, 3]; they are not held.
+
+    Returns:
+        One fewer than frames, each 0..1.
+
+    Raises:
+        ValueError: a frame is not uint8 or of another shape.
+    """
+    found: list[float] = []
     last: np.ndarray | None = None
     for frame in frames:
         if frame.dtype != np.uint8 or (last is not None and frame.shape != last.shape):
@@ -40,12 +61,36 @@ def temporal_flicker(frames: Iterable[np.ndarray]) -> float:
             )
         if last is not None:
             # bytes wrap around; the larger less the smaller does not
-            total += float((np.maximum(last, frame) - np.minimum(last, frame)).mean(dtype=np.float64))
-            pairs += 1
+            apart = np.maximum(last, frame) - np.minimum(last, frame)
+            found.append(float(apart.mean(dtype=np.float64)) / 255)
         last = frame
-    if not pairs:
-        raise ValueError("flicker needs two frames")
-    return total / pairs / 255
+    return found
+
+
+def frozen_share(differences: Sequence[float]) -> float:
+    """The share of steps from one frame to the next at which the picture stands still.
+
+    Formula: ``share of t with mean |f_t - f_(t+1)| / 255 <= 0.001``. Lower is livelier; a still video has 1.
+    A drawing that is shown for two frames each has 0.5, so compare with the real clips.
+
+    Args:
+        differences: of `neighbour_differences`, at least one.
+
+    Returns:
+        0..1.
+
+    Raises:
+        ValueError: there is none.
+
+    Source:
+        The noise that FFmpeg's filter freezedetect tolerates by default, -60 dB.
+
+    >>> frozen_share([0.0, 0.2, 0.0005, 0.3])
+    0.5
+    """
+    if not differences:
+        raise ValueError("a frozen share needs two frames")
+    return sum(one <= FROZEN for one in differences) / len(differences)
 
 
 def vbench_score(flicker: float) -> float:
