@@ -42,7 +42,10 @@ class Lpips:
         weights = getattr(torchvision.models, _WEIGHTS[backbone]).DEFAULT
         place = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
         if not place.is_file():
-            raise OSError(f"LPIPS needs {weights.url} as {place}, which is not there")
+            # without the folder's own path: the reason stands on pages that are published
+            raise OSError(
+                f"LPIPS needs {weights.url} in torch's cache as hub/checkpoints/{place.name}; it is not there"
+            )
         self.identity = f"lpips-{backbone}-{place.stem}"
         self._device = device
         self._network = LearnedPerceptualImagePatchSimilarity(backbone, normalize=True).to(device).eval()

@@ -81,11 +81,12 @@ def circle_distance(generated: Sequence[float], real: Sequence[float]) -> float:
     sides = [np.sort(np.asarray(side, np.float64) % 360) for side in (generated, real)]
     at = np.sort(np.concatenate(sides))
     gaps = np.diff(at, append=at[0] + 360)
-    one, other = (np.searchsorted(side, at, side="right") / len(side) for side in sides)
-    apart = one - other
-    order = np.argsort(apart)
-    middle = np.searchsorted(np.cumsum(gaps[order]), 180.0)
-    return float((np.abs(apart - apart[order[min(middle, len(order) - 1)]]) * gaps).sum())
+    shares = [np.searchsorted(side, at, side="right") / len(side) for side in sides]
+    apart: np.ndarray = np.subtract(*shares)
+    order: np.ndarray = np.argsort(apart)
+    middle = min(int(np.searchsorted(np.cumsum(gaps[order]), 180.0)), len(order) - 1)
+    median = float(apart[order[middle]])
+    return float((np.abs(apart - median) * gaps).sum())
 
 
 def sample_distance(

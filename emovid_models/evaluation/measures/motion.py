@@ -68,8 +68,8 @@ def motion(pictures: Sequence[np.ndarray], seconds: float) -> float:
     if min(height, width) < 16:
         raise ValueError(f"a picture of {width}x{height} is too small for optical flow; it needs 16 pixels")
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    moved = 0.0
+    moved, nothing = 0.0, np.zeros((height, width, 2), np.float32)
     for one, other in pairwise(pictures):
-        flow = np.asarray(search.calc(np.ascontiguousarray(one), np.ascontiguousarray(other), None))
+        flow = np.asarray(search.calc(np.ascontiguousarray(one), np.ascontiguousarray(other), nothing.copy()))
         moved += float(np.hypot(flow[..., 0], flow[..., 1]).mean(dtype=np.float64))
     return moved / float(np.hypot(height, width)) / seconds
