@@ -42,6 +42,9 @@ MEANS = ("flicker", "motion", "frozen_share")
 LOOKS = {"brightness": line_distance, "colorfulness": line_distance, "hue": circle_distance}
 """Attributes whose distribution is compared with that of the real clips."""
 
+_OF_THE_EMOTION = ("intensity", "wording", "emotion_guidance")
+"""Settings of a generation that do nothing without an emotion."""
+
 
 def add_frame_scores(
     result: Result,
@@ -229,20 +232,17 @@ def _with_content_kept(result: Result, lpips: Lpips | str) -> Result:
 
 
 def _neutral(result: Result, system: System) -> System | None:
-    """The system that differs from this one by its intensity of 0 and perhaps its LoRAs."""
+    """The system that differs from this one by its intensity of 0, and by what has no effect there."""
     if system.base is None:
         return None
     if system.settings.get("intensity") == 0:
         return system
-    settings = {**system.settings, "intensity": 0}
-    return next(
-        (
-            one
-            for one in result.systems
-            if one.base == system.base and one.settings.get("intensity") == 0 and one.settings == settings
-        ),
-        None,
-    )
+
+    def others(one: System) -> dict[str, object]:
+        return {name: value for name, value in one.settings.items() if name not in _OF_THE_EMOTION}
+
+    alike = (one for one in result.systems if one.base == system.base and others(one) == others(system))
+    return next((one for one in alike if one.settings.get("intensity") == 0), None)
 
 
 def _content(result: Result, video: Video, neutral: Video | None, lpips: Lpips) -> tuple[float | None, str]:

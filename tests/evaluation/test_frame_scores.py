@@ -274,7 +274,11 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
         (folder / name).mkdir()
         systems.append(
             System(
-                name=name, identity=name, place="", base="b", settings={**settings, "intensity": intensity}
+                name=name,
+                identity=name,
+                place="",
+                base="b",
+                settings={**settings, "intensity": intensity, "wording": name},
             )
         )
         for emotion in ("awe", "fear"):
