@@ -101,15 +101,17 @@ def killed(study: Path, kills: int, seed: int) -> dict[str, Any]:
     names = [f"rater {index}" for index in range(1000)]
     while done < kills:
         server = StudyServer(study, Admission(names=names), port)
-        port, timer = server.port, threading.Timer(draw.uniform(0.0, 0.3), server.kill)
+        port, timer = server.port, threading.Timer(draw.uniform(0.0, 0.05), server.kill)
+        before = draw.randrange(12)  # so many votes; then the moment lies about the writing of one
         try:
             while True:
                 client = StudyClient(server.addresses[names[name]])
-                if timer.ident is None:
-                    timer.start()
                 state = client.consent() if state is None else state
                 while state["number"] is not None:
                     choice = sent.setdefault((names[name], state["number"]), draw.randrange(2))
+                    before -= 1
+                    if before < 0 and timer.ident is None:
+                        timer.start()
                     state = client.vote(state, choice)
                 name, state = name + 1, None
         except (OSError, http.client.HTTPException):

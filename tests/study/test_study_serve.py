@@ -153,16 +153,18 @@ def test_a_server_that_is_killed_loses_no_vote_and_has_none_twice(study: Path) -
     state: dict[str, Any] | None = None
     while kills < KILLS:
         server = StudyServer(study, admission, port)
-        port, timer = server.port, threading.Timer(draw.uniform(0.0, 0.2), server.kill)
+        port, timer = server.port, threading.Timer(draw.uniform(0.0, 0.05), server.kill)
+        before = draw.randrange(6)  # so many votes; then the moment lies about the writing of one
         try:
             while True:
                 who = LINK.replace("5f00aa11", f"rater{pid}")
                 client = StudyClient(open_link(server, who))
-                if timer.ident is None:
-                    timer.start()
                 state = client.consent() if state is None else state
                 while state["number"] is not None:
                     choice = given.setdefault((f"rater{pid}", state["number"]), draw.randrange(2))
+                    before -= 1
+                    if before < 0 and timer.ident is None:
+                        timer.start()
                     state = client.vote(state, choice)  # sent again if the server was killed meanwhile
                 pid, state = pid + 1, None
         except (OSError, http.client.HTTPException):
