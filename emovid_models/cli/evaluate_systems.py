@@ -142,10 +142,32 @@ def evaluate_systems(options: SystemOptions) -> None:
         engine=options.engine,
         progress=not options.as_json,
     )
-    result = write_result(result, options.out)
+    # first as it is: what was judged stays, whatever becomes of the scores
+    result = write_result(_scored(write_result(result, options.out), options), options.out)
     _show(result, options)
     if not options.allow_rejected and any(video.failure for video in result.videos):
         raise typer.Exit(FOUND_WRONG)
+
+
+def _scored(result: Result, options: SystemOptions) -> Result:
+    """The result with the scores that no judge gives."""
+    from emovid_dataset.read.select import select
+    from emovid_models.annotator.items import clip_item
+    from emovid_models.evaluation.system_scores import add_frame_scores, add_system_scores
+
+    real = {}
+    if options.held_out is not None:
+        selection = select(options.held_out, split=options.split)
+        items = [clip_item(selection, place) for place in range(len(selection))]
+        real = {item.key: item.open for item in items}
+    result = add_frame_scores(
+        result,
+        joined(str(options.out), "measured"),
+        real=real,  # type: ignore[arg-type]  # a build has no segments
+        engine=options.engine,
+        progress=not options.as_json,
+    )
+    return add_system_scores(result, device=options.device)
 
 
 def _prompts(options: SystemOptions) -> tuple[list[Prompt], PromptSet]:

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     """
     app.command(
         "report",
-        epilog="Examples: emovid report scores/ --markdown table.md; "
+        epilog="Examples: emovid report scores/ --html page.html --markdown table.md; "
         "emovid report scores/ --model-index card.yaml --system ours",
     )(report)
 
@@ -37,6 +37,10 @@ def report(
             metavar="RESULT", help="What emovid evaluate SYSTEM... wrote: its folder, address or result.json."
         ),
     ],
+    html: Annotated[
+        str | None,
+        typer.Option(help="File for a page with everything, the videos too.", callback=new_file),
+    ] = None,
     markdown: Annotated[
         str | None, typer.Option(help="File for the tables as Markdown.", callback=new_file)
     ] = None,
@@ -76,6 +80,11 @@ def report(
         "model_index": (model_index, lambda found: card.model_index(found, str(system))),
     }
     written = {}
+    if html is not None:
+        from emovid_models.evaluation.page import write_page
+
+        write_page(result, html)
+        written["html"] = html
     for name, (place, make) in made.items():
         if place is not None:
             write_file(place, make(result).encode())

@@ -252,7 +252,8 @@ def _scores(result: Result, above: tuple[str, ...]) -> ResultTable | None:
     names = [
         name
         for name in dict.fromkeys(name for video in result.videos for name in video.scores)
-        if name not in measures  # where the mean over the videos is a measure of its own
+        # where the mean over the videos is a measure of its own, or means nothing, as that of hues
+        if name not in measures and f"{name}_distance" not in measures
     ]
     if not names and not measures:
         return None

@@ -3,7 +3,7 @@
 ::
 
     result = add_frame_scores(result, "scores/frames")   # Video.scores
-    result = add_system_scores(result, lpips=None)       # System.measures
+    result = add_system_scores(result)                   # System.measures
     write_result(result, "scores")
 
 What cannot be computed has its reason in the value's place, never 0.
@@ -11,6 +11,7 @@ What cannot be computed has its reason in the value's place, never 0.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import statistics
 from collections import defaultdict
@@ -32,6 +33,7 @@ from emovid_models.evaluation.measures.distribution_distance import (
     line_distance,
     sample_distance,
 )
+from emovid_models.evaluation.measures.network import pick_device
 from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos
 from emovid_models.evaluation.result import REAL, Result, System, Video
 from emovid_models.evaluation.value import Value
@@ -104,17 +106,22 @@ def add_frame_scores(
     )
 
 
-def add_system_scores(result: Result, *, lpips: Lpips | str) -> Result:
+def add_system_scores(
+    result: Result, *, lpips: Lpips | str | None = None, device: str | None = None
+) -> Result:
     """Score every system by its videos.
 
     Args:
         result: with the scores of `add_frame_scores`.
-        lpips: measures how much of the content is kept; or why it cannot.
+        lpips: measures how much of the content is kept; or why it cannot; None loads it if it is needed.
+        device: for LPIPS, as torch names it; None for cuda if there is one.
 
     Returns:
         The result with `System.measures`, and with "content_kept" in `Video.scores`.
     """
-    result = _with_content_kept(result, lpips)
+    if lpips is None and any(_neutral(result, one) not in (None, one) for one in result.systems):
+        lpips = find_lpips(device)
+    result = _with_content_kept(result, lpips or "it was not needed")
     systems = []
     for system in result.systems:
         videos = result.of(system.name)
@@ -125,6 +132,21 @@ def add_system_scores(result: Result, *, lpips: Lpips | str) -> Result:
         measures["content_kept"] = mean_value(videos, "content_kept")
         systems.append(replace(system, measures={**system.measures, **measures}))
     return replace(result, systems=tuple(systems))
+
+
+def find_lpips(device: str | None = None) -> Lpips | str:
+    """Load LPIPS.
+
+    Args:
+        device: as torch names it; None for cuda if there is one.
+
+    Returns:
+        It, or why it cannot be loaded.
+    """
+    try:
+        return Lpips(device=pick_device(device, 0))
+    except OSError as error:
+        return str(error)
 
 
 def mean_value(videos: Sequence[Video], name: str) -> Value:
@@ -159,6 +181,8 @@ def looks_distance(videos: Sequence[Video], real: Sequence[Video], name: str) ->
     """
     if not real:
         return Value(None, reason="the result has no real clips")
+    if importlib.util.find_spec("scipy") is None:
+        return Value(None, reason="scipy is not installed; run in a checkout: pip install -e '.[scores]'")
     types = {video.content_type for video in videos}
     if None not in types:
         real = [clip for clip in real if clip.content_type in types]

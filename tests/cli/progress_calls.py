@@ -68,6 +68,8 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     )
     from emovid_models.evaluation.judging_systems import JudgeSource, SystemVideos, judge_systems
     from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos
+    from emovid_models.evaluation.result import Result, write_result
+    from emovid_models.evaluation.system_scores import add_frame_scores
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.upload import push
     from emovid_models.wan.generate import generate
@@ -117,6 +119,16 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         answers = read_annotations(folder / "a.parquet")
         relabel_build(made, answers, folder / "relabelled", progress=progress)
 
+    def many(progress: bool) -> Result:
+        videos = str(folder / "videos")
+        system = SystemVideos(name="one", folder=videos, intended=f"{videos}/intended.csv")
+        source = JudgeSource("tiny", lambda: judge)
+        return judge_systems([system], [source], folder / "many", taxonomy=judge.taxonomy, progress=progress)
+
+    def score(progress: bool) -> None:
+        result = write_result(many(False), folder / "many")
+        add_frame_scores(result, folder / "measured", progress=progress)
+
     return {
         build: lambda on: build(
             folder / "raw", folder / "raw/labels.csv", made, workers=1, ratios=(0.4, 0.3, 0.3), progress=on
@@ -165,17 +177,8 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
             folder / "videos", folder / "videos/intended.csv", judge, progress=on
         ),
         judge_clips: lambda on: judge_clips(made, judge, split="train", out=folder / "real", progress=on),
-        judge_systems: lambda on: judge_systems(
-            [
-                SystemVideos(
-                    name="one", folder=str(folder / "videos"), intended=str(folder / "videos/intended.csv")
-                )
-            ],
-            [JudgeSource("tiny", lambda: judge)],
-            folder / "many",
-            taxonomy=judge.taxonomy,
-            progress=on,
-        ),
+        judge_systems: many,
+        add_frame_scores: score,
         generate_models: lambda on: generate_models(
             str(base),
             ComparedLoras(),

@@ -385,7 +385,7 @@ WRONG = {
     "report": [
         *(
             (f"--{option} made", f"--{option} made is a folder; name a file")
-            for option in ("markdown", "latex", "csv", "model-index")
+            for option in ("html", "markdown", "latex", "csv", "model-index")
         ),
         ("--system one", "--model-index FILE and --system NAME go together"),
         ("--model-index new", "--model-index FILE and --system NAME go together"),

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 from typer.testing import Result as Ran
@@ -81,7 +82,13 @@ def test_systems_side_by_side(systems: Path, tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")} == times
     assert table.output.index("accuracy on real clips is not known") < table.output.index("plain")
     assert "never dropped" in table.output and "miniature annotator" in table.output
-    report = emovid("report", out, "--markdown", tmp_path / "table.md")
+    flicker = result.systems[0].measures["flicker"]
+    assert flicker.n == 8 and flicker.value == np.mean([one.scores["flicker"] for one in plain])
+    assert plain[0].scores["motion"] is not None and plain[0].scores["brightness"] is not None
+    assert result.systems[0].measures["hue_distance"].reason == "the result has no real clips"
+    page = tmp_path / "page.html"
+    report = emovid("report", out, "--markdown", tmp_path / "table.md", "--html", page)
+    assert page.read_text(encoding="utf-8").count("<video ") == 24
     assert report.exit_code == 0 and "| guided | 8 | 0 |" in (tmp_path / "table.md").read_text()
 
 
