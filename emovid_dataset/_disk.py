@@ -78,10 +78,11 @@ def disk_entries(folder: Path, follow: bool) -> set[str]:
     entries = set()
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
         for entry in found:
-            if entry.is_dir(follow_symlinks=follow):
-                entries.add(entry.name + "/")
-            elif entry.is_file(follow_symlinks=follow):
-                entries.add(entry.name)
+            with suppress(OSError):  # a link in a circle is like one to nothing
+                if entry.is_dir(follow_symlinks=follow):
+                    entries.add(entry.name + "/")
+                elif entry.is_file(follow_symlinks=follow):
+                    entries.add(entry.name)
     return entries
 
 
