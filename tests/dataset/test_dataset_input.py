@@ -85,6 +85,26 @@ def test_parquet_files_with_bytes_become_a_build(rows: list[dict[str, Any]], tmp
     assert built(tmp_path / "parquet", tmp_path) == expected(rows)
 
 
+def test_parquet_files_are_of_the_splits_that_their_names_say(
+    rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    data = tmp_path / "repo" / "data"
+    data.mkdir(parents=True)
+    for name, part in (
+        ("train-00000-of-00002", rows[:2]),
+        ("train-00001-of-00002", rows[2:4]),
+        ("test-00000-of-00001", rows[4:]),
+    ):
+        made(part).to_parquet(data / f"{name}.parquet")
+    sheet = unpack(str(tmp_path / "repo"), tmp_path / "unpacked").sheet
+    assert [json.loads(line)["split"] for line in sheet.read_text().splitlines()] == ["train"] * 4 + [
+        "test"
+    ] * 2
+    made(rows[:1]).to_parquet(data / "more.parquet")
+    with pytest.raises(ValueError, match=r"say their split, but not that of .*more\.parquet"):
+        unpack(str(tmp_path / "repo"), tmp_path / "again")
+
+
 def test_given_splits_are_obeyed_and_paths_are_read(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     by_path = []
     for place, row in enumerate(rows):

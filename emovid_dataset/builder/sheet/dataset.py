@@ -100,9 +100,25 @@ def _load(raw: str) -> dict[str, Any]:
     elif any((Path(raw) / name).is_file() for name in _SAVED):
         found = datasets.load_from_disk(raw)
     else:
-        files = sorted(str(path) for path in Path(raw).rglob("*.parquet"))
-        found = datasets.load_dataset("parquet", data_files=files, split="train")
+        found = datasets.load_dataset("parquet", data_files=_parquet_files(Path(raw)))
     return dict(found) if isinstance(found, Mapping) else {"": found}
+
+
+def _parquet_files(folder: Path) -> dict[str, list[str]]:
+    """The files of each split, by their names: ``data/train-00000-of-00002.parquet`` as the Hub has it.
+
+    Raises:
+        ValueError: some names say a split, and others do not.
+    """
+    from datasets.data_files import DataFilesDict, get_data_patterns
+
+    names = {str(path) for path in folder.rglob("*.parquet")}
+    found = DataFilesDict.from_patterns(get_data_patterns(str(folder)), base_path=str(folder))
+    parts = {str(split): sorted(names & set(files)) for split, files in found.items()}
+    left = sorted(names.difference(*parts.values()))
+    if left and len(parts) > 1:
+        raise ValueError(f"{folder}: the names of other files say their split, but not that of {left[0]}")
+    return {split: files for split, files in parts.items() if files} if not left else {"train": sorted(names)}
 
 
 def _video_column(raw: str, features: Mapping[str, Any]) -> str:
