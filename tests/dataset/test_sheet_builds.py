@@ -181,23 +181,23 @@ def test_check_says_what_would_be_built_and_writes_nothing(tmp_path: Path) -> No
 
 def test_kept_columns_are_fields_of_their_types(tmp_path: Path) -> None:
     copies(tmp_path / "raw", "sticker/a.mp4", "sticker/b.mp4")
-    head = "path,emotion,Film Title,scene,zip,score,note\n"
-    text = head + "sticker/a.mp4,awe,Sintel,3,007,1.5,x\nsticker/b.mp4,awe,,12,008,2,\n"
+    head = "path,emotion,Film Title,scene,zip,score,adult,note\n"
+    text = head + "sticker/a.mp4,awe,Sintel,3,007,1.5,TRUE,x\nsticker/b.mp4,awe,,12,008,2,false,\n"
     (tmp_path / "labels.csv").write_text(text)
     out = tmp_path / "out"
     code, told = run(
         tmp_path / "raw", "--labels", tmp_path / "labels.csv", "--out", out, "--workers", "1",
-        "--keep-columns", "film title,scene,zip,score", "--split", "1/0/0",
+        "--keep-columns", "film title,scene,zip,score,adult", "--split", "1/0/0",
     )  # fmt: skip
     assert code == 0, told
-    kinds = {"film_title": "string", "scene": "int64", "zip": "string", "score": "float64"}
+    kinds = {"film_title": "string", "scene": "int64", "zip": "string", "score": "float64", "adult": "bool"}
     features = read_manifest(out).features
     assert {name: features[name] for name in kinds} == kinds
     found = rows(out)
     values = {name: tuple(row[key] for key in (*kinds, "extra")) for name, row in found.items()}
     assert values == {
-        "sticker/a.mp4": ("Sintel", 3, "007", 1.5, '{"note": "x"}'),
-        "sticker/b.mp4": (None, 12, "008", 2.0, None),
+        "sticker/a.mp4": ("Sintel", 3, "007", 1.5, True, '{"note": "x"}'),
+        "sticker/b.mp4": (None, 12, "008", 2.0, False, None),
     }
     assert verify(out, engine="serial") == []
     typed = load_dataset(str(out), "all", split="train", streaming=True)

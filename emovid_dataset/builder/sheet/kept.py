@@ -36,6 +36,8 @@ class KeptColumn:
             return None
         if self.kind == "string":
             return str(cell).strip()
+        if self.kind == "bool" and isinstance(cell, str):
+            return cell.strip().lower() == "true"
         return {"int64": int, "float64": float, "bool": bool}[self.kind](cell)
 
 
@@ -44,8 +46,8 @@ def keep_columns(
 ) -> tuple[KeptColumn, ...]:
     """Find the columns that are to be kept, and the type that takes every value of each.
 
-    A column is of whole numbers, of numbers, or of true and false if all its cells are, else of texts. "007"
-    is a text, since a number would lose its zeros.
+    A column is of whole numbers, of numbers, or of true and false if all its cells are, else of texts: as
+    numbers and words too, since CSV has nothing else. "007" is a text, since a number would lose its zeros.
 
     Args:
         where: names the sheet in messages.
@@ -86,6 +88,8 @@ def _kind(cell: Any) -> str:
     if isinstance(cell, bool):
         return "bool"
     text = cell.strip() if isinstance(cell, str) else cell
+    if isinstance(text, str) and text.lower() in ("true", "false"):
+        return "bool"
     if isinstance(text, int) or (isinstance(text, str) and text.isascii() and _is_whole(text)):
         return "int64" if -_LARGEST <= int(text) < _LARGEST else "string"
     if isinstance(text, float):
