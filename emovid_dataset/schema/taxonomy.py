@@ -36,8 +36,11 @@ class Taxonomy:
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) != len(self.names) or not all(self.names):
             raise ValueError(f"taxonomy {self.name!r} must name each emotion once, not {self.names!r}")
-        if not all(_NAME.fullmatch(name) for name in self.names):
-            raise ValueError(f"taxonomy {self.name!r}: a name is of a-z, 0-9, - and _, not {self.names!r}")
+        if wrong := [name for name in self.names if not _NAME.fullmatch(name)]:
+            raise ValueError(
+                f"taxonomy {self.name!r}: {', '.join(map(repr, wrong))} cannot be the name of an emotion: "
+                "it begins with a letter and is of a-z, 0-9, - and _; other spellings can be its synonyms"
+            )
         if "all" in self.names:
             raise ValueError(f"taxonomy {self.name!r}: 'all' stands for all emotions and is none of them")
         if len(self.valences) != len(self.names) or not set(self.valences) <= {0, 1, None}:

@@ -188,7 +188,10 @@ def damaged(build: Path, change: dict[str, Any]) -> str:
     [
         ({"format": 3}, "has format 3; this version reads 1 and 2"),
         ({"taxonomy": {"name": "x", "labels": []}}, "must name each emotion once"),
-        ({"taxonomy": {"name": "x", "labels": [{"name": "Joy!", "valence": 0}]}}, "a name is of a-z"),
+        (
+            {"taxonomy": {"name": "x", "labels": [{"name": "Joy!", "valence": 0}]}},
+            "'Joy!' cannot be the name of an emotion",
+        ),
         ({"taxonomy": {"name": "x", "labels": [{"name": "all", "valence": 0}]}}, "'all' stands for all"),
         ({"taxonomy": {"name": "x", "labels": [{"name": "joy", "valence": 2}]}}, "valences is (2,)"),
         ({"taxonomy": {"name": "x"}}, "not a name and labels"),
