@@ -187,7 +187,7 @@ def test_content_type_from_column_else_from_top_folder(raw: Path) -> None:
     labels, rejections = read(raw, text)
     assert [label.content_type for label in labels] == ["movie", "sticker"]
     assert [(r.row, r.path) for r in rejections] == [(3, "loose.mp4")]
-    assert "content_type '' is unknown; allowed: cartoon, movie, sticker" in rejections[0].reason
+    assert "has no content type; allowed: cartoon, movie, sticker" in rejections[0].reason
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pyarrow
 import pytest
+from datasets import ClassLabel, Dataset, Features, Value
 from pyarrow import parquet
 
 from emovid_dataset.builder.plan import Plan
@@ -99,6 +102,23 @@ def table(rows: list[dict[str, Any]]) -> Callable[[Path], None]:
     return lambda path: parquet.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
+def calculated(path: Path) -> None:
+    """A workbook with a formula and its result, as spreadsheet programs save it."""
+    made, sheet = path.with_suffix(".new"), "xl/worksheets/sheet1.xml"
+    workbook([["path", "emotion", "n"], ["sticker/a.mp4", "awe", "=1+1"]])(made)
+    with ZipFile(made) as old, ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, re.sub(rb"<v ?/>|<v></v>", b"<v>2</v>", data) if name == sheet else data)
+
+
+def class_labels(path: Path) -> None:
+    """What `to_parquet` of `datasets` writes: numbers that count the names in the schema."""
+    kinds = Features({"path": Value("string"), "label": ClassLabel(names=["sadness", "fear", "awe"])})
+    given = {"path": ["sticker/a.mp4", "movie/c.mp4", "flat.mp4"], "label": [1, 2, -1]}
+    Dataset.from_dict(given, features=kinds).to_parquet(path)
+
+
 def lines(*rows: dict[str, Any]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
@@ -108,6 +128,8 @@ def where(name: str) -> str:
 
 
 A, B = "1 sticker/a.mp4 awe", "2 movie/c.mp4 fear"
+KNOWN = "allowed: amusement, awe, contentment, excitement, anger, disgust, fear, sadness or 0..7, "
+KNOWN += "or 'no specific emotion'"
 TWO = "path,emotion\nsticker/a.mp4,awe\nmovie/c.mp4,fear\n"
 LATIN = "label sheet PLACE/l.csv is not UTF-8 and was read as Latin-1; save it as UTF-8 if letters look wrong"
 SOUGHT = "does not exist below the raw folder, beside the sheet or in the working directory"
@@ -255,6 +277,85 @@ FORMATS = [
         [where("l.xlsx has no column path and emotion; it has: []; --column path=NAME says which it is")],
     ),
     Case(
+        "a workbook saved with another page in front",
+        "l.xlsx",
+        workbook([["see the other page"]], ["labels"]),
+        [
+            where("l.xlsx has no column path and emotion; it has: ['see the other page']; ")
+            + "--column path=NAME says which it is; label sheet PLACE/l.xlsx has the pages Sheet, labels; "
+            "Sheet was read"
+        ],
+    ),
+    Case(
+        "a workbook with formulas that no program calculated",
+        "l.xlsx",
+        workbook([["path", "emotion", "n"], ["sticker/a.mp4", "awe", "=1+1"], ["movie/c.mp4", '="fe"&"ar"']]),
+        [
+            A + ' extra={"n": "=1+1"}',
+            """2 'movie/c.mp4' emotion '="fe"&"ar"' is unknown; """ + KNOWN,
+        ],
+        [
+            "label sheet PLACE/l.xlsx: 2 cells are formulas whose results were not saved, and are read as "
+            "they are written; open the workbook in a spreadsheet program and save it, or write the values"
+        ],
+    ),
+    Case("a workbook with formulas and their results", "l.xlsx", calculated, [A + ' extra={"n": 2}']),
+    Case(
+        "Parquet of datasets, whose class labels count names of their own",
+        "l.parquet",
+        class_labels,
+        ["1 sticker/a.mp4 fear", "2 movie/c.mp4 awe", "3 'flat.mp4' has no emotion"],
+    ),
+    Case(
+        "an array in a file of lines", "l.jsonl", json.dumps([{"path": "sticker/a.mp4", "label": "awe"}]), [A]
+    ),
+    Case(
+        "an object over several lines",
+        "l.json",
+        json.dumps({"clips": [{"path": "sticker/a.mp4"}]}, indent=1),
+        [where("l.json is one object; write it as an array of objects, one per clip")],
+    ),
+    Case(
+        "an object with a key twice",
+        "l.json",
+        '[{"path": "sticker/a.mp4", "emotion": "awe", "emotion": "fear"}]',
+        [where("l.json: an object has the key 'emotion' twice")],
+    ),
+    Case(
+        "a line with a key twice",
+        "l.jsonl",
+        '{"path": "sticker/a.mp4", "emotion": "awe"}\n{"path": "movie/c.mp4", "label": 1, "label": 2}\n',
+        [where("l.jsonl line 2: an object has the key 'label' twice")],
+    ),
+    Case(
+        "JSON without end",
+        "l.json",
+        "[" * 100_000,
+        [where("l.json is nested too deeply")],
+    ),
+    Case(
+        "a cell of 200,000 letters",
+        "l.csv",
+        f"path,emotion,note\nsticker/a.mp4,awe,{'x' * 200_000}\n",
+        [A + f' extra={{"note": "{"x" * 200_000}"}}'],
+    ),
+    Case("a file without a line", "l.csv", "\n\n", [where("l.csv is empty")]),
+    Case(
+        "bytes that seem to be UTF-16 and are not",
+        "l.csv",
+        b"\0p\xd8\x00\x00\x41",
+        [
+            where("l.csv has no column path and emotion; it has: ['\\\\x00p\u00d8\\\\x00\\\\x00A']; ")
+            + f"--column path=NAME says which it is; {LATIN}"
+        ],
+    ),
+    Case(
+        "invisible marks that came along with a copied cell",
+        "l.csv",
+        "\u200bpath,emotion\u00a0\n\u202asticker/a.mp4,\u200bawe\u2060\nmovie/c.mp4\u00a0,\ufefffear\n",
+        [A, B],
+    ),
+    Case(
         "Parquet with gaps, which make floats of whole numbers",
         "l.parquet",
         table([{"path": "sticker/a.mp4", "emotion": 1.0}, {"path": "movie/c.mp4", "emotion": float("nan")}]),
@@ -396,7 +497,7 @@ PATH_CASES = [
         "l.csv",
         "path,emotion\nD:\\one\\flat.mp4,awe\nD:\\two\\flat.mp4,fear\n",
         [
-            "1 'D:\\\\one\\\\flat.mp4' content_type '' is unknown; allowed: cartoon, movie, sticker, "
+            "1 'D:\\\\one\\\\flat.mp4' has no content type; allowed: cartoon, movie, sticker, "
             "in the column content_type, as the top folder, or by --content-type",
             "2 'D:\\\\two\\\\flat.mp4' does not lie in D:/one, as the paths of earlier rows do",
         ],
@@ -435,6 +536,15 @@ PATH_CASES = [
         "l.csv",
         "path,emotion\nsticker/aa.mp4,awe\n",
         [f"1 'sticker/aa.mp4' {SOUGHT}; is it 'sticker/a.mp4'?"],
+    ),
+    Case(
+        "names without their endings, and with other ones",
+        "l.csv",
+        "path,emotion\na,awe\nc.avi,awe\n",
+        [
+            f"1 'a' {SOUGHT}; is it 'sticker/a.mp4'?",
+            f"2 'c.avi' {SOUGHT}; is it 'movie/c.mp4'?",
+        ],
     ),
     Case("nowhere at all", "l.csv", "path,emotion\nqqqq.webm,awe\n", [f"1 'qqqq.webm' {SOUGHT}"]),
     Case(
@@ -489,8 +599,6 @@ TYPES = (
 )
 NUMBERS = "column 'emotion' holds {} in row {}, but indices go from 0 (amusement) to 7 (sadness){}; name the "
 NUMBERS += "emotions instead, or say what each number means: --map {}=amusement ..."
-KNOWN = "allowed: amusement, awe, contentment, excitement, anger, disgust, fear, sadness or 0..7, "
-KNOWN += "or 'no specific emotion'"
 MOODS = {
     "name": "moods",
     "content_types": ["game", "sticker"],
@@ -591,7 +699,7 @@ KIND_CASES = [
         "a flat folder",
         "l.csv",
         "path,emotion\nflat.mp4,awe\n",
-        [f"1 'flat.mp4' content_type '' is unknown; {TYPES}"],
+        [f"1 'flat.mp4' has no content type; {TYPES}"],
     ),
     Case(
         "a flat folder of one content type",
@@ -828,14 +936,20 @@ def test_folders_named_after_emotions_are_labels(place: Path) -> None:
         "awe/3.mp4",
         "sticker/awe/deep/4.mp4",
         "awe/note.txt",
+        "Test/awe/5.mp4",
     ):
         (place / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
         (place / "raw" / name).write_bytes(b"x")
     assert outcome(place, None, SheetOptions()).rows == [
-        "1 'awe/3.mp4' content_type 'awe' is unknown; allowed: cartoon, movie, sticker, in the column "
-        "content_type, as the top folder, or by --content-type",
-        "2 movie/Fear/2.mp4 fear",
-        "3 sticker/awe/1.mp4 awe",
+        f"1 'Test/awe/5.mp4' content_type 'test' is unknown; {TYPES}",
+        f"2 'awe/3.mp4' content_type 'awe' is unknown; {TYPES}",
+        "3 movie/Fear/2.mp4 fear",
+        "4 sticker/awe/1.mp4 awe",
+    ]
+    typed = SheetOptions(content_type="sticker")
+    assert outcome(place, None, typed).rows[:2] == [
+        "1 Test/awe/5.mp4 awe content_type=sticker split=test",
+        "2 awe/3.mp4 awe content_type=sticker",
     ]
 
 

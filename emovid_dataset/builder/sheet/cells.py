@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from emovid_dataset.builder.sheet.table import is_empty
+from emovid_dataset.builder.sheet.table import is_empty, trimmed
 from emovid_dataset.schema.taxonomy import Taxonomy
 
 
@@ -18,7 +18,7 @@ def read_text(values: Mapping[str, Any], name: str) -> str | None:
     value = values.get(name)
     if is_empty(value):
         return None
-    text = " ".join(str(value).split()) if name == "caption" else str(value).strip()
+    text = " ".join(trimmed(str(value)).split()) if name == "caption" else trimmed(str(value))
     if "\0" in text:
         raise ValueError(f"{name} holds a zero character")
     try:

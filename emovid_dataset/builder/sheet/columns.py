@@ -114,6 +114,8 @@ def extra_of(others: Mapping[str, Any]) -> str | None:
     try:
         text = json.dumps(held, ensure_ascii=False, default=str, allow_nan=False)
         text.encode()
+    except RecursionError:
+        raise ValueError("its further columns are nested too deeply to be kept") from None
     except ValueError as error:
         raise ValueError(f"its further columns {held!r} cannot be kept as JSON: {error}") from error
     return text

@@ -12,6 +12,9 @@ from typing import IO, Any
 from emovid_dataset.builder.sheet.table import Row, Table, named, numbered
 
 SEPARATORS = (",", ";", "\t", "|")
+_LONGEST = 1 << 24
+"""Characters of a cell; the library's own limit refuses 128 KiB, and with it the whole sheet."""
+
 WINDOWS = "cp1252"
 """What programs that know no UTF-8 write in the West: Latin-1 with typographic quotes and the euro."""
 
@@ -34,11 +37,12 @@ def encoding_of(sheet: Path) -> str:
         ):
             if head.startswith(mark):
                 return name
+        names = ["utf-8", WINDOWS]
         if head[1:2] == b"\0" and head[:1] != b"\0":
-            return "utf-16-le"
-        if head[:1] == b"\0" and head[1:2] != b"\0":
-            return "utf-16-be"
-        for name in ("utf-8", WINDOWS):
+            names.insert(0, "utf-16-le")
+        elif head[:1] == b"\0" and head[1:2] != b"\0":
+            names.insert(0, "utf-16-be")
+        for name in names:
             file.seek(0)
             if _decodes(file, name):
                 return name
@@ -78,6 +82,7 @@ def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> 
     @contextmanager
     def lines(separator: str) -> Iterator[Iterator[list[str]]]:
         with sheet.open(encoding=encoding, newline="") as file:
+            csv.field_size_limit(max(_LONGEST, csv.field_size_limit()))  # one for the whole process
             try:
                 yield (line for line in csv.reader(file, delimiter=separator, strict=True) if line)
             except (csv.Error, UnicodeDecodeError) as error:
@@ -116,6 +121,8 @@ def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> 
         first = header(separator)
     while first and not first[-1].strip():  # as spreadsheets leave them behind
         first.pop()
+    if not first:
+        raise ValueError(f"{where} is empty")
     headers = named(where, first)
 
     def read() -> Iterator[Row]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from emovid_dataset.builder.sheet.formats import ENDINGS
+from emovid_dataset.builder.sheet.parse import SPLIT_WORDS
 from emovid_dataset.builder.sheet.paths import is_video
 from emovid_dataset.builder.sheet.table import Row, Table
 from emovid_dataset.store import Store
 
-HEADERS = ("path", "emotion", "content_type")
+HEADERS = ("path", "emotion", "content_type", "split")
 
 
 def open_folders(raw: Store, is_emotion: Callable[[str], bool]) -> Table:
-    """A table of the videos in ``EMOTION/`` and ``TYPE/EMOTION/``, sorted by path.
+    """A table of the videos in ``EMOTION/``, ``TYPE/EMOTION/`` and ``SPLIT/EMOTION/``, sorted by path.
 
     Args:
         raw: where the source files are. A video elsewhere, or in a hidden folder, is in no row.
@@ -31,8 +32,10 @@ def open_folders(raw: Store, is_emotion: Callable[[str], bool]) -> Table:
                 continue
             if is_emotion(folders[-1]) and is_video(raw, name):
                 number += 1
-                content_type = folders[0] if len(folders) == 2 else ""
-                yield Row(number, dict(zip(HEADERS, (name, folders[-1], content_type), strict=True)))
+                above = folders[0] if len(folders) == 2 else ""
+                is_split = above.lower() in SPLIT_WORDS
+                cells = (name, folders[-1], "" if is_split else above, above if is_split else "")
+                yield Row(number, dict(zip(HEADERS, cells, strict=True)))
 
     if next(read(), None) is None:
         place = raw.folder or raw.name

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
 
 from emovid_dataset._parquet import parquet_errors
 from emovid_dataset.builder.sheet.delimited import WINDOWS, encoding_of, open_delimited
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
 """Endings of the names of label sheets."""
+
+_FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
+_ARRAY = "write it as an array of objects, one per clip"
 
 
 def open_table(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
@@ -55,7 +60,7 @@ def _open_json(sheet: Path, where: str) -> Table:
             start = file.read(1)
     if not start:
         raise ValueError(f"{where} is empty")
-    array = _json_array(sheet, where, encoding) if start == "[" and sheet.suffix.lower() == ".json" else None
+    array = _json_array(sheet, where, encoding) if start == "[" else None
 
     def read() -> Iterator[Row]:
         rows = _json_lines(sheet, where, encoding) if array is None else iter(array)
@@ -67,15 +72,12 @@ def _open_json(sheet: Path, where: str) -> Table:
         headers.update(dict.fromkeys(row.cells))
         nested = row.number == 1 and all(isinstance(cell, (dict, list)) for cell in row.cells.values())
     if nested and headers:
-        raise ValueError(f"{where} holds columns, not rows; write it as an array of objects, one per clip")
+        raise ValueError(f"{where} holds columns, not rows; {_ARRAY}")
     return Table(tuple(headers), read)
 
 
 def _json_array(sheet: Path, where: str, encoding: str) -> list[dict[str, Any]]:
-    try:
-        rows = json.loads(sheet.read_text(encoding=encoding))
-    except ValueError as error:
-        raise ValueError(f"{where} is not JSON: {error}") from error
+    rows = _parsed_json(sheet.read_text(encoding=encoding), where)
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(f"{where} row {number} is not an object")
@@ -90,12 +92,43 @@ def _json_lines(sheet: Path, where: str, encoding: str) -> Iterator[dict[str, An
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{where} line {number} is not JSON: {error}") from error
+                row = _parsed_json(line, f"{where} line {number}")
+            except ValueError:
+                if number == 1 and _is_one_object(sheet, encoding):
+                    raise ValueError(f"{where} is one object; {_ARRAY}") from None
+                raise
             if not isinstance(row, dict):
                 raise ValueError(f"{where} line {number} is not an object")
             yield row
+
+
+def _parsed_json(text: str, where: str) -> Any:
+    """What a text holds. Of a key that is there twice nobody knows which value is meant."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        cells = dict(pairs)
+        if len(cells) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise ValueError(f"an object has the key {twice!r} twice")
+        return cells
+
+    try:
+        return json.loads(text, object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{where} is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _is_one_object(sheet: Path, encoding: str) -> bool:
+    """Whether a file is a single object over several lines, which is not JSON Lines."""
+    try:
+        return isinstance(json.loads(sheet.read_text(encoding=encoding)), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
@@ -104,6 +137,7 @@ def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> T
     wrong = f"{where} is not a Parquet file"
     with parquet_errors(wrong), parquet.ParquetFile(sheet) as file:
         schema = file.schema_arrow
+    classes = _class_names(schema)
     wanted, left_out = [], []
     for field in schema:
         if _has_path(field.type):  # a column of `datasets` that holds videos: {bytes, path}
@@ -120,11 +154,39 @@ def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> T
             for batch in file.iter_batches(batch_size=1024, columns=wanted):
                 for row in batch.to_pylist():
                     number += 1
+                    for name, names in classes.items():
+                        row[name] = _class_name(names, row[name])
                     if not all(is_empty(cell) for cell in row.values()):
                         yield Row(number, row)
 
     names = [field.name for field in schema if not (_is_binary(field.type) and not _has_path(field.type))]
     return Table(named(where, names), read, (told,) if left_out else ())
+
+
+def _class_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
+    """By column of class labels their names, as the library `datasets` writes them into the schema.
+
+    Its numbers count these names, not the emotions.
+    """
+    from pyarrow import types
+
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        found = {name: kind["names"] for name, kind in features.items() if kind.get("_type") == "ClassLabel"}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return {}
+    return {
+        name: [str(entry) for entry in names]
+        for name, names in found.items()
+        if names and name in schema.names and types.is_integer(schema.field(name).type)
+    }
+
+
+def _class_name(names: list[str], number: int | None) -> str | None:
+    """The name of a class, None for -1, which `datasets` writes where there is no label."""
+    if number is None or number == -1:
+        return None
+    return names[number] if 0 <= number < len(names) else f"class {number}, which has no name"
 
 
 def _has_path(kind: pyarrow.DataType) -> bool:
@@ -160,21 +222,30 @@ def _open_workbook(sheet: Path, where: str) -> Table:
             said = printable(str(error)) or type(error).__name__
             raise ValueError(f"{where} is not an XLSX workbook: {said}") from error
 
+    @contextmanager
+    def opened(values: bool) -> Iterator[tuple[Any, Any]]:
+        book = load_workbook(sheet, read_only=True, data_only=values)
+        try:
+            page = book.active if book.active is not None else book.worksheets[0]
+            page.reset_dimensions()  # what some programs write there is wrong
+            yield book, page
+        finally:
+            book.close()
+
     def lines() -> Iterator[tuple[Any, ...]]:
-        with reading():
-            book = load_workbook(sheet, read_only=True, data_only=True)
-            try:
-                page = book.active if book.active is not None else book.worksheets[0]
-                page.reset_dimensions()  # what some programs write there is wrong
+        with reading(), ExitStack() as stack:
+            _, page = stack.enter_context(opened(True))
+            if not calculates:
                 yield from page.iter_rows(values_only=True)
-            finally:
-                book.close()
+                return
+            _, formulas = stack.enter_context(opened(False))
+            for values, written in zip(page.iter_rows(), formulas.iter_rows(), strict=True):
+                yield tuple(map(_calculated, values, written))
 
     with reading():
-        book = load_workbook(sheet, read_only=True)
-        pages = [page.title for page in book.worksheets]
-        shown = book.active.title if book.active is not None else pages[0]
-        book.close()
+        calculates = _has_formulas(sheet)
+        with opened(True) as (book, page):
+            pages, shown = [found.title for found in book.worksheets], page.title
     first = list(next((line for line in lines() if not all(map(is_empty, line))), ()))
     while first and is_empty(first[-1]):
         first.pop()
@@ -187,8 +258,36 @@ def _open_workbook(sheet: Path, where: str) -> Table:
                 break
         yield from numbered(headers, found)
 
-    others = f"{where} has the pages {', '.join(pages)}; {shown} was read"
-    return Table(headers, read, (others,) if len(pages) > 1 else ())
+    remarks = [f"{where} has the pages {', '.join(pages)}; {shown} was read"] if len(pages) > 1 else []
+    unsaved = sum(isinstance(cell, _Formula) for line in lines() for cell in line) if calculates else 0
+    if unsaved:
+        remarks.append(
+            f"{where}: {unsaved} cells are formulas whose results were not saved, and are read as they are "
+            "written; open the workbook in a spreadsheet program and save it, or write the values"
+        )
+    return Table(headers, read, tuple(remarks))
+
+
+class _Formula(str):
+    """A formula of which the workbook holds no result."""
+
+
+def _has_formulas(sheet: Path) -> bool:
+    with ZipFile(sheet) as archive:
+        names = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        return any(_FORMULA.search(archive.read(name)) for name in names)
+
+
+def _calculated(cell: Any, written: Any) -> Any:
+    """A cell's value; its formula where the program that wrote the workbook did not calculate it.
+
+    Args:
+        cell: of the workbook with values.
+        written: the same cell of the workbook with formulas.
+    """
+    if cell.value is not None or written.data_type != "f" or cell.data_type == "str":  # an empty text
+        return cell.value
+    return _Formula(getattr(written.value, "text", None) or written.value)
 
 
 def cells_of(row: Row, meanings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -108,9 +108,10 @@ def read_content_type(values: Mapping[str, Any], path: str, options: SheetOption
     if not given:
         given = folder if folder in allowed else options.content_type or folder
     if given not in allowed:
+        wrong = f"content_type {given!r} is unknown" if given else "has no content type"
         raise ValueError(
-            f"content_type {given!r} is unknown; allowed: {', '.join(allowed)}, in the column "
-            "content_type, as the top folder, or by --content-type"
+            f"{wrong}; allowed: {', '.join(allowed)}, in the column content_type, as the top folder, or by "
+            "--content-type"
         )
     return given
 

@@ -298,6 +298,8 @@ class Finder:
         last = path.rpartition("/")[2].lower()
         if last in self._by_last_part:
             return self._by_last_part[last]
+        if (stem := PurePosixPath(last).stem) in self._by_stem:  # without its ending, or with another one
+            return self._by_stem[stem]
         self._compared += 1
         names = list(self._by_last_part.values())
         if self._compared > _COMPARED or len(names) > _NAMES_COMPARED:
@@ -309,6 +311,11 @@ class Finder:
         """Videos of the raw folder by their names without folders, in lower case."""
         names = (name for name in self.raw.list() if is_video_name(name))
         return {name.rpartition("/")[2].lower(): name for name in islice(names, _NAMES_HELD)}
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        """The same by their names without endings."""
+        return {PurePosixPath(last).stem: name for last, name in self._by_last_part.items()}
 
 
 def _is_there(place: Path) -> bool:

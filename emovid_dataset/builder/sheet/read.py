@@ -64,7 +64,10 @@ def read_sheet(
         if annotated:
             headers = as_sheet(headers, options.labels.taxonomy)
             chosen = ({"path": KEY} if KEY in headers else {}) | chosen
-        meanings = name_columns(where, headers, chosen)
+        try:
+            meanings = name_columns(where, headers, chosen)
+        except ValueError as error:
+            raise ValueError("; ".join([str(error), *table.remarks])) from None
         for remark in table.remarks:
             tell(remark)
         header = meanings["emotion"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +39,28 @@ class Table:
     remarks: tuple[str, ...] = ()
 
 
+def trimmed(text: str) -> str:
+    """A text without the blanks and the invisible marks around it, which come along with a copied cell.
+
+    >>> trimmed("\\u202a C:/a.mp4 \\u200b")
+    'C:/a.mp4'
+    """
+    first, last = 0, len(text)
+    while first < last and _is_unseen(text[first]):
+        first += 1
+    while last > first and _is_unseen(text[last - 1]):
+        last -= 1
+    return text[first:last]
+
+
+def _is_unseen(letter: str) -> bool:
+    return letter.isspace() or unicodedata.category(letter) == "Cf"
+
+
 def is_empty(value: Any) -> bool:
     """Whether a cell holds nothing: null, blanks, or the NaN that stands for null in a column of floats."""
     if isinstance(value, str):
-        return not value.strip()
+        return not trimmed(value)
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
@@ -59,7 +78,7 @@ def named(where: str, names: Sequence[Any]) -> tuple[str, ...]:
     ('path', 'column 2', 'emotion')
     """
     headers = tuple(
-        f"column {place}" if is_empty(name) else str(name).strip()
+        f"column {place}" if is_empty(name) else trimmed(str(name))
         for place, name in enumerate(names, start=1)
     )
     twice = [header for header in headers if headers.count(header) > 1]

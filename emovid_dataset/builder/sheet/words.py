@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emovid_dataset.builder.sheet.table import is_empty
+from emovid_dataset.builder.sheet.table import is_empty, trimmed
 from emovid_dataset.schema.label_set import LabelSet
 from emovid_dataset.schema.no_emotion import NO_EMOTION, is_no_emotion
 
@@ -20,7 +20,8 @@ def as_number(value: Any) -> int | None:
     if isinstance(value, bool) or is_empty(value):
         return None
     if isinstance(value, str):
-        return int(value.strip().partition(".")[0]) if _NUMBER.fullmatch(value.strip()) else None
+        text = trimmed(value)
+        return int(text.partition(".")[0]) if _NUMBER.fullmatch(text) else None
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     try:
@@ -31,7 +32,7 @@ def as_number(value: Any) -> int | None:
 
 def _key(value: Any) -> str:
     number = as_number(value)
-    return str(value).strip().lower() if number is None else str(number)
+    return trimmed(str(value)).lower() if number is None else str(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class EmotionWords:
         Raises:
             ValueError: the value is not known; the message names what it may mean and what is allowed.
         """
+        value = trimmed(value) if isinstance(value, str) else value
         taxonomy, key = self.labels.taxonomy, _key(value)
         if key in self.mapped:
             return self.mapped[key]
