@@ -4,6 +4,7 @@
 
     {"id": "cat-1", "prompt": "a cat on a roof", "emotion": "awe", "content_type": "movie"}
     {"id": "cat-2", "prompt": "a cat on a roof", "emotion": {"awe": 0.7, "fear": 0.3}, "seed": 7}
+    {"id": "cat-3", "prompt": "a cat on a roof", "emotion": {"0": "sadness", "3": "awe"}}
 
 Only `prompt` is always there; each command says what else it needs, and what it has no use for.
 """
@@ -32,7 +33,8 @@ class PromptEntry:
         place: where it stands, for messages: the file and the line or entry.
         prompt: what the video shows.
         id: letters, digits, - and _; unique in the file.
-        emotion: one of the eight, or a blend such as ``{"awe": 0.7, "fear": 0.3}``.
+        emotion: one of the eight, or a blend such as ``{"awe": 0.7, "fear": 0.3}``, or emotions over time,
+            from seconds to names: ``{0.0: "sadness", 3.0: "awe"}``.
         intensity: 0 for the base model, 1 as trained.
         content_type: "cartoon", "movie" or "sticker".
         image: path or URL of the first image; in the file it is relative to the file.
@@ -43,7 +45,7 @@ class PromptEntry:
     place: str
     prompt: str
     id: str | None = None
-    emotion: str | Mapping[str, float] | None = None
+    emotion: str | Mapping[str, float] | Mapping[float, str] | None = None
     intensity: float | None = None
     content_type: str | None = None
     image: str | None = None
@@ -150,9 +152,11 @@ def _id(value: Any) -> str:
     return value
 
 
-def _emotion(value: Any) -> str | dict[str, float]:
+def _emotion(value: Any) -> str | dict[str, float] | dict[float, str]:
     if not isinstance(value, dict):
         return EMOTIONS[parse_emotion(value)]
+    if any(map(_is_number, value)) and any(isinstance(item, str) for item in value.values()):
+        return _emotion_over_time(value)
     blend: dict[str, float] = {}
     for name, weight in value.items():
         emotion = EMOTIONS[parse_emotion(name)]
@@ -164,6 +168,29 @@ def _emotion(value: Any) -> str | dict[str, float]:
     if not blend:
         raise ValueError("emotion is {}; a blend names at least one emotion")
     return blend
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _emotion_over_time(value: dict[str, Any]) -> dict[float, str]:
+    found: dict[float, str] = {}
+    for text, name in value.items():
+        try:
+            start = _number(float(text), "time")
+        except ValueError:
+            raise ValueError(
+                f"emotion has the key {text!r}; it must be a time in seconds from 0 up"
+            ) from None
+        if start in found:
+            raise ValueError(f"emotion has the time {start:g} s twice")
+        found[start] = EMOTIONS[parse_emotion(name)]
+    return dict(sorted(found.items()))
 
 
 def _intensity(value: Any) -> float:

@@ -41,7 +41,7 @@ from emovid_models.cli.options import (
     Wording,
     Workers,
 )
-from emovid_models.remote.wan.conditioning import emotion_weights
+from emovid_models.remote.wan.over_time import EmotionOverTime, frame_rate_of, read_emotion
 
 
 def register(app: typer.Typer) -> None:
@@ -53,12 +53,14 @@ def register(app: typer.Typer) -> None:
     app.command("generate")(generate)
 
 
-def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
-    """Read ``awe``, or a blend such as ``awe=0.7,fear=0.3``.
+def parse_emotion_option(text: str | None) -> str | dict[str, float] | dict[float, str] | None:
+    """Read ``awe``, or a blend such as ``awe=0.7,fear=0.3``, or emotions over time as ``sadness@0s,awe@3s``.
 
-    >>> parse_emotion_option("awe=0.7,fear=0.3")
-    {'awe': 0.7, 'fear': 0.3}
+    >>> parse_emotion_option("awe=0.7,fear=0.3"), parse_emotion_option("sadness@0s, awe@3s")
+    ({'awe': 0.7, 'fear': 0.3}, {0.0: 'sadness', 3.0: 'awe'})
     """
+    if text is not None and "@" in text:
+        return _parse_over_time(text)
     if text is None or "=" not in text:
         return text
     blend = {}
@@ -71,15 +73,35 @@ def parse_emotion_option(text: str | None) -> str | dict[str, float] | None:
     return blend
 
 
-def emotion_in_words(emotion: str | Mapping[str, float] | None) -> str:
-    """An emotion, or a blend with the share of each.
+def _parse_over_time(text: str) -> dict[float, str]:
+    found: dict[float, str] = {}
+    for part in text.split(","):
+        name, _, time = part.strip().partition("@")
+        try:
+            start = float(time.removesuffix("s"))
+        except ValueError:
+            raise ValueError(f"emotion {text!r} is not of the form sadness@0s,awe@3s") from None
+        if start in found:
+            raise ValueError(f"emotion {text!r} names the time {start:g} s twice")
+        found[start] = name.strip()
+    return found
+
+
+def emotion_in_words(emotion: str | Mapping[Any, Any] | None) -> str:
+    """An emotion, or a blend with the share of each, or emotions over time with the start of each.
 
     >>> emotion_in_words({"awe": 7, "fear": 3}), emotion_in_words("awe"), emotion_in_words(None)
     ('70 % awe, 30 % fear', 'awe', '')
+    >>> emotion_in_words({3: "awe", 0: "fear"})
+    'fear from 0 s, awe from 3 s'
     """
     if not isinstance(emotion, Mapping):
         return emotion or ""
-    weights = emotion_weights(emotion)
+    weights = read_emotion(emotion)
+    if isinstance(weights, EmotionOverTime):
+        parts = zip(weights.starts, weights.emotions, strict=True)
+        return ", ".join(f"{' and '.join(blend)} from {start:g} s" for start, blend in parts)
+    assert weights is not None
     return ", ".join(f"{100 * weight:.0f} % {name}" for name, weight in weights.items())
 
 
@@ -96,8 +118,9 @@ def generate(
     emotion: Annotated[
         str | None,
         typer.Option(
-            help="One of the eight emotions, or a blend: awe=0.7,fear=0.3.",
-            callback=parsed_by(lambda text: emotion_weights(parse_emotion_option(text) or "")),
+            help="One of the eight emotions, or a blend: awe=0.7,fear=0.3; or emotions over time, each from "
+            "its second on: sadness@0s,awe@3s.",
+            callback=parsed_by(lambda text: read_emotion(parse_emotion_option(text) or "")),
         ),
     ] = None,
     intensity: Intensity = 1.0,
@@ -153,7 +176,7 @@ def generate(
     from emovid_dataset.terminal import print_table
     from emovid_models import MINI_LORA_I2V, MINI_LORA_T2V, MINI_WAN_I2V, MINI_WAN_T2V
     from emovid_models.wan.frames import frames_by_default
-    from emovid_models.wan.generate import Order, check_orders, read_orders
+    from emovid_models.wan.generate import Order, check_orders, check_times, read_orders
     from emovid_models.wan.generate import generate as generate_videos
     from emovid_models.wan.loading import PipelineSource, read_index
 
@@ -190,12 +213,19 @@ def generate(
         lora = lora or [str(MINI_LORA_I2V if i2v else MINI_LORA_T2V)]
     loras = parse_loras(lora, emotion_lora)
     runner = chosen_executor(engine, workers, ray_address)
+
+    def check_by(index: Mapping[str, Any]) -> int:
+        """What only the base's model_index.json can tell; returns the number of frames."""
+        check_second_guidance(guidance_2, index, model)
+        count = frames or (17 if mini else frames_by_default(index))
+        check_times(orders, count, frame_rate_of(index))
+        return count
+
     if (described := Path(model, "model_index.json")).is_file():  # what is wrong shows before all is loaded
-        check_second_guidance(guidance_2, json.loads(described.read_text(encoding="utf-8")), model)
+        check_by(json.loads(described.read_text(encoding="utf-8")))
     need("models", "diffusers", "transformers", "peft", "ftfy")
 
-    index = read_index(model)
-    check_second_guidance(guidance_2, index, model)
+    num_frames = check_by(read_index(model))
     pipeline = PipelineSource(
         model,
         image_to_video=i2v,
@@ -217,7 +247,7 @@ def generate(
         progress=not as_json,
         height=height,
         width=width,
-        num_frames=frames or (17 if mini else frames_by_default(index)),
+        num_frames=num_frames,
         num_inference_steps=steps or (8 if mini else 50),
         guidance_scale=guidance if guidance is not None else (3.0 if mini else 5.0),
         negative_prompt=negative,

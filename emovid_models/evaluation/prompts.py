@@ -88,7 +88,9 @@ def _prompt(entry: PromptEntry) -> Prompt:
         missing = next(name for name in _NEEDED if getattr(entry, name) is None)
         raise ValueError(f"{entry.place}: {missing} is missing; emovid evaluate needs {', '.join(_NEEDED)}")
     if not isinstance(entry.emotion, str):
-        raise ValueError(f"{entry.place}: emotion is a blend; emovid evaluate needs one of the eight")
+        changes = any(isinstance(name, str) for name in entry.emotion.values())
+        what = "changes over time" if changes else "is a blend"
+        raise ValueError(f"{entry.place}: emotion {what}; emovid evaluate needs one of the eight")
     if entry.intensity is not None:
         raise ValueError(f"{entry.place}: intensity is given; in emovid evaluate --intensity gives it to all")
     if entry.out is not None:

@@ -13,23 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emovid_dataset.store import Store, read_file, without_credentials
+from emovid_models.remote.wan.over_time import FPS, frame_rate_of
 
 if TYPE_CHECKING:
     from PIL import Image
-
-FPS = 16
-"""Frames per second of a generated video, as Wan2.1 was trained."""
-
-_TI2V_FPS = 24
-
-
-def frame_rate_of(index: Mapping[str, Any]) -> int:
-    """Frames per second of the videos that a base makes: 24 of Wan2.2 TI2V, else 16.
-
-    Args:
-        index: the base's model_index.json, or the config of the loaded pipeline.
-    """
-    return _TI2V_FPS if index.get("expand_timesteps") else FPS
 
 
 def frames_by_default(index: Mapping[str, Any]) -> int:

@@ -15,9 +15,15 @@ from emovid_dataset.schema.clip import CONTENT_TYPES
 from emovid_dataset.store import Store, read_file
 from emovid_dataset.terminal import Progress
 from emovid_models.prompt_file import read_prompt_file
-from emovid_models.remote.wan.conditioning import check_intensity, emotion_weights
+from emovid_models.remote.wan.conditioning import check_intensity
 from emovid_models.remote.wan.inputs import check_prompt
-from emovid_models.wan.frames import encode_video, frame_rate_of, read_image
+from emovid_models.remote.wan.over_time import (
+    EmotionOverTime,
+    frame_rate_of,
+    is_over_time,
+    read_emotion,
+)
+from emovid_models.wan.frames import encode_video, read_image
 from emovid_models.wan.loading import PipelineSource
 
 if TYPE_CHECKING:
@@ -32,7 +38,8 @@ class Order:
 
     Attributes:
         prompt: what it shows.
-        emotion: a name, or a blend such as ``{"awe": 0.7, "fear": 0.3}``, or None.
+        emotion: a name, or a blend such as ``{"awe": 0.7, "fear": 0.3}``, or emotions over time such as
+            ``{0: "sadness", 3.0: "awe"}``, or None.
         intensity: 0 for the base model, 1 as trained.
         content_type: "cartoon", "movie", "sticker" or None.
         image: path or URL of the first image, for I2V.
@@ -41,7 +48,7 @@ class Order:
     """
 
     prompt: str
-    emotion: str | Mapping[str, float] | None = None
+    emotion: str | Mapping[str, float] | Mapping[float, str] | None = None
     intensity: float = 1.0
     content_type: str | None = None
     image: str | None = None
@@ -63,7 +70,7 @@ def read_orders(path: str | os.PathLike[str]) -> list[Order]:
     orders: list[Order] = []
     places: dict[str, str] = {}
     for index, entry in enumerate(read_prompt_file(path)):
-        mood = "-".join(entry.emotion) if isinstance(entry.emotion, Mapping) else entry.emotion or "plain"
+        mood = "-".join(_names(entry.emotion)) or "plain"
         out = entry.out or (f"{entry.id}.mp4" if entry.id is not None else f"{index:04d}-{mood}.mp4")
         if out in places:
             raise ValueError(f"{entry.place}: {out} is also the video of {places[out]}")
@@ -82,6 +89,14 @@ def read_orders(path: str | os.PathLike[str]) -> list[Order]:
     return orders
 
 
+def _names(emotion: str | Mapping[Any, Any] | None) -> Iterator[str]:
+    """The emotions, in the order given."""
+    if isinstance(emotion, Mapping):
+        yield from emotion.values() if is_over_time(emotion) else emotion
+    elif emotion is not None:
+        yield emotion
+
+
 def check_orders(orders: Sequence[Order], height: int, width: int) -> None:
     """Refuse what no pipeline can do, before one is loaded.
 
@@ -98,8 +113,7 @@ def check_orders(orders: Sequence[Order], height: int, width: int) -> None:
     for order in orders:
         check_prompt(order.prompt)
         check_intensity(order.intensity)
-        if order.emotion is not None:
-            emotion_weights(order.emotion)
+        read_emotion(order.emotion)
         if order.content_type is not None and order.content_type not in CONTENT_TYPES:
             allowed = ", ".join(CONTENT_TYPES)
             raise ValueError(f"content_type {order.content_type!r} is unknown; allowed: {allowed}")
@@ -109,6 +123,23 @@ def check_orders(orders: Sequence[Order], height: int, width: int) -> None:
             if "://" not in order.image and not os.path.isfile(order.image):
                 raise ValueError(f"image {order.image} does not exist")
             read_image(order.image, height, width)
+
+
+def check_times(orders: Sequence[Order], num_frames: int, fps: float) -> None:
+    """Refuse emotions over time whose times no frame shows.
+
+    Args:
+        orders: what to generate.
+        num_frames: of each video.
+        fps: how many are shown in a second.
+
+    Raises:
+        ValueError: a time is outside the video, or between two frames.
+    """
+    for order in orders:
+        emotion = read_emotion(order.emotion)
+        if isinstance(emotion, EmotionOverTime):
+            emotion.check(num_frames, fps)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ CODE: dict[str, dict[str, Path]] = {
         "inputs.py": _HERE / "inputs.py",
         "lora.py": _HERE / "lora.py",
         "modules.py": _HERE / "modules.py",
+        "over_time.py": _HERE / "over_time.py",
     }
     for task in ("t2v", "i2v")
 }

@@ -4,9 +4,11 @@ With a prompt, the same prompt with its emotion, and the negative prompt, a step
 
     uncond + g * (prompt - uncond) + e * (emotional - prompt)
 
-where g is `guidance_scale` and e is `intensity` times `emotion_guidance_scale`. All branches go through the
-transformer in one batched call. At e = g the plain prompt cancels out and is left away: that is the stock
-pipeline's guidance with the emotional text. Part of the pipelines' remote code.
+where g is `guidance_scale` and e is `intensity` times `emotion_guidance_scale`. Each of several emotions has
+a prediction of its own, and `emotional` is their weighted mean: with the same weights for all latent frames
+(a blend) or with weights for each latent frame (emotions over time). All branches go through the transformer
+in one batched call. At e = g the plain prompt cancels out and is left away: that is the stock pipeline's
+guidance with the emotional text. Part of the pipelines' remote code.
 """
 
 from __future__ import annotations
@@ -24,15 +26,16 @@ import torch
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
 from .adapters import EmotionAdapters
-from .conditioning import check_intensity, check_wording, conditioning_text, emotion_weights, fit_caption
+from .conditioning import check_intensity, check_wording, conditioning_text, fit_caption
 from .inputs import check_frames, check_image, check_prompt, check_size, check_vae, is_out_of_memory
+from .over_time import EmotionOverTime, frame_rate_of, read_emotion
 
 
 def combine(
     uncond: torch.Tensor | None,
     prompt: torch.Tensor | None,
     emotional: Sequence[torch.Tensor],
-    weights: Sequence[float],
+    weights: Sequence[float | torch.Tensor],
     guidance_scale: float,
     emotion_scale: float,
 ) -> torch.Tensor:
@@ -43,7 +46,7 @@ def combine(
         prompt: prediction for the prompt, or None where it cancels out (`emotion_scale` equal to
             `guidance_scale`, or to 1 without `uncond`).
         emotional: a prediction for the prompt with each emotion, all of one shape.
-        weights: one number an emotion, sum 1.
+        weights: of each emotion one number, or a tensor that broadcasts to a prediction; sum 1.
         guidance_scale: g of the formula, used with `uncond` only.
         emotion_scale: e of the formula.
 
@@ -72,14 +75,14 @@ class _Request:
     Attributes:
         plain: the prompts without an emotion.
         others: the prompts with each emotion after the first.
-        weights: of the emotions, sum 1.
+        weights: of each emotion one number, or one for each latent frame; sum 1.
         intensity: as asked.
         scale: e of the formula at intensity 1, or None for that of the guidance.
     """
 
     plain: list[str]
     others: tuple[list[str], ...]
-    weights: tuple[float, ...]
+    weights: tuple[float | tuple[float, ...], ...]
     intensity: float
     scale: float | None
 
@@ -107,7 +110,7 @@ class EmotionConditioning(EmotionAdapters):
     def __call__(
         self,
         *args: Any,
-        emotion: str | int | Mapping[str, float] | None = None,
+        emotion: str | int | Mapping[str, float] | Mapping[float, str] | None = None,
         intensity: float = 1.0,
         content_type: str | None = None,
         emotion_guidance_scale: float | None = None,
@@ -119,8 +122,10 @@ class EmotionConditioning(EmotionAdapters):
 
         Args:
             *args: as for the stock pipeline.
-            emotion: one of the eight emotions, or a blend such as ``{"awe": 0.7, "fear": 0.3}``; None is the
-                stock pipeline's call.
+            emotion: one of the eight emotions, or a blend such as ``{"awe": 0.7, "fear": 0.3}``, or emotions
+                over time such as ``{0: "sadness", 3.0: "awe"}``: each holds from its second of the video
+                (16 frames; 24 of Wan2.2 TI2V) to that of the next, and the first also before its own. None
+                is the stock pipeline's call.
             intensity: 0 is the base model's output, 1 the emotion as trained, more is more. It is the weight
                 of the emotion LoRA up to 1, and it multiplies the emotion guidance. LoRAs of styles and
                 characters keep their weight.
@@ -131,15 +136,15 @@ class EmotionConditioning(EmotionAdapters):
             emotion_adapter: name of the LoRA that the intensity moves, or names; None for the one that was
                 trained with this project.
             **kwargs: as for the stock pipeline, all of its arguments. With an emotion a callback sees and
-                changes the embeddings of the prompt with it; with a blend those of its first emotion, and
-                others that it returns stand for the whole blend.
+                changes the embeddings of the prompt with it; with several those of the first emotion, and
+                others that it returns stand for all of them.
 
         Returns:
             What the stock pipeline returns.
 
         Raises:
-            ValueError: an emotion, prompt, size, number of frames, image, VAE or wording that does not work;
-                LoRAs that disagree on the wording; two emotion LoRAs, none of them named.
+            ValueError: an emotion, a time, prompt, size, number of frames, image, VAE or wording that does
+                not work; LoRAs that disagree on the wording; two emotion LoRAs, none of them named.
             torch.OutOfMemoryError: memory ran out; the message says which settings to lower.
         """
         stock: Any = super()
@@ -148,7 +153,7 @@ class EmotionConditioning(EmotionAdapters):
         given = call.arguments
         self._check(given)
         check_intensity(intensity)
-        weights = emotion_weights(emotion) if emotion is not None else {}
+        weights = self._weights(emotion, given["num_frames"])
         scale = emotion_guidance_scale
         if scale is not None and not scale >= 0:
             raise ValueError(f"emotion_guidance_scale {scale!r} is not a number from 0 up")
@@ -191,6 +196,19 @@ class EmotionConditioning(EmotionAdapters):
             raise
         finally:
             self._request = self._embeddings = None
+
+    def _weights(
+        self, emotion: str | int | Mapping[Any, Any] | None, num_frames: int
+    ) -> Mapping[str, float | tuple[float, ...]]:
+        """The emotions that are asked for, each with its weight, or with one for each latent frame."""
+        asked = read_emotion(emotion)
+        if not isinstance(asked, EmotionOverTime):
+            return asked or {}
+        pipeline: Any = self
+        rate = frame_rate_of(pipeline.config)
+        asked.check(num_frames, rate)
+        weights = asked.latent_weights(num_frames, rate, pipeline.vae_scale_factor_temporal)
+        return dict(zip(asked.names, weights, strict=True))
 
     def _fitted(self, text: str, say: Callable[..., str], emotions: Iterable[str], limit: int) -> str:
         """The prompt, shortened where it would push the sentences after it out of the text encoder."""
@@ -294,7 +312,11 @@ class EmotionConditioning(EmotionAdapters):
         prompt = branches.pop(0) if has_prompt else None
         # What a callback gave in the place of a blend stands for all of it.
         weights = self._request.weights if self._embeddings.others else (1.0,)
-        return (combine(uncond, prompt, branches, weights, guidance, scale),)
+        shaped: list[float | torch.Tensor] = [
+            branches[0].new_tensor(weight)[:, None, None] if isinstance(weight, tuple) else weight
+            for weight in weights
+        ]
+        return (combine(uncond, prompt, branches, shaped, guidance, scale),)
 
     @contextmanager
     def _one_call_a_step(self) -> Iterator[None]:

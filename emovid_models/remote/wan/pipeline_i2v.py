@@ -14,8 +14,17 @@ from .guidance import EmotionConditioning
 from .inputs import check_vae
 from .lora import read_facts
 from .modules import TARGETS
+from .over_time import EmotionOverTime
 
-__all__ = ["TARGETS", "WORDINGS", "EmoVidWanImageToVideoPipeline", "check_vae", "lora_file", "read_facts"]
+__all__ = [
+    "TARGETS",
+    "WORDINGS",
+    "EmoVidWanImageToVideoPipeline",
+    "EmotionOverTime",
+    "check_vae",
+    "lora_file",
+    "read_facts",
+]
 
 
 class EmoVidWanImageToVideoPipeline(EmotionConditioning, WanImageToVideoPipeline):
