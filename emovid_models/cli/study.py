@@ -21,6 +21,7 @@ from emovid_dataset.cli.arguments import (
 from emovid_dataset.cli.errors import FOUND_WRONG, need
 from emovid_dataset.label.raters import rater_name
 from emovid_dataset.web.serve import ServeSettings, listening, parse_name
+from emovid_models.cli import study_analyse
 
 if TYPE_CHECKING:
     from emovid_models.study.plan import StudyPlan
@@ -47,7 +48,7 @@ def register(app: typer.Typer) -> None:
     group.command("build", epilog="Example: emovid study build videos/base videos/lora --out study/")(build)
     group.command("serve", epilog="Example: emovid study serve study/ --open-link")(serve)
     group.command("erase", epilog="Example: emovid study erase r0007 --study study/")(erase)
-    # further steps, such as the analysis, register themselves here: a file of their own in this folder
+    study_analyse.register(group)
     app.add_typer(group, name="study")
 
 

@@ -58,6 +58,7 @@ RIGHT = {
     "study build": ["one", "two", "--out", "new"],
     "study serve": ["asked", "--rater", "anna"],
     "study erase": ["r0001", "--study", "asked"],
+    "study analyse": ["made"],
     "protocol paper": ["labels.csv", "--base", "me/annotator", "--out", "new"],
     "protocol draw": ["labels.csv", "--base", "me/annotator", "--out", "new"],
     "protocol agree": ["--out", "new"],
@@ -456,6 +457,12 @@ WRONG = {
         ("--workers 0", f"--workers is 0; {FROM_1}"),
         ("--device gpu", "--device is 'gpu'; allowed: cpu, cuda, cuda:N"),
     ],
+    "study analyse": [
+        ("--result other", "--result other has no result.json, which emovid evaluate SYSTEM... --out"),
+        ("--html made", "--html made is a folder; name a file"),
+        ("--latex file/a.tex", "--latex file/a.tex", "/file is not a folder"),
+        ("--json", "made is not the folder of a study: it has no study.json"),
+    ],
     "push": [
         ("--repo-id x", "--repo-id is 'x'; it must be owner/name"),
         ("--namespace a/b", "--namespace is 'a/b'; it must be the name of a user or organisation"),
@@ -662,6 +669,7 @@ ALONE: list[tuple[list[str], str]] = [
         ["generate", "a cat", "--emotion", "awe@0s,fear@9s", "--out", "new/a.mp4"],
         "emotion 'fear' from 9 s is outside the video: the last of its 17 frames is at 1 s",
     ),
+    (["study", "analyse", "none"], "STUDY none is not a folder"),
     (["agree", "none.jsonl"], "ANSWERS... none.jsonl is not a file or folder"),
     (["cut", "none.mp4", "--out", "new/sheet.csv"], "film none.mp4 does not exist"),
     (["cut", "bare", "--out", "new/sheet.csv"], "there is no film in bare; endings: "),

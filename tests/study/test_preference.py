@@ -86,8 +86,8 @@ def test_worths_of_triples_are_logarithms_of_shares() -> None:
 
 @pytest.mark.parametrize("together", [2, 3])
 def test_intervals_cover_what_is_true(together: int) -> None:
-    """A short run; the one of 500 studies is `benchmarks/study.py`. 60 at 95 % miss 9 or more 1 time in
-    600."""
+    """A short run; the one of 500 studies is `benchmarks/study_intervals.py`. 60 at 95 % miss 9 or more 1
+    time in 600."""
     truth = {
         str(index): float(
             np.mean([PAIRS.true_share(s, index) for s in combinations(range(3), together) if index in s])
