@@ -57,7 +57,11 @@ def cut(
     ] = "auto",
     least: Annotated[
         float,
-        typer.Option("--min", help="Seconds of the shortest clip.", callback=number(0, open_end=True)),
+        typer.Option(
+            "--min",
+            help="Seconds of the shortest clip; shorter shots are left out, as no clip may hold a cut.",
+            callback=number(0, open_end=True),
+        ),
     ] = 1.5,
     most: Annotated[
         float,
@@ -75,13 +79,13 @@ def cut(
             callback=parsed_by(parse_content_type),
         ),
     ] = None,
+    crop_bars: Annotated[
+        bool, typer.Option("--crop-bars", help="Have build crop the black bars around the pictures.")
+    ] = False,
     html: Annotated[
         str | None,
         typer.Option(help="Page to write: a strip of shots, what is kept, what is not.", callback=new_file),
     ] = None,
-    crop_bars: Annotated[
-        bool, typer.Option("--crop-bars", help="Have build crop the black bars around the pictures.")
-    ] = False,
     workers: Annotated[
         int | None, typer.Option(help="Processes that cut films; by default this one.", callback=whole(1))
     ] = None,

@@ -80,6 +80,7 @@ def _reason(measures: Measures, part: ShotPart, settings: CutSettings) -> str | 
     if (share := float(black_frames(measures)[frames].mean())) > _BLACK:
         return f"black: {share:.0%} of its frames"
     if seconds < settings.least - 1e-6:
+        # it is a whole shot: joined to its neighbour it would put a cut into the middle of a clip
         return f"shorter than {settings.least:g} s: {seconds:.2f} s"
     if seconds > settings.most + 1e-6:
         return f"longer than {settings.most:g} s: {seconds:.2f} s, in which a picture stands too long"
