@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.cutting_joins import Join, joins
+from benchmarks.cutting_cost import RECORD as COST
+from benchmarks.cutting_joins import KINDS, Join, Kind, joins
 from benchmarks.cutting_score import Score, score
 from emovid_dataset.cut.detect import merged, network_transitions
 from emovid_dataset.cut.gradual import dissolves, fades
@@ -43,7 +44,8 @@ HALF = 7200
 """Frame that parts the shots by which settings were chosen from those by which they are measured."""
 
 CREDITS = 11725
-CHOSEN_SEED, MEASURED_SEED = 1, 2
+CHOSEN_SEED, MEASURED_SEED, FRESH_SEED = 1, 2, 4
+"""Of the joins; what came of the second is why hard cuts were looked at again, and 3 showed one thing."""
 
 Pairs = list[tuple[int, int]]
 
@@ -131,7 +133,7 @@ class Remembered:
 
 def auto(measures: Measures, network: Any = None) -> list[Transition]:
     """As `--detector auto` on a CPU; without a network only what is sure."""
-    sure, doubtful = sure_and_doubtful(measures.change)
+    sure, doubtful = sure_and_doubtful(measures.change, measures.thumbnails)
     gradual = gradual_of(measures)
     cuts = [Transition(int(frame), int(frame)) for frame in sure]
     if network is not None:
@@ -212,7 +214,7 @@ def shots_of(truth: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def joins_record(
-    film: np.ndarray, drawn: Sequence[Join], detectors: dict[str, Callable[[np.ndarray], Pairs]]
+    film: np.ndarray, drawn: Iterable[Join], detectors: dict[str, Callable[[np.ndarray], Pairs]]
 ) -> dict[str, Any]:
     """Every detector on joins, by kind."""
     found: dict[str, dict[str, Score]] = {name: {} for name in detectors}
@@ -230,16 +232,33 @@ def joins_record(
     }
 
 
+def joins_kept(film: np.ndarray, drawn: Sequence[Join], cache: Path, called: str) -> dict[str, Any]:
+    """Every detector on joins; what PySceneDetect said before is kept, as ours alone change."""
+    found = {}
+    for name, detect in detectors_of_joins().items():
+        kept = cache / f"joins_{called}_{name.split(',')[0].replace(' ', '_')}.json"
+        if name.startswith("PySceneDetect") and kept.exists():
+            found[name] = json.loads(kept.read_text(encoding="utf-8"))
+            continue
+        found.update(joins_record(film, drawn, {name: detect}))
+        kept.write_text(json.dumps(found[name], allow_nan=False), encoding="utf-8")
+    return found
+
+
 def detectors_of_joins() -> dict[str, Callable[[np.ndarray], Pairs]]:
     """What is tried on joins; each takes frames of a whole small film."""
 
     def own(pictures: np.ndarray) -> Pairs:
         return pairs(auto(measures_of(pictures)), len(pictures) + 1)
 
+    def with_network(pictures: np.ndarray) -> Pairs:
+        return pairs(auto(measures_of(pictures), Remembered(np.zeros(0))), len(pictures) + 1)
+
     def theirs(name: str) -> Callable[[np.ndarray], Pairs]:
         return lambda pictures: pairs(fed(name, pictures, 15), len(pictures) + 1)
 
     return {
+        "auto": with_network,
         "auto, without the network": own,
         "PySceneDetect content, its defaults": theirs("content"),
         "PySceneDetect adaptive, its defaults": theirs("adaptive"),
@@ -294,7 +313,7 @@ def network_joins(cache: Path, count: int) -> None:
 def first_gradual(count: int) -> list[Join]:
     """The first dissolves and fades of those that are measured on."""
     shots = shots_of(json.loads(TRUTH.read_text(encoding="utf-8")))
-    *_, (_, seed, some) = halves(shots)
+    _, (_, seed, some, _), _ = halves(shots)
     drawn = list(joins(some, 200, seed))
     return [join for kind in ("dissolve", "fade") for join in [j for j in drawn if j.kind == kind][:count]]
 
@@ -315,10 +334,14 @@ def network_on_joins(cache: Path, pictures: np.ndarray) -> dict[str, Any]:
     return {"kinds": kinds, "rows": joins_record(pictures, drawn, detectors)}
 
 
-def halves(shots: Sequence[tuple[int, int]]) -> Iterator[tuple[str, int, list[tuple[int, int]]]]:
-    """The shots of either half of the film, with the seed of their joins."""
-    yield "chosen on", CHOSEN_SEED, [shot for shot in shots if shot[1] <= HALF]
-    yield "measured on", MEASURED_SEED, [shot for shot in shots if shot[0] >= HALF]
+def halves(
+    shots: Sequence[tuple[int, int]],
+) -> Iterator[tuple[str, int, list[tuple[int, int]], tuple[Kind, ...]]]:
+    """The shots of either half of the film, with the seed of their joins and the kinds of them."""
+    later = [shot for shot in shots if shot[0] >= HALF]
+    yield "chosen on", CHOSEN_SEED, [shot for shot in shots if shot[1] <= HALF], KINDS
+    yield "measured on", MEASURED_SEED, later, KINDS
+    yield "drawn anew", FRESH_SEED, later, ("cut",)
 
 
 def measure(cache: Path, count: int, *, with_joins: bool) -> None:
@@ -330,13 +353,13 @@ def measure(cache: Path, count: int, *, with_joins: bool) -> None:
     record: dict[str, Any] = {"joins": {}} if with_joins else json.loads(RECORD.read_text(encoding="utf-8"))
     record = {**record, "film": film_record(frames, likely, truth, cache)}
     shots = shots_of(truth) if with_joins else []
-    for name, seed, some in halves(shots) if with_joins else ():
-        drawn = list(joins(some, count, seed))
+    for name, seed, some, kinds in halves(shots) if with_joins else ():
         record["joins"][name] = {
             "of_each_kind": count,
             "seed": seed,
             "shots": len(some),
-            "rows": joins_record(pictures, drawn, detectors_of_joins()),
+            "kinds": kinds,
+            "rows": joins_kept(pictures, list(joins(some, count, seed, kinds)), cache, f"{seed}_{count}"),
         }
     if (cache / "network_joins.json").exists():
         record["network_on_joins"] = network_on_joins(cache, pictures)
@@ -365,7 +388,7 @@ def main() -> None:
     else:
         from benchmarks.cutting_page import write_page
 
-        write_page(RECORD, TRUTH, PAGE)
+        write_page(RECORD, TRUTH, COST, PAGE)
 
 
 if __name__ == "__main__":

@@ -81,16 +81,19 @@ class Join:
         return (1 - behind).astype(np.float32), behind.astype(np.float32)
 
 
-def joins(shots: Sequence[tuple[int, int]], count: int, seed: int) -> Iterator[Join]:
+def joins(
+    shots: Sequence[tuple[int, int]], count: int, seed: int, kinds: Sequence[Kind] = KINDS
+) -> Iterator[Join]:
     """Draw joins, `count` of each kind.
 
     Args:
         shots: first frame and the one behind the last of each shot that is used.
         count: of each kind.
         seed: of the draw.
+        kinds: that are drawn, in this order.
     """
     random = np.random.default_rng(seed)
-    for kind in KINDS:
+    for kind in kinds:
         made = 0
         while made < count:
             join = _draw(kind, shots, random)

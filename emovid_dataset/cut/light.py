@@ -5,8 +5,9 @@ At a cut a picture differs from the one before, and far more than pictures do ar
     change    1 2 1 1 48 1 2 1        1 9 31 22 38 12 9 2        5 6 5 13 6 7 5
               a cut: sure             doubtful                   nothing
 
-Things that pass close before the camera, and cuts amid such movement, look alike here; a network that has
-seen many of them is asked about the doubtful ones.
+A cut amid movement stands out less, but what it shows is another picture: however the one before is shifted,
+it is not alike. A flash changes every pixel and leaves the picture what it was. Things that pass close before
+the camera change both; a network that has seen many of them is asked about these.
 """
 
 from __future__ import annotations
@@ -18,33 +19,77 @@ from emovid_dataset.cut.thumbnails import Thumbnails
 from emovid_dataset.cut.transnet import MARGIN, WINDOW, ShotNetwork
 
 _AROUND = 4  # frames on either side
+_BESIDE_IT = 2  # frames on either side whose mean change is compared
 _LEAST = 12.0  # levels that the change at a cut has at least
 _SURE = 3.0  # times the greatest change around
-_DOUBTFUL = 1.5  # likewise
-_STRONG = 30.0  # levels from which on a change is doubtful whatever is around it
+_SURE_AMID_MOVEMENT = 4.0  # times the mean change beside it, if the pictures are not alike
+_DOUBTFUL = 1.5  # times the greatest change around, or the mean change beside it if it is strong
+_DOUBTFUL_AMID_MOVEMENT = 2.0  # times the mean change beside it
+_SAME, _OTHER = 0.9, 0.65  # likeness from which on two pictures are one, and up to which they are two
+_FLAT = 1.0  # levels, standard deviation
+_SHIFTS = (4, 3)  # pixels by which a tiny picture is moved across and down to be like another
+_STRONG = 30.0  # levels
 _FRAMES_PER_WINDOW = 1000  # of the film for each window of the network: to decode them takes longer
 _LIKELY = 0.5
 _BESIDE = 1  # frames by which the network's answer may be off
 
 
-def sure_and_doubtful(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def sure_and_doubtful(change: np.ndarray, thumbnails: Thumbnails) -> tuple[np.ndarray, np.ndarray]:
     """Frames with which a shot surely begins, and those of which that is in doubt.
 
     Args:
         change: of each frame from the one before, float32 [n], 0..255.
+        thumbnails: of the film.
 
     Returns:
         Frames, ascending, int64 each.
     """
-    padded = np.pad(change, _AROUND)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1)
-    around = np.maximum(windows[:, :_AROUND].max(1), windows[:, _AROUND + 1 :].max(1))
-    ratio = change / np.maximum(around, 1.0)
-    sure = (change >= _LEAST) & (ratio >= _SURE)
-    sure[:1] = False
-    doubtful = ~sure & (((change >= _LEAST) & (ratio >= _DOUBTFUL)) | (change >= _STRONG))
+    greatest, mean = _change_around(change)
+    stands_out, strong = change >= _SURE * greatest, change >= _STRONG
+    amid_movement = change >= _SURE_AMID_MOVEMENT * mean
+    asked = (change >= _LEAST) & (stands_out | amid_movement)
+    asked[:1] = False
+    sure = np.zeros(len(change), bool)
+    for place in np.flatnonzero(asked):
+        # at the film's ends too little is around; before the first frame there is no change at all
+        if _AROUND < place < len(change) - _AROUND:
+            alike = likeness(*thumbnails.read(place - 1, place + 1))
+            sure[place] = alike <= (_SAME if stands_out[place] else _OTHER)
+    weak = (change >= _DOUBTFUL * greatest) & (change >= _DOUBTFUL_AMID_MOVEMENT * mean)
+    strong &= change >= _DOUBTFUL * mean
+    doubtful = ~sure & (asked | ((change >= _LEAST) & (weak | strong)))
     doubtful[:1] = False
     return np.flatnonzero(sure), np.flatnonzero(doubtful)
+
+
+def _change_around(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The greatest change near each frame, and the mean of those beside it; at least a level each."""
+    padded = np.pad(change.astype(np.float64), _AROUND, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND + 1)
+    others = np.delete(windows, _AROUND, axis=1)
+    beside = others[:, _AROUND - _BESIDE_IT : _AROUND + _BESIDE_IT]
+    greatest = np.nan_to_num(others).max(1)
+    count = np.maximum(np.isfinite(beside).sum(1), 1)
+    return np.maximum(greatest, 1.0), np.maximum(np.nan_to_num(beside).sum(1) / count, 1.0)
+
+
+def likeness(before: np.ndarray, picture: np.ndarray) -> float:
+    """How much a picture is the one before, shifted and lighter or darker as may be.
+
+    Args:
+        before: uint8 [27, 48, 3].
+        picture: likewise.
+
+    Returns:
+        The greatest correlation of any shift, -1..1; 0 where either has no contrast that could be alike.
+    """
+    import cv2
+
+    across, down = _SHIFTS
+    inside = np.ascontiguousarray(picture[down:-down, across:-across])
+    if min(inside.std((0, 1)).max(), before.std((0, 1)).max()) < _FLAT:
+        return 0.0
+    return float(cv2.matchTemplate(before, inside, cv2.TM_CCOEFF_NORMED).max())
 
 
 def settle(

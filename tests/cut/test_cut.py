@@ -14,6 +14,7 @@ import tracemalloc
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -23,6 +24,7 @@ from PIL import Image, ImageDraw
 from served_folder import served
 from video_files import full_decode, read_stamp, rotate, write_sheet, write_video
 
+from benchmarks.cutting import Held
 from emovid_dataset.builder.build import build
 from emovid_dataset.builder.sheet.paths import raw_files
 from emovid_dataset.builder.sheet.read import read_sheet
@@ -31,10 +33,11 @@ from emovid_dataset.cut import CutReport, CutSettings, cut_films, gradual
 from emovid_dataset.cut.lengths import ShotPart, divided, out_of_words, shots_between
 from emovid_dataset.cut.light import sure_and_doubtful
 from emovid_dataset.cut.page import render_page
-from emovid_dataset.cut.records import Detector
+from emovid_dataset.cut.records import Detector, Transition
 from emovid_dataset.cut.speech import Speech
-from emovid_dataset.cut.text_share import text_share
 from emovid_dataset.cut.stage import cut_film
+from emovid_dataset.cut.text_share import text_share
+from emovid_dataset.cut.thumbnails import Thumbnails
 from emovid_dataset.media.segment import stretch_of
 from emovid_dataset.media.source import Reader
 
@@ -141,7 +144,7 @@ def test_bars_are_measured_upright_in_a_turned_film(tmp_path: Path) -> None:
     (row,) = rows(tmp_path / "sheet.csv")
     assert row["bars"] == row["crop_bars"] == "16 16 0 0"
     wrong = [{**row, "crop_bars": cell} for cell in ("16 16", "15 17 0 0", "80 66 0 0")]
-    starts = [{**one, "start": place / 2} for place, one in enumerate(wrong, 1)]
+    starts = [{**one, "start": str(place / 2)} for place, one in enumerate(wrong, 1)]
     sheet = write_sheet(tmp_path, [{**one, "emotion": "awe"} for one in (row, *starts)])
     report = build(tmp_path, sheet, tmp_path / "built")
     assert [(one.row, one.reason.partition("; ")[0]) for one in report.rejections] == [
@@ -246,8 +249,42 @@ def test_sure_cuts_and_doubtful_places_are_told_apart() -> None:
     change[[0, 20]] = 40  # the film's first frame is no cut
     change[38:43] = [9, 31, 22, 38, 12]
     change[55] = 6
-    sure, doubtful = sure_and_doubtful(change)
+    pictures = np.random.default_rng(3).integers(0, 256, (60, 27, 48, 3)).astype(np.uint8)
+    sure, doubtful = sure_and_doubtful(change, cast(Thumbnails, Held(pictures)))
     assert sure.tolist() == [20] and doubtful.tolist() == [39, 41]
+    # a flash: the picture is the one before, only lighter
+    pictures[20] = pictures[19] // 2 + 100
+    sure, doubtful = sure_and_doubtful(change, cast(Thumbnails, Held(pictures)))
+    assert sure.tolist() == [] and doubtful.tolist() == [20, 39, 41]
+
+
+def test_a_cut_amid_movement_is_told_from_movement() -> None:
+    # every frame moves by two pixels and 9 levels; from frame 30 on it is another picture
+    random = np.random.default_rng(4)
+    wide = [np.kron(random.integers(0, 256, (9, 60, 3)), np.ones((3, 3, 1))).astype(np.uint8) for _ in "ab"]
+    pictures = np.stack([wide[place >= 30][:, 2 * place : 2 * place + 48] for place in range(60)])
+    change = np.full(60, 9, np.float32)
+    change[[28, 30]] = 20, 50  # less than three times the greatest change around
+    change[45] = 40  # but the picture goes on
+    sure, doubtful = sure_and_doubtful(change, cast(Thumbnails, Held(pictures)))
+    assert sure.tolist() == [30] and doubtful.tolist() == [45]
+
+
+def test_no_stretch_reaches_over_a_transition() -> None:
+    random = np.random.default_rng(7)
+    for _ in range(20):
+        ends = np.sort(random.choice(np.arange(1, 900), 12, replace=False)).tolist()
+        found = [Transition(a, a if random.random() < 0.5 else b) for a, b in pairwise(ends[::2])]
+        shots = shots_between(found, 900)
+        change, times = random.random(900).astype(np.float32), np.arange(901) / 24
+        parts = [
+            part
+            for one in shots
+            for part in divided(one, times, change, np.zeros(one.stop - one.first, bool), 1.5, 10.0)
+        ]
+        assert all(item.stop <= p.first or p.stop <= item.first for item in found for p in parts)
+        whole = {frame for item in found for frame in range(item.first, item.stop)}
+        assert sum(p.stop - p.first for p in parts) == 900 - len(whole)
 
 
 def test_the_sound_keeps_its_place_and_a_tone_is_no_speech() -> None:
@@ -280,6 +317,24 @@ def test_a_film_at_an_address_is_cut_by_its_address(known: tuple[Path, CutReport
     assert {row["path"] for row in kept} == {address}
     assert [label.path for label in labels] == ["film.mp4"] * len(kept)
     assert spans(tmp_path / "sheet.csv") == spans(folder / "sheet.csv")
+
+
+def test_memory_grows_by_small_numbers_for_each_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradual, "_BLOCK", 48)
+    films = {times: write_video(tmp_path / f"{times}.mp4", [*shot(A, 48)] * times) for times in (3, 12)}
+    peaks = {}
+    cut_film(films[3], CutSettings())  # what is imported, and kept for good, counts for neither
+    for times, film in films.items():
+        tracemalloc.start()
+        try:
+            cut_film(film, CutSettings())
+            peaks[times] = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    # a tiny picture has 3,888 bytes; at a thousand for each frame two hours take 173 MB
+    assert peaks[12] - peaks[3] < 9 * 48 * 1000
 
 
 def test_lines_of_text_are_told_from_grass() -> None:
@@ -316,21 +371,3 @@ def test_films_that_were_cut_are_not_cut_again(tmp_path: Path, monkeypatch: pyte
         "sheet.csv",
         DROPPED,
     ]
-def test_memory_grows_by_small_numbers_for_each_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gradual, "_BLOCK", 48)
-    films = {times: write_video(tmp_path / f"{times}.mp4", [*shot(A, 48)] * times) for times in (3, 12)}
-    peaks = {}
-    cut_film(films[3], CutSettings())  # what is imported, and kept for good, counts for neither
-    for times, film in films.items():
-        tracemalloc.start()
-        try:
-            cut_film(film, CutSettings())
-            peaks[times] = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-    # a tiny picture has 3,888 bytes; at a thousand for each frame two hours take 173 MB
-    assert peaks[12] - peaks[3] < 9 * 48 * 1000
-
-

@@ -11,6 +11,7 @@ import pytest
 from video_files import MINI
 
 from benchmarks.cutting import RECORD, TRUTH, auto, measures_of, pairs
+from benchmarks.cutting_cost import RECORD as COST
 from benchmarks.cutting_joins import KINDS, joins
 from benchmarks.cutting_page import render
 from benchmarks.cutting_score import Score, score
@@ -69,6 +70,7 @@ def test_joins_of_shots_are_found(kind: str, pictures: tuple[np.ndarray, list[tu
 
 def test_the_page_is_the_record() -> None:
     record, truth = json.loads(RECORD.read_text("utf-8")), json.loads(TRUTH.read_text("utf-8"))
-    assert PAGE.read_text("utf-8") == render(record, truth)
+    cost = json.loads(COST.read_text("utf-8")) if COST.exists() else {}
+    assert PAGE.read_text("utf-8") == render(record, truth, cost)
     best = max(row["f1"] for name, row in record["film"]["rows"].items() if name.startswith("PySceneDetect"))
     assert record["film"]["rows"]["auto"]["f1"] > best
