@@ -118,8 +118,8 @@ def killed(study: Path, kills: int, seed: int) -> dict[str, Any]:
             timer.join()
             done += 1
     server = StudyServer(study, Admission(names=names), port)
-    if state is not None and (choice := sent.get((names[name], state["number"]))) is not None:
-        StudyClient(server.addresses[names[name]]).vote(state, choice)
+    if state is not None and (names[name], state["number"]) in sent:
+        StudyClient(server.addresses[names[name]]).vote(state, sent[names[name], state["number"]])
     server.kill()
     began = (json.loads(line) for line in (study / "private" / "raters.jsonl").read_text().splitlines())
     keys = {
