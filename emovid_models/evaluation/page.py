@@ -21,7 +21,7 @@ from pathlib import Path
 
 from emovid_dataset.report.colours import palette
 from emovid_dataset.report.formats import page_environment
-from emovid_dataset.store import Store, read_file
+from emovid_dataset.store import read_file, write_file
 from emovid_models.evaluation.judge_fitness import Fitness, OrderAgreement, judge_fitness, order_agreement
 from emovid_models.evaluation.result import REAL, JudgeRecord, Result, Video
 from emovid_models.evaluation.score_definitions import DEFINITIONS
@@ -97,13 +97,13 @@ class Page:
     """A page that was written.
 
     Attributes:
-        path: of the file.
+        path: path or URL of the file.
         size: bytes.
         shown: videos that it plays.
         videos: that the result has.
     """
 
-    path: Path
+    path: str
     size: int
     shown: int
     videos: int
@@ -114,7 +114,7 @@ def write_page(result: Result, html: str | os.PathLike[str], *, most_bytes: int 
 
     Args:
         result: that was read or written, so that its videos can be found.
-        html: file to write.
+        html: path or URL of the file to write.
         most_bytes: of videos that are copied into the page; those of failures first.
 
     Returns:
@@ -124,15 +124,15 @@ def write_page(result: Result, html: str | os.PathLike[str], *, most_bytes: int 
         ValueError: the file is a folder, or the number is below 0.
         OSError: it cannot be written.
     """
-    path = Path(html)
-    if path.is_dir():
-        raise ValueError(f"html is {str(path)!r}, a folder; it must name a file")
+    path = os.fspath(html)
+    if "://" not in path and os.path.isdir(path):
+        raise ValueError(f"html is {path!r}, a folder; it must name a file")
     if most_bytes < 0:
         raise ValueError(f"most_bytes is {most_bytes}; it must be 0 or more")
     judgings = judge_all(result)
     wall = build_wall(result, judgings, most_bytes=most_bytes)
     page = render_page(result, judgings, wall).encode("utf-8", "replace")
-    Store.at(path.parent).put(path.name, page)
+    write_file(html, page)
     shown = sum(cell.source is not None for row in wall for cell in row.cells)
     return Page(path, len(page), shown, len(result.videos))
 
