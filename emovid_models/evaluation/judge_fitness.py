@@ -94,7 +94,7 @@ class OrderAgreement:
         if self.agrees:
             return f"The judges agree on the order (Kendall's tau {self.tau:.2f})."
         pairs = "; ".join(f"{one} and {other}" for one, other in self.swapped)
-        said = f"The judges disagree on the order of: {pairs} (Kendall's tau {self.tau:.2f})."
+        said = f"The judges disagree on the order of {pairs} (Kendall's tau {self.tau:.2f})."
         if self.contradicted:
             sure = "; ".join(f"{one} and {other}" for one, other in self.contradicted)
             return f"{said} By the tests of both, {sure} differ, each the other way."

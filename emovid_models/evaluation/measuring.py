@@ -165,7 +165,7 @@ class MeasureStage(Stage[MeasurePart, "tuple[ClipModel | None, VideoMaeModel | N
     def parts(self, store: Store) -> Iterator[MeasurePart]:
         for video in self.videos:
             first = None if video.first is None else _digest(video.first)
-            of = [DEFINITIONS, video.file, video.version, video.text, first, *self.identities]
+            of: list[object] = [DEFINITIONS, video.file, video.version, video.text, first, *self.identities]
             of += ["from frames", _can_see_motion()] if self.with_frames else []
             yield MeasurePart(
                 hashlib.sha256(json.dumps(of, allow_nan=False).encode()).hexdigest()[:32], 1, 0.0, video

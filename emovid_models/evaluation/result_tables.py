@@ -269,8 +269,8 @@ def _scores(result: Result, above: tuple[str, ...]) -> ResultTable | None:
             else:
                 cells.append(f"not computed: {reasons[0] if reasons else 'no video could be read'}")
         for name in measures:
-            value = system.measures.get(name)
-            cells.append(None if value is None else value.cell(4))
+            measure = system.measures.get(name)
+            cells.append(None if measure is None else measure.cell(4))
         rows.append(tuple(cells))
     note = "Means over the videos that could be measured; n says how many. A video that failed has none."
     return ResultTable(

@@ -198,9 +198,11 @@ def _pair(
     if not common:
         return first, second, 0, 0, None, 0, 0, None
     answers = [{video.file: video.judged for video in systems[name].videos} for name in (first, second)]
+    ours, theirs = ([said[request] for request in common] for said in answers)
     intended = {video.file: video.intended for video in systems[first].videos}
     found = ea_8cls.compare(
-        *([said[request] for request in common] for said in answers),
+        ours,
+        theirs,
         [intended[request] for request in common],
         groups=[scenes[request] for request in common],
         emotions=metric_emotions(systems[first].taxonomy)[0],

@@ -89,6 +89,7 @@ def test_all_pairs_are_tested_with_holms_correction(ranking: Ranking, systems: d
         assert pair.difference is not None and pair.difference.value == pytest.approx(apart.mean())
         assert pair.difference.low <= pair.difference.value <= pair.difference.high
         assert pair.p == swap_test(apart.reshape(12, 8).sum(1).tolist()) and pair.scenes == 12
+        assert pair.p_holm is not None
         assert (pair.p_holm < 0.05) == pair.differs == (ranking.pair(pair.second, pair.first).differs)
 
 
