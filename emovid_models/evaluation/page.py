@@ -195,14 +195,14 @@ def build_wall(result: Result, judgings: Sequence[Judging], *, most_bytes: int) 
     for videos in ordered:
         cells = []
         for system in result.systems:
-            video = videos.get(system.name)
+            asked = videos.get(system.name)
             source, reason = None, "was not asked for"
-            if video is not None:
-                data, reason = _bytes(result, video, left)
+            if asked is not None:
+                data, reason = _bytes(result, asked, left)
                 if data is not None:
                     left -= len(data)
                     source = "data:video/mp4;base64," + base64.b64encode(data).decode()
-            cells.append(WallCell(system.name, video, source, reason, answers(video) if video else ()))
+            cells.append(WallCell(system.name, asked, source, reason, answers(asked) if asked else ()))
         failed, wrong = trouble(videos)
         rows.append(WallRow(next(iter(videos.values())), tuple(cells), failed, wrong))
     return rows

@@ -39,7 +39,7 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """A smooth pattern, uint8 [height, width, 3]."""
     import cv2
 
-    grey = np.random.default_rng(seed).random((height, width), np.float32)
+    grey: np.ndarray = np.random.default_rng(seed).random((height, width), np.float32)
     grey = cv2.GaussianBlur(grey, (0, 0), 2)
     grey = (grey - grey.min()) / np.ptp(grey) * 255
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
