@@ -144,14 +144,14 @@ def evaluate(
         str | None,
         typer.Option(
             help="With --protocol paper: a CLIP for CLIP score and first-frame consistency, such as "
-            "openai/clip-vit-base-patch32.",
+            "openai/clip-vit-base-patch32; with SYSTEM for prompt match.",
             callback=clip_source,
         ),
     ] = None,
     videomae: Annotated[
         str | None,
         typer.Option(
-            help="With --protocol paper: a VideoMAE for FVD, such as MCG-NJU/videomae-base.",
+            help="With --protocol paper or SYSTEM: a VideoMAE for FVD, such as MCG-NJU/videomae-base.",
             callback=videomae_source,
         ),
     ] = None,
@@ -251,8 +251,6 @@ def evaluate(
                 "protocol": protocol if protocol != "scenes" else None,
                 "data": data,
                 "task": task,
-                "clip": clip,
-                "videomae": videomae,
                 "abstain": abstain,
             }
         )
@@ -280,6 +278,8 @@ def evaluate(
                 seed=seed,
                 offload=offload,
                 batch_size=batch_size,
+                clip=clip,
+                videomae=videomae,
                 engine=runner,
                 device=device,
                 allow_rejected=allow_rejected,

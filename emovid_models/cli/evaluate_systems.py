@@ -24,6 +24,7 @@ from emovid_models.cli.arguments import (
     check_build,
     check_device,
     check_knows_the_eight,
+    check_model_kind,
 )
 from emovid_models.cli.evaluated import DEFAULTS, MINI_DEFAULTS, annotator_folder, frames_of_base
 
@@ -60,6 +61,8 @@ class SystemOptions:
     seed: int
     offload: bool
     batch_size: int
+    clip: str | None
+    videomae: str | None
     engine: Executor
     device: str | None
     allow_rejected: bool
@@ -114,6 +117,9 @@ def evaluate_systems(options: SystemOptions) -> None:
             check_knows_the_eight(judge, f"system {generators[0].name}")
     if options.held_out is not None:
         check_build("--held-out", options.held_out, (options.split,), taxonomy=taxonomy)
+    for kind, model in (("clip", options.clip), ("videomae", options.videomae)):
+        if model is not None:
+            check_model_kind(f"--{kind}", model, kind)
     need("models", "transformers", "safetensors", "evaluate")
     check_device(options.device)
 
