@@ -126,7 +126,10 @@ def evaluate_systems(options: SystemOptions) -> None:
     from emovid_models.evaluation.judging_systems import RealSource, SystemVideos, judge_systems
     from emovid_models.evaluation.result import write_result
 
-    wanted, prompts = _prompts(options) if generators else ([], None)
+    wanted: list[Prompt] = []
+    prompts: PromptSet | None = None
+    if generators:
+        wanted, prompts = _prompts(options)
     generated = _generate(generators, wanted, options)
     videos = [
         SystemVideos(name=one.name, folder=one.videos, intended=one.intended)
