@@ -162,6 +162,8 @@ def _scored(result: Result, options: SystemOptions) -> Result:
     """The result with the scores that no judge gives."""
     from emovid_dataset.read.select import select
     from emovid_models.annotator.items import clip_item
+    from emovid_models.evaluation.measuring import Networks
+    from emovid_models.evaluation.paper_measures import add_paper_measures
     from emovid_models.evaluation.system_scores import add_frame_scores, add_system_scores
 
     real = {}
@@ -176,7 +178,15 @@ def _scored(result: Result, options: SystemOptions) -> Result:
         engine=options.engine,
         progress=not options.as_json,
     )
-    return add_system_scores(result, device=options.device)
+    result = add_system_scores(result, device=options.device)
+    return add_paper_measures(
+        result,
+        joined(str(options.out), "paper-measures"),
+        networks=Networks(options.clip, options.videomae, options.device),
+        real=real,  # type: ignore[arg-type]  # a build has no segments
+        engine=options.engine,
+        progress=not options.as_json,
+    )
 
 
 def _prompts(options: SystemOptions) -> tuple[list[Prompt], PromptSet]:

@@ -29,6 +29,7 @@ PASSED_ON = {
     "emovid_dataset.builder.held_looks.held_duplicates": "called by append",
     "emovid_dataset.agree.places.read_places": "what read_sheet_clips shows",
     "emovid_models.cli.demo.miniature": "to build",
+    "emovid_models.evaluation.paper_measures.add_paper_measures": "what measure_videos shows",
     "emovid_models.protocol.drawing.draw": "what read_sheet_clips shows",
     "emovid_models.protocol.drawing.read_clips": "what read_sheet_clips shows",
     "emovid_models.protocol.run.run_protocol": "what its steps show",

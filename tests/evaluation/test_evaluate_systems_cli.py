@@ -76,6 +76,9 @@ def test_systems_side_by_side(systems: Path, tmp_path: Path) -> None:
     expected = evaluation.judge_videos(made, made / INTENDED_NAME, evaluation.load_judge(device="cpu"))
     assert [one.answers[expected.judge].scores for one in plain] == [one.scores for one in expected.videos]
 
+    reasons = [(name, one.reason) for name, one in result.systems[0].measures.items() if one.reason]
+    assert {("prompt_match", "no --clip MODEL"), ("fvd", "no --videomae MODEL")} <= set(reasons)
+
     times = {path: path.stat().st_mtime_ns for path in out.rglob("*.mp4")}
     table = emovid("evaluate", *arguments)
     assert table.exit_code == 0 and len(times) == 16, table.output
