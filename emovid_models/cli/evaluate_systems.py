@@ -146,6 +146,7 @@ def evaluate_systems(options: SystemOptions) -> None:
         task=None if not wanted else "t2v" if wanted[0].image is None else "i2v",
         prompts=prompts,
         content_types={f"{prompt.id}.mp4": prompt.content_type for prompt in wanted},
+        settings=_networks(options),
         batch_size=options.batch_size,
         allow_missing=options.allow_rejected,
         engine=options.engine,
@@ -156,6 +157,14 @@ def evaluate_systems(options: SystemOptions) -> None:
     _show(result, options)
     if not options.allow_rejected and any(video.failure for video in result.videos):
         raise typer.Exit(FOUND_WRONG)
+
+
+def _networks(options: SystemOptions) -> dict[str, Any]:
+    """The networks that were named, by what they hold; they are among what went in."""
+    from emovid_models.evaluation.measuring import Networks
+
+    named = Networks(options.clip, options.videomae).identities()
+    return {name: identity for name, identity in named.items() if identity is not None}
 
 
 def _scored(result: Result, options: SystemOptions) -> Result:

@@ -96,6 +96,7 @@ def judge_systems(
     task: str | None = None,
     prompts: PromptSet | None = None,
     content_types: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
     batch_size: int = 8,
     allow_missing: bool = False,
     engine: Executor | None = None,
@@ -112,6 +113,7 @@ def judge_systems(
         task: "t2v" or "i2v", if known.
         prompts: that were asked for, if generated here.
         content_types: of the prompts, by the name of the generated file.
+        settings: what else went in, such as the networks of its measures.
         batch_size: videos that a judge sees at once.
         allow_missing: count videos that are missing, or that a system was not asked for, as wrong, instead of
             refusing the system.
@@ -161,7 +163,7 @@ def judge_systems(
         task=task,
         prompts=prompts,
         clips=shown,
-        settings={"allow_missing": allow_missing},
+        settings={"allow_missing": allow_missing, **(settings or {})},
         versions=library_versions(),
     )
 
