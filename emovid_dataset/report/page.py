@@ -177,6 +177,7 @@ def render_report(
             SPLITS=manifest.split_names,
             VALENCES=_by_valence(manifest.taxonomy),
             palette=palette(emotions),
+            title=statistics.name if manifest.info.title is None else manifest.info.title,
             statistics=statistics,
             manifest=manifest,
             profiles=profiles,

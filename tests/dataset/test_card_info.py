@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select
 from emovid_dataset.report.card import CITATION, render_card
 from emovid_dataset.report.colours import PALETTE
+from emovid_dataset.report.page import render_report
+from emovid_dataset.report.stats import measure
 from emovid_dataset.schema.card_info import CardInfo
 from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 
@@ -50,6 +53,18 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plain")
     build(MINI, sheet(folder), folder / "out", engine="serial")
     return folder / "out"
+
+
+def test_the_report_is_called_as_the_data_set_is(plain: Path) -> None:
+    statistics = measure(plain)
+    named = replace(statistics.manifest, info=CardInfo(title="Moving <i>stickers</i>"))
+    for found, title in (
+        (statistics, "out"),
+        (replace(statistics, manifest=named), "Moving &lt;i&gt;stickers"),
+    ):
+        page = render_report(found, {}, seed=0)
+        assert f"<h1><bdi>{title}" in page and f"<title>{title}" in page
+        assert "<body>" in page  # the names of Mikels' emotions are short
 
 
 def test_what_was_not_told_is_not_said(plain: Path) -> None:
