@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from label_server import LabelProgram, LabelServer
+from PIL import Image
 from web_pages import needs_chromium
 
 from emovid_dataset.label.answers import Answer, read_answers, read_lines
@@ -96,6 +97,31 @@ def started(program: LabelProgram, clips: Path, folder: Path, *more: str) -> Lab
     raters = more if "--rater" in more else ("--rater", "anna", *more)
     own = ["--content-type", "sticker", "--out", "answers", "--repeats", "0"]
     return program.start(folder, str(clips / "sheet.csv"), *own, *raters)
+
+
+def test_a_picture_is_answered_anew(browser: Any, label_program: LabelProgram, tmp_path: Path) -> None:
+    """A clip of one frame loops within a tenth of a second: the browser seeks in it all the time."""
+    for name, colour in (("one", "red"), ("two", "blue")):
+        Image.new("RGB", (64, 48), colour).save(tmp_path / f"{name}.webp", lossless=True)
+    (tmp_path / "sheet.csv").write_text("path\none.webp\ntwo.webp\n", encoding="utf-8")
+    server = started(label_program, tmp_path, tmp_path)
+    with at_page(browser, server, "anna") as anna:
+        anna.page.keyboard.press("Enter")
+        anna.page.locator("#loading").wait_for(state="hidden")
+        for count, key in enumerate(("Digit1", "Digit2"), 1):
+            anna.page.wait_for_timeout(600)
+            anna.press(key)
+            anna.wait(count)
+        anna.press("ArrowLeft")
+        anna.page.locator("#done").wait_for(state="hidden")
+        anna.page.wait_for_timeout(600)
+        anna.press("Digit3")
+        for _ in range(100):
+            if len(anna.lines()) == 3:
+                break
+            anna.page.wait_for_timeout(25)
+        last = anna.lines()[-1]
+        assert (last.emotion, last.version) == (EMOTIONS[2], 2)
 
 
 def test_a_session_by_keyboard(

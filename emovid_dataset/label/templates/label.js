@@ -32,8 +32,12 @@
     if (element.dataset.address === address && !element.classList.contains("failed")) return;
     element.classList.remove("failed");
     element.dataset.address = address;
+    delete element.dataset.drawn;
     element.src = address;
   }
+
+  // its state of readiness falls back while it seeks, and the loop of a very short clip seeks all the time
+  const drawn = (element) => element.dataset.drawn === "yes" && !element.classList.contains("failed");
 
   function play() {
     const element = video();
@@ -58,7 +62,7 @@
     shownAt = null;
     $("loading").hidden = true;
     load(element, state.media);
-    if (element.readyState >= 2) {
+    if (drawn(element)) {
       element.currentTime = 0;
       seen();
     } else {
@@ -92,7 +96,10 @@
     element.addEventListener("loadedmetadata", () => {
       if (element.videoWidth) element.style.setProperty("--ratio", String(element.videoWidth / element.videoHeight));
     });
-    element.addEventListener("loadeddata", () => { if (element === video()) seen(); });
+    element.addEventListener("loadeddata", () => {
+      element.dataset.drawn = "yes";
+      if (element === video()) seen();
+    });
     element.addEventListener("error", () => { if (element.hasAttribute("src")) cannotShow(element); });
     element.addEventListener("click", toggle);
     for (const name of ["play", "pause"]) {
@@ -302,7 +309,7 @@
     $("cover").hidden = true;
     if (!state) { go("/api/now"); return; }
     if (state.place === null) { $("done").hidden = false; return; }
-    shownAt = video().readyState >= 2 ? performance.now() : null;
+    shownAt = drawn(video()) ? performance.now() : null;
     play();
   }
 
