@@ -12,6 +12,7 @@ import typer
 from tools.mini_corpus import MINI
 from tools.mini_corpus.benchmark import write_benchmark
 from tools.mini_corpus.corpus import SUMS, build_corpus, files_of, print_corpus, write_sums
+from tools.mini_corpus.emoji_labels import write_sheet
 from tools.mini_corpus.fetch import emoji_folder, film_path, scratch_folder, sha256_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Rebuild the miniature corpus.")
@@ -65,6 +66,12 @@ def film(key: str = typer.Argument("big-buck-bunny", help="big-buck-bunny or cit
 def emoji() -> None:
     """Print the folder of the animated emoji. Example: ls $(python -m tools.mini_corpus emoji)"""
     print(emoji_folder())
+
+
+@app.command()
+def emoji_labels() -> None:
+    """Write the sheet of further labelled emoji from the answers of the two passes."""
+    print(f"{write_sheet()} emoji with an emotion")
 
 
 def main() -> None:
