@@ -54,6 +54,11 @@ def card(figures: dict[str, Any], parameters: int) -> str:
     reliable = stickers["reliability"]
     left = reliable["abstain"]
     wrong = "" if left["risk"] is None else f" and is wrong for {left['risk']:.0%} of those"
+    whose = {"human": "one rater", "model": "a model"}
+    by_source = "".join(
+        row(f"annotator, the {entry['clips']} that {whose[name]} labelled", entry) + "\n"
+        for name, entry in stickers.get("by_emotion_source", {}).items()
+    )
     likelihood = stickers["log_likelihood"]
     (always,) = (name for name in cartoon if name != "annotator")
     ahead = annotator["accuracy"] - svm["accuracy"]
@@ -107,7 +112,7 @@ annotate("sticker.mp4", top_k=3)
 
 {head}
 {row("annotator", annotator)}
-{others}{row("gradients, colours, SVM", svm)}
+{others}{by_source}{row("gradients, colours, SVM", svm)}
 {row("most common emotion", stickers["majority"])}
 | chance | {stickers["chance"]["accuracy"]:.3f} | | | |
 

@@ -22,23 +22,32 @@ from tools.mini_corpus import MINI
 
 
 @dataclass(frozen=True, slots=True)
-class Clips:
+class Labels:
+    """What is known of labelled clips before any is decoded.
+
+    Attributes:
+        labels: int64 [n], indices of emotions.
+        groups: what belongs together; of an emoji, its first code point.
+        paths: of the files; those of the corpus relative to it, other emoji by their names.
+        sources: who labelled each, "human" or "model".
+    """
+
+    labels: torch.Tensor
+    groups: tuple[str, ...]
+    paths: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clips(Labels):
     """Labelled clips.
 
     Attributes:
         pictures: uint8 [n, NUM_FRAMES, IMAGE_SIZE, IMAGE_SIZE, 3], the frames that the annotator's processor
             takes, at its size.
-        labels: int64 [n], indices of emotions.
-        groups: what belongs together; of an emoji, its first code point.
-        paths: of the files; those of the corpus relative to it.
-        sources: who labelled each, "human" or "model".
     """
 
     pictures: torch.Tensor
-    labels: torch.Tensor
-    groups: tuple[str, ...]
-    paths: tuple[str, ...]
-    sources: tuple[str, ...]
 
     @property
     def pixels(self) -> torch.Tensor:
@@ -46,25 +55,34 @@ class Clips:
         return to_pixels(self.pictures)
 
 
-def read_stickers() -> Clips:
-    """The labelled emoji of all sheets, decoded once and kept."""
+def sheets_digest() -> str:
+    """Names what is kept of the labelled emoji."""
+    return hashlib.sha256(b"".join(sheet.read_bytes() for sheet in SHEETS)).hexdigest()[:16]
+
+
+def read_sticker_labels() -> Labels:
+    """The labelled emoji of all sheets, none of them decoded."""
     emoji = labelled_emoji()
-    digest = hashlib.sha256(b"".join(sheet.read_bytes() for sheet in SHEETS)).hexdigest()[:16]
-    kept = work_folder() / f"stickers-{digest}.npz"
-    if not kept.exists():
-        np.savez_compressed(kept, pictures=_read_pictures([clip.path for clip in emoji]))
-    with np.load(kept) as stored:
-        pictures = torch.from_numpy(stored["pictures"])
-    return Clips(
-        pictures,
+    return Labels(
         torch.tensor([EMOTIONS.index(clip.emotion) for clip in emoji]),
         tuple(clip.group for clip in emoji),
         tuple(
-            clip.path.relative_to(MINI).as_posix() if clip.path.is_relative_to(MINI) else clip.asset
+            clip.corpus_path.relative_to(MINI).as_posix() if clip.corpus_path.exists() else clip.asset
             for clip in emoji
         ),
         tuple(clip.emotion_source for clip in emoji),
     )
+
+
+def read_stickers() -> Clips:
+    """The labelled emoji of all sheets, decoded once and kept."""
+    found = read_sticker_labels()
+    kept = work_folder() / f"stickers-{sheets_digest()}.npz"
+    if not kept.exists():
+        np.savez_compressed(kept, pictures=_read_pictures([clip.path for clip in labelled_emoji()]))
+    with np.load(kept) as stored:
+        pictures = torch.from_numpy(stored["pictures"])
+    return Clips(found.labels, found.groups, found.paths, found.sources, pictures)
 
 
 def read_cartoon() -> Clips:
@@ -72,11 +90,11 @@ def read_cartoon() -> Clips:
     with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["content_type"] == "cartoon"]
     return Clips(
-        torch.from_numpy(_read_pictures([MINI / row["path"] for row in rows])),
         torch.tensor([EMOTIONS.index(row["emotion"]) for row in rows]),
         tuple(row["group"] for row in rows),
         tuple(row["path"] for row in rows),
         ("human",) * len(rows),
+        torch.from_numpy(_read_pictures([MINI / row["path"] for row in rows])),
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from emovid_dataset.terminal import Progress
 from tools.mini_annotator.settings import NUM_FRAMES, PICTURE_SIZE
-from tools.mini_annotator.sheets import labelled_emoji
+from tools.mini_annotator.sheets import rated_groups
 from tools.mini_corpus.fetch import cache_folder, training_emoji
 from tools.mini_corpus.labels import reserved_assets
 
@@ -82,9 +82,8 @@ def first_code_point(stem: str) -> str:
 
 
 def hidden_code_points() -> frozenset[str]:
-    """First code points of the emoji that the distillation must not see: labelled and reserved ones."""
-    labelled = {emoji.group for emoji in labelled_emoji()}
-    return frozenset(labelled | {first_code_point(Path(asset).stem) for asset in reserved_assets()})
+    """First code points of the emoji that the distillation must not see: rated and reserved ones."""
+    return rated_groups() | {first_code_point(Path(asset).stem) for asset in reserved_assets()}
 
 
 def hidden_digest() -> str:
@@ -117,7 +116,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def read_emoji() -> Emoji:
-    """All emoji except the reserved and the labelled ones and all their variants, decoded once and kept.
+    """All emoji except the reserved and the rated ones and all their variants, decoded once and kept.
 
     Of those in several skin tones only the yellow one is among them.
     """

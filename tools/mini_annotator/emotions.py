@@ -28,7 +28,7 @@ from tools.mini_annotator.settings import (
 )
 from tools.mini_annotator.tower import augmented_features
 from tools.mini_annotator.tuning import tune
-from tools.mini_annotator.views import read_views
+from tools.mini_annotator.views import read_labelled_views
 
 
 @torch.inference_mode()
@@ -174,14 +174,14 @@ def train_annotator(
         rows: those that may be seen.
 
     Returns:
-        The annotator, the head that it has learnt to answer as, and how often such a head is right within
+        The annotator, the head that it has learnt to answer as, and the macro recall of such a head within
         these stickers.
     """
     device, prompts = base.device, Prompts(base.processor)
     if {len(answer) for answer in prompts.labels} != {2}:
         raise ValueError("a label is not one token; raise VOCABULARY")
-    _, labelled = read_views(device)
-    head, accuracy = choose_head(
+    labelled = read_labelled_views(device)
+    head, recall = choose_head(
         labelled.clips().cpu()[list(rows)],
         stickers.labels[list(rows)],
         [stickers.groups[row] for row in rows],
@@ -197,4 +197,4 @@ def train_annotator(
     states = answer_states(tuned, prompts, stickers.pictures[list(rows)], CLIP_VIEWS)
     model = on(device, widen(base.processor, base.tower, tuned.state_dict()))
     fit_answers(model, [answer[0] for answer in prompts.labels], to_answer, states, others, elsewhere)
-    return model, head, accuracy[head.strength]
+    return model, head, recall[head.strength]

@@ -135,7 +135,8 @@ def measure(
                 "p_value": float(f"{wilcoxon(*(row.numpy() for row in likelihoods)).pvalue:.2g}"),
             },
             "calibration_error": round(calibration_error(probabilities, labels), 4),
-            "reliability": reliability(probabilities.numpy(), labels.numpy()).to_json(),
+            # Of the probabilities as `OUT_OF_FOLD` has them: rounding makes ties, which move the curve.
+            "reliability": reliability(probabilities.numpy().round(4), labels.numpy()).to_json(),
             "calibration_curve": confidence_curve(probabilities, labels),
             "confusion": confusion.tolist(),
         }

@@ -12,16 +12,16 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
 from emovid_models.nvila import NVILALiteForConditionalGeneration, NVILALiteProcessor
-from tools.mini_annotator.clips import Clips, read_stickers
+from tools.mini_annotator.clips import Clips, Labels, read_stickers
 from tools.mini_annotator.emotions import train_annotator
 from tools.mini_annotator.language import Base, read_base
 from tools.mini_annotator.prompts import Prompts
 from tools.mini_annotator.settings import FOLDS, SEED
 from tools.mini_annotator.split import training_rows
-from tools.mini_annotator.views import read_views
+from tools.mini_annotator.views import read_labelled_views
 
 
-def split_folds(stickers: Clips, seed: int = SEED) -> list[tuple[list[int], list[int]]]:
+def split_folds(stickers: Labels, seed: int = SEED) -> list[tuple[list[int], list[int]]]:
     """Rows of train and test for the folds: emotions spread evenly, all variants of an emoji on one side."""
     splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     folds = splitter.split(np.zeros(len(stickers.groups)), stickers.labels.numpy(), stickers.groups)
@@ -64,14 +64,14 @@ def _train_annotator(
     rows, test, device = job
     torch.set_num_threads(1)
     base, stickers = read_base(torch.device(device)), read_stickers()
-    model, head, accuracy = train_annotator(base, stickers, rows)
-    chosen = {"strength": head.strength, "inner_accuracy": round(accuracy, 4)}
+    model, head, recall = train_annotator(base, stickers, rows)
+    chosen = {"strength": head.strength, "inner_macro_recall": round(recall, 4)}
     state = {name: value.detach().half().cpu().contiguous() for name, value in model.state_dict().items()}
     model.half().float()  # measured as it is stored
     scores = torch.zeros(0, 8)
     if test:
         scores = score_clips(model, base.processor, stickers.pixels[list(test)]).cpu()
-        _, labelled = read_views(base.device)
+        labelled = read_labelled_views(base.device)
         taught = head.logits(labelled.clips()[list(test)]).cpu()
         chosen["agrees_with_head"] = round(float((taught.argmax(-1) == scores.argmax(-1)).float().mean()), 4)
         pair = torch.stack([taught.flatten(), (scores - scores.mean(-1, keepdim=True)).flatten()])

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
 from emovid_dataset.schema.emotions import EMOTIONS
+from emovid_models.annotator.calibration import macro_recall
 from tools.mini_annotator.settings import HEAD_STRENGTHS, INNER_FOLDS, INNER_REPEATS, SEED
 
 
@@ -35,10 +36,11 @@ class Head:
 
 
 def fit_head(pooled: torch.Tensor, labels: torch.Tensor, strength: float) -> Head:
-    """A head for features [n, features] and labels [n]; every emotion must occur."""
+    """A head for features [n, features] and labels [n]; all emotions must occur, and count alike."""
     # The weights are sums of the clips' features, so that as many directions as clips are enough.
     left, sizes, directions = torch.linalg.svd(pooled, full_matrices=False)
-    machine = LogisticRegression(C=strength, max_iter=1000).fit((left * sizes).numpy(), labels.numpy())
+    machine = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
+    machine.fit((left * sizes).numpy(), labels.numpy())
     if machine.classes_.tolist() != list(range(len(EMOTIONS))):
         raise ValueError("the training side lacks an emotion")
     weights, bias = torch.from_numpy(machine.coef_).float(), torch.from_numpy(machine.intercept_).float()
@@ -53,7 +55,9 @@ def choose_head(
     repeats: int = INNER_REPEATS,
     seed: int = SEED,
 ) -> tuple[Head, dict[float, float]]:
-    """The head whose strength is right most often in a grouped cross-validation of this side alone.
+    """The head whose strength has the highest macro recall in a grouped cross-validation of this side alone.
+
+    Emotions count alike, however many emoji there are of each.
 
     Args:
         pooled: features of the side's clips, [n, features].
@@ -63,16 +67,18 @@ def choose_head(
         seed: of the divisions.
 
     Returns:
-        The head, fitted to the whole side, and the mean accuracy of every strength.
+        The head, fitted to the whole side, and the mean macro recall of every strength.
     """
-    right = dict.fromkeys(HEAD_STRENGTHS, 0.0)
+    recall = dict.fromkeys(HEAD_STRENGTHS, 0.0)
     for repeat in range(repeats):
         folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=seed + repeat)
+        answers = torch.zeros(len(HEAD_STRENGTHS), len(labels), dtype=torch.long)
         for train, test in folds.split(np.zeros(len(labels)), labels.numpy(), groups):
-            for strength in HEAD_STRENGTHS:
+            for row, strength in enumerate(HEAD_STRENGTHS):
                 head = fit_head(pooled[train], labels[train], strength)
-                right[strength] += float((head.logits(pooled[test]).argmax(-1) == labels[test]).sum())
-    accuracy = {strength: count / repeats / len(labels) for strength, count in right.items()}
+                answers[row, test] = head.logits(pooled[test]).argmax(-1)
+        for strength, answered in zip(HEAD_STRENGTHS, answers, strict=True):
+            recall[strength] += macro_recall(answered, labels) / repeats
     # The strongest regularisation among equals.
-    best = max(HEAD_STRENGTHS, key=lambda strength: (accuracy[strength], -strength))
-    return fit_head(pooled, labels, best), accuracy
+    best = max(HEAD_STRENGTHS, key=lambda strength: (recall[strength], -strength))
+    return fit_head(pooled, labels, best), recall

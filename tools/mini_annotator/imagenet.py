@@ -89,6 +89,18 @@ class Reading:
             Summary.of(pooled, [pooled.shape[1]]),
         )
 
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All of it by name, for `from_tensors`."""
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "summary"}
+        named = own | {"summary.mean": self.summary.mean, "summary.basis": self.summary.basis}
+        return {name: value.contiguous() for name, value in named.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, torch.Tensor]) -> Reading:
+        """What `tensors` gave."""
+        own = {name: value for name, value in tensors.items() if not name.startswith("summary.")}
+        return cls(**own, summary=Summary(tensors["summary.mean"], tensors["summary.basis"]))
+
     def __call__(
         self, fine: torch.Tensor, last: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

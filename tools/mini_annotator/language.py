@@ -31,7 +31,7 @@ from tools.mini_annotator.settings import (
     VIEWS,
 )
 from tools.mini_annotator.tower import Readers, read_tower, tower_features
-from tools.mini_annotator.views import Views, read_views
+from tools.mini_annotator.views import Views, read_free_views
 
 
 def mixed_clips(count: int, orders: int, random: torch.Generator) -> torch.Tensor:
@@ -161,7 +161,7 @@ def read_base(device: torch.device, *, seed: int = SEED) -> Base:
     kept = work_folder() / f"language-{settings}.safetensors"
     if not kept.exists():
         start = time.monotonic()
-        views, _ = read_views(device, seed=seed)
+        views = read_free_views(device, seed=seed)
         model = on(device, build_model(processor, tower, seed))
         captions = [emoji_caption(name) for name in read_emoji().names]
         summaries = views.summary.unflatten(0, (-1, VIEWS))[:, :LANGUAGE_VIEWS]

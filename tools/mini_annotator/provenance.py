@@ -44,11 +44,26 @@ another teacher, chooses its recipe within each fold, and trains what ships on a
     return f"""The emotions were learnt from {held["trained_on"]} labelled stickers: the train split of the
 reproduction's build, so that it has not seen the clips whose first frames it judges there. The other {unseen}
 labelled stickers, and all variants of them, were seen by no step of its training. Pictures without a label
-came from the other animated emoji. {reserved} more emoji were kept out of all training. The labels are
-one rater's reading.
+came from the other animated emoji that nobody rated. {reserved} more emoji were kept out of all training.
+
+{raters_text(figures)}
 
 Trained and measured by `python -m tools.mini_annotator train` (seed {seed}) on {record["device"]}
 in {minutes:.0f} minutes. Its weights started from random ones."""
+
+
+def raters_text(figures: dict[str, Any]) -> str:
+    """The card's account of who labelled the stickers."""
+    counts = {
+        name: entry["clips"] for name, entry in figures["stickers"].get("by_emotion_source", {}).items()
+    }
+    if "model" not in counts:
+        return "The labels are one rater's reading."
+    of_people = sum(counts.values()) - counts["model"]
+    return f"""{of_people} of the labels are one rater's reading. The other {counts["model"]} are a
+vision-language model's: it rated moving pictures on the label page in two passes, without their names, and an
+emoji has a label where both passes gave the same emotion. No person has checked these, and what agrees with
+itself may still be wrong."""
 
 
 def protocol_text(figures: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ HEAD_STRENGTHS = (0.001, 0.003, 0.01, 0.03)
 """Values of C that the inner cross-validation chooses from."""
 FOLDS = 5
 INNER_FOLDS = 5
-INNER_REPEATS = 8
+INNER_REPEATS = 4
 ANSWER_UNITS = 512
 """Units added to the last layer's MLP for telling emotions."""
 ANSWER_STEPS = 2000

@@ -7,7 +7,7 @@ import hashlib
 
 from emovid_dataset.builder.splits import split_groups
 from emovid_dataset.schema.clip import clip_id
-from tools.mini_annotator.clips import Clips
+from tools.mini_annotator.clips import Labels
 from tools.mini_corpus import MINI
 from tools.mini_corpus.benchmark import NAME as BENCHMARK
 
@@ -35,7 +35,7 @@ def held_out_groups() -> frozenset[str]:
     )
 
 
-def training_rows(stickers: Clips) -> list[int]:
+def training_rows(stickers: Labels) -> list[int]:
     """Rows of the stickers that are not held out, nor a variant of one that is."""
     held = held_out_groups()
     return [row for row, group in enumerate(stickers.groups) if group not in held]

@@ -28,7 +28,7 @@ from tools.mini_annotator.settings import (
     TOWER_WIDTH,
     VIEWS,
 )
-from tools.mini_annotator.views import Views, read_views
+from tools.mini_annotator.views import Views, read_free_views
 
 TOWER = SiglipVisionConfig(
     hidden_size=TOWER_WIDTH,
@@ -163,7 +163,7 @@ def read_tower(device: torch.device, *, seed: int = SEED) -> tuple[SiglipVisionM
     settings = f"{TOWER_WIDTH}x{TOWER_LAYERS}-{TOWER_STEPS}-{VIEWS}-{hidden_digest()}-{seed}"
     kept = work_folder() / f"tower-{settings}.safetensors"
     if not kept.exists():
-        views, _ = read_views(device, seed=seed)
+        views = read_free_views(device, seed=seed)
         start = time.monotonic()
         tower, readers = train_tower(read_emoji(), views, seed=seed)
         found = {f"tower.{name}": value for name, value in tower.state_dict().items()}

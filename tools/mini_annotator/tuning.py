@@ -22,7 +22,7 @@ from tools.mini_annotator.pictures import to_pixels
 from tools.mini_annotator.prompts import Prompts, caption_loss, last_layer, project
 from tools.mini_annotator.settings import ANSWER_SPREAD, SEED, TOWER_WIDTH, TUNING_BATCH, TUNING_STEPS
 from tools.mini_annotator.tower import tower_features
-from tools.mini_annotator.views import Views, read_views
+from tools.mini_annotator.views import Views, read_free_views, read_labelled_views
 
 
 def tune(
@@ -50,7 +50,7 @@ def tune(
         with a standard deviation of `ANSWER_SPREAD`, from its normed states.
     """
     device = base.device
-    free, labelled = read_views(device)
+    free, labelled = read_free_views(device), read_labelled_views(device)
     random = torch.Generator().manual_seed(seed)
     emoji = read_emoji()
     matching = NameMatching(emoji, device, random)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from safetensors.torch import load_file, save_file
 
-from tools.mini_annotator.clips import read_stickers
+from tools.mini_annotator.clips import read_stickers, sheets_digest
 from tools.mini_annotator.emoji import hidden_digest, read_emoji, work_folder
 from tools.mini_annotator.imagenet import ImageNetTeacher, Reading
 from tools.mini_annotator.pictures import augment, to_pixels
@@ -35,6 +35,10 @@ class Views:
 
     def to(self, device: torch.device) -> Views:
         return Views(*(getattr(self, name).to(device) for name in self.__slots__))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All of it by name, as `Views` takes it."""
+        return {name: getattr(self, name).contiguous() for name in self.__slots__}
 
     def clips(self) -> torch.Tensor:
         """The teacher's features of each emoji, the mean over its views; float32 [n, 1280]."""
@@ -92,28 +96,40 @@ def watch(
     return Views(pictures, *(torch.cat(part) for part in zip(*targets, strict=True))), reading
 
 
-def read_views(device: torch.device, *, seed: int = SEED) -> tuple[Views, Views]:
-    """Views of the emoji without a label and of the labelled ones, computed once and kept.
+def read_free_views(device: torch.device, *, seed: int = SEED) -> Views:
+    """Views of the emoji that nobody rated, computed once and kept; on the device."""
+    return _read_free(device, seed)[0].to(device)
 
-    How the teacher's maps are read is learnt from the former alone.
+
+def read_labelled_views(device: torch.device, *, seed: int = SEED) -> Views:
+    """Views of the labelled emoji, computed once and kept; on the device.
+
+    How the teacher's maps are read is learnt from the emoji that nobody rated.
     """
-    kept = work_folder() / f"views-{hidden_digest()}-{VIEWS}-{TEACHER_SIZE}-{seed}.safetensors"
+    kept = work_folder() / f"labelled-{sheets_digest()}-{_settings(seed)}.safetensors"
+    if not kept.exists():
+        start = time.monotonic()
+        _, reading = _read_free(device, seed)
+        teacher = ImageNetTeacher().to(device)
+        views, _ = watch(teacher, reading, draw_views(read_stickers().pictures, seed + 1), device)
+        save_file(views.tensors(), kept)
+        print(f"views of labelled emoji: {time.monotonic() - start:.0f} s", flush=True)
+    return Views(**load_file(kept)).to(device)
+
+
+def _settings(seed: int) -> str:
+    return f"{hidden_digest()}-{VIEWS}-{TEACHER_SIZE}-{seed}"
+
+
+def _read_free(device: torch.device, seed: int) -> tuple[Views, Reading]:
+    kept = work_folder() / f"views-{_settings(seed)}.safetensors"
     if not kept.exists():
         start = time.monotonic()
         teacher = ImageNetTeacher().to(device)
-        free, reading = watch(teacher, None, draw_views(read_emoji().pictures, seed), device)
-        labelled, _ = watch(teacher, reading, draw_views(read_stickers().pictures, seed + 1), device)
-        save_file(
-            {
-                f"{kind}.{name}": getattr(views, name).contiguous()
-                for kind, views in (("free", free), ("labelled", labelled))
-                for name in Views.__slots__
-            },
-            kept,
-        )
+        views, reading = watch(teacher, None, draw_views(read_emoji().pictures, seed), device)
+        read = {f"reading.{name}": value for name, value in reading.tensors().items()}
+        save_file({**views.tensors(), **read}, kept)
         print(f"views: {time.monotonic() - start:.0f} s", flush=True)
     stored = load_file(kept)
-    free, labelled = (
-        Views(*(stored[f"{kind}.{name}"] for name in Views.__slots__)) for kind in ("free", "labelled")
-    )
-    return free.to(device), labelled.to(device)
+    read = {name.removeprefix("reading."): stored.pop(name) for name in list(stored) if "reading." in name}
+    return Views(**stored), Reading.from_tensors(read)
