@@ -83,7 +83,7 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
     measured = {
         name: group
         for name, group in (figures or {}).items()
-        if isinstance(group, dict) and "annotator" in group
+        if isinstance(group, dict) and "accuracy" in (group.get("annotator") or {})
     }
     data = ModelCardData(
         language="en",
