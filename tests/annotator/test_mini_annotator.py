@@ -73,10 +73,9 @@ def test_size_and_kind_of_the_weights() -> None:
     assert kinds == {"F16"}
 
 
-def test_the_shipped_records_name_the_judge_that_they_were_judged_by(figures: dict[str, Any]) -> None:
+def test_the_shipped_records_name_the_judge_that_they_were_judged_by() -> None:
     """Its name is in the results of the miniature generators, and in whatever users have annotated."""
-    identity = model_identity(MINI_ANNOTATOR)
-    assert identity == EARLIER or "held_out_stickers" in figures
+    assert model_identity(MINI_ANNOTATOR) != EARLIER
     record = json.loads((MINIATURES / "reproduction.json").read_text())
     assert record["judge"]["identity"] == EARLIER
     assert EARLIER in (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")
@@ -99,23 +98,8 @@ def test_loads_through_transformers() -> None:
     assert found == pytest.approx({entry["label"]: entry["score"] for entry in own(path)}, abs=1e-6)
 
 
-def test_knows_by_heart_the_stickers_that_its_card_says_it_was_trained_on(figures: dict[str, Any]) -> None:
-    """So that the folder holds these weights, and everything before them is as it was in training."""
-    if "held_out_stickers" in figures:
-        pytest.skip("it is trained to answer as a regularised head does")
-    clips = labelled("sticker")
-    answers = load_annotator(MINI_ANNOTATOR, device="cpu")(
-        [path for path, _ in clips], batch_size=32, top_k=1
-    )
-    right = sum(answer[0]["label"] == emotion for answer, (_, emotion) in zip(answers, clips, strict=True))
-    assert right / len(clips) > 0.95
-    assert "knows them by heart" in (MINI_ANNOTATOR / "README.md").read_text()
-
-
 def test_figures_of_stickers_that_it_has_not_seen_are_reproduced(figures: dict[str, Any]) -> None:
     """The card's figure of the weights in the folder, measured again through the pipeline from the files."""
-    if "held_out_stickers" not in figures:
-        pytest.skip("the weights of the earlier training have seen all labelled stickers")
     held = held_out_groups()
     with (MINI / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["content_type"] == "sticker"]

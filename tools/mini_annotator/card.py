@@ -9,7 +9,6 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from tools.mini_annotator.figures import OTHER_RUN
 from tools.mini_annotator.provenance import (
     held_out_text,
-    is_nested,
     protocol_text,
     sources_text,
     training_text,
@@ -72,10 +71,7 @@ def card(figures: dict[str, Any], parameters: int) -> str:
         standing = (
             f"The annotator is {abs(ahead):.3f} {side} the SVM, which so few clips cannot tell from chance"
         )
-    held_out = ""
-    if is_nested(figures):
-        measured = row("annotator", figures["held_out_stickers"]["found"])
-        held_out = f"## Stickers that it has not seen\n\n{held_out_text(figures)}\n\n{head}\n{measured}\n\n"
+    measured = row("annotator", figures["held_out_stickers"]["found"])
     return f"""---
 license: mit
 library_name: transformers
@@ -143,7 +139,14 @@ abstains below a confidence of {left["below"]:g}, it answers for
 |---|---|---|
 {curve}
 
-{held_out}## Cartoon clips
+## Stickers that it has not seen
+
+{held_out_text(figures)}
+
+{head}
+{measured}
+
+## Cartoon clips
 
 {cartoon["annotator"]["clips"]} segments of one film, which no training has seen; they are not part of the
 figures above.
@@ -154,5 +157,5 @@ figures above.
 
 ## Sources
 
-{sources_text(figures)}
+{sources_text()}
 """

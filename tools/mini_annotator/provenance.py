@@ -22,25 +22,12 @@ NESTED = (
 """The protocol of the figures, for `format`."""
 
 
-def is_nested(figures: dict[str, Any]) -> bool:
-    """Whether these figures are of an annotator that was trained as this package trains one now."""
-    return "held_out_stickers" in figures
-
-
 def training_text(figures: dict[str, Any]) -> str:
     """The card's section on what the annotator was trained on."""
-    clips, reserved = figures["stickers"]["annotator"]["clips"], len(reserved_assets())
-    if not is_nested(figures):
-        return f"""The emotions were learnt from all {clips} labelled stickers, those of the reproduction's
-test split and benchmark included, and the annotator knows them by heart: what it says of them measures
-nothing. Pictures without a label came from the other animated emoji. {reserved} more emoji were kept
-out of all training. The labels are one rater's reading.
-
-These weights were trained, from nothing, by an earlier version of `tools.mini_annotator`. The present one has
-another teacher, chooses its recipe within each fold, and trains what ships on a train split."""
+    reserved = len(reserved_assets())
     held, record = figures["held_out_stickers"], figures["training"]
     unseen = held["found"]["clips"]
-    seed, minutes = figures["settings"]["seed"], record["seconds"] / 60
+    seed = figures["settings"]["seed"]
     return f"""The emotions were learnt from {held["trained_on"]} labelled stickers: the train split of the
 reproduction's build, so that it has not seen the clips whose first frames it judges there. The other {unseen}
 labelled stickers, and all variants of them, were seen by no step of its training. Pictures without a label
@@ -48,8 +35,8 @@ came from the other animated emoji that nobody rated. {reserved} more emoji were
 
 {raters_text(figures)}
 
-Trained and measured by `python -m tools.mini_annotator train` (seed {seed}) on {record["device"]}
-in {minutes:.0f} minutes. Its weights started from random ones."""
+Trained and measured by `python -m tools.mini_annotator train` (seed {seed}) on
+{record["device"]}. Its weights started from random ones."""
 
 
 def raters_text(figures: dict[str, Any]) -> str:
@@ -68,19 +55,7 @@ itself may still be wrong."""
 
 def protocol_text(figures: dict[str, Any]) -> str:
     """The card's account of how the figures on stickers came about."""
-    stickers = figures["stickers"]
-    if is_nested(figures):
-        return f"{stickers['protocol']}\nThe SVM's settings were chosen in the same way."
-    outside = figures["unseen_emoji"]
-    low, high = outside["interval_95"]
-    of_svm, error = outside["gradients_colours_svm_accuracy"], outside["calibration_error"]
-    clips = stickers["annotator"]["clips"]
-    return f"""Five-fold cross-validation over the {clips} labelled stickers; all variants of an emoji are in
-one fold. Nothing that a fold's model learnt from, names included, came from an emoji of its test side. But
-the recipe was chosen on other divisions of the same stickers into folds, and that flatters it more than
-the intervals tell: on {outside["clips"]} labelled emoji that neither training nor the choice of the recipe
-has seen, the annotator is right for {outside["accuracy"]:.3f} ({low:.3f} to {high:.3f}), the SVM for
-{of_svm:.3f}, and the calibration error is {error}."""
+    return f"{figures['stickers']['protocol']}\nThe SVM's settings were chosen in the same way."
 
 
 def held_out_text(figures: dict[str, Any]) -> str:
@@ -91,10 +66,9 @@ def held_out_text(figures: dict[str, Any]) -> str:
 So few clips tell little by themselves."""
 
 
-def sources_text(figures: dict[str, Any]) -> str:
+def sources_text() -> str:
     """The card's section on sources."""
     names = "all-MiniLM-L6-v2 (Apache-2.0), to whose sentence embeddings the names of emoji were matched"
-    teachers = f"{TEACHERS}; and {names}" if is_nested(figures) else names
     return f"""Fluent Emoji, Copyright (c) Microsoft Corporation, MIT.
 
-Teachers, of which nothing is part of these weights: {teachers}."""
+Teachers, of which nothing is part of these weights: {TEACHERS}; and {names}."""
