@@ -39,6 +39,7 @@ FULL = {
     "color": "from HDR10",
     "split": "test",
     "rater": "ann",
+    "crop_bars": "16 16 0 0",
 }
 
 
@@ -108,6 +109,7 @@ def test_the_three_formats_say_the_same(raw: Path) -> None:
                 color="from HDR10",
                 split="test",
                 rater="ann",
+                crop_bars="16 16 0 0",
             )
         ],
         [],
@@ -199,11 +201,11 @@ def test_content_type_from_column_else_from_top_folder(raw: Path) -> None:
             "has no column emotion; it has: ['path', 'mood']; --column emotion=NAME",
         ),
         ("l.csv", "film\na\n", "has no column path and emotion"),
-        ("l.csv", "", "has no column path and emotion"),
+        ("l.csv", "", "is empty"),
         ("l.csv", 'path,emotion\n"a,awe\n', "is not a CSV file"),
         ("l.jsonl", '{"path": "a"}\n', "has no column emotion"),
         ("l.jsonl", '{"path": "a", "emotion": 0}\n{"path"\n', "line 2 is not JSON"),
-        ("l.jsonl", "[1]\n", "line 1 is not an object"),
+        ("l.jsonl", "[1]\n", "row 1 is not an object"),
         ("l.jsonl", "", "is empty"),
         ("l.jsonl", b"\xff\n", "is not UTF-8"),
         ("l.parquet", "no parquet at all", "is not a Parquet file"),
