@@ -352,7 +352,7 @@ def test_films_that_were_cut_are_not_cut_again(tmp_path: Path, monkeypatch: pyte
     film = write_video(tmp_path / "film.mp4", [*shot(A, 48), *shot(B, 48)])
     shutil.copy(film, tmp_path / "again.mp4")
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as full, pytest.raises(OSError, match="No space left"):
