@@ -69,7 +69,8 @@ def report(
     from emovid_models.evaluation.result import read_result
 
     result = read_result(source)
-    need("models", "scipy")
+    need("models", "evaluate")
+    need("scores", "scipy")
     from emovid_models.evaluation import model_index as card
     from emovid_models.evaluation.result_tables import result_csv, result_rows, result_tables
 

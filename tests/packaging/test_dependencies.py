@@ -86,6 +86,26 @@ def test_what_is_declared_is_imported() -> None:
             assert {name for name in names if name not in everything} <= set(NOT_IMPORTED), extra
 
 
+def needs() -> list[tuple[str, str, str]]:
+    """Every module that a command asks for by `need`: the file, the extra that it names, and the module."""
+    found = []
+    for path in sorted(
+        path for room in ("emovid_dataset", "emovid_models") for path in ROOT.glob(f"{room}/**/*.py")
+    ):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "need":
+                extra, *modules = (one.value for one in node.args if isinstance(one, ast.Constant))
+                found += [(path.name, str(extra), str(module)) for module in modules]
+    return found
+
+
+def test_the_extra_that_a_message_names_brings_the_module_that_is_missing() -> None:
+    asked, extras = needs(), declared()
+    assert ("report.py", "scores", "scipy") in asked and len(asked) > 30
+    wrong = [one for one in asked if DISTRIBUTIONS.get(one[2], one[2]) not in extras[one[1]]]
+    assert wrong == []
+
+
 HIDDEN = """
 import sys
 from importlib.machinery import PathFinder
