@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -634,6 +635,10 @@ ALONE: list[tuple[list[str], str]] = [
     (["evaluate", "made", "--out", "new"], "system made: made/intended.csv is not a file"),
     (["evaluate", "made"], "SYSTEM needs --out FOLDER for the result"),
     (["evaluate", "--systems", "file", "--out", "new"], "file is not a mapping of names to systems"),
+    (
+        ["study", "serve", "blank", "--open-link", "--host", "0.0.0.0"],
+        "the consent in blank/texts has blanks to fill in: en: [name]; delete the files of languages that",
+    ),
     (["report", "made"], "result.json does not exist; emovid evaluate SYSTEM... --out FOLDER writes one"),
     (["report", "none"], "none"),
     (["evaluate", "--videos", "made", "--lora", "me/lora"], "--lora me/lora needs --base"),
@@ -728,6 +733,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = Path(__file__).parents[2] / "emovid_models" / "study" / "texts" / "en.json"
     (folder / "asked" / "texts" / "en.json").write_bytes(words.read_bytes())
     (folder / "asked" / "texts" / "consent.en.txt").write_text("I agree.", encoding="utf-8")
+    shutil.copytree(folder / "asked", folder / "blank")
+    (folder / "blank" / "texts" / "consent.en.txt").write_text("I agree, [name].", encoding="utf-8")
     (folder / "bare").mkdir()
     (folder / "bare" / "config.json").write_text('{"model_type": "clip"}', encoding="utf-8")
     (folder / "other").mkdir()
