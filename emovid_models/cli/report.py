@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emovid_dataset.cli.arguments import new_file
+from emovid_dataset.cli.arguments import existing_folder, new_file
 from emovid_dataset.cli.errors import need
 from emovid_dataset.store import write_file
 from emovid_dataset.terminal import print_table
@@ -61,6 +61,14 @@ def report(
         ),
     ] = None,
     system: Annotated[str | None, typer.Option(help="Whose figures --model-index holds.")] = None,
+    videos_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Read the videos that RESULT names below this folder or address too; may be repeated.",
+            callback=existing_folder,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Make tables of an evaluation's result; nothing is judged again."""
@@ -84,7 +92,7 @@ def report(
     if html is not None:
         from emovid_models.evaluation.page import write_page
 
-        write_page(result, html)
+        write_page(result, html, videos_roots=videos_root or ())
         written["html"] = html
     for name, (place, make) in made.items():
         if place is not None:

@@ -123,6 +123,14 @@ def build(
         float, typer.Option(help="Of two votes of one rater.", callback=check_by(_share))
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of orders and places.", callback=whole(0))] = 0,
+    videos_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Read the videos that RESULT names below this folder or address too; may be repeated.",
+            callback=existing_folder,
+        ),
+    ] = None,
     allow_missing: Annotated[
         bool,
         typer.Option("--allow-missing", help="Exit 0 though scenes are left out that not every system has."),
@@ -147,7 +155,7 @@ def build(
         alpha=alpha,
         correlation=correlation,
     )
-    plan = build_study(results, out, settings, progress=not as_json)
+    plan = build_study(results, out, settings, videos_roots=videos_root or (), progress=not as_json)
     if as_json:
         body = {
             "study": str(out),

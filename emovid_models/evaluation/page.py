@@ -21,7 +21,7 @@ from pathlib import Path
 
 from emovid_dataset.report.colours import palette
 from emovid_dataset.report.formats import page_environment
-from emovid_dataset.store import read_file, write_file
+from emovid_dataset.store import write_file
 from emovid_models.evaluation.judge_fitness import Fitness, OrderAgreement, judge_fitness, order_agreement
 from emovid_models.evaluation.result import REAL, JudgeRecord, Result, Video
 from emovid_models.evaluation.score_definitions import DEFINITIONS
@@ -29,6 +29,7 @@ from emovid_models.evaluation.soft_scores import SoftScores, soft_scores
 from emovid_models.evaluation.system_ranking import Ranking, rank_systems
 from emovid_models.evaluation.system_scores import mean_value
 from emovid_models.evaluation.value import Value
+from emovid_models.evaluation.video_places import VideoPlaces
 
 MOST_BYTES = 40_000_000
 """Of the videos that are copied into a page unless told otherwise."""
@@ -109,19 +110,26 @@ class Page:
     videos: int
 
 
-def write_page(result: Result, html: str | os.PathLike[str], *, most_bytes: int = MOST_BYTES) -> Page:
+def write_page(
+    result: Result,
+    html: str | os.PathLike[str],
+    *,
+    most_bytes: int = MOST_BYTES,
+    videos_roots: Sequence[str | os.PathLike[str]] = (),
+) -> Page:
     """Write the page of a result.
 
     Args:
         result: that was read or written, so that its videos can be found.
         html: path or URL of the file to write.
         most_bytes: of videos that are copied into the page; those of failures first.
+        videos_roots: folders and addresses whose videos may be read, beside those of `VideoPlaces`.
 
     Returns:
         `Page`.
 
     Raises:
-        ValueError: the file is a folder, or the number is below 0.
+        ValueError: the file is a folder, the number is below 0, or a video lies where none may be read.
         OSError: it cannot be written.
     """
     path = os.fspath(html)
@@ -129,8 +137,10 @@ def write_page(result: Result, html: str | os.PathLike[str], *, most_bytes: int 
         raise ValueError(f"html is {path!r}, a folder; it must name a file")
     if most_bytes < 0:
         raise ValueError(f"most_bytes is {most_bytes}; it must be 0 or more")
+    places = VideoPlaces(result, videos_roots)
+    places.check()
     judgings = judge_all(result)
-    wall = build_wall(result, judgings, most_bytes=most_bytes)
+    wall = build_wall(result, judgings, places, most_bytes=most_bytes)
     page = render_page(result, judgings, wall).encode("utf-8", "replace")
     write_file(html, page)
     shown = sum(cell.source is not None for row in wall for cell in row.cells)
@@ -164,12 +174,15 @@ def agreements(judgings: Sequence[Judging]) -> list[tuple[str, str, OrderAgreeme
     ]
 
 
-def build_wall(result: Result, judgings: Sequence[Judging], *, most_bytes: int) -> list[WallRow]:
+def build_wall(
+    result: Result, judgings: Sequence[Judging], places: VideoPlaces, *, most_bytes: int
+) -> list[WallRow]:
     """The videos side by side, requests with failures first, then those with the most wrong answers.
 
     Args:
         result: whose videos are read.
         judgings: of `judge_all`.
+        places: where the videos are read.
         most_bytes: of all videos that are shown; once they are spent the other rows have words alone.
 
     Returns:
@@ -198,7 +211,7 @@ def build_wall(result: Result, judgings: Sequence[Judging], *, most_bytes: int) 
             asked = videos.get(system.name)
             source, reason = None, "was not asked for"
             if asked is not None:
-                data, reason = _bytes(result, asked, left)
+                data, reason = _bytes(places, asked, left)
                 if data is not None:
                     left -= len(data)
                     source = "data:video/mp4;base64," + base64.b64encode(data).decode()
@@ -306,12 +319,12 @@ def _short(emotions: Sequence[str]) -> dict[str, str]:
     return {name: name[:length] for name in emotions}
 
 
-def _bytes(result: Result, video: Video, left: int) -> tuple[bytes | None, str]:
+def _bytes(places: VideoPlaces, video: Video, left: int) -> tuple[bytes | None, str]:
     """A video's bytes, or why they are not shown."""
     if video.error is not None:
         return None, video.error
     try:
-        data = read_file(result.locate(video.place))
+        data = places.read(video)
     except (OSError, ValueError):
         # the message would tell readers of the page where the videos lie
         return None, "is not where the result says"

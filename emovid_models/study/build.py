@@ -71,6 +71,7 @@ def build_study(
     out: Path,
     settings: StudySettings = StudySettings(),
     *,
+    videos_roots: Sequence[str | os.PathLike[str]] = (),
     progress: bool = False,
 ) -> StudyPlan:
     """Make the folder of a study, whole or not at all.
@@ -79,6 +80,7 @@ def build_study(
         results: as `read_scenes`.
         out: the folder; it must not exist, or be empty.
         settings: what is asked, and of whom.
+        videos_roots: as `read_scenes`.
         progress: show progress on stderr.
 
     Returns:
@@ -90,7 +92,7 @@ def build_study(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"--out {out} is not empty; a study that has begun is not built over")
-    systems, found = read_scenes(results)
+    systems, found = read_scenes(results, videos_roots)
     check_names(systems, results)
     plan_check(settings, systems, sum(not scene.missing for scene in found))
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -211,6 +213,8 @@ def _make_video(footage: Footage, out: Path) -> str:
     """
     with footage.folder.local(footage.file) as source:
         content = hashlib.sha256(source.read_bytes()).hexdigest()
+        if footage.sha256 not in (None, content):
+            raise VideoError("is not the file that was judged")
         reader = Reader(source)
         try:
             encoding = Encoding.of(reader, PREVIEW, is_whole=True)

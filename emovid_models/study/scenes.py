@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from emovid_dataset.store import Store, without_credentials
 from emovid_models.evaluation.intended import INTENDED_NAME, read_intended
 from emovid_models.evaluation.result import RESULT_NAME, read_result
+from emovid_models.evaluation.video_places import VideoPlaces
 
 _MOST_SYSTEMS = 26
 
@@ -22,10 +23,12 @@ class Footage:
     Attributes:
         folder: of the system.
         file: in it, with slashes.
+        sha256: that the file must have; None where any may lie there.
     """
 
     folder: Store
     file: str
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ class _Row:
     error: str | None
 
 
-def read_scenes(results: Sequence[str]) -> tuple[tuple[str, ...], list[Footages]]:
+def read_scenes(
+    results: Sequence[str], videos_roots: Sequence[str | os.PathLike[str]] = ()
+) -> tuple[tuple[str, ...], list[Footages]]:
     """Read what the systems made.
 
     Videos belong to one scene when they have the same prompt, emotion and seed; where a prompt or a seed is
@@ -68,15 +73,17 @@ def read_scenes(results: Sequence[str]) -> tuple[tuple[str, ...], list[Footages]
     Args:
         results: each a folder or an address with `intended.csv` and the videos of one system, perhaps as
             NAME=FOLDER, or the result of an evaluation, with all its systems.
+        videos_roots: folders and addresses whose videos a result may name, beside those of `VideoPlaces`.
 
     Returns:
         The systems' names, and the scenes in the order of the first system.
 
     Raises:
         FileNotFoundError: a folder holds neither.
-        ValueError: a table cannot be read, fewer than two systems, or two with one name.
+        ValueError: a table cannot be read, fewer than two systems, or two with one name; or a video of a
+            result lies where none may be read.
     """
-    rows = [row for text in results for row in _rows(text)]
+    rows = [row for text in results for row in _rows(text, videos_roots)]
     systems = tuple(dict.fromkeys(row.system for row in rows))
     if not 2 <= len(systems) <= _MOST_SYSTEMS:
         found = ", ".join(systems) or "none"
@@ -107,13 +114,13 @@ def _tells_apart(rows: Sequence[_Row]) -> bool:
     return max(counts.values()) == 1
 
 
-def _rows(text: str) -> Iterator[_Row]:
+def _rows(text: str, videos_roots: Sequence[str | os.PathLike[str]]) -> Iterator[_Row]:
     name, separator, rest = text.partition("=")
     named = separator and "/" not in name and not os.path.exists(text)
     folder = rest if named else text
     store = Store.at(folder)
     if store.exists(RESULT_NAME) and not named:
-        yield from _rows_of_result(folder)
+        yield from _rows_of_result(folder, videos_roots)
         return
     if not store.exists(INTENDED_NAME):
         raise FileNotFoundError(
@@ -126,13 +133,18 @@ def _rows(text: str) -> Iterator[_Row]:
         yield _Row(system, row.prompt, row.emotion, row.seed, Footage(store, row.file), None)
 
 
-def _rows_of_result(folder: str) -> Iterator[_Row]:
+def _rows_of_result(folder: str, videos_roots: Sequence[str | os.PathLike[str]]) -> Iterator[_Row]:
     result = read_result(folder)
+    places = VideoPlaces(result, videos_roots)
+    systems = {system.name: system for system in result.systems}
     stores: Mapping[str, Store] = {
-        system.name: Store.at(result.locate(system.place)) for system in result.systems
+        name: Store.at(result.locate(system.place)) for name, system in systems.items()
     }
     for video in result.videos:
-        footage = Footage(stores[video.system], video.file)
+        sha256 = None
+        if video.error is None and places.needs_digest(places.locate(systems[video.system], video)):
+            sha256 = video.sha256
+        footage = Footage(stores[video.system], video.file, sha256)
         yield _Row(video.system, video.prompt, video.intended, video.seed, footage, video.error)
 
 

@@ -227,6 +227,7 @@ WRONG = {
         ("--tls-cert file --tls-key file", "--tls-cert file and --tls-key file cannot be used"),
     ],
     "study build": [
+        ("--videos-root none", "--videos-root none is not a folder"),
         ("--out file", "--out file is a file, not a folder"),
         ("--out made", "--out made is not empty; a study that has begun is not built over"),
         ("--together 1", "--together is 1; it must be 2..26"),
@@ -389,6 +390,7 @@ WRONG = {
         ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],
     "report": [
+        ("--videos-root none", "--videos-root none is not a folder"),
         *(
             (f"--{option} made", f"--{option} made is a folder; name a file")
             for option in ("html", "markdown", "latex", "csv", "model-index")

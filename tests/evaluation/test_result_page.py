@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,7 @@ from emovid_models.evaluation.result import (
     write_result,
 )
 from emovid_models.evaluation.value import Value
+from emovid_models.evaluation.video_places import VideoPlaces
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>\u202e'
 GOOD, STUCK = "good@1", "stuck@1"
@@ -41,6 +45,14 @@ def answers(emotion: str, shown: str) -> dict[str, JudgeAnswer]:
     }
 
 
+@cache
+def blinking() -> bytes:
+    """The one video that all systems made."""
+    blink = [np.full((48, 64, 3), 60 + 15 * t, np.uint8) for t in range(12)]
+    with tempfile.TemporaryDirectory() as folder:
+        return video_files.write_video(Path(folder) / "one.mp4", blink, rate=12).read_bytes()
+
+
 def entry(system: str, scene: int, emotion: str, shown: str | None) -> Video:
     prompt = f"scene {scene} {EVIL if scene == 2 else ''}"
     return Video(
@@ -52,7 +64,7 @@ def entry(system: str, scene: int, emotion: str, shown: str | None) -> Video:
         prompt=prompt,
         intended=emotion,
         seed=scene,
-        sha256=None if shown is None else "0" * 64,
+        sha256=None if shown is None else hashlib.sha256(blinking()).hexdigest(),
         error=f"is damaged {EVIL}" if shown is None else None,
         answers=dict.fromkeys((GOOD, STUCK), JudgeAnswer(None, None, "is damaged"))
         if shown is None
@@ -64,8 +76,7 @@ def entry(system: str, scene: int, emotion: str, shown: str | None) -> Video:
 def result(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """Three systems on three scenes: right in most, in half, and in none but awe; one video is damaged."""
     folder = tmp_path_factory.mktemp("pages")
-    blink = [np.full((48, 64, 3), 60 + 15 * t, np.uint8) for t in range(12)]
-    data = video_files.write_video(folder / "one.mp4", blink, rate=12).read_bytes()
+    data = blinking()
     names = ("best", "half", f"evil {EVIL}")
     videos = []
     for place, name in enumerate(names):
@@ -209,7 +220,7 @@ def test_videos_are_copied_failures_first(result: Result, outline: Outline) -> N
     assert len(sources) == 71
     assert base64.b64decode(str(sources[0]).partition(",")[2]) == Path(path).read_bytes()
     size = Path(path).stat().st_size
-    wall = build_wall(result, judge_all(result), most_bytes=4 * size)
+    wall = build_wall(result, judge_all(result), VideoPlaces(result), most_bytes=4 * size)
     assert (wall[0].first.request, wall[0].failed) == ("1-fear", 1)
     assert [row.wrong for row in wall[1:]] == sorted((row.wrong for row in wall[1:]), reverse=True)
     reasons = [[cell.reason for cell in row.cells] for row in wall]

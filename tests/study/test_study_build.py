@@ -97,7 +97,9 @@ def test_a_result_of_an_evaluation_is_read(results: list[str], tmp_path: Path) -
     systems = tuple(System(name=Path(folder).name, identity="x", place=folder) for folder in results)
     judges = (JudgeRecord(identity="j", source="j"),)
     write_result(Result(systems=systems, judges=judges, videos=tuple(videos)), tmp_path / "scores")
-    names, scenes = read_scenes([str(tmp_path / "scores")])
+    with pytest.raises(ValueError, match=r"lies at .*, neither in the result's folder nor beside it; --vid"):
+        read_scenes([str(tmp_path / "scores")])
+    names, scenes = read_scenes([str(tmp_path / "scores")], [Path(results[0]).parent])
     assert names == SYSTEMS and [scene.seed for scene in scenes] == [0, 1, 2, 3]
     assert [scene.missing for scene in scenes] == [{}, {}, {SYSTEMS[1]: "cannot be decoded"}, {}]
     assert scenes[1].videos[SYSTEMS[1]].folder.exists(f"{SYSTEMS[1]}-1.mp4")
