@@ -6,6 +6,7 @@ the sound and for the encoder.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ FULL_SCALE = 0.999
 """Level from which on a sample counts as clipped, if it stands in a run of at least three."""
 
 _SIDE = 64  # pixels of a thumbnail
+_SMALL = 8 * _SIDE**2  # pixels of a picture whose parts are so small that they waver as it is encoded
 _RUN = 3  # samples
 _FLAT = 3.0  # levels of standard deviation below which a frame has nothing to be told by
 
@@ -40,7 +42,8 @@ class Traits:
         fingerprint: a perceptual hash of 16 hexadecimal digits for each of `HASHED` frames; None where most
             of them show nothing but one colour.
         lightest: level of the lightest of 64 x 64 parts of all frames that were looked at, 0 (black) .. 255.
-        change: by how many levels one of these parts differs from the first frame's, at most.
+        change: by how many levels one of these parts differs from the first frame's, at most; of small
+            pictures one of 32 x 32 parts.
         peak: loudest sample, 1 is full scale; None where no sound was decoded.
         clipped: share of the samples that are clipped; None likewise.
     """
@@ -63,6 +66,7 @@ class Watch:
         self._thumbnails: dict[int, np.ndarray] = {}
         self.wanted: list[int] = []
         self._scaler = VideoReformatter()
+        self._pixels = 0
         self._peak: float | None = None
         self._samples = self._clipped = 0
 
@@ -93,6 +97,7 @@ class Watch:
             frame, width=_SIDE, height=_SIDE, format="gray", interpolation=Interpolation.AREA, threads=1
         )
         self._thumbnails[index] = small.to_ndarray()
+        self._pixels = frame.width * frame.height
 
     def _hear(self, frame: av.AudioFrame) -> None:
         if frame.format.name == "fltp" and frame.samples:  # most sound; without a copy of it
@@ -131,10 +136,17 @@ class Watch:
         return Traits(
             fingerprint=fingerprint(stack[::2]),
             lightest=int(stack.max()),
-            change=int(np.abs(stack - stack[0]).max()),
+            change=_change(stack, 2 if self._pixels < _SMALL else 1),
             peak=peak,
             clipped=clipped,
         )
+
+
+def _change(thumbnails: np.ndarray, step: int) -> int:
+    """By how many levels a part of step x step pixels of thumbnails [T, 64, 64] differs from the first's."""
+    count, side = len(thumbnails), _SIDE // step
+    parts = (thumbnails - thumbnails[0]).reshape(count, side, step, side, step).mean(axis=(2, 4))
+    return math.ceil(float(np.abs(parts).max()))
 
 
 def _levels(frame: av.AudioFrame) -> np.ndarray:

@@ -18,8 +18,9 @@ from emovid_dataset.store import Store
 BLACK_LEVEL = 24
 """Of 255: a clip is black if no part of its frames is lighter."""
 
-STILL_LEVELS = 2
-"""A clip is still if no part of its frames changes by more levels of 255."""
+STILL_LEVELS = 4
+"""A clip is still if no part of its frames changes by more levels of 255: an encoder makes frames that differ
+by as much of one and the same picture."""
 
 SILENT_PEAK = 0.001
 """Of full scale: sound is silent if no sample is louder (-60 dBFS)."""
