@@ -135,7 +135,7 @@ def make_proxy(
         delete_unlisted(place, [*others, done])
     limit = None
     if made and at_work is not None and not rows.reused:
-        limit = DecodingLimit("proxy", coded / (taken * at_work), "decoding and encoding alone")
+        limit = DecodingLimit("proxy", coded / (taken * at_work), "decoding and encoding")
     psnr = [(proxy.psnr, proxy.samples - proxy.copied) for proxy in done.shards if proxy.psnr is not None]
     encoded = sum(count for _, count in psnr)
     least = [proxy.least_psnr for proxy in done.shards if proxy.least_psnr is not None]

@@ -38,10 +38,10 @@ class DecodingLimit:
 
     step: str
     ratio: float
-    what: str = "decoding alone"
+    what: str = "decoding"
 
     def __str__(self) -> str:
-        return f"{self.step}: {self.ratio:.2f} of {self.what}"
+        return f"{self.what} the clips alone would take {self.ratio:.0%} of the time of {self.step!r}"
 
 
 def decoding_limit(
