@@ -36,7 +36,7 @@ from emovid_dataset.report.problems import table_of
 from emovid_dataset.report.profile import ALL, HUE_SECTORS, Distribution
 from emovid_dataset.report.sheets import SheetClip, contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, measure
-from emovid_dataset.schema.clip import Clip
+from emovid_dataset.schema.clip import CONTENT_TYPES, Clip
 from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
@@ -183,7 +183,7 @@ def render_report(
             profiles=profiles,
             total=statistics.total,
             scopes=scopes,
-            missing=[name for name in manifest.content_types if name not in held],
+            missing=_missing(manifest.content_types, held),
             tables=[(scope, _count_rows(statistics, scope)) for scope in scopes],
             most_common=max(clips_of(emotion) for emotion in emotions),
             mixtures=list(_mixtures(statistics)),
@@ -233,6 +233,12 @@ def _corpus_tables(
     tables += [("ambiguity", ambiguity_table(statistics.ambiguity))] if statistics.ambiguity else []
     for name, (columns, table) in tables:
         yield name, columns, [["" if cell is None else _cell(cell) for cell in row] for row in table]
+
+
+def _missing(content_types: Sequence[str], held: Sequence[str]) -> list[str]:
+    """Content types without clips; EmoVid's own are missed only where no clip is of another type."""
+    own = any(name not in CONTENT_TYPES for name in held)
+    return [name for name in content_types if name not in held and not (own and name in CONTENT_TYPES)]
 
 
 def _by_valence(taxonomy: Taxonomy) -> list[tuple[str, tuple[str, ...]]]:
