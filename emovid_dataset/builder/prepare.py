@@ -25,7 +25,7 @@ from emovid_dataset.media.compare import MadeClip
 from emovid_dataset.media.crop import Crop
 from emovid_dataset.media.encode import VERBATIM, Encoded
 from emovid_dataset.media.encoding import Encoding
-from emovid_dataset.media.source import Reader, VideoError
+from emovid_dataset.media.source import Reader, VideoError, refuse_still_picture
 from emovid_dataset.media.traits import Traits, Watch
 from emovid_dataset.media.video_settings import USUAL, VideoSettings
 from emovid_dataset.schema.clip import clip_id
@@ -282,6 +282,7 @@ def prepare(unit: Unit, raw: Store, out: Store, every: int, video: VideoSettings
             with _refusing("cannot be read"):
                 digest = _digest_of_source(source, unit.size, unit.version)
                 reader = stack.enter_context(Reader(source))
+                refuse_still_picture(reader)
         except _Refusal as refusal:
             yield from (_refused(unit, segment, str(refusal)) for segment in unit.segments)
             return
@@ -347,13 +348,8 @@ def _prepare_segment(
 ) -> Prepared:
     watch = Watch()
     with _refusing("cannot be read"), watch.hearing(reader):
-        if segment.end is not None:
-            # half a frame of grace: a film's end is often noted as its rounded duration
-            limit = reader.info.duration + 0.5 / reader.info.fps
-            if segment.end > limit:
-                length = f"{reader.info.duration:.3f} s"
-                raise _Refusal(f"the segment ends at {segment.end} s, beyond the film's end at {length}")
-        cut = _cut(segment, reader, video)
+        refuse_beyond_end(segment, reader)
+        cut = cut_to_length(segment, reader, video)
         start, end = (segment.start, segment.end) if cut is None else cut
         identity = clip_id(segment.content_type, digest, start, end)
         crop = None if segment.crop is None else Crop.read(segment.crop)
@@ -387,7 +383,19 @@ def _prepare_segment(
                 encoding = encoding.after(str(error))
 
 
-def _cut(segment: Segment, reader: Reader, video: VideoSettings) -> tuple[float, float] | None:
+def refuse_beyond_end(segment: Segment, reader: Reader) -> None:
+    """Refuse a stretch that ends when its film has ended.
+
+    Raises:
+        VideoError: it does.
+    """
+    # half a frame of grace: a film's end is often noted as its rounded duration
+    if segment.end is not None and segment.end > reader.info.duration + 0.5 / reader.info.fps:
+        length = f"{reader.info.duration:.3f} s"
+        raise VideoError(f"the segment ends at {segment.end} s, beyond the film's end at {length}")
+
+
+def cut_to_length(segment: Segment, reader: Reader, video: VideoSettings) -> tuple[float, float] | None:
     """Start and end of what is left of a stretch that is longer than clips may be."""
     begin = segment.start or 0.0
     length = (reader.info.duration if segment.end is None else segment.end) - begin

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from emovid_dataset.builder.plan import Plan
+from emovid_dataset.builder.prepare import Segment, cut_to_length, refuse_beyond_end
 from emovid_dataset.builder.ratings import Ratings
 from emovid_dataset.builder.sheet import Label, Rejection, SheetOptions, printable
 from emovid_dataset.builder.sheet.paths import raw_files, unlabelled
 from emovid_dataset.builder.sheet.read import read_sheet
-from emovid_dataset.media.source import Reader, VideoError
+from emovid_dataset.media.crop import Crop
+from emovid_dataset.media.encoding import Encoding
+from emovid_dataset.media.forecast import Forecast, by_first_frame, forecast
+from emovid_dataset.media.source import Reader, VideoError, refuse_still_picture
+from emovid_dataset.media.video_settings import USUAL, VideoSettings
 from emovid_dataset.schema.no_emotion import NO_EMOTION
 from emovid_dataset.store import Store
 
@@ -27,7 +34,9 @@ class Preview:
         remarks: what a person should know of how the sheet was read, a line each.
         ratings: how far its raters agree, and how many rows have a split of their own.
         kinds: files by container and codec.
+        ways: clips by what is done to them, see `media.forecast`, and why.
         size: bytes of the files.
+        output: bytes of the clips; a guess for those that are encoded.
         seconds: of the clips.
     """
 
@@ -37,7 +46,9 @@ class Preview:
     remarks: tuple[str, ...]
     ratings: Ratings
     kinds: Counter[str]
+    ways: Counter[tuple[str, str | None]]
     size: int
+    output: int
     seconds: float
 
 
@@ -47,6 +58,7 @@ def preview(
     *,
     sheet: SheetOptions = SheetOptions(),
     keep_none: bool = False,
+    video: VideoSettings = USUAL,
 ) -> Preview:
     """Read a sheet as a build does, and of each file what stands at its head.
 
@@ -54,7 +66,7 @@ def preview(
     is not found.
 
     Args:
-        raw, labels, sheet, keep_none: as in `build`.
+        raw, labels, sheet, keep_none, video: as in `build`.
 
     Raises:
         FileNotFoundError: the raw folder or the sheet does not exist.
@@ -65,27 +77,25 @@ def preview(
     remarks: list[str] = []
     counts: Counter[tuple[str, str, str | None]] = Counter()
     kinds: Counter[str] = Counter()
-    size, seconds = 0, 0.0
+    ways: Counter[tuple[str, str | None]] = Counter()
+    size, output, seconds = 0, 0, 0.0
     with Plan(keep_none=keep_none, taxonomy=taxonomy) as plan:
         with plan.writing():
             for row in read_sheet(labels, source, options=sheet, tell=remarks.append):
                 plan.add(row)
         ratings = plan.settle(sheet.min_agreement)
         for rows in plan.labels_by_path():
-            try:
-                kind, length, fps = _head(source, rows[0].path)
-            except (VideoError, OSError) as error:
-                for label in rows:
-                    plan.reject(Rejection(label.row, printable(label.path), printable(str(error))))
-                continue
-            kinds[kind] += 1
-            size += source.size(rows[0].path)
-            for label in rows:
-                if label.end is not None and label.end > length + 0.5 / fps:
-                    reason = f"the segment ends at {label.end} s, beyond the film's end at {length:.3f} s"
-                    plan.reject(Rejection(label.row, printable(label.path), reason))
+            kind, looks = _looked_at(source, rows, video)
+            if kind is not None:
+                kinds[kind] += 1
+                size += source.size(rows[0].path)
+            for label, look in zip(rows, looks, strict=True):
+                if isinstance(look, str):
+                    plan.reject(Rejection(label.row, printable(label.path), printable(look)))
                     continue
-                seconds += _length(label, length)
+                seconds += look.seconds
+                output += look.becomes.size
+                ways[look.becomes.way, look.becomes.why] += 1
                 emotion = NO_EMOTION if label.emotion is None else taxonomy.names[label.emotion]
                 counts[label.content_type, emotion, label.split] += 1
         return Preview(
@@ -95,21 +105,72 @@ def preview(
             tuple(remarks),
             ratings,
             kinds,
+            ways,
             size,
+            output,
             seconds,
         )
 
 
-def _length(label: Label, whole: float) -> float:
-    return whole if label.start is None or label.end is None else label.end - label.start
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one row's clip would be."""
+
+    seconds: float
+    becomes: Forecast
 
 
-def _head(source: Store, name: str) -> tuple[str, float, float]:
-    """Container and codec, seconds, frames per second."""
-    with source.local(name) as path, Reader(path, quick=True) as reader:
-        if reader.file is None:
-            kind = "webp"
-        else:
-            names = reader.file.container.format.name.split(",")
-            kind = f"{'mp4' if 'mp4' in names else names[0]} {reader.file.stream.codec_context.name}"
-        return kind, reader.info.duration, reader.info.fps
+def _looked_at(
+    source: Store, rows: Sequence[Label], video: VideoSettings
+) -> tuple[str | None, list[_Look | str]]:
+    """Look at the head of a file.
+
+    Args:
+        source: holds it.
+        rows: that name it.
+        video: what is made of videos.
+
+    Returns:
+        Its container and codec, None where it cannot be read; for each row its clip, or why there is none.
+    """
+    name = rows[0].path
+    with ExitStack() as stack:
+        try:
+            reader = stack.enter_context(Reader(stack.enter_context(source.local(name))))
+            refuse_still_picture(reader)
+        except (VideoError, OSError) as error:
+            return None, [str(error)] * len(rows)
+        looks: list[_Look | str] = []
+        for label in rows:
+            try:
+                looks.append(_look(reader, label, source.size(name), video))
+            except (VideoError, OSError) as error:
+                looks.append(str(error))
+        return _kind(reader), looks
+
+
+def _look(reader: Reader, label: Label, size: int, video: VideoSettings) -> _Look:
+    """What a row's clip would be.
+
+    Raises:
+        VideoError: there is none; the message says why.
+        OSError: the file cannot be read.
+    """
+    segment = Segment(label.content_type, label.start, label.end, label.crop_bars)
+    refuse_beyond_end(segment, reader)
+    start, end = cut_to_length(segment, reader, video) or (label.start, label.end)
+    crop = None if label.crop_bars is None else Crop.read(label.crop_bars)
+    encoding = Encoding.of(reader, video, is_whole=start is None, crop=crop, by_header=True)
+    encoding = by_first_frame(reader, encoding)
+    if encoding.refusal is not None:
+        raise VideoError(encoding.refusal)
+    seconds = reader.info.duration if start is None or end is None else end - start
+    return _Look(seconds, forecast(reader, encoding, size, start, end))
+
+
+def _kind(reader: Reader) -> str:
+    """Container and codec."""
+    if reader.file is None:
+        return "webp"
+    names = reader.file.container.format.name.split(",")
+    return f"{'mp4' if 'mp4' in names else names[0]} {reader.file.stream.codec_context.name}"

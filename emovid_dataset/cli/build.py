@@ -42,7 +42,7 @@ from emovid_dataset.cli.counts import (
 )
 from emovid_dataset.cli.errors import FOUND_WRONG
 from emovid_dataset.cli.sizes import parse_byte_size
-from emovid_dataset.media.video_settings import HEIGHTS, HIGHEST_CRF, TRANSCODE
+from emovid_dataset.media.video_settings import HEIGHTS, HIGHEST_CRF, TRANSCODE, VideoSettings
 from emovid_dataset.schema.card_info import CardInfo
 from emovid_dataset.schema.clip import is_clip_id
 from emovid_dataset.schema.label_set import MIKELS_LABELS, read_label_set
@@ -87,7 +87,9 @@ def build(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Read the sheet and the heads of the files, say what would be built, and end."
+            "--check",
+            help="Read the sheet and the heads of the files, say what would be built, what encoded and how "
+            "large it gets, and end.",
         ),
     ] = False,
     column: Annotated[
@@ -283,7 +285,10 @@ def build(
         unpacked = unpack(raw)
         raw, labels = str(unpacked.raw), str(unpacked.sheet)
     if check:
-        found = print_preview(raw, labels, sheet, keep_none=keep_none, split=split, as_json=as_json)
+        video = VideoSettings(transcode, height, fps, crf, max_seconds)
+        found = print_preview(
+            raw, labels, sheet, keep_none=keep_none, video=video, split=split, as_json=as_json
+        )
         if found.rejections and not allow_rejected:
             raise typer.Exit(FOUND_WRONG)
         return

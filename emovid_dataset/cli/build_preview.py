@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from emovid_dataset.builder.sheet import SheetOptions
+from emovid_dataset.media.video_settings import AS_IT_IS, COPIED, ENCODED
 from emovid_dataset.terminal import print_table
 
 if TYPE_CHECKING:
     from emovid_dataset.builder.preview import Preview
+    from emovid_dataset.media.video_settings import VideoSettings
 
 
 def print_preview(
-    raw: str, labels: str | None, sheet: SheetOptions, *, keep_none: bool, split: str, as_json: bool
+    raw: str,
+    labels: str | None,
+    sheet: SheetOptions,
+    *,
+    keep_none: bool,
+    video: VideoSettings,
+    split: str,
+    as_json: bool,
 ) -> Preview:
     """Say what a build would do.
 
     Args:
-        raw: as in `builder.preview.preview`, like the next three.
+        raw: as in `builder.preview.preview`, like the next four.
         labels: see there.
         sheet: see there.
         keep_none: see there.
+        video: see there.
         split: the shares by which clips are shared out that the sheet gives no split, as text.
         as_json: print JSON.
     """
     from emovid_dataset.builder.preview import preview
 
-    found = preview(raw, labels, sheet=sheet, keep_none=keep_none)
+    found = preview(raw, labels, sheet=sheet, keep_none=keep_none, video=video)
     typer.echo(_as_json(found)) if as_json else _print(found, sheet, split)
     return found
 
@@ -50,7 +61,11 @@ def _as_json(found: Preview) -> str:
         "remarks": list(found.remarks),
         "agreement": None if agreement is None else asdict(agreement),
         "files": dict(found.kinds.most_common()),
+        "becomes": [
+            {"way": way, "why": why, "clips": count} for (way, why), count in found.ways.most_common()
+        ],
         "bytes": found.size,
+        "output_bytes": found.output,
         "seconds": round(found.seconds, 3),
     }
     return json.dumps(body, ensure_ascii=False, allow_nan=False)
@@ -71,7 +86,9 @@ def _print(found: Preview, sheet: SheetOptions, split: str) -> None:
     if found.counts:
         typer.echo("splits: " + ", ".join(f"{name} {count}" for name, count in sorted(sides.items())))
         kinds = ", ".join(f"{count} {kind}" for kind, count in found.kinds.most_common())
-        typer.echo(f"files: {kinds}; H.264 and AAC that fit are copied, the rest is encoded")
+        typer.echo(f"files: {kinds}")
+        for line in _ways(found):
+            typer.echo(line)
     if found.ratings.agreement is not None:
         typer.echo(found.ratings.agreement.in_words())
     for remark in found.remarks:
@@ -80,7 +97,28 @@ def _print(found: Preview, sheet: SheetOptions, split: str) -> None:
         typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
     if found.unlabelled:
         typer.echo(f"no label for {len(found.unlabelled)} files, such as {found.unlabelled[0]}")
+    about = "about " if any(way == ENCODED for way, _ in found.ways) else ""
     typer.echo(
-        f"{found.counts.total()} clips of {found.seconds:.1f} s from {found.size / 1e6:.1f} MB, "
-        f"{len(found.rejections)} rows refused; nothing was written"
+        f"{_count(found.counts.total(), 'clip')} of {found.seconds:.1f} s, {about}{_bytes(found.output)} "
+        f"made from {_bytes(found.size)}, {_count(len(found.rejections), 'row')} refused; "
+        "nothing was written"
     )
+
+
+def _ways(found: Preview) -> Iterator[str]:
+    """What is done to how many clips, a line each, with the reasons."""
+    for way in (AS_IT_IS, COPIED, ENCODED):
+        whys = Counter({why: count for (done, why), count in found.ways.items() if done == way})
+        if not whys:
+            continue
+        reasons = ", ".join(f"{why} {count}" for why, count in whys.most_common() if why is not None)
+        said = f" ({reasons})" if reasons else ""
+        yield f"{way}: {_count(whys.total(), 'clip')}{said}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.0f} kB"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import av
+
 from emovid_dataset.media.portable.colour import colour_of
 from emovid_dataset.media.portable.errors import refusing
 from emovid_dataset.media.portable.h264 import H264Headers
@@ -36,23 +38,26 @@ class Misfit:
     layout: SoundLayout | None = None
 
 
-def misfit_of(reader: Reader) -> Misfit:
+def misfit_of(reader: Reader, *, by_header: bool = False) -> Misfit:
     """What of a video must be encoded, and what can be copied.
 
     Args:
         reader: an open video, not opened with `quick`.
+        by_header: believe what its sound says of itself, and look at no packet of it; `layout` is None then.
 
     Raises:
         VideoError: the file is damaged.
         OSError: it cannot be read.
     """
-    why = nonconforming(reader)
+    why = nonconforming(reader, by_header=by_header)
     if why is None:
         return Misfit(None)
     with refusing():
         pictures = _pictures(reader) or _packets(reader)
         sound, layout = None, None
-        if reader.sound is not None:
+        if reader.sound is not None and by_header:
+            sound = None if reader.audio is None else _sound_codec(reader.audio)
+        elif reader.sound is not None:
             try:
                 layout = sound_layout(reader)
             except CannotCopy as error:
@@ -60,7 +65,7 @@ def misfit_of(reader: Reader) -> Misfit:
         return Misfit(why, pictures, sound, layout)
 
 
-def nonconforming(reader: Reader) -> str | None:
+def nonconforming(reader: Reader, *, by_header: bool = False) -> str | None:
     """Why the file cannot go into a shard as it is, or None when it can.
 
     Conforming is: MP4 with its index in front, one H.264 stream in yuv420p of even size with square pixels,
@@ -69,6 +74,7 @@ def nonconforming(reader: Reader) -> str | None:
 
     Args:
         reader: an open video, not opened with `quick`.
+        by_header: take it that its sound decodes.
 
     Raises:
         VideoError: the file is damaged.
@@ -77,7 +83,8 @@ def nonconforming(reader: Reader) -> str | None:
     if reader.quick:
         raise ValueError("a reader opened with quick=True does not know the pixel format")
     with refusing():
-        return _container(reader) or _pictures(reader) or _rest(reader)
+        why = _container(reader) or _pictures(reader) or _streams(reader)
+        return why if why is not None or by_header else _heard(reader)
 
 
 def _container(reader: Reader) -> str | None:
@@ -140,16 +147,31 @@ def _packets(reader: Reader) -> str | None:
     return None
 
 
-def _rest(reader: Reader) -> str | None:
+def _streams(reader: Reader) -> str | None:
+    """Why the file's streams, or their order in it, do not fit."""
     assert reader.file is not None
-    container, stream = reader.file.container, reader.file.stream
+    container = reader.file.container
     for audio in container.streams.audio:
-        if audio.codec_context is None or audio.codec_context.name != "aac":
-            return f"sound codec {audio.name or 'unknown'}"
+        if (codec := _sound_codec(audio)) is not None:
+            return codec
     if len(container.streams) > 2 or len(container.streams) > 1 + len(container.streams.audio):
         return "more than one video and one sound stream"
     if not _has_faststart(reader.source):
         return "index behind the frames"
+    return None
+
+
+def _sound_codec(audio: av.AudioStream) -> str | None:
+    """Why sound of this codec is encoded."""
+    if audio.codec_context is None or audio.codec_context.name != "aac":
+        return f"sound codec {audio.name or 'unknown'}"
+    return None
+
+
+def _heard(reader: Reader) -> str | None:
+    """Why the sound, once it is decoded, does not fit."""
+    assert reader.file is not None
+    container, stream = reader.file.container, reader.file.stream
     pixels = stream.width * stream.height * reader.info.num_frames
     if not is_sound_whole(reader.source, container, pixels, heard_by=reader.heard_by):
         return "sound that does not decode"

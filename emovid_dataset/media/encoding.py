@@ -39,9 +39,22 @@ class Encoding:
 
     @classmethod
     def of(
-        cls, reader: Reader, video: VideoSettings, *, is_whole: bool, crop: Crop | None = None
+        cls,
+        reader: Reader,
+        video: VideoSettings,
+        *,
+        is_whole: bool,
+        crop: Crop | None = None,
+        by_header: bool = False,
     ) -> Encoding:
         """How a clip is made of an open video, or of a segment of it.
+
+        Args:
+            reader: the open video, not opened with `quick`.
+            video: what is wanted.
+            is_whole: whether the clip is the whole video.
+            crop: what is taken from the sides of its pictures; None for nothing.
+            by_header: as for `misfit_of`; such an encoding says what would be done, and cannot do it.
 
         Raises:
             VideoError: the file is damaged.
@@ -53,7 +66,7 @@ class Encoding:
             return cls(_all_encoded("its pictures are cropped"), video, crop)
         if video.transcode == "always":
             return cls(_all_encoded("everything is encoded"), video)
-        misfit = misfit_of(reader)
+        misfit = misfit_of(reader, by_header=by_header)
         reduced = _reduced(reader, video)
         if reduced is None:
             return cls(misfit, video)

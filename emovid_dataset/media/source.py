@@ -34,6 +34,9 @@ SUFFIXES = frozenset(
 """Endings of names that are taken for videos where only names are known; else what a file holds counts."""
 
 
+_WEBP_HEAD = 64  # bytes within which an animation says that it is one
+
+
 class Reader:
     """An open video source: its facts, and the frames that are asked for.
 
@@ -158,6 +161,22 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def refuse_still_picture(reader: Reader) -> None:
+    """Refuse a PNG or WebP without animation, as pictures of all other formats are when they are opened.
+
+    Raises:
+        VideoError: it is one.
+    """
+    if reader.file is not None:
+        name = reader.file.container.format.name
+        is_still = name.endswith("_pipe") and "gif" not in name
+    else:
+        with open_bytes(reader.source) as stored:
+            is_still, name = b"ANIM" not in stored.read(_WEBP_HEAD), "webp"
+    if is_still:
+        raise VideoError(f"is a still picture ({name})")
 
 
 def probe(source: Source) -> VideoInfo:

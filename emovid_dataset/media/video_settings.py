@@ -9,6 +9,9 @@ from typing import Any
 TRANSCODE = ("needed", "always", "never")
 """Encode what a shard cannot take otherwise; everything; nothing."""
 
+AS_IT_IS, COPIED, ENCODED = "as it is", "pictures copied", "encoded"
+"""What is done to a file."""
+
 HEIGHTS = (16, 8192)  # pixels
 HIGHEST_CRF = 51
 

@@ -72,6 +72,12 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "zeros.mkv": (lambda p: data(p, bytes(5000)), "is not a video that can be read"),
     "page.webp": (lambda p: data(p, b"RIFF\x04\0\0\0WEBP"), "is not a video that can be read"),
     "picture.mp4": (lambda p: Image.new("RGB", (64, 64)).save(p, "JPEG"), "is a still picture"),
+    "picture.png": (lambda p: Image.new("RGB", (64, 64)).save(p), "is a still picture"),
+    "picture.webp": (lambda p: Image.new("RGB", (64, 64)).save(p), "is a still picture"),
+    "pointer.mp4": (
+        lambda p: data(p, b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"),
+        "is a Git LFS pointer, not the file; `git lfs pull`",
+    ),
     "no-frames.mp4": (no_frames, ""),
     "sound.mp4": (audio_only, "has no video stream"),
 }

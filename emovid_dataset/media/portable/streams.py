@@ -18,6 +18,7 @@ Source = bytes | str | os.PathLike[str]
 """A video: its bytes, or the path of its file."""
 
 _HEAD = 16  # bytes
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own leave out the transparency
 _AS_BROWSERS = {"max_fps": "99", "default_fps": "10"}  # APNG: 10 ms or less stand 100 ms
 _LISTS = frozenset(("concat", "dash", "hls", "imf"))  # formats that name other files
@@ -48,6 +49,10 @@ def first_bytes(source: Source) -> bytes:
         head = file.read(_HEAD)
         if not head:
             raise VideoError("is empty (0 bytes)")
+        if head == _LFS_POINTER[:_HEAD]:
+            file.seek(0)
+            if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+                raise VideoError("is a Git LFS pointer, not the file; `git lfs pull` fetches the file")
         if is_truncated(file):
             raise VideoError("is truncated: its own sizes say that there is more")
         if needs_dolby_vision(file):
