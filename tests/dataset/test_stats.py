@@ -34,11 +34,11 @@ from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.report import page as report_page
 from emovid_dataset.report.colours import PALETTE
 from emovid_dataset.report.figures import ridge, rose
-from emovid_dataset.report.page import write_report
+from emovid_dataset.report.page import _missing, write_report
 from emovid_dataset.report.profile import HUE_SECTORS, Distribution, Hues
 from emovid_dataset.report.sheets import contact_sheets, draw_clips
 from emovid_dataset.report.stats import Statistics, _end_of_axis, measure
-from emovid_dataset.schema.clip import SPLITS
+from emovid_dataset.schema.clip import CONTENT_TYPES, SPLITS
 from emovid_dataset.schema.emotions import EMOTIONS
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
@@ -719,3 +719,18 @@ def test_odd_builds_have_a_whole_page(
         assert "by its word all are from a model" in tab.inner_text(".top .lead").replace("\n", " ")
         assert grey.endswith("outer ring 1 of 1\n0 grey")
     tab.close()
+
+
+@pytest.mark.parametrize(
+    ("known", "held", "missing"),
+    [
+        (CONTENT_TYPES, ["sticker"], ["cartoon", "movie"]),
+        ((*CONTENT_TYPES, "vlog"), ["vlog"], []),
+        ((*CONTENT_TYPES, "vlog"), ["movie", "vlog"], []),
+        (("game", "vlog"), ["game"], ["vlog"]),
+    ],
+)
+def test_a_build_of_own_content_types_lacks_none_of_emovids(
+    known: tuple[str, ...], held: list[str], missing: list[str]
+) -> None:
+    assert _missing(known, held) == missing
