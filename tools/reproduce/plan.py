@@ -41,6 +41,7 @@ STAGES: dict[str, Stage] = {
     "ablation": Stage(("base-t2v", "lora-t2v"), (*_VIDEOS, "ablation_prompts")),
     "judge": Stage(("data", "generate-t2v", "generate-i2v", "controls", "ablation"), ()),
     "table": Stage(("judge",), ()),
+    "pages": Stage(("data", "generate-t2v", "generate-i2v", "controls", "judge"), ()),
 }
 
 

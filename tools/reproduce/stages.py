@@ -19,6 +19,7 @@ from emovid_dataset.store import write_file
 from tools.reproduce.data import data
 from tools.reproduce.generating import ablation, controls, generate_i2v, generate_t2v
 from tools.reproduce.judging import judge
+from tools.reproduce.pages import pages
 from tools.reproduce.plan import chain, digest, inputs_of, is_done
 from tools.reproduce.run import Run
 from tools.reproduce.table import table
@@ -39,6 +40,7 @@ WORK: dict[str, Callable[[Run], list[Path]]] = {
     "ablation": ablation,
     "judge": judge,
     "table": table,
+    "pages": pages,
 }
 """The function of each stage; it returns the paths that it wrote."""
 
@@ -86,6 +88,7 @@ def _intermediate(run: Run, name: str) -> list[Path]:
         "ablation": [run.videos("ablation")],
         "controls": [run.videos("control")],
         "judge": [run.out / "judged"],
+        "pages": [run.out / "report"],
     }.get(kind, [])
 
 

@@ -11,7 +11,7 @@ from emovid_dataset.terminal import print_table
 from emovid_models import evaluation
 from emovid_models.records import REPRODUCTION
 from tools.mini_wan.clips import FRAMES, SIZE
-from tools.reproduce.plan import STAGES, read_records
+from tools.reproduce.plan import chain, read_records
 from tools.reproduce.run import Run
 
 TABLE_COLUMNS = ("task", "model", "videos", "EA-8cls", "95 % interval", "EA-2cls", "McNemar p", "2nd judge")
@@ -31,7 +31,7 @@ def table(run: Run) -> list[Path]:
         "paper": evaluation.paper_record(),
         "stages": {
             name: {key: records[name][key] for key in ("seed", "seconds", "peak_mb")}
-            for name in STAGES
+            for name in chain("table")
             if "seconds" in records.get(name, {})
         },
         "settings": {
