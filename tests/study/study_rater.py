@@ -92,4 +92,5 @@ def at_page(browser: Any, server: StudyServer, name: str, **options: Any) -> Ite
     yield Rater(page)
     context.close()
     assert asked == {f"127.0.0.1:{server.port}"}
-    assert [text for text in said if "Failed to load resource" not in text] == []
+    said = [text for text in said if "Failed to load resource" not in text]
+    assert said == [], said
