@@ -82,7 +82,10 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         "Everything here is real and small: clips of animated emoji, an annotator, a text-to-video and an "
         "image-to-video model of Wan's architecture, trained from scratch, and a LoRA for the emotions on "
         "each. `make reproduce` runs all stages; this page is written from its result file, "
-        "`emovid_models/mini/reproduction.json`, by `tools.reproduction_page`.",
+        "`emovid_models/mini/reproduction.json`, by `tools.reproduction_page`. Its last stage leaves a page "
+        "on which the videos of base, LoRA and control play side by side, "
+        "`out/reproduce/report/t2v/page.html` and `out/reproduce/report/i2v/page.html`, and in "
+        "`out/reproduce/study/` a [user study](study.md) of the same videos for each task.",
         "The protocol: for text to video the same scenes for all eight emotions, none of which names or "
         "implies one; for image to video the first frames of held-out clips, each with its clip's "
         "emotion. Base and LoRA get the same prompt, emotion, noise and settings; an annotator says which "
