@@ -41,7 +41,8 @@ class DecodingLimit:
     what: str = "decoding"
 
     def __str__(self) -> str:
-        return f"{self.what} the clips alone would take {self.ratio:.0%} of the time of {self.step!r}"
+        share = "as long as" if self.ratio >= 1 else f"{self.ratio:.0%} of the time of"
+        return f"{self.what} the clips alone would take {share} {self.step!r}"
 
 
 def decoding_limit(
