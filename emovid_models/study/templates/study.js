@@ -132,7 +132,8 @@
   });
 
   function allEnded() {
-    if (watched.size === elements.length && openAt === null && state.number !== null) open();
+    if (state.number === null) return; // a video that ended as the last answer was saved
+    if (watched.size === elements.length && openAt === null) open();
     if (elements.every((element) => element.ended)) start(); // again, together, until there is an answer
     mark();
   }
