@@ -72,6 +72,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
     from emovid_models.evaluation.system_scores import add_frame_scores
     from emovid_models.publish.repos import assemble
     from emovid_models.publish.upload import push
+    from emovid_models.study.build import StudySettings, build_study
     from emovid_models.wan.generate import generate
     from emovid_models.wan.loading import load_pipeline
     from emovid_models.wan.recipes import settings_for
@@ -129,6 +130,11 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         result = write_result(many(False), folder / "many")
         add_frame_scores(result, folder / "measured", progress=progress)
 
+    def study(progress: bool) -> None:
+        results = [f"{name}={folder / 'videos'}" for name in ("one", "two")]
+        out = folder / f"study-{progress}"
+        build_study(results, out, StudySettings(practice=0, checks=0), progress=progress)
+
     return {
         build: lambda on: build(
             folder / "raw", folder / "raw/labels.csv", made, workers=1, ratios=(0.4, 0.3, 0.3), progress=on
@@ -179,6 +185,7 @@ def calls(folder: Path) -> dict[Callable[..., Any], Callable[[bool], object]]:
         judge_clips: lambda on: judge_clips(made, judge, split="train", out=folder / "real", progress=on),
         judge_systems: many,
         add_frame_scores: score,
+        build_study: study,
         generate_models: lambda on: generate_models(
             str(base),
             ComparedLoras(),
