@@ -40,12 +40,12 @@ SHIFTED = 4.0
 """A neighbour is more alike if its squared error is so many times smaller (6 dB)."""
 
 LARGEST_COLOUR_OFF = 16.0
-"""Levels of 255, root mean square of red, green and blue over a grid of 8 x 8 cells."""
+"""Levels of 255, root mean square of red, green and blue over a grid of at most 8 x 8 cells."""
 
 _USUAL_CRF = 18
 _PSNR_PER_CRF = 0.5  # dB that every further step of x264's scale may cost
 
-_SIDE, _CELLS = 160, 8
+_SIDE, _CELLS, _LEAST_CELL = 160, 8, 12
 _EPSILON = 1e-6  # seconds
 _MOST_ROUNDED = HELD / 2  # a segment of slides may begin so shortly before the next one, and not show it
 _ROOM = 4.5  # pictures before a moment from which on all are decoded
@@ -214,10 +214,17 @@ def _colour_off(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _cells(picture: np.ndarray) -> np.ndarray:
-    """Mean colours of a coarse grid."""
-    rows = np.array_split(picture, min(_CELLS, len(picture)))
+    """Mean colours of a coarse grid; in a small picture of fewer cells.
+
+    Colours are stored at half the width and height, so that those of a few pixels are not the source's.
+    """
+    down, across = (min(_CELLS, max(side // _LEAST_CELL, 1)) for side in picture.shape[:2])
     return np.array(
-        [cell.mean(axis=(0, 1)) for row in rows for cell in np.array_split(row, _CELLS, 1) if cell.size]
+        [
+            cell.mean(axis=(0, 1))
+            for row in np.array_split(picture, down)
+            for cell in np.array_split(row, across, 1)
+        ]
     )
 
 

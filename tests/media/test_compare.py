@@ -95,6 +95,28 @@ def test_a_faithful_clip_passes(kind: str, tmp_path: Path) -> None:
                 check_faithful(reader, made, start=start, end=end)
 
 
+def test_fine_detail_of_a_small_picture_counts_by_its_colour_on_the_whole(tmp_path: Path) -> None:
+    """Colours are stored at half the size, so that those of the smallest cells are not the source's."""
+    paints = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255)]
+    bars = [paints[place % 5] for place in range(8)]  # of twelve pixels, and then of three
+    tiles = np.array(bars, np.uint8).repeat(12, 0)[None].repeat(64, 0)
+    tiles[40:] = 255 - tiles[40:]
+    source = write_video(tmp_path / "in.mkv", [tiles] * 12, codec="ffv1", pixels="bgr0")
+    with Reader(source) as reader:
+        transcode(reader, tmp_path / "out.mp4", height=16)
+        with MadeClip(tmp_path / "out.mp4") as made:
+            check_faithful(reader, made, start=None, end=None)
+    swapped = write_video(tmp_path / "swapped.mkv", [tiles[..., [2, 1, 0]]] * 12, codec="ffv1", pixels="bgr0")
+    with Reader(swapped) as reader:
+        transcode(reader, tmp_path / "out.mp4", height=16)
+    with (
+        Reader(source) as reader,
+        MadeClip(tmp_path / "out.mp4") as made,
+        pytest.raises(VideoError, match="not encoded faithfully"),
+    ):
+        check_faithful(reader, made, start=None, end=None)
+
+
 @pytest.mark.parametrize(("start", "end"), [(14.5, 21.0), (12.6, 14.8), (4.89, 10.0), (4.95, 12.0)])
 def test_a_segment_may_begin_shortly_before_the_next_slide(start: float, end: float, tmp_path: Path) -> None:
     """However different that one is."""
