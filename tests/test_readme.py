@@ -162,7 +162,8 @@ def test_the_commands_run(scratch: Path) -> None:
 def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`clips/` of a person's own: several kinds of files made here, in folders named after content types."""
     folder = tmp_path_factory.mktemp("own")
-    lines = ["path,emotion,caption"]
+    # the files' bytes differ from machine to machine, and so would the splits that are drawn
+    lines = ["path,emotion,caption,split"]
     for place, emotion in enumerate(EMOTIONS):
         kind = "movie" if place == 7 else "sticker"
         suffix = (".mp4", ".gif", ".mkv", ".mov")[place % 4]
@@ -177,7 +178,8 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             first.save(path, save_all=True, append_images=others, duration=120)
         else:
             write_video(path, frames, rate=8)
-        lines.append(f"{kind}/{path.name},{emotion},a grey wave number {place}")
+        split = {5: "validation", 6: "test"}.get(place, "train")
+        lines.append(f"{kind}/{path.name},{emotion},a grey wave number {place},{split}")
     (folder / "labels.csv").write_text("\n".join(lines))
     return folder
 
