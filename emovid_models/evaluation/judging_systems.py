@@ -283,7 +283,7 @@ def _check_same(requests: Mapping[str, Mapping[str, Intended]], *, allow_missing
                     f"first {alone[0].file} (prompt, seed and emotion must be the same); "
                     "--allow-rejected counts them as wrong"
                 )
-            for request in rows.keys() & requests[second].keys():
+            for request in (request for request in rows if request in requests[second]):
                 theirs = rows[request].emotion, requests[second][request].emotion
                 if theirs[0] != theirs[1]:
                     raise ValueError(
