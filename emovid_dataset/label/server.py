@@ -6,7 +6,6 @@ rater reaches nothing but the rater's own answers, and clips by id only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
@@ -24,6 +23,7 @@ from emovid_dataset.label.session import RatingSession, Shown
 from emovid_dataset.report.colours import palette
 from emovid_dataset.schema.emotions import MIKELS, VALENCES
 from emovid_dataset.schema.taxonomy import Taxonomy
+from emovid_dataset.web.replies import Replies
 
 MOST_KEYS = 9
 """The keys 1 to 9 choose; 0 is for none of the emotions."""
@@ -142,14 +142,14 @@ def rating_application(
     @application.post("/api/answer")
     def answer(request: Request, given: GivenAnswer) -> dict[str, Any]:
         session = session_of(request)
-        with _Replies():
+        with Replies(AnswersError):
             session.answer(**given.model_dump())
         return state_at(session, session.next_open(given.place + 1))
 
     @application.post("/api/undo")
     def undo(request: Request, given: TakenBack) -> dict[str, Any]:
         session = session_of(request)
-        with _Replies():
+        with Replies(AnswersError):
             session.undo(given.place, given.version)
         return state_at(session, given.place)
 
@@ -169,21 +169,6 @@ def rating_application(
         return FileResponse(path, media_type="video/mp4", headers=kept, content_disposition_type="inline")
 
     return application
-
-
-class _Replies:
-    """What a session raises, as the reply that the page shows."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, IndexError):
-            raise HTTPException(404, "there is no such question") from error
-        if isinstance(error, AnswersError):
-            raise HTTPException(409, str(error)) from error
-        if isinstance(error, OSError):
-            raise HTTPException(507, error.strerror or os.strerror(error.errno or 5)) from error
 
 
 def _state(session: RatingSession, shown: Shown | None, ahead: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ that is sent to a page names a system.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field
 
+from emovid_dataset.web.replies import Replies
 from emovid_models.study.desk import Desk
 from emovid_models.study.plan import VIDEOS_FOLDER, StudyPlan
 from emovid_models.study.session import RaterSession
@@ -77,7 +77,7 @@ def study_application(
         if number is not None:
             return _state(session, number)
         visitor = visitor_of(request)
-        with _Replies():
+        with Replies(VotesError):
             code = desk.code_of(visitor)
         total = len(session)
         body: dict[str, Any] = {"consented": True, "total": total, "answered": total, "number": None}
@@ -120,20 +120,20 @@ def study_application(
     def consent(request: Request, given: Consent) -> dict[str, Any]:
         if given.language not in wordings:
             raise HTTPException(400, "the study does not have this language")
-        with _Replies():
+        with Replies(VotesError):
             session = desk.admit(visitor_of(request), given.language, wordings[given.language].digest)
         return state_at(request, session, session.next_open())
 
     @application.get("/api/question/{number}")
     def question(request: Request, number: int) -> dict[str, Any]:
         session = session_of(request)
-        with _Replies():
+        with Replies(VotesError):
             return state_at(request, session, number)
 
     @application.post("/api/vote")
     def vote(request: Request, given: Given) -> dict[str, Any]:
         session = session_of(request)
-        with _Replies():
+        with Replies(VotesError):
             session.vote(given.number, choice=given.choice, ms=given.ms, version=given.version)
         return state_at(request, session, session.next_open())
 
@@ -149,21 +149,6 @@ def study_application(
         return FileResponse(path, media_type="video/mp4", headers=kept, content_disposition_type="inline")
 
     return application
-
-
-class _Replies:
-    """What a session raises, as the reply that the page shows."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, IndexError):
-            raise HTTPException(404, "there is no such question") from error
-        if isinstance(error, VotesError):
-            raise HTTPException(409, str(error)) from error
-        if isinstance(error, OSError):
-            raise HTTPException(507, error.strerror or os.strerror(error.errno or 5)) from error
 
 
 def _state(session: RaterSession, number: int) -> dict[str, Any]:
