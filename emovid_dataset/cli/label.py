@@ -22,22 +22,28 @@ from emovid_dataset.cli.arguments import (
     whole,
 )
 from emovid_dataset.cli.errors import need
+from emovid_dataset.cli.served import (
+    READABLE,
+    AsJson,
+    Certificate,
+    Host,
+    HostNames,
+    Port,
+    PrivateKey,
+    rater_names,
+)
 from emovid_dataset.label.answers import Answer, read_answers
 from emovid_dataset.label.order import ORDERS, ordered, with_repeats
 from emovid_dataset.label.raters import rater_name
 from emovid_dataset.schema.label_set import MIKELS_LABELS, LabelSet, read_label_set
 from emovid_dataset.terminal import print_table
-from emovid_dataset.web.serve import ServeSettings, listening, parse_name
+from emovid_dataset.web.serve import ServeSettings, listening
 
 if TYPE_CHECKING:
     from emovid_dataset.label.items import RatedClips
     from emovid_dataset.label.serving import RaterProgress
 
 _MOST_REFUSED = 20
-_READABLE = (
-    "emovid: --host {host} is within reach of others, and without --tls-cert and --tls-key all that raters "
-    "send and see can be read on the way"
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -144,39 +150,18 @@ def label(
         int | None,
         typer.Option(help="Ask about so many clips only, the first of the order.", callback=whole(1)),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; by default only this machine reaches the page.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="Port to listen at; 0 takes a free one.", callback=whole(0, 65535))
-    ] = 0,
-    host_name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of this machine by which browsers ask for the page; may be repeated.",
-            callback=parsed_by(parse_name),
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM certificate, with --tls-key.", callback=existing_file),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM private key of --tls-cert.", callback=existing_file),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 0,
+    host_name: HostNames = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the first rater's page in the browser.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the addresses, and at the end the counts, as JSON.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Open a page on which people say which emotion each clip shows; Ctrl-C ends it."""
-    names = [rater_name(name) for name in rater]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--rater {max(names, key=names.count)} is given twice")
+    names = rater_names(rater)
     settings = ServeSettings(
         host=host, port=port, certificate=tls_cert, key=tls_key, names=tuple(host_name or ())
     )
@@ -228,7 +213,7 @@ def label(
             else:
                 _print_pages(addresses, raters, out)
             if not settings.is_loopback and not settings.is_secure:
-                print(_READABLE.format(host=host), file=sys.stderr, flush=True)
+                print(READABLE.format(host=host), file=sys.stderr, flush=True)
             if open_browser:
                 webbrowser.open(addresses[names[0]])
 

@@ -12,15 +12,24 @@ import typer
 
 from emovid_dataset.cli.arguments import (
     check_by,
-    existing_file,
     existing_folder,
     new_folder,
     parsed_by,
     whole,
 )
 from emovid_dataset.cli.errors import FOUND_WRONG, need
+from emovid_dataset.cli.served import (
+    READABLE,
+    AsJson,
+    Certificate,
+    Host,
+    HostNames,
+    Port,
+    PrivateKey,
+    rater_names,
+)
 from emovid_dataset.label.raters import rater_name
-from emovid_dataset.web.serve import ServeSettings, listening, parse_name
+from emovid_dataset.web.serve import ServeSettings, listening
 from emovid_models.cli import study_analyse
 
 if TYPE_CHECKING:
@@ -28,10 +37,6 @@ if TYPE_CHECKING:
     from emovid_models.study.serving import Attendance
 
 _QUESTIONS = ("emotion", "quality", "overall")
-_READABLE = (
-    "emovid: --host {host} is within reach of others, and without --tls-cert and --tls-key all that raters "
-    "send and see can be read on the way"
-)
 _MOST_LEFT_OUT = 20
 
 
@@ -220,36 +225,15 @@ def serve(
             callback=parsed_by(_code),
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen at; by default only this machine reaches the page.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(help="Port to listen at; 0 takes a free one.", callback=whole(0, 65535))
-    ] = 0,
-    host_name: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="A name of this machine by which browsers ask for the page; may be repeated.",
-            callback=parsed_by(parse_name),
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM certificate, with --tls-key.", callback=existing_file),
-    ] = None,
-    tls_key: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="PEM private key of --tls-cert.", callback=existing_file),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the addresses, and at the end the counts, as JSON.")
-    ] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 0,
+    host_name: HostNames = None,
+    tls_cert: Certificate = None,
+    tls_key: PrivateKey = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the page on which raters compare the videos; Ctrl-C ends it."""
-    names = [rater_name(name) for name in rater or ()]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--rater {max(names, key=names.count)} is given twice")
+    names = rater_names(rater or ())
     if not (names or open_link or prolific):
         raise ValueError("nobody could take part: give --rater NAME, --open-link or --prolific")
     if prolific and completion_code is None:
@@ -288,7 +272,7 @@ def serve(
         for blank in blanks:
             print(f"emovid: the consent has blanks to fill in: {blank}", file=sys.stderr, flush=True)
         if not settings.is_loopback and not settings.is_secure:
-            print(_READABLE.format(host=host), file=sys.stderr, flush=True)
+            print(READABLE.format(host=host), file=sys.stderr, flush=True)
 
     with listening(settings) as listener:
         found = serve_study(study, plan, wordings, admission, settings, listener, tell=tell)
