@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
 ENDINGS = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson", ".parquet")
 """Endings of the names of label sheets."""
 
+_TEXTS = (".csv", ".tsv", ".txt")
+_MARKS = {b"PK\x03\x04": ".xlsx", b"PAR1": ".parquet"}
+"""How files begin whose formats have a mark."""
+
+_OBJECTS = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*"')
+"""How JSON begins: an object, alone or as the first of an array."""
+
+_CALLED = {".xlsx": "a workbook", ".parquet": "a Parquet file", ".json": "JSON", ".csv": "a text of cells"}
+_UNREAD = {
+    b"\x1f\x8b": "is compressed; unpack it first",
+    b"BZh": "is compressed; unpack it first",
+    b"\xfd7zXZ": "is compressed; unpack it first",
+    b"\x28\xb5\x2f\xfd": "is compressed; unpack it first",
+    b"\xd0\xcf\x11\xe0": "is a workbook in Excel's old format, or has a password; "
+    "save it as .xlsx without one, or as .csv",
+}
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s>/]")
 _ARRAY = "write it as an array of objects, one per clip"
 
@@ -36,17 +53,51 @@ def open_table(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Tabl
     Raises:
         ValueError: it is of no such format, or cannot be read.
     """
+    suffix, remarks = _format_of(sheet, where)
+    table = _open(sheet, suffix, where, is_known)
+    return replace(table, remarks=(*remarks, *table.remarks))
+
+
+def _format_of(sheet: Path, where: str) -> tuple[str, tuple[str, ...]]:
+    """The ending of a sheet's format, by its name and, where that says something else, by its content.
+
+    Returns:
+        The ending, and what a person should know.
+
+    Raises:
+        ValueError: it is packed, or of a format that is not read.
+    """
     suffix = sheet.suffix.lower()
-    if suffix in (".csv", ".tsv", ".txt"):
+    if suffix not in ENDINGS:
+        hint = "; save it as .xlsx or .csv" if suffix in (".xls", ".ods", ".xlsb", ".numbers") else ""
+        raise ValueError(f"{where} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}{hint}")
+    with sheet.open("rb") as file:
+        head = file.read(256)
+    for mark, problem in _UNREAD.items():
+        if head.startswith(mark):
+            raise ValueError(f"{where} {problem}")
+    found = next((ending for mark, ending in _MARKS.items() if head.startswith(mark)), None)
+    if found is None and suffix in _TEXTS and _OBJECTS.match(head):
+        found = ".json"
+    elif found is None and suffix in _MARKS.values() and head and not _is_binary_head(head):
+        found = ".json" if _OBJECTS.match(head) else ".csv"
+    if found in (None, suffix):
+        return suffix, ()
+    return str(found), (f"{where} is {_CALLED[str(found)]} by its content, and was read as such",)
+
+
+def _is_binary_head(head: bytes) -> bool:
+    return any(byte < 32 and byte not in b"\t\n\r" for byte in head)
+
+
+def _open(sheet: Path, suffix: str, where: str, is_known: Callable[[str], bool]) -> Table:
+    if suffix in _TEXTS:
         return open_delimited(sheet, where, is_known)
     if suffix == ".xlsx":
         return _open_workbook(sheet, where)
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _open_json(sheet, where)
-    if suffix == ".parquet":
-        return _open_parquet(sheet, where, is_known)
-    hint = "; save it as .xlsx or .csv" if suffix in (".xls", ".ods", ".xlsb", ".numbers") else ""
-    raise ValueError(f"{where} must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}{hint}")
+    return _open_parquet(sheet, where)
 
 
 def _open_json(sheet: Path, where: str) -> Table:
@@ -131,7 +182,7 @@ def _is_one_object(sheet: Path, encoding: str) -> bool:
         return False
 
 
-def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> Table:
+def _open_parquet(sheet: Path, where: str) -> Table:
     from pyarrow import parquet
 
     wrong = f"{where} is not a Parquet file"
@@ -148,19 +199,22 @@ def _open_parquet(sheet: Path, where: str, is_known: Callable[[str], bool]) -> T
             wanted.append(field.name)
     told = f"{where}: bytes cannot be kept, the columns {left_out} are left out"
 
+    names = [field.name for field in schema if not (_is_binary(field.type) and not _has_path(field.type))]
+    headers = named(where, names)
+
     def read() -> Iterator[Row]:
         number = 0
         with parquet_errors(wrong), parquet.ParquetFile(sheet) as file:
             for batch in file.iter_batches(batch_size=1024, columns=wanted):
-                for row in batch.to_pylist():
+                for cells in batch.to_pylist():
                     number += 1
-                    for name, names in classes.items():
-                        row[name] = _class_name(names, row[name])
+                    for name, labels in classes.items():
+                        cells[name] = _class_name(labels, cells[name])
+                    row = {header: cells[name] for name, header in zip(names, headers, strict=True)}
                     if not all(is_empty(cell) for cell in row.values()):
                         yield Row(number, row)
 
-    names = [field.name for field in schema if not (_is_binary(field.type) and not _has_path(field.type))]
-    return Table(named(where, names), read, (told,) if left_out else ())
+    return Table(headers, read, (told,) if left_out else ())
 
 
 def _class_names(schema: pyarrow.Schema) -> dict[str, list[str]]:
@@ -224,13 +278,14 @@ def _open_workbook(sheet: Path, where: str) -> Table:
 
     @contextmanager
     def opened(values: bool) -> Iterator[tuple[Any, Any]]:
-        book = load_workbook(sheet, read_only=True, data_only=values)
-        try:
-            page = book.active if book.active is not None else book.worksheets[0]
-            page.reset_dimensions()  # what some programs write there is wrong
-            yield book, page
-        finally:
-            book.close()
+        with sheet.open("rb") as file:  # by its name openpyxl would refuse what ends in .csv
+            book = load_workbook(file, read_only=True, data_only=values)
+            try:
+                page = book.active if book.active in book.worksheets else book.worksheets[0]  # or a chart
+                page.reset_dimensions()  # what some programs write there is wrong
+                yield book, page
+            finally:
+                book.close()
 
     def lines() -> Iterator[tuple[Any, ...]]:
         with reading(), ExitStack() as stack:
