@@ -15,6 +15,9 @@ SEPARATORS = (",", ";", "\t", "|")
 _LONGEST = 1 << 24
 """Characters of a cell; the library's own limit refuses 128 KiB, and with it the whole sheet."""
 
+_NAMED = 5
+"""So many rows of a kind are named."""
+
 WINDOWS = "cp1252"
 """What programs that know no UTF-8 write in the West: Latin-1 with typographic quotes and the euro."""
 
@@ -80,13 +83,24 @@ def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> 
         remarks = (f"{where} is not UTF-8 and was read as Latin-1; save it as UTF-8 if letters look wrong",)
 
     @contextmanager
-    def lines(separator: str) -> Iterator[Iterator[list[str]]]:
+    def lines(separator: str, spaced: bool = False) -> Iterator[Iterator[list[str]]]:
+        begins = 1
+
+        def records() -> Iterator[list[str]]:
+            nonlocal begins
+            for record in reader:
+                begins = reader.line_num + 1
+                if record:
+                    yield record
+
         with sheet.open(encoding=encoding, newline="") as file:
             csv.field_size_limit(max(_LONGEST, csv.field_size_limit()))  # one for the whole process
+            reader = csv.reader(file, delimiter=separator, strict=True, skipinitialspace=spaced)
             try:
-                yield (line for line in csv.reader(file, delimiter=separator, strict=True) if line)
+                yield records()
             except (csv.Error, UnicodeDecodeError) as error:
-                raise ValueError(f"{where} is not a CSV file: {error}") from error
+                place = f"in the row that begins in line {begins}"
+                raise ValueError(f"{where} is not a CSV file: {place}: {error}") from error
 
     def header(separator: str) -> list[str]:
         with lines(separator) as found:
@@ -103,6 +117,8 @@ def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> 
         return (sum(is_known(cell) for cell in cells), len(cells))
 
     separator = given or max(order, key=fitness)
+    # a quotation mark behind "path, " opens a cell only where the header is written with blanks too
+    spaced = any(cell.startswith(" ") for cell in header(separator)[1:])
 
     def skipping(found: Iterator[list[Any]]) -> Iterator[list[Any]]:
         """The lines after the header."""
@@ -114,11 +130,12 @@ def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> 
         yield from found
 
     if given is not None:
-        with lines(separator) as found:
+        with lines(separator, spaced) as found:
             next(found, None)
             first: list[str] = next(found, [])
     else:
-        first = header(separator)
+        with lines(separator, spaced) as found:
+            first = next((line for line in found if any(cell.strip() for cell in line)), [])
     while first and not first[-1].strip():  # as spreadsheets leave them behind
         first.pop()
     if not first:
@@ -126,10 +143,26 @@ def open_delimited(sheet: Path, where: str, is_known: Callable[[str], bool]) -> 
     headers = named(where, first)
 
     def read() -> Iterator[Row]:
-        with lines(separator) as found:
+        with lines(separator, spaced) as found:
             yield from numbered(headers, skipping(found))
 
-    return Table(headers, read, remarks)
+    swallowing = [row.number for row in read() if _holds_rows(row, separator, len(headers))]
+    return Table(headers, read, (*remarks, *_swallowed(where, swallowing)))
+
+
+def _holds_rows(row: Row, separator: str, columns: int) -> bool:
+    """Whether a cell holds a line with a row's separators: perhaps its quotation mark was never closed."""
+    texts = (cell for cell in row.cells.values() if isinstance(cell, str) and ("\n" in cell or "\r" in cell))
+    return any(line.count(separator) == columns - 1 for text in texts for line in text.splitlines()[1:])
+
+
+def _swallowed(where: str, rows: list[int]) -> Iterator[str]:
+    if rows:
+        named = ", ".join(map(str, rows[:_NAMED])) + (" and others" if len(rows) > _NAMED else "")
+        yield (
+            f"{where}: a cell between quotation marks holds lines that look like rows, in row {named}; "
+            'where a text itself begins with a quotation mark, write it as three: """'
+        )
 
 
 def _named_separator(sheet: Path, encoding: str) -> str | None:

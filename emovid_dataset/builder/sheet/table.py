@@ -53,8 +53,12 @@ def trimmed(text: str) -> str:
     return text[first:last]
 
 
+_DOS_END = "\x1a"
+"""Ends the texts of some old programs."""
+
+
 def _is_unseen(letter: str) -> bool:
-    return letter.isspace() or unicodedata.category(letter) == "Cf"
+    return letter.isspace() or letter == _DOS_END or unicodedata.category(letter) == "Cf"
 
 
 def is_empty(value: Any) -> bool:
