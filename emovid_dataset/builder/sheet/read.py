@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from emovid_dataset.builder.sheet.annotations import KEY, are_annotations, as_row, as_sheet
 from emovid_dataset.builder.sheet.columns import meaning_of, name_columns
 from emovid_dataset.builder.sheet.folders import open_folders
 from emovid_dataset.builder.sheet.formats import open_table
 from emovid_dataset.builder.sheet.kept import keep_columns
+from emovid_dataset.builder.sheet.near_misses import NothingWords, near_columns
 from emovid_dataset.builder.sheet.options import SheetOptions
-from emovid_dataset.builder.sheet.parse import parse_row
+from emovid_dataset.builder.sheet.parse import parse_row, read_path
 from emovid_dataset.builder.sheet.paths import Finder
 from emovid_dataset.builder.sheet.rows import Label, Rejection, printable
 from emovid_dataset.builder.sheet.words import EmotionWords
@@ -76,18 +78,32 @@ def read_sheet(
             tell(doubt)
         others = {name.lower(): name for name in headers if name not in meanings.values()}
         kept = keep_columns(where, options.keep_columns, others, table.read()) if options.keep_columns else ()
+        left = [name for name in others.values() if name not in {column.header for column in kept}]
+        for remark in near_columns(where, left, meanings):
+            tell(remark)
         if fields is not None:
             fields.update({column.name: column.kind for column in kept})
         finder = Finder(raw, None if "://" in os.fspath(sheet or "://") else place)
+        nothing = NothingWords()
         for row in table.read():
             try:
                 plain = as_row(row, words) if annotated else row
-                yield parse_row(plain, meanings, finder.find, words, options, kept)
+                label = parse_row(plain, meanings, finder.find, words, options, kept)
             except ValueError as error:
-                named = printable(str(row.cells.get(meanings["path"]) or ""))
-                yield Rejection(row.number, named, printable(str(error)))
-        for remark in finder.remarks():
+                yield Rejection(row.number, _named(row.cells.get(meanings["path"])), printable(str(error)))
+                continue
+            nothing.look(label)
+            yield label
+        for remark in (*finder.remarks(), *nothing.remarks(where)):
             tell(remark)
+
+
+def _named(cell: Any) -> str:
+    """What a refused row's path is called."""
+    try:
+        return printable(read_path({"path": cell}) or "")
+    except ValueError:
+        return printable(str(cell))
 
 
 def _is_known(options: SheetOptions, header: str) -> bool:
