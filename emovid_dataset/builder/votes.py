@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from emovid_dataset.schema.no_emotion import NO_EMOTION
@@ -15,18 +15,23 @@ _ROUNDING = 0.005
 
 
 def read_votes(
-    values: Mapping[str, Any], label: int | None, taxonomy: Taxonomy
+    values: Mapping[str, Any],
+    label: int | None,
+    taxonomy: Taxonomy,
+    read: Callable[[Any], int | None] | None = None,
 ) -> tuple[int | None, tuple[int, ...] | None, float | None]:
     """Read the columns `raters`, `votes` and `agreement` of a row.
 
     Votes are a number of people for each emotion: a JSON list in the taxonomy's order, or a JSON object such
-    as ``{"awe": 2, "fear": 1}``. Raters that gave no vote saw no specific emotion; without `raters` every
-    rater gave one.
+    as ``{"awe": 2, "fear": 1}``, which may count those that saw no specific emotion too. Raters that gave no
+    vote saw none; without `raters` every rater is among the votes.
 
     Args:
         values: of the row.
         label: of the clip's emotion, None for no specific emotion.
         taxonomy: of the sheet.
+        read: gives the index that a word of the sheet means, None for no specific emotion; by default only
+            the emotions' own names are known.
 
     Returns:
         Raters, votes, and the share of the raters that chose the clip's emotion, or none of the emotions as
@@ -42,17 +47,17 @@ def read_votes(
     raters = _count("raters", values.get("raters"))
     if raters == 0:
         raise ValueError("raters is 0; leave it empty where nobody is known to have labelled the clip")
-    votes = _votes(values.get("votes"), taxonomy)
+    votes, without = _votes(values.get("votes"), taxonomy, read or taxonomy.parse)
     agreement = _share(values.get("agreement"))
     if votes is None:
         return raters, None, agreement
     total = sum(votes)
-    if not total and raters is None:
+    if not total + without and raters is None:
         raise ValueError("votes are all 0, and raters does not say how many people there were")
     if raters is None:
-        raters = total
-    if total > raters:
-        raise ValueError(f"votes are {total} together, more than the {raters} raters")
+        raters = total + without
+    if total + without > raters:
+        raise ValueError(f"votes are {total + without} together, more than the {raters} raters")
     agreed = raters - total if label is None else votes[label]
     share = agreed / raters
     if agreement is not None and abs(agreement - share) > _ROUNDING + 1e-9:
@@ -62,31 +67,33 @@ def read_votes(
     return raters, votes, share
 
 
-def _votes(value: Any, taxonomy: Taxonomy) -> tuple[int, ...] | None:
+def _votes(
+    value: Any, taxonomy: Taxonomy, read: Callable[[Any], int | None]
+) -> tuple[tuple[int, ...] | None, int]:
+    """The votes for each emotion, None where nothing is known, and how many said that there is none."""
     if _is_empty(value):
-        return None
+        return None, 0
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError:
             raise ValueError(f"votes {value!r} is not JSON, a list or an object") from None
     if isinstance(value, Mapping):
-        counts = [0] * len(taxonomy)
-        seen: set[int] = set()
+        counts: dict[int | None, int] = {}
         for name, count in value.items():
             if count is None:  # a Parquet column of structs has every key in every row
                 continue
-            label = taxonomy.parse(name)
-            if label in seen:
-                raise ValueError(f"votes {value!r} names {taxonomy.names[label]} twice")
-            seen.add(label)
+            label = read(name)
+            if label in counts:
+                twice = NO_EMOTION if label is None else taxonomy.names[label]
+                raise ValueError(f"votes {value!r} names {twice} twice")
             counts[label] = _whole("votes", count)
-        return tuple(counts)
+        return tuple(counts.get(index, 0) for index in range(len(taxonomy))), counts.get(None, 0)
     if not isinstance(value, (list, tuple)) or len(value) != len(taxonomy):
         raise ValueError(
             f"votes {value!r} is not {len(taxonomy)} numbers, one for each emotion, nor an object"
         )
-    return tuple(_whole("votes", count) for count in value)
+    return tuple(_whole("votes", count) for count in value), 0
 
 
 def _count(name: str, value: Any) -> int | None:

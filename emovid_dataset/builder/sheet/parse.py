@@ -56,7 +56,7 @@ def parse_row(
     source = read_text(values, "emotion_source") or "human"
     if source not in EMOTION_SOURCES:
         raise ValueError(f"emotion_source {source!r} is unknown; allowed: {', '.join(EMOTION_SOURCES)}")
-    raters, votes, agreement = read_votes(values, label, taxonomy)
+    raters, votes, agreement = read_votes(values, label, taxonomy, words.read)
     return Label(
         row=row.number,
         path=relative,
