@@ -72,7 +72,7 @@ class Taxonomy:
             text = value.strip().lower()
             if text in self.names:
                 return self.names.index(text)
-            if text.isascii() and text.isdigit() and int(text) < len(self.names):
+            if text.isascii() and text.isdigit() and len(text) < 10 and int(text) < len(self.names):
                 return int(text)
         elif not isinstance(value, bool):
             try:

@@ -31,11 +31,14 @@ def read_text(values: Mapping[str, Any], name: str) -> str | None:
 _TIME = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)")
 """HH:MM:SS.mmm, the hours and the fraction optional; subtitles have a comma before it."""
 
+_COMMA = re.compile(r"([+-]?\d+),(\d+)")
+"""A decimal comma, or one between thousands, behind which three digits stand."""
+
 
 def read_seconds(values: Mapping[str, Any], name: str) -> float | None:
     """Read a time: seconds as a number or text, ``HH:MM:SS.mmm`` or ``MM:SS``, or a workbook's time.
 
-    >>> read_seconds({"start": "01:02:03.250"}, "start"), read_seconds({"start": "2.5"}, "start")
+    >>> read_seconds({"start": "01:02:03.250"}, "start"), read_seconds({"start": "2,5"}, "start")
     (3723.25, 2.5)
     """
     value: Any = values.get(name)
@@ -48,6 +51,11 @@ def read_seconds(values: Mapping[str, Any], name: str) -> float | None:
         return value.hour * 3600 + value.minute * 60 + value.second + value.microsecond / 1e6
     if isinstance(value, datetime.timedelta):
         return value.total_seconds()
+    if isinstance(value, str) and (match := _COMMA.fullmatch(value.strip())):
+        whole, fraction = match.groups()
+        if len(fraction) == 3 and whole.lstrip("+-") != "0":
+            raise ValueError(f"{name} {value!r} may be {whole}.{fraction} or {whole}{fraction} seconds")
+        value = f"{whole}.{fraction}"
     try:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -24,6 +24,9 @@ _DRIVE = re.compile(r"[A-Za-z]:/|//")
 """How a path of Windows begins: a drive, or a computer of the network."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_FILE_URL = re.compile(r"file://(?:localhost)?(?:/(?=[A-Za-z]:/)|(?=/))", re.IGNORECASE)
+"""What stands before the path of a file of this machine, or before a drive of Windows."""
+
 _COMPARED = 20
 _NAMES_COMPARED = 5_000
 """For so many rows, and of so many files, a name that looks alike is sought."""
@@ -169,7 +172,9 @@ class Finder:
         return name
 
     def _found(self, path: str) -> str:
-        if _ADDRESS.match(path):
+        if self.root is not None and (match := _FILE_URL.match(path)):
+            path = re.sub("^/+", "/", unquote(path[match.end() :]))
+        elif _ADDRESS.match(path):
             return self._find_address(path)
         slashed = path.replace("\\", "/")
         if self.root is None:

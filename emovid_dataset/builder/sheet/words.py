@@ -12,7 +12,7 @@ from emovid_dataset.builder.sheet.table import is_empty, trimmed
 from emovid_dataset.schema.label_set import LabelSet
 from emovid_dataset.schema.no_emotion import NO_EMOTION, is_no_emotion
 
-_NUMBER = re.compile(r"[+-]?\d+(?:\.0*)?")
+_NUMBER = re.compile(r"[+-]?\d{1,18}(?:\.0*)?")
 
 
 def as_number(value: Any) -> int | None:
