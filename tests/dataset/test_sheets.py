@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -110,6 +112,18 @@ def calculated(path: Path) -> None:
         for name in old.namelist():
             data = old.read(name)
             new.writestr(name, re.sub(rb"<v ?/>|<v></v>", b"<v>2</v>", data) if name == sheet else data)
+
+
+def with_a_chart_in_front(path: Path) -> None:
+    from openpyxl import Workbook
+    from openpyxl.chart import BarChart
+
+    book = Workbook()
+    for row in (["path", "emotion"], ["sticker/a.mp4", "awe"]):
+        book.active.append(row)
+    book.create_chartsheet("pie").add_chart(BarChart())
+    book.active = 1
+    book.save(path)
 
 
 def class_labels(path: Path) -> None:
@@ -389,7 +403,141 @@ FORMATS = [
     ),
 ]
 
+
+def by_content(name: str, called: str) -> list[str]:
+    return [f"label sheet PLACE/{name} is {called} by its content, and was read as such"]
+
+
+CONTENT_CASES = [
+    Case(
+        "a workbook under another name",
+        "l.csv",
+        workbook([["path", "emotion"], ["sticker/a.mp4", "awe"]]),
+        [A],
+        by_content("l.csv", "a workbook"),
+    ),
+    Case(
+        "cells under the name of a workbook", "l.xlsx", TWO, [A, B], by_content("l.xlsx", "a text of cells")
+    ),
+    Case(
+        "a Parquet file under another name",
+        "l.txt",
+        table([{"path": "sticker/a.mp4", "emotion": "awe"}]),
+        [A],
+        by_content("l.txt", "a Parquet file"),
+    ),
+    Case(
+        "JSON under another name",
+        "l.csv",
+        '[ {"path": "sticker/a.mp4", "emotion": "awe"}]',
+        [A],
+        by_content("l.csv", "JSON"),
+    ),
+    Case(
+        "lines of JSON under another name",
+        "l.parquet",
+        lines({"path": "sticker/a.mp4", "emotion": "awe"}),
+        [A],
+        by_content("l.parquet", "JSON"),
+    ),
+    Case(
+        "a packed sheet",
+        "l.csv",
+        gzip.compress(TWO.encode()),
+        [where("l.csv is compressed; unpack it first")],
+    ),
+    Case(
+        "a workbook with a password",
+        "l.xlsx",
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
+        [
+            where("l.xlsx is a workbook in Excel's old format, or has a password; ")
+            + "save it as .xlsx without one, or as .csv"
+        ],
+    ),
+    Case("a workbook with a chart in front", "l.xlsx", with_a_chart_in_front, [A]),
+    Case(
+        "Parquet with blanks around its names",
+        "l.parquet",
+        table([{" Path ": "sticker/a.mp4", "emotion ": "awe", "": 3}]),
+        [A + ' extra={"column 3": 3}'],
+    ),
+    Case(
+        "a number of 5,000 digits",
+        "l.csv",
+        f"path,emotion\nsticker/a.mp4,{'9' * 5000}\n",
+        [f"1 'sticker/a.mp4' emotion '{'9' * 5000}' is unknown; {KNOWN}"],
+    ),
+    Case("the sign by which old programs end a text", "l.csv", TWO.encode() + b"\x1a", [A, B]),
+    Case("line ends of old Macs", "l.csv", TWO.replace("\n", "\r"), [A, B]),
+    Case(
+        "blanks behind the separators, and quotation marks behind them",
+        "l.csv",
+        'path, emotion, caption\n"sticker/a.mp4", "awe", "a, b"\nmovie/c.mp4, fear, a cup\n',
+        [A + " caption=a, b", B + " caption=a cup"],
+    ),
+    Case(
+        "a blank and a quotation mark in a caption",
+        "l.csv",
+        'path,caption,emotion\nsticker/a.mp4, "Stop" they cried,awe\n',
+        [A + ' caption="Stop" they cried'],
+    ),
+    Case(
+        "a quotation mark that is not doubled",
+        "l.csv",
+        TWO.replace("emotion", "emotion,note") + 'flat.mp4,awe,"he said "hi""\n',
+        [where("l.csv is not a CSV file: in the row that begins in line 4: ") + "',' expected after '\"'"],
+    ),
+    Case(
+        "a quotation mark that is never closed takes the next row with it",
+        "l.tsv",
+        'path\temotion\tcaption\nsticker/a.mp4\tawe\t"Stop\nmovie/c.mp4\tfear\tcried"\n',
+        [A + " caption=Stop movie/c.mp4 fear cried"],
+        [
+            "label sheet PLACE/l.tsv: a cell between quotation marks holds lines that look like rows, "
+            'in row 1; where a text itself begins with a quotation mark, write it as three: """'
+        ],
+    ),
+    Case(
+        "texts that some programs write for an empty cell",
+        "l.csv",
+        "path,emotion,group,caption\nsticker/a.mp4,awe,NA,\nmovie/c.mp4,fear,NA,None\n",
+        [A + " group=NA", B + " caption=None group=NA"],
+        [
+            f"label sheet PLACE/l.csv: as {name}, which was taken as a text; leave empty what is not known"
+            for name in ("group 2 cells hold 'NA'", "caption 1 cell holds 'None'")
+        ],
+    ),
+]
+
+
+def kept_only(header: str, meaning: str, word: str | None = None) -> str:
+    word = word or header
+    start = f"label sheet PLACE/l.csv: column {header!r} is only kept in extra"
+    return f"{start}; --column {meaning}={word} makes it the {meaning}"
+
+
 COLUMN_CASES = [
+    Case(
+        "columns that seem to mean what others would",
+        "l.csv",
+        "path,emotion,Start (s),end_time,subset,film\nmovie/c.mp4,awe,1,2,test,S\n",
+        [
+            '1 movie/c.mp4 awe extra={"Start (s)": "1", "end_time": "2", "subset": "test", "film": "S"}',
+        ],
+        [
+            kept_only("Start (s)", "start", "'Start (s)'"),
+            kept_only("end_time", "end"),
+            kept_only("subset", "split"),
+        ],
+    ),
+    Case(
+        "the same, kept on purpose or beside the column that is meant",
+        "l.csv",
+        "path,emotion,subset,description,caption\nsticker/a.mp4,awe,x,y,z\n",
+        ["1 sticker/a.mp4 awe caption=z extra={\"description\": \"y\"} kept={'subset': 'x'}"],
+        options={"keep_columns": ("subset",)},
+    ),
     Case(
         "headers in any case",
         "l.csv",
@@ -476,6 +624,29 @@ COLUMN_CASES = [
 ]
 
 PATH_CASES = [
+    Case(
+        "addresses of files of this machine",
+        "l.csv",
+        "path,emotion\nfile://PLACE/raw/sticker/a.mp4,awe\nFILE://localhostPLACE/raw/movie/Caf%C3%A9.mp4,fear\n"
+        "file://PLACE/other/d.mp4,awe\n",
+        [A, "2 movie/Caf\u00e9.mp4 fear", f"3 'file://PLACE/other/d.mp4' {OUTSIDE}"],
+    ),
+    Case(
+        "the address of a file of a Windows machine",
+        "l.csv",
+        "path,emotion\nfile:///D:/clips/sticker/a.mp4,awe\n",
+        [A],
+        ["paths that begin with D:/clips/ were looked up below the raw folder without it"],
+    ),
+    Case(
+        "names that no disk takes",
+        "l.csv",
+        f"path,emotion\n{'x' * 5000}.mp4,awe\n{'d/' * 3000}a.mp4,awe\n",
+        [
+            f"{row} {path!r} cannot be read: File name too long"
+            for row, path in ((1, "x" * 5000 + ".mp4"), (2, "d/" * 3000 + "a.mp4"))
+        ],
+    ),
     Case("beside the sheet", "raw/sticker/l.csv", "path,emotion\na.mp4,awe\n../movie/c.mp4,fear\n", [A, B]),
     Case(
         "with the raw folder's name, from the working directory",
@@ -764,11 +935,72 @@ KIND_CASES = [
     ),
 ]
 
+TIMES = [
+    Case(
+        "times with a decimal comma",
+        "l.csv",
+        "path;emotion;start;end\nmovie/c.mp4;awe;0,5;1,25\nmovie/c.mp4;awe;0,500;1,500\n",
+        ["1 movie/c.mp4 awe start=0.5 end=1.25", "2 'movie/c.mp4' end '1,500' may be 1.500 or 1500 seconds"],
+    ),
+    Case(
+        "times of Parquet's own kinds",
+        "l.parquet",
+        lambda path: parquet.write_table(
+            pyarrow.table(
+                {
+                    "path": ["movie/c.mp4"] * 2,
+                    "emotion": ["awe", "awe"],
+                    "start": pyarrow.array([1500, 1], pyarrow.duration("ms")),
+                    "end": pyarrow.array([Decimal("3.50"), Decimal("2.25")]),
+                }
+            ),
+            path,
+        ),
+        ["1 movie/c.mp4 awe start=1.5 end=3.5", "2 movie/c.mp4 awe start=0.001 end=2.25"],
+    ),
+    Case(
+        "dates of a workbook, as moments and as texts",
+        "l.xlsx",
+        workbook(
+            [
+                ["path", "emotion", "start", "end", "day"],
+                [
+                    "movie/c.mp4",
+                    "awe",
+                    datetime.datetime(1899, 12, 30, 0, 0, 1),
+                    datetime.timedelta(hours=25),
+                    datetime.date(2024, 3, 1),
+                ],
+            ]
+        ),
+        ['1 movie/c.mp4 awe start=1.0 end=90000.0 extra={"day": "2024-03-01 00:00:00"}'],
+    ),
+]
+
 VOTES = (
     "emotion_scores=(0.0, {}, 0.0, 0.0, 0.0, 0.0, {}, 0.0) raters={} votes=(0, "
     "{}, 0, 0, 0, 0, {}, 0) agreement={}"
 )
 RATER_CASES = [
+    Case(
+        "one clip under three spellings of its path",
+        "l.csv",
+        "path,emotion\nsticker/a.mp4,awe\nsticker\\a.mp4,fear\nPLACE/raw/movie/../sticker/a.mp4,awe\n",
+        [f"{A} {VOTES.format(2 / 3, 1 / 3, 3, 2, 1, 2 / 3)}"],
+    ),
+    Case(
+        "counted votes in words that are known or explained",
+        "l.csv",
+        'path|emotion|votes\nsticker/a.mp4|awe|{"awed": 2, "bliss": 1, "no emotion": 1}\n'
+        'movie/c.mp4|fear|{"scared": 1, "fear": 1}\nsticker/b.mp4|awe|{"happy": 1}\n',
+        [
+            f"{A} raters=4 votes=(0, 2, 1, 0, 0, 0, 0, 0) agreement=0.5",
+            "2 'movie/c.mp4' votes {'scared': 1, 'fear': 1} names fear twice",
+            f"3 'sticker/b.mp4' emotion 'happy' is unknown; {KNOWN}; it may be amusement or contentment or "
+            "excitement: --map happy=amusement says so",
+        ],
+        options={"words": {"bliss": "contentment"}},
+    ),
     Case(
         "three raters with names",
         "l.csv",
@@ -849,7 +1081,7 @@ RATER_CASES = [
 ]
 
 
-CASES = [*FORMATS, *COLUMN_CASES, *PATH_CASES, *WORD_CASES, *KIND_CASES, *RATER_CASES]
+CASES = [*FORMATS, *CONTENT_CASES, *COLUMN_CASES, *PATH_CASES, *WORD_CASES, *KIND_CASES, *TIMES, *RATER_CASES]
 
 
 def read_options(given: dict[str, Any], place: Path) -> SheetOptions:
