@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.main
+from one_process import run_all
 from PIL import Image
 
 from emovid_dataset import build
@@ -19,24 +18,6 @@ from emovid_dataset.cli import program
 
 MINI = Path(__file__).parents[2] / "emovid_dataset" / "mini"
 HEAVY = ("torch", "transformers", "diffusers", "peft")
-
-RUN = """
-import contextlib, io, json, sys
-from emovid_dataset.cli import main
-
-cases, heavy = json.loads(sys.argv[1]), json.loads(sys.argv[2])
-for arguments in cases:
-    out, err = io.StringIO(), io.StringIO()
-    sys.argv = ["emovid", *arguments]
-    code = 0
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code
-    loaded = sorted({name.partition(".")[0] for name in sys.modules} & set(heavy))
-    print(json.dumps([code, out.getvalue(), err.getvalue(), loaded]))
-"""
 
 RIGHT = {
     "build": ["RAW", "--labels", "labels.csv", "--out", "new"],
@@ -755,12 +736,9 @@ def cases() -> Iterator[tuple[list[str], Sequence[str]]]:
 def test_wrong_arguments_are_one_line_each_before_anything_heavy(place: Path) -> None:
     before = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
     table = list(cases())
-    command = [sys.executable, "-c", RUN, json.dumps([words for words, _ in table]), json.dumps(HEAVY)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=place)
-    assert done.returncode == 0, done.stderr
+    told = run_all([words for words, _ in table], heavy=HEAVY, cwd=place)
     wrong = []
-    for (arguments, says), line in zip(table, done.stdout.splitlines(), strict=True):
-        code, out, err, loaded = json.loads(line)
+    for (arguments, says), (code, out, err, loaded) in zip(table, told, strict=True):
         one_line = len(err.splitlines()) == 1 and err.startswith("emovid: ")
         if (code, out) != (2, "") or not one_line or loaded or not all(part in err for part in says):
             wrong.append((arguments, code, out, err, loaded))
@@ -788,26 +766,16 @@ def _commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{above}{name}", command
 
 
-@pytest.mark.parametrize("command", ["annotate", "evaluate"])
-def test_a_device_that_is_not_here_is_refused_before_a_model_is_loaded(place: Path, command: str) -> None:
-    folder = place.parent / f"annotator-{command}"
+def test_a_device_that_is_not_here_is_refused_before_a_model_is_loaded(place: Path) -> None:
+    folder = place.parent / "annotator"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "nvila_lite"}', encoding="utf-8")
-    asked = {
-        "annotate": ["annotate", "made", "--model", str(folder), "--out", "a.parquet"],
-        "evaluate": ["evaluate", "--base", "me/wan", "--annotator", str(folder), "--out", "scores"],
-    }[command]
-    arguments = json.dumps([[*asked, "--device", "cuda:99"]])
-    loaders = "('annotator.loading', 'modeling_nvila')"
-    tell = f"print(sorted(name for name in sys.modules if name.endswith({loaders})))"
-    done = subprocess.run(
-        [sys.executable, "-c", RUN + tell, arguments, "[]"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=place,
-    )
-    first, loaded = done.stdout.splitlines()
-    code, out, err, _ = json.loads(first)
-    assert (code, out, loaded) == (2, "", "[]")
-    assert err.startswith("emovid: --device cuda:99 cannot be used here: ") and err.count("\n") == 1
+    commands = [
+        ["annotate", "made", "--model", str(folder), "--out", "a.parquet"],
+        ["evaluate", "--base", "me/wan", "--annotator", str(folder), "--out", "scores"],
+    ]
+    loaders = (".annotator.loading", ".modeling_nvila")
+    told = run_all([[*command, "--device", "cuda:99"] for command in commands], heavy=loaders, cwd=place)
+    for command, (code, out, err, loaded) in zip(commands, told, strict=True):
+        assert (code, out, loaded) == (2, "", []), command
+        assert err.startswith("emovid: --device cuda:99 cannot be used here: ") and err.count("\n") == 1

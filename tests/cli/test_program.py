@@ -2,86 +2,68 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from one_process import Done, run_all
 
 import emovid_dataset
 
-HEAVY = ("torch", "transformers", "diffusers", "datasets", "numpy", "pyarrow", "av", "huggingface_hub")
+COMMANDS = (
+    "build",
+    "verify",
+    "stats",
+    "annotate",
+    "generate",
+    "evaluate",
+    "push",
+    "demo",
+    "train annotator",
+    "train lora",
+)
 
-RUN = """
-import json, sys
-from importlib.abc import MetaPathFinder
-
-class Broken(MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name == broken:
-            raise error
-
-broken, error = sys.argv.pop(1), eval(sys.argv.pop(1))
-sys.meta_path.insert(0, Broken())
-from emovid_dataset.cli import main
-try:
-    main()
-finally:
-    print(json.dumps(sorted(set(sys.modules) & set(json.loads(sys.stdin.read())))))
-"""
-"""Runs the program where importing one module raises; the last line lists which of some modules it loaded."""
-
-
-def emovid(
-    *arguments: str | Path, broken: str = "", error: str = "None"
-) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    done = subprocess.run(
-        [sys.executable, "-c", RUN, broken, error, *map(str, arguments)],
-        input=json.dumps(HEAVY),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    *lines, loaded = done.stdout.splitlines()
-    done.stdout = "".join(f"{line}\n" for line in lines)
-    return done, json.loads(loaded)
+WRONG = {
+    "anotate": "No such command 'anotate'. Did you mean 'annotate'?",
+    "build tests --labels setup.cfg": "--out FOLDER is missing",
+    "build tests --labels setup.cfg --out x --seed one": "given 'one'",
+    "verify": "Missing argument",
+    "verify . --deocde": "No such option: --deocde",
+    "train lora --rank 1.5": "'--rank'",
+}
+"""Commands that are used wrong, and what their line says."""
 
 
-def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
-    done, loaded = emovid("--help")
-    assert done.returncode == 0 and loaded == []
-    words = done.stdout.split()
+@pytest.fixture(scope="module")
+def told() -> dict[str, Done]:
+    """What the help of the program and of its commands, its version, and wrong use come to."""
+    asked = ["--help", *(f"{command} --help" for command in COMMANDS), "--version", *WRONG]
+    return dict(zip(asked, run_all([words.split() for words in asked]), strict=True))
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy(told: dict[str, Done]) -> None:
+    done = told["--help"]
+    assert done.code == 0 and done.loaded == []
+    words = done.out.split()
     for name in ("build", "verify", "stats", "annotate", "generate", "evaluate", "push", "demo", "train"):
         assert name in words
-    assert "Left out" not in done.stdout
+    assert "Left out" not in done.out
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["build"],
-        ["verify"],
-        ["stats"],
-        ["annotate"],
-        ["generate"],
-        ["evaluate"],
-        ["push"],
-        ["demo"],
-        ["train", "annotator"],
-        ["train", "lora"],
-    ],
-)
-def test_a_commands_help_has_an_example_and_imports_nothing_heavy(command: list[str]) -> None:
-    done, loaded = emovid(*command, "--help")
-    assert done.returncode == 0 and loaded == []
-    assert "Example" in done.stdout and f"emovid {' '.join(command)}" in " ".join(done.stdout.split())
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_commands_help_has_an_example_and_imports_nothing_heavy(
+    told: dict[str, Done], command: str
+) -> None:
+    done = told[f"{command} --help"]
+    assert done.code == 0 and done.loaded == []
+    assert "Example" in done.out and f"emovid {command}" in " ".join(done.out.split())
 
 
-def test_the_version_and_those_of_the_libraries() -> None:
-    done, loaded = emovid("--version")
-    assert done.returncode == 0 and loaded == []
-    (line,) = done.stdout.splitlines()
+def test_the_version_and_those_of_the_libraries(told: dict[str, Done]) -> None:
+    done = told["--version"]
+    assert done.code == 0 and done.loaded == []
+    (line,) = done.out.splitlines()
     assert line.startswith(f"emovid {emovid_dataset.__version__} (python {sys.version.split()[0]}, av ")
     as_module = subprocess.run(
         [sys.executable, "-m", "emovid_models.cli", "--version"], capture_output=True, text=True
@@ -89,24 +71,14 @@ def test_the_version_and_those_of_the_libraries() -> None:
     script = subprocess.run(
         [Path(sys.executable).with_name("emovid"), "--version"], capture_output=True, text=True
     )
-    assert as_module.stdout == script.stdout == done.stdout
+    assert as_module.stdout == script.stdout == done.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["anotate"], "No such command 'anotate'. Did you mean 'annotate'?"),
-        (["build", "tests", "--labels", "setup.cfg"], "--out FOLDER is missing"),
-        (["build", "tests", "--labels", "setup.cfg", "--out", "x", "--seed", "one"], "given 'one'"),
-        (["verify"], "Missing argument"),
-        (["verify", ".", "--deocde"], "No such option: --deocde"),
-        (["train", "lora", "--rank", "1.5"], "'--rank'"),
-    ],
-)
-def test_wrong_use_is_one_line_and_exit_2(arguments: list[str], says: str) -> None:
-    done, _ = emovid(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
+@pytest.mark.parametrize(("words", "says"), WRONG.items())
+def test_wrong_use_is_one_line_and_exit_2(told: dict[str, Done], words: str, says: str) -> None:
+    done = told[words]
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
     assert line.startswith("emovid: ") and says in line and "Left out" not in line
 
 
@@ -122,24 +94,28 @@ def test_wrong_use_is_one_line_and_exit_2(arguments: list[str], says: str) -> No
 def test_a_package_that_cannot_be_imported_costs_its_own_commands_only(
     broken: str, error: str, reason: str, tmp_path: Path
 ) -> None:
-    for command in ("build", "verify", "stats"):
-        done, _ = emovid(command, "--help", broken=broken, error=error)
-        assert done.returncode == 0 and f"emovid {command}" in done.stdout and done.stderr == ""
-    done, _ = emovid("--help", broken=broken, error=error)
-    assert done.returncode == 0
-    said = " ".join(done.stdout.replace("│", " ").split())
+    own = ("build", "verify", "stats")
+    missing = ["build", tmp_path, "--labels", tmp_path / "none.csv", "--out", tmp_path / "out"]
+    cases = [
+        *([command, "--help"] for command in own),
+        ["--help"],
+        ["annotate", "clips"],
+        ["verify", tmp_path / "none"],
+        missing,
+    ]
+    *helps, overview, annotate, verify, build = run_all(cases, broken=broken, error=error)
+    for command, done in zip(own, helps, strict=True):
+        assert done.code == 0 and f"emovid {command}" in done.out and done.err == ""
+    assert overview.code == 0
+    said = " ".join(overview.out.replace("│", " ").split())
     left_out = (
         f"Left out, since they cannot be imported: the commands of emovid_models.cli:register ({reason})."
     )
     assert left_out in said and " build " in said and " annotate " not in said
 
-    done, _ = emovid("annotate", "clips", broken=broken, error=error)
-    assert done.returncode == 2
-    assert done.stderr == f"emovid: No such command 'annotate'. {left_out}\n"
+    assert annotate.code == 2
+    assert annotate.err == f"emovid: No such command 'annotate'. {left_out}\n"
 
-    done, _ = emovid("verify", tmp_path / "none", broken=broken, error=error)
-    assert done.returncode == 1 and "it has no manifest.json" in done.stdout
-    command = ["build", tmp_path, "--labels", tmp_path / "none.csv", "--out", tmp_path / "out"]
-    done, _ = emovid(*command, broken=broken, error=error)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"emovid: --labels {tmp_path / 'none.csv'} is not a file\n"
+    assert verify.code == 1 and "it has no manifest.json" in verify.out
+    assert (build.code, build.out) == (2, "")
+    assert build.err == f"emovid: --labels {tmp_path / 'none.csv'} is not a file\n"
