@@ -23,7 +23,7 @@ BIN = .venv/bin
 	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check -r tests/datasets36/requirements.txt
 	touch $@
 
-.PHONY: demo reproduce test lint datasets36 apt sources fresh-clone bench clean
+.PHONY: demo reproduce test suite lint datasets36 apt sources fresh-clone bench clean
 
 demo: .venv/.base ## build the miniature, verify it, load it back, make the report
 	$(BIN)/emovid build $(MINI) --labels $(MINI)/labels.csv --note cards/dataset/miniature.txt --out $(OUT)/EmoVid --overwrite
@@ -51,16 +51,21 @@ sources: .venv/.base
 lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	nice $(BIN)/mypy
 
 # what fails beside others, on a machine that may be loaded, is run once more by itself, and must pass then
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q
+# tests/conftest.py puts the files that take longest first; xdist itself would take those with the most tests
+BESIDE = -n 2 --dist loadfile --no-loadscope-reorder
 AGAIN = echo "what failed, once more by itself:" && $(PYTEST) --last-failed --last-failed-no-failures none
 
+# In this order, two at a time: the tests begin once one of the others is done.
 test: apt .venv/.test .venv-datasets36/.done
-	$(MAKE) --no-print-directory -j2 lint datasets36
-	$(PYTEST) -n 2 --dist loadfile $(addprefix --ignore=,$(WHOLE)) || ($(AGAIN) $(addprefix --ignore=,$(WHOLE)))
-	$(PYTEST) -n 2 --dist loadfile $(WHOLE) || ($(AGAIN) $(WHOLE))
+	$(MAKE) --no-print-directory -j2 lint datasets36 suite
+
+suite: .venv/.test
+	$(PYTEST) $(addprefix --ignore=,$(WHOLE)) $(BESIDE) || ($(AGAIN) $(addprefix --ignore=,$(WHOLE)))
+	$(PYTEST) $(WHOLE) $(BESIDE) || ($(AGAIN) $(WHOLE))
 
 datasets36: .venv/.test .venv-datasets36/.done
 	$(BIN)/python tests/datasets36/run.py .venv-datasets36/bin/python

@@ -19,7 +19,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell lets its background jobs ignore Ctrl-C, and what they start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+TESTS = Path(__file__).parent
+LONGEST = tuple((TESTS / "longest.txt").read_text(encoding="utf-8").split())
+"""The files that take longest, longest first: begun last, one would run while every other worker is idle."""
 MINI = Path(__file__).parents[1] / "emovid_dataset" / "mini"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first."""
+    rank = {TESTS / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")

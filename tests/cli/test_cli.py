@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from one_process import run_all
 from video_files import sticker, write_sheet
 
 from emovid_dataset.cli.sizes import parse_byte_size
@@ -92,33 +93,30 @@ def test_verify_exits_0_or_1(built: tuple[Path, subprocess.CompletedProcess[str]
     assert json.loads(as_json.stdout)["violations"] == bad.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
-    ("more", "says"),
-    [
-        (["--split", "80/20"], "split '80/20' must be three shares such as 80/10/10"),
-        (["--shard-size", "0MB"], "size '0MB' must be a number with B, KB, MB"),
-        (["--every", "0"], "every is 0; it must be"),
-        (["--workers", "0"], "workers is 0; it must be at least 1"),
-        (["--labels", "none.csv"], "--labels none.csv is not a file"),
-        (["--note", "none.txt"], "none.txt"),
-    ],
-)
-def test_a_wrong_argument_is_one_line_and_exit_2(
-    raw: Path, tmp_path: Path, more: list[str], says: str
-) -> None:
-    command = ["build", raw, "--labels", raw / "labels.csv", "--out", tmp_path / "out", *more]
-    result = emovid(*command)
-    assert result.returncode == 2
-    assert len(result.stderr.splitlines()) == 1 and says in result.stderr and result.stdout == ""
+def test_a_wrong_argument_is_one_line_and_exit_2(raw: Path, tmp_path: Path) -> None:
+    wrong = {
+        "--split 80/20": "split '80/20' must be three shares such as 80/10/10",
+        "--shard-size 0MB": "size '0MB' must be a number with B, KB, MB",
+        "--every 0": "every is 0; it must be",
+        "--workers 0": "workers is 0; it must be at least 1",
+        "--labels none.csv": "--labels none.csv is not a file",
+        "--note none.txt": "none.txt",
+    }
+    command = ["build", raw, "--labels", raw / "labels.csv", "--out", tmp_path / "out"]
+    told = run_all([[*command, *more.split()] for more in wrong])
+    for says, done in zip(wrong.values(), told, strict=True):
+        assert done.code == 2
+        assert len(done.err.splitlines()) == 1 and says in done.err and done.out == ""
     assert not (tmp_path / "out").exists(), "nothing is made before the arguments are right"
 
 
 def test_help_has_an_example_and_a_missing_option_exits_2() -> None:
-    for command in ("build", "verify"):
-        result = emovid(command, "--help")
-        assert result.returncode == 0 and "Example: emovid" in " ".join(result.stdout.split())
-    assert emovid("build").returncode == 2
-    assert emovid("verify", "nowhere").returncode == 1
+    *helps, bare, nowhere = run_all(
+        [["build", "--help"], ["verify", "--help"], ["build"], ["verify", "nowhere"]]
+    )
+    for done in helps:
+        assert done.code == 0 and "Example: emovid" in " ".join(done.out.split())
+    assert (bare.code, nowhere.code) == (2, 1)
 
 
 @pytest.mark.parametrize("text", ["", "MB", "-1MB", "1XB", "1e9", "nan", "0", "0.1B", "1,5GB"])
