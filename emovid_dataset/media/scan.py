@@ -15,6 +15,12 @@ from emovid_dataset.media.portable.streams import channels_of
 from emovid_dataset.media.portable.video_file import VideoFile
 from emovid_dataset.media.sound_check import heard_stream
 
+_PICTURES = frozenset(("ico", "image2"))
+"""Formats of still pictures beside FFmpeg's pipes; the second is chosen by a file's name alone."""
+
+_PICTURE_BRANDS = frozenset(("avif", "avis", "heic", "heix", "heim", "heis", "mif1", "msf1"))
+"""What AVIF and HEIF call themselves, which hold pictures, sequences of pictures, or both."""
+
 _LARGEST_SIDE = 16384  # pixels; x264 encodes no larger ones
 
 
@@ -91,8 +97,11 @@ def scan_file(video: VideoFile) -> Scan:
         VideoError: it is a still picture, or has no size or duration that a video can have.
     """
     stream, name = video.stream, video.container.format.name
-    if name.endswith("_pipe") and "png" not in name and "gif" not in name:
+    if (name.endswith("_pipe") and "png" not in name and "gif" not in name) or name in _PICTURES:
         raise VideoError(f"is a still picture or unknown format ({name})")
+    brand = video.container.metadata.get("major_brand", "").strip()
+    if brand in _PICTURE_BRANDS and video.num_frames == 1:
+        raise VideoError(f"is a still picture ({brand})")
     if stream.width < 1 or stream.height < 1:
         raise VideoError("has no picture size")
     stated = stream.sample_aspect_ratio or Fraction(1)

@@ -6,11 +6,13 @@ frame's MD5 and time is compared. Encoded anew, no picture would be the same to 
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -30,6 +32,8 @@ H264 = "-c:v libx264 -g 6 -pix_fmt yuv420p"
 AAC, NONE = "-c:a aac", "-an"
 CLOCK = ["-fps_mode", "passthrough", "-enc_time_base", "1:90000"]
 FAST = "-movflags +faststart"
+LOCK = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "00112233445566778899aabbccddeeff"]
+LOCK += ["-encryption_kid", "ffeeddccbbaa99887766554433221100"]
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,17 @@ GENERATED = {
     "ffmpeg.nut": Made("-c:v mpeg4 -c:a libmp3lame", ENCODED, ENCODED),
     "animation.gif": Made("-r 10 -an", ENCODED, MUTE, 5, 10),
     "animation.apng": Made("-r 10 -an -plays 0 -f apng", ENCODED, MUTE, 5, 10),
+    "animation.avif": Made("-r 10 -an -c:v libaom-av1 -cpu-used 8 -usage realtime", ENCODED, MUTE, 5, 10),
+    "transparent.mov": Made("-c:v qtrle -pix_fmt argb -an", ENCODED, MUTE),
+    "uncompressed.y4m": Made("-pix_fmt yuv420p -an -f yuv4mpegpipe", ENCODED, MUTE),
+    "stream.ivf": Made("-c:v libvpx -an", ENCODED, MUTE),
+    "slow motion.mp4": Made(f"{H264} -vf fps=120 {NONE}", sound=MUTE, frames=60, fps=120),
+    "odd.mkv": Made("-vf scale=63:47,setsar=1 -c:v ffv1 -an", ENCODED, MUTE),
+    "flash.swf": Made("-c:v flv1 -an", ENCODED, MUTE),
+    "10 bits.mkv": Made(
+        "-c:v libaom-av1 -cpu-used 8 -usage realtime -pix_fmt yuv420p10le -an", ENCODED, MUTE
+    ),
+    "cineform.mov": Made("-c:v cfhd -an", ENCODED, MUTE),
 }
 
 # from a finished MP4 of H.264 and AAC, nothing encoded
@@ -146,6 +161,17 @@ REFUSED = {
     "photo.mp4": "is a still picture",
     "song.m4a": "has no video stream",
     "list.mp4": "",
+    "script.mp4": "",
+    "camera.sdp": "",
+    "clips.zip": "",
+    "locked.mp4": "has no frames that decode",
+    "song with cover.m4a": "has no video stream",
+    "photo.tga": "is a still picture",
+    "photo.avif": "is a still picture",
+    "icon.ico": "is a still picture",
+    "photo and film.jpg": "is a still picture",
+    "pipe.mp4": "is not a regular file",
+    "itself.mp4": "is a link in a circle",
 }
 """What is said of a file that is no video; where nothing stands here FFmpeg's words change."""
 
@@ -204,6 +230,21 @@ def make_files(raw: Path) -> None:
     (raw / "cut.mp4").write_bytes(data[: len(data) // 2])
     pictures[3].save(raw / "photo.mp4", format="jpeg")
     ffmpeg("-i", base, "-vn", "-c", "copy", raw / "song.m4a")
+    ffmpeg("-i", base, "-c", "copy", *LOCK, raw / "locked.mp4")
+    pictures[3].save(raw.parent / "cover.jpg")
+    cover = ["-i", raw.parent / "cover.jpg", "-map", "0:a", "-map", "1:v", "-c", "copy"]
+    ffmpeg("-i", base, *cover, "-disposition:v", "attached_pic", raw / "song with cover.m4a")
+    for name in ("photo.tga", "photo.avif", "icon.ico"):
+        pictures[3].save(raw / name)
+    # as telephones store a photo with a moment of film behind it
+    (raw / "photo and film.jpg").write_bytes((raw.parent / "cover.jpg").read_bytes() + base.read_bytes())
+    with ZipFile(raw / "clips.zip", "w") as archive:
+        archive.write(base)
+    (raw / "script.mp4").write_text(f"ffconcat version 1.0\nfile {base}\n")
+    (raw / "camera.sdp").write_text("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nm=video 5004 RTP/AVP 96\n")
+    os.mkfifo(raw / "pipe.mp4")
+    (raw / "itself.mp4").symlink_to(raw / "itself.mp4")
+    (raw / "round").symlink_to(raw)
     (raw / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nend.mp4\n#EXT-X-ENDLIST\n")
 
 

@@ -131,6 +131,7 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream:
     Cover art, thumbnails and still pictures do not count. Of several streams it is the one with the default
     flag, which in MP4 is that of an enabled track; among equals one whose codec is not that of a picture,
     then the one with the most pixels, then the first. The ffmpeg command too goes by flag, then by pixels.
+    One that is known to have a single frame comes last, such as the cover of an animated AVIF.
 
     Raises:
         VideoError: there is none, or no decoder for it.
@@ -180,10 +181,10 @@ def _has_flag(stream: av.VideoStream | av.AudioStream, *names: str) -> bool:
     return any(flags & getattr(type(flags), name) for name in names)
 
 
-def _rank_of_pictures(stream: av.VideoStream) -> tuple[bool, bool, bool, int]:
+def _rank_of_pictures(stream: av.VideoStream) -> tuple[bool, bool, bool, bool, int]:
     pixels = stream.width * stream.height
     is_picture = stream.codec_context.name in _PICTURE_CODECS
-    return pixels > 0, _has_flag(stream, "default"), not is_picture, pixels
+    return pixels > 0, stream.frames != 1, _has_flag(stream, "default"), not is_picture, pixels
 
 
 def _rank_of_sound(stream: av.AudioStream) -> tuple[bool, bool, bool, int]:
