@@ -38,6 +38,7 @@ class Preview:
         size: bytes of the files.
         output: bytes of the clips; a guess for those that are encoded.
         seconds: of the clips.
+        without_emotion: rows that say "no specific emotion" and whose clips are not kept.
     """
 
     counts: Counter[tuple[str, str, str | None]]
@@ -50,6 +51,7 @@ class Preview:
     size: int
     output: int
     seconds: float
+    without_emotion: int
 
 
 def preview(
@@ -109,6 +111,7 @@ def preview(
             size,
             output,
             seconds,
+            sum(1 for _ in plan.without_emotion()),
         )
 
 

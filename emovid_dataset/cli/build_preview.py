@@ -39,10 +39,15 @@ def print_preview(
         video: see there.
         split: the shares by which clips are shared out that the sheet gives no split, as text.
         as_json: print JSON.
+
+    Raises:
+        ValueError: the sheet has no rows.
     """
     from emovid_dataset.builder.preview import preview
 
     found = preview(raw, labels, sheet=sheet, keep_none=keep_none, video=video)
+    if not (found.counts or found.rejections or found.without_emotion):
+        raise ValueError("no clip could be used; the sheet is empty")
     typer.echo(_as_json(found)) if as_json else _print(found, sheet, split)
     return found
 
@@ -64,6 +69,7 @@ def _as_json(found: Preview) -> str:
         "becomes": [
             {"way": way, "why": why, "clips": count} for (way, why), count in found.ways.most_common()
         ],
+        "no_specific_emotion": found.without_emotion,
         "bytes": found.size,
         "output_bytes": found.output,
         "seconds": round(found.seconds, 3),
@@ -93,6 +99,8 @@ def _print(found: Preview, sheet: SheetOptions, split: str) -> None:
         typer.echo(found.ratings.agreement.in_words())
     for remark in found.remarks:
         typer.echo(f"note: {remark}")
+    if found.without_emotion:
+        typer.echo(f"no specific emotion: {_count(found.without_emotion, 'row')}, not among these clips")
     for rejection in found.rejections:
         typer.echo(f"refused: row {rejection.row}: {rejection.path}: {rejection.reason}")
     if found.unlabelled:
