@@ -1143,6 +1143,18 @@ def test_an_annotators_file_is_a_sheet_and_corrections_are_a_persons(place: Path
     assert outcome(place, place / "l.csv", SheetOptions()) == Outcome(rows, [])
 
 
+def test_the_file_of_an_annotator_of_other_emotions_asks_for_their_taxonomy(place: Path) -> None:
+    said = [Annotation("sticker/a.mp4", "1-2", "joy", (0.75, 0.25), "a cup", None)]
+    write_annotations(Store.at(place), "labels.parquet", said, "{}", ("joy", "grief"))
+    refused = where("labels.parquet was written by an annotator of other emotions, which does not know ")
+    refused += f"{', '.join(EMOTIONS)}; --taxonomy FILE names those that it knows"
+    assert outcome(place, place / "labels.parquet", SheetOptions()).rows == [refused]
+    known = read_options({"labels": MOODS}, place)
+    assert outcome(place, place / "labels.parquet", known).rows == [
+        "1 sticker/a.mp4 joy caption=a cup emotion_source=model emotion_scores=(0.75, 0.25)"
+    ]
+
+
 def test_who_saw_no_specific_emotion_is_known(place: Path) -> None:
     """The annotator abstained from the first; a person took back what it said of the second."""
     said = [

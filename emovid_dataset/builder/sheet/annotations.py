@@ -40,6 +40,25 @@ def are_annotations(headers: Sequence[str], taxonomy: Taxonomy) -> bool:
     return {*_OWN, "emotion", *taxonomy.names} <= set(headers)
 
 
+def refuse_other_emotions(where: str, headers: Sequence[str], taxonomy: Taxonomy) -> None:
+    """Refuse the file of an annotator that tells other emotions apart.
+
+    Args:
+        where: names the sheet in messages.
+        headers: of its columns.
+        taxonomy: whose emotions the sheet may name.
+
+    Raises:
+        ValueError: it is such a file.
+    """
+    if {KEY, "emotion", ABSTAINED, *_OWN} <= set(headers) and not are_annotations(headers, taxonomy):
+        missing = [name for name in taxonomy.names if name not in headers]
+        raise ValueError(
+            f"{where} was written by an annotator of other emotions, which does not know "
+            f"{', '.join(missing)}; --taxonomy FILE names those that it knows"
+        )
+
+
 def as_sheet(headers: Sequence[str], taxonomy: Taxonomy) -> tuple[str, ...]:
     """The columns of such a file as those of a label sheet."""
     kept = [header for header in headers if header not in (*_OWN, ABSTAINED, *_NORMS, *taxonomy.names)]

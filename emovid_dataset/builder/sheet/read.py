@@ -9,7 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emovid_dataset.builder.sheet.annotations import KEY, are_annotations, as_row, as_sheet
+from emovid_dataset.builder.sheet.annotations import (
+    KEY,
+    are_annotations,
+    as_row,
+    as_sheet,
+    refuse_other_emotions,
+)
 from emovid_dataset.builder.sheet.columns import meaning_of, name_columns
 from emovid_dataset.builder.sheet.folders import open_folders
 from emovid_dataset.builder.sheet.formats import open_table
@@ -62,6 +68,7 @@ def read_sheet(
             where, place = f"label sheet {sheet}", stack.enter_context(_fetched(sheet))
             table = open_table(place, where, partial(_is_known, options))
         headers, chosen = table.headers, {} if sheet is None else dict(options.columns)
+        refuse_other_emotions(where, headers, options.labels.taxonomy)
         annotated = are_annotations(headers, options.labels.taxonomy)
         if annotated:
             headers = as_sheet(headers, options.labels.taxonomy)
