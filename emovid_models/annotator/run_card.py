@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from emovid_models.miniature import is_miniature
 from emovid_models.records import RUN_CARD
 
 
@@ -71,7 +72,7 @@ tags:
 
 # Annotator of video emotions
 
-Fine-tuned from `{run["base"]}` on {clips["train"]} clips: the split train of the config
+Fine-tuned from {_base(run["base"])} on {clips["train"]} clips: the split train of the config
 `{run["data_config"]}` of `{run["data_location"]}`. `{RUN_CARD}` says how, with seeds and versions.
 
 ```python
@@ -92,6 +93,14 @@ chosen:
 | accuracy | {measured["accuracy"]:.3f} |
 | expected calibration error | {measured["calibration_error"]:.3f} |
 {_people_rows(measured)}{_reliability_rows(measured.get("reliability"))}"""
+
+
+def _base(name: str) -> str:
+    """What a base is called where others may read it: a repo's name, or the last part of a folder's path."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return f"`{name}`"
+    return "the annotator that ships with emovid" if is_miniature(folder) else f"`{folder.name}`"
 
 
 def _people_rows(measured: Mapping[str, Any]) -> str:

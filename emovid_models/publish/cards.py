@@ -80,6 +80,8 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
     figures, run = read_json(folder / FIGURES), read_json(folder / RUN_CARD)
     base = run.get("base") if run else None
     dataset = f"{namespace}/EmoVid"
+    trained_on = public_name(run.get("data")) if run else dataset
+    emotions = emotions_of(SimpleNamespace(taxonomy=config.get("taxonomy")))
     measured = {
         name: group
         for name, group in (figures or {}).items()
@@ -91,7 +93,7 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         library_name="transformers",
         pipeline_tag="video-classification",
         base_model=published_base(folder, base),
-        datasets=[dataset],
+        datasets=[trained_on] if trained_on else None,
         metrics=["accuracy", "recall"] if measured or run else None,
         tags=["video-emotion", "emovid", "emotion", "affective-computing"],
         model_name=repo_id.partition("/")[2] if measured or run else None,
@@ -99,9 +101,11 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
             *(
                 result
                 for name, group in measured.items()
-                for result in _annotator_results(dataset, name, None, group["annotator"])
+                for result in _annotator_results(
+                    dataset, f"EmoVid, {name}", None, group["annotator"], len(emotions)
+                )
             ),
-            *(_annotator_results(dataset, "all", "validation", run["validation"]) if run else ()),
+            *(_validation_results(run, trained_on, len(emotions)) if run else ()),
         ]
         or None,
         widget=[
@@ -129,8 +133,8 @@ def annotator_card(folder: Path, weights: Sequence[Path], *, repo_id: str, names
         out_of_fold=OUT_OF_FOLD if (folder / OUT_OF_FOLD).is_file() else None,
         miniature=is_miniature(folder),
         run=run,
-        emotions=emotions_of(SimpleNamespace(taxonomy=config.get("taxonomy"))),
-        trained_on=public_name(run.get("data")) if run else dataset,
+        emotions=emotions,
+        trained_on=trained_on,
     )
 
 
@@ -333,12 +337,23 @@ EXAMPLE = "example.mp4"
 """A clip of the miniature corpus that lies in an annotator's repo, for the widget and the code example."""
 
 
+def _validation_results(run: Mapping[str, Any], trained_on: str | None, emotions: int) -> list[EvalResult]:
+    """What was measured while an annotator was trained; a build on a disk is known by its folder's name."""
+    name = Path(run.get("data") or "build").name
+    config = run.get("data_config", "all")
+    return _annotator_results(
+        trained_on or name, f"{name}, {config}", "validation", run["validation"], emotions
+    )
+
+
 def _annotator_results(
-    dataset: str, name: str, split: str | None, values: Mapping[str, Any]
+    dataset: str, name: str, split: str | None, values: Mapping[str, Any], emotions: int
 ) -> list[EvalResult]:
+    said = "eight" if emotions == len(EMOTIONS) else str(emotions)
+    config = name.rpartition(", ")[2]
     metrics = (
-        ("accuracy", "accuracy", "accuracy of the eight emotions"),
-        ("macro_recall", "recall", "macro recall of the eight emotions"),
+        ("accuracy", "accuracy", f"accuracy of the {said} emotions"),
+        ("macro_recall", "recall", f"macro recall of the {said} emotions"),
         ("valence_accuracy", "accuracy", "accuracy of the valence"),
         ("calibration_error", "expected_calibration_error", "expected calibration error"),
     )
@@ -347,8 +362,8 @@ def _annotator_results(
             task_type="video-classification",
             task_name="Emotion of a video",
             dataset_type=dataset,
-            dataset_name=f"EmoVid, {name}",
-            dataset_config=name.removesuffix("s") if name != "all" else None,
+            dataset_name=name,
+            dataset_config=config.removesuffix("s") if config != "all" else None,
             dataset_split=split,
             metric_type=kind,
             metric_name=title,

@@ -235,10 +235,31 @@ def test_a_fine_tuned_annotator_carries_its_bases_name_and_licence(tmp_path: Pat
     data = ModelCard(text).data
     assert (data.license, data.base_model) == ("cc-by-nc-4.0", "Efficient-Large-Model/NVILA-Lite-2B-hf")
     assert {result.metric_value for result in data.eval_results} == {0.6423, 0.6137, 0.0719}
+    assert {(result.dataset_type, result.dataset_name) for result in data.eval_results} == {
+        ("build", "build, all")
+    }
+    assert data.datasets is None, "nobody else has a build on a disk"
     assert {"0.642", "0.614", "0.072", "2277", "18213", "13659"} <= set(numbers(text))
     assert "emovid/" not in text.replace("emovid/annotator", ""), "all links lead to the owner's repos"
     run = tree.files["training.json"]
     assert isinstance(run, bytes) and json.loads(run)["data"] == "build", "no path of this machine"
+
+
+def test_an_annotator_of_other_emotions_says_nothing_of_the_eight(tmp_path: Path) -> None:
+    folder = shutil.copytree(MINI_ANNOTATOR, tmp_path / "annotator")
+    (folder / "figures.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    labels = [{"name": name, "valence": 0} for name in ("joy", "calm", "grief")]
+    (folder / "config.json").write_text(
+        json.dumps(config | {"taxonomy": {"name": "moods", "labels": labels}})
+    )
+    (folder / "training.json").write_text(json.dumps(TRAINING | {"data": "me/moods", "base": "/no/base"}))
+    text = text_of(assemble("annotator", folder, repo_id="me/annotator", namespace="me"))
+    data = ModelCard(text).data
+    assert data.datasets == ["me/moods"]
+    assert {result.dataset_type for result in data.eval_results} == {"me/moods"}
+    assert "accuracy of the 3 emotions" in {result.metric_name for result in data.eval_results}
+    assert "EA-3cls" in text and "EA-8cls" not in text and " eight " not in text and "EmoVid, all" not in text
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind in ("base", "lora")])
