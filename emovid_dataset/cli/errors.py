@@ -43,6 +43,4 @@ def need(extra: str, *modules: str) -> None:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise ValueError(
-                f"{name} is not installed; run in a checkout: pip install -e '.[{extra}]'"
-            ) from error
+            raise ValueError(f"{name} is not installed; pip install 'emovid[{extra}]'") from error

@@ -103,7 +103,7 @@ def stream(
         from emovid_dataset.read.clip_stream import ClipStream
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"stream needs {error.name}, which is not installed; run in a checkout: pip install -e '.[torch]'"
+            f"stream needs {error.name}, which is not installed; pip install 'emovid[torch]'"
         ) from error
 
     store = Store.find(source, revision=revision, token=token)

@@ -14,7 +14,7 @@ from emovid_dataset.media.source import Reader
 from emovid_models.evaluation.measures.flicker import frozen_share, neighbour_differences
 from emovid_models.evaluation.measures.motion import flow_picture, motion
 
-NO_OPENCV = "opencv-python-headless is not installed; run in a checkout: pip install -e '.[scores]'"
+NO_OPENCV = "opencv-python-headless is not installed; pip install 'emovid[scores]'"
 """Why there is no motion where OpenCV is missing."""
 
 GREY = "it has no hue"

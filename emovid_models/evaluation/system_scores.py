@@ -182,7 +182,7 @@ def looks_distance(videos: Sequence[Video], real: Sequence[Video], name: str) ->
     if not real:
         return Value(None, reason="the result has no real clips")
     if importlib.util.find_spec("scipy") is None:
-        return Value(None, reason="scipy is not installed; run in a checkout: pip install -e '.[scores]'")
+        return Value(None, reason="scipy is not installed; pip install 'emovid[scores]'")
     types = {video.content_type for video in videos}
     if None not in types:
         real = [clip for clip in real if clip.content_type in types]

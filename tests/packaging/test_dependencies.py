@@ -158,5 +158,5 @@ except ImportError as error:
     count, message = result.stdout.splitlines()
     assert count == "2"
     assert (
-        message == "stream needs torch, which is not installed; run in a checkout: pip install -e '.[torch]'"
+        message == "stream needs torch, which is not installed; pip install 'emovid[torch]'"
     )

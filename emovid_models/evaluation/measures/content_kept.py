@@ -36,9 +36,7 @@ class Lpips:
             import torchvision.models
             from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
         except ImportError as error:
-            raise OSError(
-                f"{error.name} is not installed; run in a checkout: pip install -e '.[models,scores]'"
-            ) from error
+            raise OSError(f"{error.name} is not installed; pip install 'emovid[models,scores]'") from error
         weights = getattr(torchvision.models, _WEIGHTS[backbone]).DEFAULT
         place = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
         if not place.is_file():
