@@ -52,7 +52,11 @@ def annotate(
         ),
     ],
     model: Annotated[
-        str, typer.Option(help="The annotator: a folder or a Hub repo.", callback=annotator_source)
+        str,
+        typer.Option(
+            help="The annotator: a folder, a Hub repo, or mini, the one that ships.",
+            callback=annotator_source,
+        ),
     ],
     out: Annotated[
         str, typer.Option(help="Parquet file; what it holds already is not done again.", callback=new_file)

@@ -184,7 +184,7 @@ def evaluate(
     annotator: Annotated[
         str | None,
         typer.Option(
-            help="Who judges: a folder or a Hub repo.",
+            help="Who judges: a folder, a Hub repo, or mini, the one that ships.",
             show_default="the miniature annotator",
             callback=annotator_source,
         ),

@@ -29,7 +29,11 @@ Raw = Annotated[
     typer.Option(help="Folder of the files; by default the sheet's.", callback=existing_folder),
 ]
 Base = Annotated[
-    str, typer.Option(help="The annotator to start from: a folder or a Hub repo.", callback=annotator_source)
+    str,
+    typer.Option(
+        help="The annotator to start from: a folder, a Hub repo, or mini, the one that ships.",
+        callback=annotator_source,
+    ),
 ]
 Share = Annotated[float, typer.Option(help="Share of the clips that people rate.", callback=share)]
 AuditShare = Annotated[

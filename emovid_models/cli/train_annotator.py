@@ -37,7 +37,10 @@ def annotator(
     ],
     base: Annotated[
         str,
-        typer.Option(help="The annotator to start from: a folder or a Hub repo.", callback=annotator_source),
+        typer.Option(
+            help="The annotator to start from: a folder, a Hub repo, or mini, the one that ships.",
+            callback=annotator_source,
+        ),
     ],
     out: Annotated[
         Path, typer.Option(help="Folder of the new annotator, and of its checkpoints.", callback=new_folder)
