@@ -45,7 +45,11 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 @pytest.fixture
 def faults(s3: Store, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """Everything that goes to the buckets goes through a network that breaks."""
+    """Everything that goes to the buckets goes through a network that breaks.
+
+    Their client, which waits for up to a second before it tries again, waits for a hundredth here.
+    """
+    monkeypatch.setattr("botocore.retryhandler.delay_exponential", lambda **_: 0.01)
     with faulty(s3_server, every=6) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
         fsspec.get_filesystem_class("s3").clear_instance_cache()

@@ -27,6 +27,8 @@ pytestmark = pytest.mark.skipif(
     not (cache_folder() / "fluent-emoji-anim-1.0.0").is_dir(), reason="make sources fetches the emoji"
 )
 
+SMALL = replace(TINY, emoji=12)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
@@ -38,7 +40,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the whole chain."""
-    run = Run(TINY, tmp_path_factory.mktemp("first"))
+    run = Run(SMALL, tmp_path_factory.mktemp("first"))
     for name in STAGES:
         run_stage(run, name)
     return run
@@ -49,19 +51,19 @@ def test_every_stage_leaves_a_record(first: Run) -> None:
     assert list(read_records(first)) == list(STAGES)
     assert list(result["stages"]) == list(STAGES)[:-2], "all before the table"
     assert all(stage["seed"] == 0 and stage["peak_mb"] > 100 for stage in result["stages"].values())
-    assert result["t2v"]["base"]["n"] == result["t2v"]["lora"]["n"] == 8 * TINY.t2v_prompts
+    assert result["t2v"]["base"]["n"] == result["t2v"]["lora"]["n"] == 8 * SMALL.t2v_prompts
 
 
 def test_a_stage_is_done_until_its_settings_or_inputs_change(first: Run) -> None:
     assert all(is_done(first, name) for name in STAGES)
-    other = Run(replace(TINY, denoising=3), first.out)
+    other = Run(replace(SMALL, denoising=3), first.out)
     undone = [name for name in STAGES if not is_done(other, name)]
     assert undone == ["generate-t2v", "generate-i2v", "controls", "ablation"]
 
 
 def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run, tmp_path: Path) -> None:
     """The second run shares only the data; its VAE is killed after a checkpoint and goes on from it."""
-    run = Run(TINY, tmp_path)
+    run = Run(SMALL, tmp_path)
     for name in ("EmoVid", "stages"):
         shutil.copytree(first.out / name, run.out / name)
     shutil.copyfile(first.clips, run.clips)
