@@ -3,6 +3,7 @@ PYTHON ?= python3
 OUT ?= out
 # tests of the whole chain: in processes of their own, for a browser and the models leave much behind
 WHOLE = tests/cards tests/demo tests/evaluation tests/reproduce
+PARTS = $(addprefix --ignore=,$(WHOLE))
 MINI = emovid_dataset/mini
 BIN = .venv/bin
 
@@ -23,7 +24,7 @@ BIN = .venv/bin
 	.venv-datasets36/bin/pip install --quiet --disable-pip-version-check -r tests/datasets36/requirements.txt
 	touch $@
 
-.PHONY: demo reproduce test suite lint datasets36 apt sources fresh-clone bench clean
+.PHONY: demo reproduce test parts whole lint datasets36 apt sources fresh-clone bench clean
 
 demo: .venv/.base ## build the miniature, verify it, load it back, make the report
 	$(BIN)/emovid build $(MINI) --labels $(MINI)/labels.csv --note cards/dataset/miniature.txt --out $(OUT)/EmoVid --overwrite
@@ -56,16 +57,24 @@ lint: .venv/.test
 # what fails beside others, on a machine that may be loaded, is run once more by itself, and must pass then
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/pytest -q
 # tests/conftest.py puts the files that take longest first; xdist itself would take those with the most tests
-BESIDE = -n 2 --dist loadfile --no-loadscope-reorder
+BESIDE = --dist loadfile --no-loadscope-reorder
+# two runs at once, each with a list of its own of what failed
+APART = -o cache_dir=.pytest_cache/whole
 AGAIN = echo "what failed, once more by itself:" && $(PYTEST) --last-failed --last-failed-no-failures none
 
-# In this order, two at a time: the tests begin once one of the others is done.
+# In this order, three at a time: where a test waits for a browser or a server, another one has the core.
 test: apt .venv/.test .venv-datasets36/.done
-	$(MAKE) --no-print-directory -j2 lint datasets36 suite
+	rm -f .venv/.parts-failed .venv/.whole-failed
+	$(MAKE) --no-print-directory -j3 lint datasets36 parts whole
+	test ! -e .venv/.parts-failed || ($(AGAIN) $(PARTS))
+	test ! -e .venv/.whole-failed || ($(AGAIN) $(WHOLE) $(APART))
 
-suite: .venv/.test
-	$(PYTEST) $(addprefix --ignore=,$(WHOLE)) $(BESIDE) || ($(AGAIN) $(addprefix --ignore=,$(WHOLE)))
-	$(PYTEST) $(WHOLE) $(BESIDE) || ($(AGAIN) $(WHOLE))
+# both of these leave it to `test` to decide, once nothing else runs any more
+parts: .venv/.test
+	$(PYTEST) $(PARTS) -n 2 $(BESIDE) || touch .venv/.parts-failed
+
+whole: .venv/.test
+	$(PYTEST) $(WHOLE) $(APART) -n 1 $(BESIDE) || touch .venv/.whole-failed
 
 datasets36: .venv/.test .venv-datasets36/.done
 	$(BIN)/python tests/datasets36/run.py .venv-datasets36/bin/python
