@@ -22,7 +22,9 @@ from emovid_dataset.store import Store
 COST = 0.01
 """Share of a step's time that it takes to learn its limit, at most."""
 
-_LEAST = 0.02  # seconds; what is decoded in less says nothing
+LEAST = 0.02
+"""Seconds; what is decoded in less says nothing."""
+
 _SHARDS = 8  # from which the clips of the sample come in turn
 
 
@@ -62,7 +64,7 @@ def decoding_limit(
         None where the step was too short to tell, or nobody knows how many worked at it.
     """
     workers, budget = workers_of(executor), COST * seconds
-    if workers is None or budget < _LEAST:
+    if workers is None or budget < LEAST:
         return None
     done, taken = 0.0, 0.0
     for clip in _drawn(build, manifest):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -40,15 +41,18 @@ from emovid_models.annotator.annotations import (
 )
 from emovid_models.annotator.features import FeaturesFile, packed
 from emovid_models.annotator.items import Item
-from emovid_models.annotator.taxonomy import read_taxonomy, taxonomy_of
+from emovid_models.annotator.reading_limit import reading_limit
+from emovid_models.annotator.taxonomy import read_settings, read_taxonomy, taxonomy_of
 from emovid_models.annotator.worklist import Worklist
 from emovid_models.records import folder_identity, hub_commit
 
 if TYPE_CHECKING:
+    from emovid_dataset.report.decoding_limit import DecodingLimit
     from emovid_models.remote.annotator.pipeline import VideoEmotionPipeline
 
 _BATCHES_PER_PART = 8
 _LEAST_PARTS = 64
+_FRAMES = 8  # that an annotator sees whose settings do not say how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class AnnotationReport:
         reused: how many were there from an earlier run.
         kept: rows of the file for videos that were not among the items; they come first.
         taxonomy: the emotions that the annotator tells apart.
+        limit: how near the run came to reading the frames alone; None where nobody can tell.
     """
 
     out: str
@@ -68,6 +73,7 @@ class AnnotationReport:
     reused: int
     kept: int
     taxonomy: Taxonomy
+    limit: DecodingLimit | None = None
 
     @property
     def annotations(self) -> Sequence[Annotation]:
@@ -158,6 +164,14 @@ class LoadedByName:
             OSError: they cannot be read.
         """
         return read_taxonomy(self.model, self.commit)
+
+    def num_frames(self) -> int:
+        """Frames of a video that it sees if nobody says otherwise.
+
+        Raises:
+            OSError: its settings cannot be read.
+        """
+        return int(read_settings(self.model, self.commit).get("num_frames", _FRAMES))
 
     def load(self, worker: int | None = None, *, progress: bool = False) -> VideoEmotionPipeline:
         """Load it.
@@ -324,9 +338,9 @@ def annotate(
                     features=vectors is not None,
                     abstain=abstain,
                 )
-                counts = run_stage(
-                    stage, store, executor=engine or Serial(), progress=progress, total=len(stage.items)
-                )
+                runner, begun = engine or Serial(), time.monotonic()
+                counts = run_stage(stage, store, executor=runner, progress=progress, total=len(stage.items))
+                seconds = time.monotonic() - begun
                 lease.check()
                 if vectors is not None:
                     vectors.write(records(stage, store), worklist.version)
@@ -334,7 +348,21 @@ def annotate(
                 rows = chain(worklist.others(), worklist.merged(answers))
                 write_annotations(store, name, rows, settings, taxonomy.names)
                 reused = worklist.done + counts.reused
-                report = AnnotationReport(os.fspath(out), len(worklist), reused, worklist.kept, taxonomy)
+                report = AnnotationReport(
+                    os.fspath(out),
+                    len(worklist),
+                    reused,
+                    worklist.kept,
+                    taxonomy,
+                    reading_limit(
+                        worklist.pending,
+                        stage,
+                        runner,
+                        num_frames=num_frames or _frames_of(annotator),
+                        done=counts.done,
+                        seconds=seconds,
+                    ),
+                )
             store.clear(ledger)
     except BusyError as error:
         wait = "" if store.folder is not None else ", or try again in a minute if that one was killed"
@@ -342,6 +370,12 @@ def annotate(
             f"{store.shown(name)} is being written by another process; choose another --out{wait}"
         ) from error
     return report
+
+
+def _frames_of(annotator: VideoEmotionPipeline | LoadedByName) -> int:
+    if isinstance(annotator, LoadedByName):
+        return annotator.num_frames()
+    return int(getattr(getattr(annotator, "processor", None), "num_frames", _FRAMES))
 
 
 def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:

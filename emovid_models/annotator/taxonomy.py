@@ -27,6 +27,23 @@ def read_taxonomy(model: str | os.PathLike[str], commit: str | None = None) -> T
     Raises:
         OSError: there is no such model, or its settings are damaged; the message is one line.
     """
+    settings = read_settings(model, commit)
+    try:
+        return MIKELS if settings.get(_KEY) is None else Taxonomy.from_mapping(settings[_KEY])
+    except (ValueError, AttributeError) as error:
+        raise _unusable(model, error) from error
+
+
+def read_settings(model: str | os.PathLike[str], commit: str | None = None) -> Mapping[str, Any]:
+    """The settings of an annotator, from its config.json.
+
+    Args:
+        model: a folder or a Hub repo.
+        commit: of a Hub repo; None is its main branch.
+
+    Raises:
+        OSError: there is no such model, or its settings are damaged; the message is one line.
+    """
     path = Path(model) / "config.json"
     if not Path(model).is_dir():
         from huggingface_hub import hf_hub_download
@@ -34,9 +51,15 @@ def read_taxonomy(model: str | os.PathLike[str], commit: str | None = None) -> T
         path = Path(hf_hub_download(str(model), "config.json", revision=commit))
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-        return MIKELS if settings.get(_KEY) is None else Taxonomy.from_mapping(settings[_KEY])
-    except (OSError, ValueError, AttributeError) as error:
-        raise OSError(f"model {str(model)!r} cannot be loaded: config.json: {error}") from error
+    except (OSError, ValueError) as error:
+        raise _unusable(model, error) from error
+    if not isinstance(settings, dict):
+        raise _unusable(model, "not a JSON object")
+    return settings
+
+
+def _unusable(model: str | os.PathLike[str], reason: object) -> OSError:
+    return OSError(f"model {str(model)!r} cannot be loaded: config.json: {reason}")
 
 
 def taxonomy_of(annotator: Any) -> Taxonomy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -212,6 +213,7 @@ def annotate(
             "reused": report.reused,
             "failed": [{"key": item.key, "error": item.error} for item in failed],
             "emotions": {name: counts[name] for name in emotions},
+            "limit": None if report.limit is None else asdict(report.limit),
         }
         print(json.dumps(outcome, allow_nan=False))
     else:
@@ -220,5 +222,7 @@ def annotate(
         rows: list[list[object]] = [[name, counts[name]] for name in emotions]
         rows += [["failed", len(failed)], ["all", report.videos]]
         print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)
+        if report.limit is not None:
+            print(report.limit)
     if failed and not allow_rejected:
         raise typer.Exit(FOUND_WRONG)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 from emovid_dataset import cli
 from emovid_dataset.check import verify
-from emovid_dataset.engine import Processes
+from emovid_dataset.engine import Processes, Serial
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.select import select
 from emovid_dataset.schema.emotions import EMOTIONS, valence
@@ -30,6 +31,8 @@ from emovid_models.annotator import relabel
 from emovid_models.annotator.annotations import Annotation, read_annotations
 from emovid_models.annotator.items import find_items
 from emovid_models.annotator.loading import load_annotator
+from emovid_models.annotator.reading_limit import reading_limit
+from emovid_models.remote.annotator.reading import read_frames
 
 
 @pytest.fixture
@@ -159,6 +162,29 @@ def test_workers_annotate_as_one_process_does(
     for found, wanted in zip(report.annotations, alone, strict=True):
         assert found.emotion == wanted.emotion
         assert found.scores == pytest.approx(wanted.scores, abs=1e-5)
+
+
+def test_the_limit_is_what_reading_the_frames_takes(stickers: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"not a video")
+    for index, path in enumerate(stickers[:4]):
+        shutil.copyfile(path, tmp_path / f"{index}.mp4")
+    items = find_items(tmp_path)
+    model = work.LoadedByName(str(MINI_ANNOTATOR), "cpu")
+    stage = work.AnnotateStage(items, model, "", "x", batch_size=1, num_frames=2, caption=False)
+    begun = time.perf_counter()
+    for path in stickers[:4]:
+        read_frames(path, lambda total: (0, total - 1))
+    alone = time.perf_counter() - begun
+    given = {"num_frames": model.num_frames(), "seconds": 1000.0}
+    found = reading_limit(items, stage, Serial(), done=4, **given)
+    assert found is not None and found.ratio * 1000 == pytest.approx(alone, rel=20)  # a busy machine
+    assert str(found) == (
+        f"reading the frames of the clips alone would take {found.ratio:.0%} of the time of 'annotate'"
+    )
+    many = reading_limit(items, stage, Processes(2), done=400_000, **given)
+    assert many is not None and many.ratio > 1000 * found.ratio  # by two workers
+    assert reading_limit(items, stage, Serial(), done=0, **given) is None  # all was there
+    assert reading_limit(items, stage, Serial(), done=4, num_frames=4, seconds=1.0) is None  # too short
 
 
 def test_two_runs_do_not_write_one_file(annotator: Any, stickers: list[Path], tmp_path: Path) -> None:
@@ -526,6 +552,8 @@ def test_command(program: typer.Typer, repo: Path, folder: Path, tmp_path: Path)
     assert done.exit_code == 1, done.output
     outcome = json.loads(done.stdout.splitlines()[-1])
     assert (outcome["videos"], outcome["reused"]) == (5, 0)
+    limit = outcome["limit"]
+    assert limit is None or (limit["step"] == "annotate" and limit["ratio"] > 0)  # None of a quick run
     assert [item["key"] for item in outcome["failed"]] == ["bad.mp4"]
     assert sum(outcome["emotions"].values()) == 4
     done = CliRunner().invoke(program, [*arguments, "--allow-rejected"])
