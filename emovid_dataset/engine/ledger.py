@@ -6,6 +6,7 @@ one that failed as a whole, so that a resumed run does not fail on it again.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,13 +45,13 @@ class Ledger:
             TypeError: a value is not a JSON value.
         """
         name = self._name(key, _RECORDS)
-        lines = bytearray()
+        lines = io.BytesIO()
         for record in records:
             try:
-                lines += json.dumps(dict(record), allow_nan=False).encode("ascii") + b"\n"
+                lines.write(json.dumps(dict(record), allow_nan=False).encode("ascii") + b"\n")
             except ValueError as error:
                 raise ValueError(f"a record of part {key} cannot be written as JSON: {error}") from error
-        self.store.put(name, bytes(lines))
+        self.store.put(name, lines.getvalue())  # which copies nothing
 
     def read(self, key: str) -> Iterator[Record]:
         """The records of a part that is done.
@@ -63,7 +64,7 @@ class Ledger:
         data = self.store.read(name)
         if data and not data.endswith(b"\n"):
             raise ValueError(f"{name}: the file is cut off")
-        for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        for number, line in enumerate(io.BytesIO(data), 1):  # not split: the lines would be as large again
             try:
                 record = json.loads(line)
             except ValueError as error:

@@ -370,9 +370,12 @@ class _Columns:
             "size": axis(_end_of_axis(everything["size"]))[-1],
             "fps": axis(float(everything["fps"].max()))[-1],
         }
-        profiles = {}
+        profiles = {(ALL, ALL): Profile.of(everything, highs)}
+        del everything  # as large as all that is joined below
         for content_type in (ALL, *manifest.content_types):
             for emotion in (ALL, *manifest.taxonomy.names):
+                if (content_type, emotion) == (ALL, ALL):
+                    continue
                 numbers = self._joined(content_type, emotion)
                 if numbers:
                     profiles[content_type, emotion] = Profile.of(numbers, highs)
