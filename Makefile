@@ -63,7 +63,8 @@ APART = -o cache_dir=.pytest_cache/whole
 AGAIN = echo "what failed, once more by itself:" && $(PYTEST) --last-failed --last-failed-no-failures none
 
 # In this order, three at a time: where a test waits for a browser or a server, another one has the core.
-test: apt .venv/.test .venv-datasets36/.done
+test:
+	$(MAKE) --no-print-directory -j3 apt .venv/.test .venv-datasets36/.done
 	rm -f .venv/.parts-failed .venv/.whole-failed
 	$(MAKE) --no-print-directory -j3 lint datasets36 parts whole
 	test ! -e .venv/.parts-failed || ($(AGAIN) $(PARTS))
