@@ -157,6 +157,4 @@ except ImportError as error:
     assert result.returncode == 0, result.stderr
     count, message = result.stdout.splitlines()
     assert count == "2"
-    assert (
-        message == "stream needs torch, which is not installed; pip install 'emovid[torch]'"
-    )
+    assert message == "stream needs torch, which is not installed; pip install 'emovid[torch]'"
