@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_process import run_all
 from PIL import Image
 from video_files import (
     MINI,
@@ -313,16 +314,19 @@ def test_a_read_only_file_system(small: Path, tmp_path: Path, tiny_disk: Callabl
 def test_an_output_folder_that_holds_something_else(small: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis/chapter1.tex").write_text("precious")
-    for more in ([], ["--overwrite"]):
-        result = emovid(*arguments(small, tmp_path / "thesis"), *more)
-        assert_one_line(result, "holds something else (chapter1.tex); name a new or empty folder")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/data").mkdir()
     (tmp_path / "data/data/mine.bin").write_bytes(b"precious")
-    assert_one_line(
-        emovid(*arguments(small, tmp_path / "data"), "--overwrite"), "holds something else (data)"
-    )
-    assert_one_line(emovid(*arguments(small, tmp_path / "thesis/chapter1.tex")), "is a file, not a folder")
+    foreign = "holds something else (chapter1.tex); name a new or empty folder"
+    cases = [
+        (arguments(small, tmp_path / "thesis"), foreign),
+        ([*arguments(small, tmp_path / "thesis"), "--overwrite"], foreign),
+        ([*arguments(small, tmp_path / "data"), "--overwrite"], "holds something else (data)"),
+        (arguments(small, tmp_path / "thesis/chapter1.tex"), "is a file, not a folder"),
+    ]
+    told = run_all([words for words, _ in cases])
+    for (words, says), (code, out, err, _) in zip(cases, told, strict=True):
+        assert_one_line(subprocess.CompletedProcess(words, code, out, err), says)
     assert (tmp_path / "thesis/chapter1.tex").read_text() == "precious"
     assert (tmp_path / "data/data/mine.bin").read_bytes() == b"precious"
 
