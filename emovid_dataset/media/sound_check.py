@@ -96,15 +96,16 @@ class SoundDecoder:
             kept(frame.layout)
             if counted and self._heard_by is not None:
                 self._heard_by(frame)
-            self._seconds += frame.samples / frame.sample_rate
-            if frame.time is None and self._due is not None:  # what a decoder held back to the end
+            seconds, start = frame.samples / frame.sample_rate, frame.time
+            self._seconds += seconds
+            if start is None and self._due is not None:  # what a decoder held back to the end
                 frame.pts = round(self._due * frame.sample_rate)
                 frame.time_base = Fraction(1, frame.sample_rate)
-            if frame.time is not None:
-                end = frame.time + frame.samples / frame.sample_rate
-                self._start = frame.time if self._start is None else min(self._start, frame.time)
-                self._end = end if self._end is None else max(self._end, end)
-                self._due = end
+                start = frame.time
+            if start is not None:
+                self._start = start if self._start is None else min(self._start, start)
+                self._due = start + seconds
+                self._end = self._due if self._end is None else max(self._end, self._due)
         return frames
 
     def found(self) -> SoundCheck:

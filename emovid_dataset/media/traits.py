@@ -31,6 +31,7 @@ FULL_SCALE = 0.999
 _SIDE = 64  # pixels of a thumbnail
 _SMALL = 8 * _SIDE**2  # pixels of a picture whose parts are so small that they waver as it is encoded
 _RUN = 3  # samples
+_TOGETHER = 32  # frames of sound that are looked at in one go
 _FLAT = 3.0  # levels of standard deviation below which a frame has nothing to be told by
 
 
@@ -69,6 +70,7 @@ class Watch:
         self._pixels = 0
         self._peak: float | None = None
         self._samples = self._clipped = 0
+        self._unheard: list[list[np.ndarray]] = []  # a frame's planes each
 
     @contextmanager
     def seeing(self, reader: Reader) -> Iterator[None]:
@@ -101,18 +103,33 @@ class Watch:
 
     def _hear(self, frame: av.AudioFrame) -> None:
         if frame.format.name == "fltp" and frame.samples:  # most sound; without a copy of it
-            planes = [np.frombuffer(memoryview(plane), np.float32, frame.samples) for plane in frame.planes]
-            peak = max(max(float(plane.max()), -float(plane.min())) for plane in planes)
-            self._heard(peak, frame.samples * len(planes))
-            if peak < FULL_SCALE:
-                return
-            levels = np.abs(np.stack(planes))
-        else:
-            levels = _levels(frame)
-            if not levels.size:
-                return
-            peak = float(levels.max())
-            self._heard(peak, levels.size)
+            self._unheard.append(
+                [np.frombuffer(memoryview(plane), np.float32, frame.samples) for plane in frame.planes]
+            )
+            if len(self._unheard) == _TOGETHER:
+                self._listen()
+            return
+        levels = _levels(frame)
+        if levels.size:
+            self._weigh(levels)
+
+    def _listen(self) -> None:
+        """Take the frames of sound that wait to be looked at."""
+        frames, self._unheard = self._unheard, []
+        if not frames:
+            return
+        together = np.concatenate([plane for planes in frames for plane in planes])
+        peak = max(float(together.max()), -float(together.min()))
+        if peak < FULL_SCALE:  # not so where one is NaN
+            self._heard(peak, together.size)
+            return
+        for planes in frames:
+            self._weigh(np.abs(np.stack(planes)))
+
+    def _weigh(self, levels: np.ndarray) -> None:
+        """Take the magnitudes [channels, samples] of a frame."""
+        peak = float(np.fmax.reduce(levels, axis=None))  # not a number is no level
+        self._heard(peak, levels.size)
         if peak >= FULL_SCALE and levels.shape[1] >= _RUN:
             full = levels >= FULL_SCALE
             runs = full[:, 2:] & full[:, 1:-1] & full[:, :-2]
@@ -122,15 +139,17 @@ class Watch:
             self._clipped += int(inside.sum())
 
     def _heard(self, peak: float, samples: int) -> None:
-        self._peak = peak if self._peak is None else max(self._peak, peak)
+        if not math.isnan(peak):
+            self._peak = peak if self._peak is None else max(self._peak, peak)
         self._samples += samples
 
     def traits(self) -> Traits:
         """What was seen and heard."""
+        self._listen()
         peak = None if self._peak is None else round(self._peak, 6)
         clipped = round(self._clipped / self._samples, 6) if self._samples else None
         seen = [self._thumbnails[index] for index in self.wanted if index in self._thumbnails]
-        if len(seen) < len(self.wanted):
+        if not seen or len(seen) < len(self.wanted):
             return Traits(peak=peak, clipped=clipped)
         stack = np.stack(seen).astype(np.int16)
         return Traits(
