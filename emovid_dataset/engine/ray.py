@@ -2,7 +2,7 @@
 
 Each worker is an actor (`ray_host.py`) on one CPU and, for a stage with a model, a GPU or a fraction of one.
 The driver holds one part per worker. Actors come and go with their nodes: a part is given only to one that is
-up, and a part whose actor is lost goes to another.
+up, and a part whose actor is lost goes to another. Within `with engine:` actors wait for the next stage.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import emovid_dataset
@@ -25,6 +26,7 @@ from emovid_dataset.engine.base import Executor, Failure, FailureKind, OnDone, P
 from emovid_dataset.engine.ledger import Ledger
 from emovid_dataset.engine.policy import Attempt, broken_error
 from emovid_dataset.engine.ray_host import Call, CallResult, HostFacts, RayHost
+from emovid_dataset.engine.ray_place import Host, Place, end_hosts
 from emovid_dataset.engine.schedule import Schedule
 from emovid_dataset.engine.worker import Broken
 from emovid_dataset.engine.worker_process import task_of
@@ -45,9 +47,10 @@ _OBJECTS = 128 << 20  # bytes of the object store of a Ray of our own, which hol
 class Ray(Executor):
     """Does the parts on the nodes of a Ray cluster; the loss of a worker or a node costs nothing but time.
 
-    What the workers print goes to Ray's logs on their nodes. Every node needs this package in the same
-    version and the same credentials in its environment, and must reach the store; a folder will do only if
-    all nodes share it.
+    The workers end with the stage; within `with engine:` they wait for the next stage, which spares starting
+    and importing again. What they print goes to Ray's logs on their nodes. Every node needs this package in
+    the same version and the same credentials in its environment, and must reach the store; a folder will do
+    only if all nodes share it.
 
     Args:
         workers: number of actors; those that the cluster has no room for wait. None is one per CPU of the
@@ -66,16 +69,36 @@ class Ray(Executor):
         self.workers = workers
         self.address = address or os.environ.get("RAY_ADDRESS") or None
         check_ray(self.address)
+        self._entered = 0
+        self._waiting: list[Host] = []
+
+    def __enter__(self) -> Ray:
+        self._entered += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered -= 1
+        if not self._entered:
+            waiting, self._waiting = self._waiting, []
+            end_hosts(waiting)
 
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
         ray = _connected(self.address)
         schedule = Schedule(stage, store, on_done)
-        crew = _Crew(ray, stage, store, self.workers)
+        waiting, self._waiting = self._waiting, []
+        crew = _Crew(ray, stage, store, self.workers, waiting)
         try:
             with _one_line_errors(ray), crew.marked():
                 while crew.hand_out(schedule):
                     crew.gather(schedule)
-                crew.retire()
+                crew.close()
+            idle = crew.take_hosts()
+            if self._entered:
+                self._waiting = idle
+            else:
+                end_hosts(idle)
         finally:
             schedule.close()
             crew.kill()
@@ -151,9 +174,24 @@ def _one_line_errors(ray: Any) -> Iterator[None]:
 
 
 class _Crew:
-    """The actors of one run, with what each is on."""
+    """The actors of one run, with what each is on.
 
-    def __init__(self, ray: Any, stage: Stage[Any, Any], store: Store, workers: int | None) -> None:
+    Args:
+        ray: connected.
+        stage: what they do.
+        store: where its outputs and its ledger are.
+        workers: that were asked for.
+        waiting: actors of an earlier stage; what this one has no use for is ended.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        stage: Stage[Any, Any],
+        store: Store,
+        workers: int | None,
+        waiting: Sequence[Host] = (),
+    ) -> None:
         self._ray, self._stage, self._store = ray, stage, store
         self._ledger = Ledger(store, stage.ledger)
         self._has_own_ledgers = stage.leaves_only_records and store.folder is not None
@@ -162,8 +200,14 @@ class _Crew:
         actor = ray.remote(RayHost).options(num_cpus=1, num_gpus=share, scheduling_strategy="SPREAD")
         pickled = ray.put(pickle.dumps(stage))
         seen = None if self._has_own_ledgers else store
+        usable = [host for host in waiting if host.share == share][:count]
+        end_hosts([host for host in waiting if host not in usable])
         self._places = [
-            _Place(lambda n=n: actor.remote(n, pickled, seen, stage.ledger, stage.resources.timeout))
+            Place(
+                lambda: Host(actor.remote(), share),
+                (n, pickled, seen, stage.ledger, stage.resources.timeout, self._mark),
+                usable[n] if n < len(usable) else None,
+            )
             for n in range(count)
         ]
         self._waiting: deque[Attempt] = deque()
@@ -190,16 +234,16 @@ class _Crew:
             if attempt is None:
                 break
             if attempt.alone:
-                self.retire()  # idle workers hold memory too
+                self.close()
+                end_hosts(self.take_hosts())  # idle workers hold memory too
             self._waiting.append(attempt)
         for place in self._places:
             if self._waiting and place.is_idle:
                 self._give(place, self._waiting.popleft())
         starting = sum(place.is_starting for place in self._places)
-        for place in [place for place in self._places if place.actor is None][
-            : max(0, len(self._waiting) - starting)
-        ]:
-            place.start(self._mark)
+        startable = [place for place in self._places if place.can_start]
+        for place in startable[: max(0, len(self._waiting) - starting)]:
+            place.start()
         return bool(self._waiting) or any(place.attempt is not None for place in self._places)
 
     def gather(self, schedule: Schedule) -> None:
@@ -214,48 +258,55 @@ class _Crew:
                 self._settle(place, schedule)
         self._tell_of_waiting()
 
-    def retire(self) -> None:
-        """Let idle actors close what they set up, and end."""
-        idle = [place for place in self._places if place.is_idle or place.is_starting]
-        closing = [place.actor.close.remote() for place in idle if place.is_idle]
-        for reference in closing:
-            with suppress(self._ray.exceptions.RayError):  # lost while idle: all its parts are done
-                if isinstance(broken := self._ray.get(reference, timeout=_CLOSING), Broken):
-                    raise broken_error(self._stage.name, broken.failure)
-        for place in idle:
-            place.kill(self._ray)
+    def close(self) -> None:
+        """Let idle actors close what they set up."""
+        closing = [(place, place.close()) for place in self._places if place.is_idle]
+        for place, reference in closing:
+            try:
+                broken = self._ray.get(reference, timeout=_CLOSING)
+            except self._ray.exceptions.RayError:  # lost while idle: all its parts are done
+                place.kill()
+                continue
+            if isinstance(broken, Broken):
+                raise broken_error(self._stage.name, broken.failure)
+
+    def take_hosts(self) -> list[Host]:
+        """The actors that have nothing to do, which are this crew's no longer."""
+        for place in self._places:
+            if place.is_starting:
+                place.kill()
+        return [host for place in self._places if (host := place.give_up_host()) is not None]
 
     def kill(self) -> None:
         """End all actors, whatever they are on."""
         busy = [place.pending for place in self._places if place.attempt is not None]
         for place in self._places:
-            with suppress(Exception):  # the cluster itself may be gone
-                place.kill(self._ray)
+            place.kill()
         if busy:
             with suppress(Exception):
                 self._ray.wait(busy, num_returns=len(busy), timeout=_DYING)
 
-    def _give(self, place: _Place, attempt: Attempt) -> None:
+    def _give(self, place: Place, attempt: Attempt) -> None:
         key = attempt.part.key
         entry = self._ledger.entry(key) if self._has_own_ledgers and attempt.written else None
         place.give(attempt, Call(key, task_of(attempt), entry))
 
-    def _welcome(self, place: _Place) -> None:
+    def _welcome(self, place: Place) -> None:
         """Take an actor that has started among those that work."""
         found = self._result(place)
         if isinstance(found, HostFacts):
             self._check(found)
-            place.pending = None
+            place.pending, place.is_up = None, True
             self._lost_starts = 0
             return
         if isinstance(found, Broken):
             raise broken_error(self._stage.name, found.failure)
-        place.kill(self._ray)
+        place.kill()
         self._lost_starts += 1
         if self._lost_starts > _STARTS + len(self._places):
             raise OSError(f"{self._stage.name}: no worker starts on the Ray cluster: {found.reason}")
 
-    def _settle(self, place: _Place, schedule: Schedule) -> None:
+    def _settle(self, place: Place, schedule: Schedule) -> None:
         attempt, found = place.attempt, self._result(place)
         assert attempt is not None
         place.attempt = place.pending = None
@@ -265,10 +316,10 @@ class _Crew:
             schedule.settle(attempt, found.result)
             return
         if isinstance(found, Failure):
-            place.kill(self._ray)
+            place.kill()
         schedule.settle(attempt, found)
 
-    def _result(self, place: _Place) -> Any:
+    def _result(self, place: Place) -> Any:
         """What an actor answered, or the failure that stands for the actor."""
         errors = self._ray.exceptions
         try:
@@ -300,7 +351,7 @@ class _Crew:
     def _tell_of_waiting(self) -> None:
         """Say once per patience that no actor is up."""
         now = time.monotonic()
-        if not self._waiting or any(place.actor and not place.is_starting for place in self._places):
+        if not self._waiting or any(place.is_up for place in self._places):
             self._alone_since = now
         elif now - self._alone_since > _PATIENCE:
             self._alone_since = now
@@ -310,45 +361,3 @@ class _Crew:
                 file=sys.stderr,
                 flush=True,
             )
-
-
-class _Place:
-    """A place for one actor; another one takes the place of one that was lost.
-
-    Attributes:
-        actor: its handle, None where there is none.
-        attempt: what it is on.
-        pending: what is awaited of it: that it is up, or the answer to its attempt.
-    """
-
-    def __init__(self, create: Any) -> None:
-        self._create = create
-        self.actor: Any = None
-        self.attempt: Attempt | None = None
-        self.pending: Any = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there is an actor that is up and has nothing to do."""
-        return self.actor is not None and self.pending is None
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether there is an actor that is not up yet."""
-        return self.pending is not None and self.attempt is None
-
-    def start(self, mark: str) -> None:
-        """Ask for an actor."""
-        self.actor = self._create()
-        self.pending = self.actor.facts.remote(mark)
-
-    def give(self, attempt: Attempt, call: Call) -> None:
-        """Start an attempt."""
-        self.attempt = attempt
-        self.pending = self.actor.perform.remote(call)
-
-    def kill(self, ray: Any) -> None:
-        """End the actor, if there is one."""
-        if self.actor is not None:
-            actor, self.actor, self.pending, self.attempt = self.actor, None, None, None
-            ray.kill(actor)

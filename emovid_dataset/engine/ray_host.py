@@ -60,36 +60,40 @@ class HostFacts:
 
 
 class RayHost:
-    """One worker of a stage on some node; made into an actor by `Ray`.
+    """One worker on some node, for one stage after the other; made into an actor by `Ray`."""
 
-    Args:
-        index: which worker of the stage this is.
-        stage: pickled; only the worker process loads it.
-        store: where outputs and ledger go; None for a ledger of its own, which travels with the answers.
-        ledger: folder of the ledger files.
-        timeout: seconds that one part may take, None for as long as it likes.
-    """
-
-    def __init__(
-        self, index: int, stage: bytes, store: Store | None, ledger: str, timeout: float | None
-    ) -> None:
+    def __init__(self) -> None:
         # Else the worker process would run Ray's own script as its main module.
         vars(sys.modules["__main__"]).pop("__file__", None)
-        self._scratch = None if store else TemporaryDirectory(prefix="emovid-ray-")
-        self._store = store or Store.at(self._scratch.name if self._scratch else "")
-        self._ledger = Ledger(self._store, ledger)
-        self._worker = WorkerProcess(Job(index, stage, self._store, timeout))
+        self._worker: WorkerProcess | None = None
+        self._scratch: TemporaryDirectory[str] | None = None
 
-    def facts(self, mark: str) -> HostFacts:
-        """Look around on this node.
+    def begin(
+        self, index: int, stage: bytes, store: Store | None, ledger: str, timeout: float | None, mark: str
+    ) -> HostFacts:
+        """Take up a stage, when the last one is closed, and look around on this node.
 
         Args:
+            index: which worker of the stage this is.
+            stage: pickled; only the worker process loads it.
+            store: where outputs and ledger go; None for a ledger of its own, which travels with the answers.
+            ledger: folder of the ledger files.
+            timeout: seconds that one part may take, None for as long as it likes.
             mark: name of a file that the driver left in the store.
         """
-        return HostFacts(emovid_dataset.__version__, self._scratch is not None or self._store.exists(mark))
+        self._scratch = None if store else TemporaryDirectory(prefix="emovid-ray-")
+        used = store or Store.at(self._scratch.name if self._scratch else "")
+        self._ledger = Ledger(used, ledger)
+        job = Job(index, stage, used, timeout)
+        if self._worker is None:
+            self._worker = WorkerProcess(job)
+        else:
+            self._worker.begin(job)
+        return HostFacts(emovid_dataset.__version__, self._scratch is not None or used.exists(mark))
 
     def perform(self, call: Call) -> CallResult:
         """Do a part, and wait for it."""
+        assert self._worker is not None
         if self._scratch and call.entry is not None:
             self._ledger.enter(call.key, call.entry)
         self._worker.give(call.task)
@@ -102,11 +106,16 @@ class RayHost:
         return CallResult(result, entry)
 
     def close(self) -> Broken | None:
-        """Let the worker process close what it set up, and end; why that failed, if it did."""
+        """Let the worker process close what it set up for the stage; why that failed, if it did."""
+        assert self._worker is not None
         self._worker.dismiss()
         broken = self._worker.closed()
-        self._worker.ask_to_exit()
-        self._worker.exited()
         if self._scratch:
             self._scratch.cleanup()
         return broken
+
+    def leave(self) -> None:
+        """Let the worker process end, when its stage is closed."""
+        if self._worker is not None:
+            self._worker.ask_to_exit()
+            self._worker.exited()

@@ -208,6 +208,26 @@ def test_a_setup_that_fails_stops_the_run(cluster: TwoNodes, store: Store, log: 
     assert list(store.list()) == []
 
 
+def test_workers_wait_for_the_next_stage(cluster: TwoNodes, store: Store, log: Path) -> None:
+    """And end with the block; one that is lost meanwhile costs nothing."""
+    import ray
+
+    stages = [replace(Squares(log, size=1), count=count) for count in (4, 8, 12)]
+    with executor("ray", 2, cluster.address) as engine:
+        engine.run(stages[0], store, on_done=lambda done: None)
+        first = {pid for _, pid in noted(log, "setup")}
+        assert {pid for _, pid in noted(log, "close")} == first
+        before = len(noted(log, "setup"))
+        engine.run(stages[1], store, on_done=lambda done: None)
+        assert first & {pid for _, pid in noted(log, "setup")[before:]}
+        ray.kill(engine._waiting[0].actor)
+        engine.run(stages[2], store, on_done=lambda done: None)
+    family = [psutil.Process(int(pid)) for _, pid in noted(log, "setup") if psutil.pid_exists(int(pid))]
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    assert [record["number"] for record in records(stages[2], store)] == list(range(12))
+
+
 drawn = 0
 
 
