@@ -60,6 +60,7 @@ def measure(folder: Path, count: int, encoded: int, repeats: int) -> dict[str, A
     import ray
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as the engine does with a Ray of its own
     ray.init(num_cpus=max(2, cores), include_dashboard=False, log_to_driver=False)
     try:
         some, many = clips(folder / "some", encoded), clips(folder / "many", count)

@@ -68,6 +68,7 @@ class TwoNodes:
 def two_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("RAY_worker_niceness", "0")  # else a busy machine starves them
         environment.setenv("RAY_local_fs_capacity_threshold", "1")  # a full disk is other tests' business
         environment.setenv(
             "PYTHONPATH", os.pathsep.join(map(str, (TESTS.parent, TESTS, TESTS / "engine")))

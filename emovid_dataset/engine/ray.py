@@ -155,6 +155,8 @@ def _connected(address: str | None) -> Any:
     options: dict[str, Any] = {}
     if address in (None, "local"):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray gives its workers the lowest share of a busy machine; processes of our own have a usual one
+        os.environ.setdefault("RAY_worker_niceness", "0")
         options = {"object_store_memory": _OBJECTS, "include_dashboard": False}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
