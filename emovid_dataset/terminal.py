@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -71,6 +72,32 @@ class Progress:
             print(self._line(), file=sys.stderr, flush=True)
 
 
+def column_texts(cells: Sequence[object], *, thousands: bool = False) -> list[str | None]:
+    """A table's column as texts; numbers that have decimals all have as many. None stays None.
+
+    Args:
+        cells: the column, from top to bottom.
+        thousands: put a comma between thousands.
+
+    >>> column_texts([0.5, 12, None, 0.125]), column_texts([1234.5, 2], thousands=True)
+    (['0.500', '12', None, '0.125'], ['1,234.5', '2'])
+    """
+    comma = "," if thousands else ""
+    floats = [cell for cell in cells if isinstance(cell, float)]
+    written = [re.fullmatch(r"-?\d+\.(\d+)", str(cell)) for cell in floats]
+    # not of numbers such as 1e-07 or nan
+    decimals = max((len(one[1]) for one in written if one), default=0) if all(written) else None
+    texts: list[str | None] = []
+    for cell in cells:
+        if isinstance(cell, float):
+            texts.append(f"{cell:{comma}}" if decimals is None else f"{cell:{comma}.{decimals}f}")
+        elif isinstance(cell, int) and not isinstance(cell, bool):
+            texts.append(f"{cell:{comma}}")
+        else:
+            texts.append(None if cell is None else str(cell))
+    return texts
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout; numbers are right-aligned, None is a dash.
 
@@ -83,10 +110,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], (int, float, type(None))) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric)
-    for row in rows:
-        table.add_row(*("-" if cell is None else escape(str(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    columns_of_texts = [column_texts([row[index] for row in rows]) for index in range(len(columns))]
+    for texts in zip(*columns_of_texts, strict=True):
+        table.add_row(*("-" if text is None else escape(text) for text in texts))
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    # not the table's own title, which is broken to the table's width
+    console.print(f"[italic]{escape(title)}[/italic]", soft_wrap=True)
+    console.print(table)

@@ -42,7 +42,7 @@ def print_problems(problems: Sequence[Problem]) -> None:
 
     if problems:
         print_table("Problems", ["problem", "how many", "which"], table_of(problems))
-        print(f"problems are no refusals; all of them are listed in {PROBLEMS_NAME}")
+        print(f"problems are not refusals; all of them are listed in {PROBLEMS_NAME}")
     else:
         print("Problems: none")
 

@@ -102,7 +102,11 @@ def stats(
             "audible",
         ]
         print_table("Medians, mean hue, clips with sound", columns, list(table_rows(statistics)))
-        print_table("Lengths and sound, as the paper's Table 2", *length_columns(rows))
+        title = "Lengths and sound"
+        print_table(
+            f"{title}, as the paper's Table 2" if any(row.paper for row in rows) else title,
+            *length_columns(rows),
+        )
         print_table("Who labelled the clips, and how many of them agreed", *label_columns(rows))
         if statistics.ambiguity:
             print_table("How divided raters were", *ambiguity_table(statistics.ambiguity))
