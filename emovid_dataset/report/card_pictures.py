@@ -7,6 +7,8 @@ Pillow with the font that it brings.
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +24,7 @@ TILE = 120
 """Side of a tile of the contact sheet, in pixels."""
 
 _COLUMNS, _MOST_TILES = 8, 24
-_GAP, _LINE = 8, 22
+_GAP, _LINE, _NEXT_LINE = 8, 22, 17
 _INK, _PAGE, _EMPTY = "#1b1f27", "#ffffff", "#eef0f3"
 _ROWS = 10_000
 
@@ -53,9 +55,12 @@ def contact_sheet(build: Store, manifest: Manifest, unchanged: Store | None = No
     places = _choose(build, manifest)
     columns = min(_COLUMNS, len(places))
     rows = -(-len(places) // columns)
-    step_x, step_y = TILE + _GAP, TILE + _GAP + _LINE
+    font = ImageFont.load_default(14)
+    names = {place.emotion: _lines(place.emotion, font) for place in places}
+    lines = max(map(len, names.values()))
+    step_x, step_y = TILE + _GAP, TILE + _GAP + _LINE + (lines - 1) * _NEXT_LINE
     sheet = Image.new("RGB", (columns * step_x + _GAP, rows * step_y + _GAP), _PAGE)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
+    draw = ImageDraw.Draw(sheet)
     for number, place in enumerate(places):
         left, top = _GAP + number % columns * step_x, _GAP + number // columns * step_y
         draw.rectangle((left, top, left + TILE - 1, top + TILE - 1), fill=_EMPTY)
@@ -68,7 +73,8 @@ def contact_sheet(build: Store, manifest: Manifest, unchanged: Store | None = No
         if frame is not None:
             frame.thumbnail((TILE, TILE))
             sheet.paste(frame, (left + (TILE - frame.width) // 2, top + (TILE - frame.height) // 2))
-        draw.text((left, top + TILE + 2), _fitting(place.emotion, font), fill=_INK, font=font)
+        for line, text in enumerate(names[place.emotion]):
+            draw.text((left, top + TILE + 2 + line * _NEXT_LINE), text, fill=_INK, font=font)
     return _jpeg(sheet)
 
 
@@ -78,15 +84,16 @@ def emotion_chart(counts: Mapping[str, int]) -> bytes:
     Args:
         counts: clips by emotion, in the order of the emotions.
     """
-    width, name_width, bar, step = 760, 170, 20, 30
-    font = ImageFont.load_default(15)
+    bar, step, font = 20, 30, ImageFont.load_default(15)
+    name_width = max(170, *(math.ceil(font.getlength(name)) + 3 * _GAP for name in counts))
+    width = name_width + 590
     most = max(counts.values(), default=0) or 1
     chart = Image.new("RGB", (width, len(counts) * step + 2 * _GAP), _PAGE)
     draw = ImageDraw.Draw(chart)
     colours = palette(list(counts))
     for number, (name, count) in enumerate(counts.items()):
         top = _GAP + number * step + (step - bar) // 2
-        draw.text((_GAP, top + 1), _fitting(name, font, name_width - 2 * _GAP), fill=_INK, font=font)
+        draw.text((_GAP, top + 1), name, fill=_INK, font=font)
         length = round((width - name_width - 90) * count / most)
         draw.rectangle((name_width, top, name_width + max(length, 1), top + bar), fill=colours[name][0])
         draw.text((name_width + length + 8, top + 1), f"{count:,}", fill=_INK, font=font)
@@ -122,11 +129,21 @@ def _middle(count: int) -> Sequence[int]:
     return [count // 2]
 
 
-def _fitting(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int = TILE) -> str:
-    """As much of a text as has room."""
-    while text and font.getlength(text) > width:
-        text = text[:-1]
-    return text
+def _lines(name: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> list[str]:
+    """A name in lines of a tile's width, broken behind its hyphens and underscores where it has any."""
+    lines = [""]
+    for part in re.split("(?<=[-_])", name):
+        while part:
+            if font.getlength(lines[-1] + part) <= TILE:
+                lines[-1] += part
+                break
+            if lines[-1]:
+                lines.append("")
+                continue
+            fitting = max(length for length in range(1, len(part)) if font.getlength(part[:length]) <= TILE)
+            lines[-1], part = part[:fitting], part[fitting:]
+            lines.append("")
+    return lines
 
 
 def _jpeg(picture: Image.Image) -> bytes:
