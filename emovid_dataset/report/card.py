@@ -26,7 +26,10 @@ from emovid_dataset.schema.manifest import (
 from emovid_dataset.store import Store
 
 REPO = "emovid/EmoVid"
-"""The Hub repo that the card's examples name."""
+"""The Hub repo that the card of the paper's corpus names in its examples."""
+
+ANY_REPO = "OWNER/NAME"
+"""Stands in the examples of any other card until `emovid push` knows the repo."""
 
 CITATION = """\
 @inproceedings{qiu2026emovid,
@@ -120,7 +123,11 @@ _FORMAT_1_MEANINGS = {
 
 
 def render_card(
-    manifest: Manifest, build: Store | str | os.PathLike[str], *, notes: Sequence[str] = (), repo: str = REPO
+    manifest: Manifest,
+    build: Store | str | os.PathLike[str],
+    *,
+    notes: Sequence[str] = (),
+    repo: str | None = None,
 ) -> str:
     """Write the text of the dataset's README.md.
 
@@ -128,7 +135,7 @@ def render_card(
         manifest: of the finished build.
         build: the build or its folder; its metadata is read for the counts.
         notes: sentences about this corpus that a reader must know first, one bullet each.
-        repo: the Hub repo that the examples name.
+        repo: the Hub repo that the examples name; by default `REPO` for the paper's corpus, else `ANY_REPO`.
 
     Returns:
         YAML front matter with configs, features and splits, then Markdown.
@@ -155,7 +162,8 @@ def render_card(
         title=_title(manifest),
         authors=", ".join(map(_line, manifest.info.authors)),
         contact=_line(manifest.info.contact or ""),
-        captions_in=" and ".join(_languages(manifest)),
+        all_captioned=tally.captioned == tally.clips,
+        captions=_captions(tally.captioned, tally.clips, _languages(manifest)),
         raters=tally.raters_in_words(manifest.taxonomy),
         record=_record(tally.first),
         chart=EMOTION_CHART if store.exists(EMOTION_CHART) else None,
@@ -165,7 +173,7 @@ def render_card(
         none_clips=sum(shard.samples for shard in manifest.none_shards),
         yaml=front_matter(manifest),
         notes=[_line(note) for note in notes],
-        repo=repo,
+        repo=repo or (REPO if is_papers else ANY_REPO),
         configs=[f"`{name}`" for name in manifest.configs()],
         example=example,
         example_split=example_split,
@@ -182,10 +190,8 @@ def render_card(
         ratios=" / ".join(f"{ratio:.0%}" for ratio in manifest.split_ratios),
         fields=list(_fields(manifest)),
         label_source=_label_source(tally.people, tally.clips - tally.people),
-        label_counts=(
-            f"By the label file {tally.people:,} are from people "
-            f"and {tally.clips - tally.people:,} from a model."
-        ),
+        label_counts=_label_counts(tally.people, tally.clips - tally.people),
+        has_votes=bool(tally.votes),
         licenses=[
             (_cell(name or "not stated"), f"{count:,}")
             for name, count in sorted(tally.licenses.items(), key=_most_first)
@@ -195,7 +201,7 @@ def render_card(
             if manifest.rejected == 0
             else f"{manifest.rejected:,} rows and files were refused"
         ),
-        balance=[_most_and_least(tally.by(place)) for place in (2, 0)],
+        balance=_balance(tally),
         citation=manifest.info.citation or (CITATION if is_papers else None),
     )
 
@@ -347,8 +353,12 @@ def _languages(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _record(row: Mapping[str, Any]) -> str:
-    """A clip's fields as JSON; backticks, which might end the card's block, are escaped."""
-    return json.dumps(row, indent=1, ensure_ascii=False, allow_nan=False).replace("`", "\\u0060")
+    """A clip's fields as JSON, one a line; backticks, which might end the card's block, are escaped."""
+    fields = (
+        f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+        for name, value in row.items()
+    )
+    return "{{\n{}\n}}".format(",\n".join(fields)).replace("`", "\\u0060")
 
 
 def _counts(cells: Counter[tuple[str, str, str]], manifest: Manifest) -> list[tuple[str, ...]]:
@@ -364,13 +374,38 @@ def _counts(cells: Counter[tuple[str, str, str]], manifest: Manifest) -> list[tu
     return [*table, ("all", "", *(f"{number:,}" for number in (*numbers, cells.total())))]
 
 
-def _most_and_least(counts: Counter[str]) -> str:
-    """How unevenly a field is filled, in words."""
-    ordered = counts.most_common()
-    (most, high), (least, low) = ordered[0], ordered[-1]
-    if len(ordered) == 1:
-        return f"all {high:,} clips are {most}"
-    return f"{most} has {high:,} clips, {least} {low:,}"
+def _balance(tally: Tally) -> str:
+    """How unevenly emotions and content types are filled, in words; "" where all have as many clips."""
+    fields = [
+        (name, tally.by(place).most_common()) for name, place in (("emotions", 2), ("content types", 0))
+    ]
+    words = []
+    for name, counts in fields:
+        (most, high), (least, low) = counts[0], counts[-1]
+        if high > low:
+            words.append(f"among {name} {most} has {high:,} clips, {least} {low:,}")
+    return "; ".join(words)
+
+
+def _captions(captioned: int, clips: int, languages: Sequence[str]) -> str:
+    """How many clips have a caption, and in which languages, as far as it was told.
+
+    >>> _captions(7, 9, ("de", "en"))
+    '7 of 9 clips have a caption. Captions say what is shown, in the languages de and en.'
+    >>> _captions(9, 9, ()), _captions(0, 9, ("de",))
+    ('Captions say what is shown.', 'No clip has a caption. The owner names the language de.')
+    """
+    told = f"the {'language' if len(languages) == 1 else 'languages'} {' and '.join(languages)}"
+    if not captioned:
+        return "No clip has a caption." + (f" The owner names {told}." if languages else "")
+    some = f"{captioned:,} of {clips:,} clips have a caption. " if captioned < clips else ""
+    return f"{some}Captions say what is shown{', in ' + told if languages else ''}."
+
+
+def _label_counts(people: int, models: int) -> str:
+    if people and models:
+        return f"By the label file {people:,} are from people and {models:,} from a model."
+    return f"By the label file all are from {'people' if people else 'a model'}."
 
 
 def _label_source(people: int, models: int) -> str:

@@ -28,6 +28,7 @@ class Tally:
     agreement: float = 0.0  # summed over these
     first: Mapping[str, Any] = field(default_factory=dict)
     people: int = 0
+    captioned: int = 0
     audible: int = 0
     seconds: float = 0.0
 
@@ -36,7 +37,7 @@ class Tally:
         """Count over the metadata, a batch of rows at a time."""
         import pyarrow.parquet
 
-        columns = ["emotion", "emotion_source", "duration", "has_audio", "license"]
+        columns = ["emotion", "emotion_source", "caption", "duration", "has_audio", "license"]
         columns += [name for name in ("raters", "votes", "agreement") if name in manifest.features]
         tally = cls()
         for name, (first, *_) in manifest.tables().items():
@@ -58,6 +59,7 @@ class Tally:
                     tally.agreements += len(told)
                     tally.agreement += math.fsum(told)
                     tally.people += sum(row["emotion_source"] == "human" for row in rows)
+                    tally.captioned += sum(bool(row["caption"]) for row in rows)
                     tally.audible += sum(row["has_audio"] for row in rows)
                     tally.seconds += sum(row["duration"] for row in rows)
         return tally

@@ -118,11 +118,10 @@ def push(
     from huggingface_hub import get_token
 
     from emovid_dataset.check import verify
-    from emovid_dataset.report.card import REPO
     from emovid_dataset.terminal import Progress, print_table
     from emovid_models.publish.purge import COPIES, check_branches, purged_files
     from emovid_models.publish.purge import purge as purge_repo
-    from emovid_models.publish.repos import assemble
+    from emovid_models.publish.repos import assemble, with_repo
     from emovid_models.publish.screening import check_tree
     from emovid_models.publish.tree import check_access, hash_tree, write_tree
     from emovid_models.publish.upload import push as push_tree
@@ -194,7 +193,7 @@ def push(
             tree,
             files={
                 **tree.files,
-                **{path: data.replace(REPO.encode(), repo_id.encode()) for path, data in changed.items()},
+                **{path: with_repo(data, repo_id) for path, data in changed.items()},
             },
         )
     done = push_tree(

@@ -20,7 +20,7 @@ import emovid_dataset
 from emovid_dataset.read.load import loading_script
 from emovid_dataset.read.manifest import read_manifest
 from emovid_dataset.read.proxies import read_proxies
-from emovid_dataset.report.card import REPO
+from emovid_dataset.report.card import ANY_REPO, REPO
 from emovid_dataset.schema.file_names import CONTACT_SHEET, EMOTION_CHART
 from emovid_dataset.schema.manifest import (
     CARD_NAME,
@@ -135,7 +135,7 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
             **({PROXIES_NAME: _proxy_list(sets, manifest)} if sets else {}),
             "loading_script.py": loading_script(),
             # The build's own card, with whatever its owner has added to it.
-            CARD_NAME: build.read(CARD_NAME).decode().replace(REPO, repo_id).encode(),
+            CARD_NAME: with_repo(build.read(CARD_NAME), repo_id),
         },
         RESTRICTION if manifest.corpus == PAPER_CORPUS else None,
         {
@@ -143,6 +143,12 @@ def _dataset(build: Store, repo_id: str) -> RepoTree:
             **{proxy.path: proxy.sha256 for proxy in proxies},
         },
     )
+
+
+def with_repo(card: bytes, repo_id: str) -> bytes:
+    """A build's card, or another file beside it, whose examples name the repo that it is published in."""
+    pattern = "|".join(re.escape(name) for name in (ANY_REPO, REPO))
+    return re.sub(pattern.encode(), lambda _: repo_id.encode(), card)
 
 
 def _proxy_list(sets: Iterable[ProxySet], manifest: Manifest) -> bytes:

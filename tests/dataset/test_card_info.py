@@ -74,7 +74,7 @@ def test_what_was_not_told_is_not_said(plain: Path) -> None:
     assert (data["pretty_name"], "Content type: `sticker`" in text) == ("Emotion-labelled video clips", True)
     assert "Citation" not in text
     assert "English" not in text
-    assert "paper" not in text.lower()
+    assert "paper" not in text.lower() and "emovid/EmoVid" not in text
     assert "Qiu" not in text
     assert "Of 3 clips the number of raters is known: 3 each. On average 90% of them chose" in text
     record = json.loads(text.split("```json\n")[1].split("```")[0])
@@ -116,7 +116,7 @@ def test_what_the_owner_tells_is_on_the_card_and_in_the_manifest(plain: Path, tm
         "# Moving stickers",
         "By Ann Other, B. Lee.",
         "## Citation\n\n```bibtex\n@misc{other2026, title = {Moving stickers}}\n```",
-        "in the language de and zh-Hant",
+        "No clip has a caption. The owner names the languages de and zh-Hant.",
         "## Contact\n\nann@example.org",
     ):
         assert line in text
