@@ -27,6 +27,17 @@ ARGUMENTS = [
 ]
 needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
 
+NAMES_AMISS = """() => [...document.querySelectorAll('.dot')].filter(dot => {
+  if (!dot.getClientRects().length) return false;
+  const name = dot.nextElementSibling, range = document.createRange(), place = dot.getBoundingClientRect();
+  range.selectNodeContents(name);
+  const lines = [...range.getClientRects()].filter(line => line.width);
+  const tops = new Set(lines.map(line => line.top));
+  return lines[0].top > place.bottom || lines.some(line => line.left < place.right)
+    || tops.size > name.textContent.split(/(?<=[-_])/).length;
+}).map(dot => dot.parentElement.textContent)"""
+"""Names that begin below their dot, go on below it, or are broken elsewhere than behind - and _."""
+
 
 @contextmanager
 def serving(command: list[str], folder: Path, log: Path, **variables: str) -> Iterator[str]:

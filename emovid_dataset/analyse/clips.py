@@ -40,7 +40,7 @@ class ClipTable:
     """The clips of a build, in the order of its metadata; what is numbered is counted from 0.
 
     Attributes:
-        name: of the build.
+        name: the title that the owner gave, else the build's name.
         emotions: names of the labels, in the taxonomy's order.
         valences: of each label, an index into `valence_names`; None where a label of the taxonomy has none.
         valence_names: "positive", "negative".
@@ -134,7 +134,8 @@ def read_clips(
     table = _metadata(store, manifest)
     if not len(table):
         raise ValueError(f"{store.name} holds no clips, so there is nothing to analyse")
-    return _of_table(store.name.rpartition("/")[2].partition("@")[0], manifest, table)
+    name = store.name.rpartition("/")[2].partition("@")[0]
+    return _of_table(manifest.info.title or name, manifest, table)
 
 
 def _metadata(store: Store, manifest: Manifest) -> pyarrow.Table:

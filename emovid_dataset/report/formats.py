@@ -9,6 +9,7 @@ from emovid_dataset.report.profile import axis
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
 def page_environment(*packages: str) -> Environment:
@@ -27,7 +28,13 @@ def page_environment(*packages: str) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=_number, quantity=_quantity, length=_length, size=_size, percent=_percent, printable=_printable
+        number=_number,
+        quantity=_quantity,
+        length=_length,
+        size=_size,
+        percent=_percent,
+        printable=_printable,
+        breakable=_breakable,
     )
     return environment
 
@@ -96,3 +103,14 @@ def _printable(text: str) -> str:
     'a b\ufffd'
     """
     return _UNPRINTABLE.sub("\ufffd", " ".join(text.split()))
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may go on in the next line behind its hyphens and underscores.
+
+    >>> print(_breakable("fear_of_<b>"))
+    fear_<wbr>of_<wbr>&lt;b&gt;
+    """
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in re.split("(?<=[-_])(?=.)", name))

@@ -26,6 +26,7 @@ from emovid_dataset.report.colours import palette
 from emovid_dataset.report.corpus_table import (
     CorpusRow,
     corpus_rows,
+    is_of_the_paper,
     label_columns,
     length_columns,
     paper_notes,
@@ -40,6 +41,7 @@ from emovid_dataset.schema.clip import CONTENT_TYPES, Clip
 from emovid_dataset.schema.emotions import VALENCES
 from emovid_dataset.schema.taxonomy import Taxonomy
 from emovid_dataset.store import Store
+from emovid_dataset.terminal import column_texts
 
 _SCRIPT = (Path(__file__).parent / "templates" / "report.js").read_text(encoding="utf-8")
 """What folds the page on a phone and searches its clips; the page allows this script alone."""
@@ -85,8 +87,8 @@ def write_report(
         source: a build: its folder, a Hub repo (``owner/name``), or an http(s) address.
         html: file to write.
         seed: draws the clips of the contact sheets.
-        clips: clips an emotion on the contact sheets, 0..100.
-        frames: frames a clip on the contact sheets, 1..16.
+        clips: clips per emotion on the contact sheets, 0..100.
+        frames: frames per clip on the contact sheets, 1..16.
         engine: who reads the metadata, as for `measure`.
         workers: processes, as for `measure`.
         progress: show progress on stderr.
@@ -173,6 +175,7 @@ def render_report(
         .get_template("report.html.j2")
         .render(
             ALL=ALL,
+            CONTENT_TYPES=CONTENT_TYPES,
             EMOTIONS=emotions,
             SPLITS=manifest.split_names,
             VALENCES=_by_valence(manifest.taxonomy),
@@ -191,6 +194,7 @@ def render_report(
             licenses=sorted(statistics.licenses.items(), key=lambda item: (-item[1], item[0] or "")),
             refusals=statistics.refusals[:_MOST_REFUSED],
             sheets=sheets,
+            of_the_paper=is_of_the_paper(statistics) if paper is None else paper,
             corpus_tables=list(_corpus_tables(rows, statistics)),
             corpus_notes=list(paper_notes(rows)),
             problems=table_of(statistics.problems),
@@ -232,7 +236,8 @@ def _corpus_tables(
     tables = [("table-2", length_columns(rows)), ("label-counts", label_columns(rows))]
     tables += [("ambiguity", ambiguity_table(statistics.ambiguity))] if statistics.ambiguity else []
     for name, (columns, table) in tables:
-        yield name, columns, [["" if cell is None else _cell(cell) for cell in row] for row in table]
+        texts = [column_texts(column, thousands=True) for column in zip(*table, strict=True)]
+        yield name, columns, [[text or "" for text in row] for row in zip(*texts, strict=True)]
 
 
 def _missing(content_types: Sequence[str], held: Sequence[str]) -> list[str]:
@@ -248,12 +253,6 @@ def _by_valence(taxonomy: Taxonomy) -> list[tuple[str, tuple[str, ...]]]:
         ("neither" if any(emotions for _, emotions in named) else "emotions", taxonomy.of_valence(None))
     )
     return [(name, emotions) for name, emotions in named if emotions]
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, (int, float)):
-        return f"{value:,}"
-    return str(value)
 
 
 def _count_rows(statistics: Statistics, content_type: str) -> list[tuple[str, tuple[int, ...]]]:
