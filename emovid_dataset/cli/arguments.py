@@ -151,6 +151,15 @@ def _new_file(value: str | os.PathLike[str]) -> str | None:
     return _writable(value, Path(value).absolute().parent)
 
 
+_OTHER_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".json", ".jsonl", ".ndjson")
+
+
+def _parquet_file(value: str | os.PathLike[str]) -> str | None:
+    if str(value).lower().endswith(_OTHER_TABLES):
+        return f" {value}: the file is Parquet; give it a name that ends in .parquet"
+    return _new_file(value)
+
+
 def new_place(value: str | os.PathLike[str]) -> str | None:
     """What keeps a folder from being made or written, as it follows the option's name, or None."""
     if (problem := _no_address(value)) is not None or _is_url(value):
@@ -171,6 +180,9 @@ existing_folder: Check = check_by(_existing_folder)
 
 new_file: Check = check_by(_new_file)
 """A file that can be written, in a folder that exists or can be made."""
+
+parquet_file: Check = check_by(_parquet_file)
+"""A file that can be written, whose name does not say that it holds another kind of table."""
 
 new_folder: Check = check_by(new_place)
 """A folder that exists and can be written, or can be made."""

@@ -17,6 +17,7 @@ from emovid_dataset.cli.arguments import (
     new_file,
     new_folder,
     number,
+    parquet_file,
     whole,
 )
 from emovid_dataset.cli.errors import FOUND_WRONG, need
@@ -60,7 +61,8 @@ def annotate(
         ),
     ],
     out: Annotated[
-        str, typer.Option(help="Parquet file; what it holds already is not done again.", callback=new_file)
+        str,
+        typer.Option(help="Parquet file; what it holds already is not done again.", callback=parquet_file),
     ],
     batch_size: Annotated[
         int, typer.Option(help="Videos that the model sees at once.", callback=whole(1))
@@ -74,7 +76,7 @@ def annotate(
         str | None,
         typer.Option(
             help="Parquet file for the model's features of each video, for `emovid analyse --features`.",
-            callback=new_file,
+            callback=parquet_file,
         ),
     ] = None,
     workers: Workers = None,
@@ -221,7 +223,8 @@ def annotate(
             print(f"{printable(item.key)}: {item.error}")
         rows: list[list[object]] = [[name, counts[name]] for name in emotions]
         rows += [["failed", len(failed)], ["all", report.videos]]
-        print_table(f"{out}, {report.reused} from an earlier run", ["emotion", "videos"], rows)
+        earlier = f", {report.reused} from an earlier run" if report.reused else ""
+        print_table(f"{out}{earlier}", ["emotion", "videos"], rows)
         if report.limit is not None:
             print(report.limit)
     if failed and not allow_rejected:

@@ -275,6 +275,8 @@ WRONG = {
         ("--workers 0", f"--workers is 0; {FROM_1}"),
     ],
     "annotate": [
+        ("--out a.CSV", "--out a.CSV: the file is Parquet; give it a name that ends in .parquet"),
+        ("--features f.jsonl", "--features f.jsonl: the file is Parquet; give it a name that ends in .parq"),
         ("--timeline --window 0", "--window is 0.0; it must be a number above 0"),
         ("--timeline --stride nan", "--stride is nan; it must be a number above 0"),
         ("--window 4", "--window 4.0 needs --timeline"),
