@@ -23,14 +23,14 @@ class Emotion:
 
 
 EMOTIONS: tuple[Emotion, ...] = (
-    Emotion("amusement", "playful, funny and light-hearted", "#b0883a", "#c8a712"),
-    Emotion("awe", "vast, solemn and breathtaking", "#4297a6", "#5bf6f5"),
-    Emotion("contentment", "calm, warm and peaceful", "#117965", "#71bbaf"),
-    Emotion("excitement", "energetic, thrilling and full of anticipation", "#de487d", "#a94d71"),
-    Emotion("anger", "hostile, tense and furious", "#7a2a2a", "#e16f6f"),
-    Emotion("disgust", "repulsive, sickening and unpleasant", "#5e6d01", "#def765"),
-    Emotion("fear", "dark, threatening and frightening", "#5e3a78", "#ba8aef"),
-    Emotion("sadness", "sorrowful, lonely and subdued", "#5e6ae9", "#4968c8"),
+    Emotion("amusement", "playful, funny and light-hearted", "#b0883a", "#917702"),
+    Emotion("awe", "vast, solemn and breathtaking", "#4297a6", "#62b2be"),
+    Emotion("contentment", "calm, warm and peaceful", "#117965", "#19766a"),
+    Emotion("excitement", "energetic, thrilling and full of anticipation", "#de487d", "#d91d7a"),
+    Emotion("anger", "hostile, tense and furious", "#7a2a2a", "#c67f72"),
+    Emotion("disgust", "repulsive, sickening and unpleasant", "#5e6d01", "#9ca731"),
+    Emotion("fear", "dark, threatening and frightening", "#5e3a78", "#8649c7"),
+    Emotion("sadness", "sorrowful, lonely and subdued", "#5e6ae9", "#7183b7"),
 )
 """In the dataset's order: the first four are positive, the last four negative."""
 

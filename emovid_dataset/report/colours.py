@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 PALETTE: dict[str, tuple[str, str]] = {
-    "amusement": ("#b0883a", "#c8a712"),
-    "awe": ("#4297a6", "#5bf6f5"),
-    "contentment": ("#117965", "#71bbaf"),
-    "excitement": ("#de487d", "#a94d71"),
-    "anger": ("#7a2a2a", "#e16f6f"),
-    "disgust": ("#5e6d01", "#def765"),
-    "fear": ("#5e3a78", "#ba8aef"),
-    "sadness": ("#5e6ae9", "#4968c8"),
+    "amusement": ("#b0883a", "#917702"),
+    "awe": ("#4297a6", "#62b2be"),
+    "contentment": ("#117965", "#19766a"),
+    "excitement": ("#de487d", "#d91d7a"),
+    "anger": ("#7a2a2a", "#c67f72"),
+    "disgust": ("#5e6d01", "#9ca731"),
+    "fear": ("#5e3a78", "#8649c7"),
+    "sadness": ("#5e6ae9", "#7183b7"),
 }
 """One colour per emotion, on a light and on a dark page.
 
 Chosen so that any two of them differ also to colour-blind eyes, each stands out from the page, and an emotion
-has one hue on both.
+has nearly one colour on both: those on a dark page are the nearest ones that the former two allow.
 """
 
 _OTHER_COLOURS = tuple(PALETTE.values())

@@ -402,10 +402,11 @@ def test_emotions_differ_to_colour_blind_eyes(deficiency: str, mode: int) -> Non
     assert deltaE_ciede2000(lab[first], lab[second]).min() > 12
 
 
-def test_an_emotion_has_one_hue_on_light_and_dark_pages() -> None:
+def test_an_emotion_has_nearly_one_colour_on_light_and_dark_pages() -> None:
     for name, pair in PALETTE.items():
         light, dark = (360 * colorsys.rgb_to_hsv(*channels(colour))[0] for colour in pair)
         assert abs((light - dark + 180) % 360 - 180) <= 12, name
+        assert deltaE_ciede2000(*(rgb2lab(channels(colour)) for colour in pair)) < 30, name
 
 
 # the page in a browser
