@@ -110,7 +110,7 @@ def _more(clip: Mapping[str, Any]) -> str:
         "content": html.escape(clip["content_type"]),
         "length": f"{clip['duration']:.2f} s, {clip['num_frames']} frames, "
         f"{'with' if clip['has_audio'] else 'no'} sound",
-        "picture": f"{clip['width']} × {clip['height']}, {clip['fps']:g} frames a second",
+        "picture": f"{clip['width']} × {clip['height']}, {round(clip['fps'], 2):g} frames per second",
         "brightness": f"{clip['brightness']:.2f}",
         "colourfulness": f"{clip['colorfulness']:.2f}",
         "hue": _hue(clip["hue"], clip.get("hue_chroma", clip["hue"])),

@@ -35,6 +35,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
+from video_files import rotate
 
 from emovid_dataset.cli import program
 from emovid_dataset.media import portable
@@ -670,9 +671,11 @@ def test_another_taxonomy_has_its_own_emotions_and_one_group_of_bars(
         (["-c:v", "libx264", "-pix_fmt", "yuv420p", "a.mp4"], True),
         (["-c:v", "libx265", "-pix_fmt", "yuv420p10le", "a.mp4"], False),
         (["-c:v", "libx264", "-pix_fmt", "yuv444p", "a.mp4"], False),
+        (["-c:v", "libx264", "-pix_fmt", "yuv420p", "a.avi"], False),
+        (["-c:v", "libvpx", "a.webm"], True),
         (["a.gif"], False),
     ],
-    ids=["h264", "hevc", "h264 4:4:4", "gif"],
+    ids=["h264", "hevc", "h264 4:4:4", "h264 in avi", "webm", "gif"],
 )
 def test_what_a_browser_may_not_play_gets_a_preview(
     arguments: list[str], played: bool, tmp_path: Path
@@ -697,6 +700,24 @@ def test_what_a_browser_may_not_play_gets_a_preview(
         assert np.abs(means[0] - means[1]).max() < 6
     with pytest.raises(ValueError, match="no video that can be read"):
         preview(b"no video")
+
+
+def test_a_preview_stands_upright(tmp_path: Path) -> None:
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs ffmpeg")
+    red_above = ["-f", "lavfi", "-i", "color=red:size=64x24:rate=5:duration=1,pad=64:48:0:0:blue"]
+    encode = ["-c:v", "libx265", "-x265-params", "log-level=error", "-pix_fmt", "yuv420p"]
+    command = ["ffmpeg", "-v", "error"]
+    subprocess.run([*command, *red_above, *encode, str(tmp_path / "turned.mp4")], check=True)
+    rotate(tmp_path / "turned.mp4", 90)
+    # ffmpeg turns what it decodes, as a player does
+    shown = ["-i", str(tmp_path / "turned.mp4"), "-frames:v", "1", str(tmp_path / "shown.png")]
+    subprocess.run([*command, *shown], check=True)
+    wanted = np.asarray(Image.open(tmp_path / "shown.png").convert("RGB"), float)
+    found = preview((tmp_path / "turned.mp4").read_bytes())
+    assert found is not None and wanted.shape == (64, 48, 3)
+    frame = decode(found, frames=lambda count: [0])[0]
+    assert frame.shape == wanted.shape and np.abs(frame - wanted).mean() < 12
 
 
 def test_toys_say_so_and_ask_for_what_they_know() -> None:
