@@ -16,12 +16,9 @@ from tempfile import TemporaryDirectory
 
 from emovid_dataset.label.items import RatedClip, RatedClips
 from emovid_dataset.media.encoding import Encoding
+from emovid_dataset.media.playable import PREVIEW, write_playable
 from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.source import Reader
-from emovid_dataset.media.video_settings import VideoSettings
-
-PREVIEW = VideoSettings(height=1080, crf=20)
-"""More lines than a page shows would only take longer."""
 
 _KEPT = 64
 """So many previews lie on the disk at once, the latest."""
@@ -130,12 +127,7 @@ class Previews:
             shutil.copyfile(source, out)
             return out
         unfinished = out.with_suffix(".part.mp4")
-        try:
-            encoding.write(reader, unfinished, clip.start, clip.end)
-        except VideoError as error:
-            if not encoding.copies_pictures:
-                raise
-            encoding.after(str(error)).write(reader, unfinished, clip.start, clip.end)
+        write_playable(reader, encoding, unfinished, clip.start, clip.end)
         unfinished.replace(out)
         return out
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emovid_dataset.label.preview import PREVIEW
 from emovid_dataset.media.encoding import Encoding
+from emovid_dataset.media.playable import PREVIEW, write_playable
 from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.media.source import Reader
 from emovid_dataset.terminal import Progress
@@ -217,13 +217,7 @@ def _make_video(footage: Footage, out: Path) -> str:
             raise VideoError("is not the file that was judged")
         reader = Reader(source)
         try:
-            encoding = Encoding.of(reader, PREVIEW, is_whole=True)
-            try:
-                encoding.write(reader, out, None, None)
-            except VideoError as error:
-                if not encoding.copies_pictures:
-                    raise
-                encoding.after(str(error)).write(reader, out, None, None)
+            write_playable(reader, Encoding.of(reader, PREVIEW, is_whole=True), out)
         finally:
             reader.close()
     return content
