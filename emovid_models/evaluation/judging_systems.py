@@ -34,7 +34,18 @@ MISSING = "the video is missing"
 NOT_ASKED = "the system was not asked for it"
 
 _BLOCK = 1 << 20
-_LIBRARIES = ("emovid", "av", "numpy", "torch", "transformers", "diffusers")
+_LIBRARIES = (
+    "emovid",
+    "av",
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "torch",
+    "torchvision",
+    "torchmetrics",
+    "transformers",
+    "diffusers",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,20 +224,31 @@ def _judged(
             found = judge_videos(
                 one.folder, one.intended, judge, out=place, allow_missing=allow_missing, **options
             )
-            _keep(answers, one.name, found)
+            _keep(answers, one.name, found, one.folder)
         if real is not None:
             place = joined(joined(out, "judged"), REAL.replace(" ", "-"))
             found = judge_clips(real.build, judge, split=real.split, out=place, **options)
-            _keep(answers, REAL, found)
+            _keep(answers, REAL, found, real.build)
             if shown is None:
                 clips, shown = _real(real, found)
     return answers, records, clips, shown
 
 
-def _keep(answers: Answers, system: str, found: Judged) -> None:
+def _keep(answers: Answers, system: str, found: Judged, folder: str) -> None:
     for one in found.videos:
-        answer = JudgeAnswer(one.judged, one.scores, one.error)
+        error = None if one.error is None else _without_folder(one.error, folder)
+        answer = JudgeAnswer(one.judged, one.scores, error)
         answers.setdefault((system, one.file), {})[found.judge] = answer
+
+
+def _without_folder(error: str, folder: str) -> str:
+    """An error that names a file by its place in the folder: a result may be published, and other
+    machines must find the same."""
+    plain = without_credentials(folder)
+    places = [plain] if "://" in plain else [os.path.realpath(plain), os.path.abspath(plain)]
+    for place in places:
+        error = error.replace(place.rstrip("/") + "/", "")
+    return error
 
 
 def _real(real: RealSource, found: Judged) -> tuple[list[Video], RealClips]:
