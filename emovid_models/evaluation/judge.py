@@ -28,8 +28,9 @@ class Judge:
         identity: names it by its content, so that another one's judgements are told apart.
         taxonomy: the emotions that it tells apart.
         annotator: called like `VideoEmotionPipeline`: an iterator of functions that return a path or bytes,
-            with `batch_size`, gives for every video a list of ``{"label", "score"}``, the likeliest first, or
-            ``{"error"}``; or, for engines with workers of their own, how each loads one.
+            with the keywords `batch_size`, `num_frames` and `return_caption`, gives for every video a list of
+            ``{"label", "score"}`` with all emotions, the likeliest first, or ``{"error"}``; or, for engines
+            with workers of their own, how each loads one.
     """
 
     identity: str

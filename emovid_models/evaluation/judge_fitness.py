@@ -7,7 +7,7 @@ about them. Such a judge is called unfit, whatever its accuracy.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +17,9 @@ from emovid_models.evaluation.system_ranking import Ranking
 
 COLLAPSED = 0.5
 """A judge that gives one answer to more than this share of real clips is unfit."""
+
+_MOST_PAIRS = 6
+"""So many pairs of systems are named in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,20 @@ class OrderAgreement:
             return "The judges' orders cannot be compared: one of them gives all systems the same share."
         if self.agrees:
             return f"The judges agree on the order (Kendall's tau {self.tau:.2f})."
-        pairs = "; ".join(f"{one} and {other}" for one, other in self.swapped)
+        pairs = _listed(self.swapped)
         said = f"The judges disagree on the order of {pairs} (Kendall's tau {self.tau:.2f})."
         if self.contradicted:
-            sure = "; ".join(f"{one} and {other}" for one, other in self.contradicted)
+            sure = _listed(self.contradicted)
             return f"{said} By the tests of both, {sure} differ, each the other way."
         return f"{said} In none of these pairs do the tests of both tell the systems apart."
+
+
+def _listed(pairs: Sequence[tuple[str, str]]) -> str:
+    """The first pairs in words, and how many more there are."""
+    said = [f"{one} and {other}" for one, other in pairs[:_MOST_PAIRS]]
+    if len(pairs) > _MOST_PAIRS:
+        said.append(f"and {len(pairs) - _MOST_PAIRS} more pairs")
+    return "; ".join(said)
 
 
 def judge_fitness(real: Judged) -> Fitness:

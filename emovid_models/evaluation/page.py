@@ -15,10 +15,13 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from emovid_dataset.media.playable import playable
+from emovid_dataset.media.portable.errors import VideoError
 from emovid_dataset.report.colours import palette
 from emovid_dataset.report.formats import page_environment
 from emovid_dataset.store import write_file
@@ -249,7 +252,7 @@ def render_page(result: Result, judgings: Sequence[Judging], wall: Sequence[Wall
             failed_of=lambda name: sum(video.failure is not None for video in result.of(name)),
             scenes=len({video.scene for video in result.videos}),
             requests=len({video.request for video in result.videos}),
-            definitions=DEFINITIONS,
+            score_lines=_score_lines(result),
             recall_dots=recall_dots,
             real_value=lambda name: _real(result, name),
             wall=wall,
@@ -294,6 +297,15 @@ def recall_dots(ranking: Ranking, emotion: str) -> list[tuple[float, str, str]]:
     ]
 
 
+def _score_lines(result: Result) -> list[tuple[str, str, str, int]]:
+    """Of each line of the scores its name, its label, how to read it, and digits after the point."""
+    ways = {"lower": "lower is better", "higher": "higher is better", "neither": "neither way is better"}
+    lines = [(one.name, one.label, f"{one.span}; {ways[one.better]}", one.digits) for one in DEFINITIONS]
+    known = {one.name for one in DEFINITIONS}
+    others = dict.fromkeys(name for system in result.systems for name in system.measures if name not in known)
+    return lines + [(name, name.replace("_", " "), "", 4) for name in others]
+
+
 def _real(result: Result, name: str) -> Value | None:
     """A score of the real clips, where it can be compared with that of a system."""
     if name not in ("flicker", "motion", "frozen_share") or not result.real:
@@ -328,6 +340,8 @@ def _bytes(places: VideoPlaces, video: Video, left: int) -> tuple[bytes | None, 
     except (OSError, ValueError):
         # the message would tell readers of the page where the videos lie
         return None, "is not where the result says"
+    with suppress(VideoError):  # what was judged is shown as it is, whether or not a browser plays it
+        data = playable(data)
     if len(data) > left:
         return None, "left out to keep the page small"
     return data, ""

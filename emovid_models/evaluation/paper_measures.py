@@ -17,6 +17,7 @@ from emovid_models.evaluation.measuring import Measurable, Measured, Networks, m
 from emovid_models.evaluation.protocol import paper_figures
 from emovid_models.evaluation.result import Result, Video
 from emovid_models.evaluation.statistics import score
+from emovid_models.evaluation.system_scores import bounds_of
 from emovid_models.evaluation.value import Value
 
 PROMPT_MATCH = "prompt_match"
@@ -78,6 +79,11 @@ def add_paper_measures(
         match, distance = figures.clip_score, figures.fvd
         if networks.clip is not None and not all(video.prompt for video in videos):
             match = Value(None, reason="the prompts are not known")
+        if match.value is not None:
+            scenes = {video.request: video.scene for video in videos}
+            scored = [(one.clip_score, scenes[one.file]) for one in found if one.clip_score is not None]
+            bounds = bounds_of([value for value, _ in scored], [scene for _, scene in scored])
+            match = replace(match, details={**match.details, **bounds})
         if networks.videomae is not None and not clips:
             distance = Value(None, reason="the result has no real clips")
         systems.append(replace(system, measures={**system.measures, PROMPT_MATCH: match, FVD: distance}))

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import csv
 import io
-import statistics
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from emovid_models.evaluation.judge_fitness import Fitness, judge_fitness, order_agreement
 from emovid_models.evaluation.paper import CAUTIONS, SOURCE, N, published_rows
-from emovid_models.evaluation.result import REAL, JudgeRecord, Result
+from emovid_models.evaluation.result import REAL, JudgeRecord, Result, System
+from emovid_models.evaluation.score_definitions import BY_NAME
+from emovid_models.evaluation.soft_scores import soft_scores
 from emovid_models.evaluation.statistics import Share
 from emovid_models.evaluation.system_ranking import Ranking, rank_systems
+from emovid_models.evaluation.system_scores import mean_value
+from emovid_models.evaluation.value import Value
 
 FAILED = "Failed videos are never dropped: they stay in n and count as wrong."
 RANKS = (
-    "Intervals are 95 %, of a bootstrap that draws whole scenes. Systems share a rank where no test, with "
+    "Intervals are 95 %, of a bootstrap that draws whole scenes; where that varies nothing, Wilson's of as "
+    "many scenes. Systems share a rank where no test, with "
     "Holm's correction for all pairs, tells them apart."
 )
 MINIATURE = (
@@ -107,8 +112,8 @@ def result_tables(result: Result) -> list[ResultTable]:
         result: of the evaluation.
 
     Returns:
-        For each judge the ranking, the pairs (of two systems or more) and the recall of each emotion; then
-        the scores from the frames, if any were measured.
+        For each judge the ranking, the pairs (of two systems or more), the recall of each emotion and what
+        its probabilities say; then the scores that no judge gives, if any were measured.
     """
     found = by_judge(result)
     above = worth_of_judges(result, found)
@@ -119,18 +124,24 @@ def result_tables(result: Result) -> list[ResultTable]:
         if len(result.systems) > 1:
             tables.append(_pairs(one, above, f"pairs{suffix}"))
         tables.append(_recall(one, above, f"recall{suffix}"))
+        tables.append(_probabilities(result, one, above, f"probabilities{suffix}"))
     if scores := _scores(result, above):
         tables.append(scores)
     return tables
 
 
 def result_rows(result: Result) -> list[dict[str, Any]]:
-    """One flat row for every judge and system, the numbers unrounded, with the judge's worth in each row."""
+    """One flat row for every judge and system, the numbers unrounded, with the judge's worth in each row.
+
+    The scores that no judge gives stand in the rows of every judge.
+    """
     rows = []
+    scores = {one.name: _score_numbers(result, one) for one in result.systems}
     for one in by_judge(result):
         accuracy = None if one.fitness.figures is None else one.fitness.figures.ea_8cls
         for system in one.ranking.systems:
             figures = system.figures
+            soft = soft_scores(result.judged(system.name, one.judge.identity))
             rows.append(
                 {
                     "judge": one.judge.identity,
@@ -143,8 +154,15 @@ def result_rows(result: Result) -> list[dict[str, Any]]:
                     "scenes": system.scenes,
                     **_numbers(f"ea_{len(figures.confusion)}cls", system.ea),
                     **_numbers("ea_2cls", system.valence),
-                    "macro_recall": figures.macro_recall,
-                    **{f"recall_{name}": value for name, value in figures.recall.items()},
+                    **_numbers("macro_recall", system.macro_recall),
+                    **{
+                        key: value
+                        for name, share in system.recall.items()
+                        for key, value in _numbers(f"recall_{name}", share).items()
+                    },
+                    "calibration_error": soft.calibration_error,
+                    "ambiguity": soft.ambiguity,
+                    **scores[system.name],
                 }
             )
     return rows
@@ -158,6 +176,17 @@ def result_csv(result: Result) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _score_numbers(result: Result, system: System) -> dict[str, float | None]:
+    """The scores that no judge gives, by their column, with their intervals or what chance makes of them."""
+    numbers = {}
+    for name in _score_names(result):
+        value = _score(result, system, name)
+        others = ("by_chance",) if name.endswith("_distance") else ("low", "high")
+        numbers[name] = value.value
+        numbers |= {f"{name}_{other}": value.details.get(other) for other in others}
+    return numbers
 
 
 def _numbers(name: str, share: Share | None) -> dict[str, float | None]:
@@ -177,7 +206,7 @@ def _ranking(result: Result, one: JudgedResult, above: tuple[str, ...], name: st
             system.figures.unscored,
             *_cells(system.ea),
             *_cells(system.valence),
-            f"{system.figures.macro_recall:.1%}",
+            _interval(system.macro_recall),
         )
         for system in one.ranking.systems
     ]
@@ -239,43 +268,98 @@ def _pairs(one: JudgedResult, above: tuple[str, ...], name: str) -> ResultTable:
 def _recall(one: JudgedResult, above: tuple[str, ...], name: str) -> ResultTable:
     emotions = tuple(one.ranking.systems[0].figures.recall)
     rows = tuple(
-        (system.name, *(_percent(system.figures.recall[emotion]) for emotion in emotions))
+        (system.name, *(_interval(system.recall[emotion]) for emotion in emotions))
         for system in one.ranking.systems
     )
     title = f"Recall of each emotion, judged by {one.judge.identity}"
-    return ResultTable(name, title, above, ("system", *emotions), rows, (FAILED,))
+    note = "In brackets 95 % intervals, of a bootstrap that draws whole scenes. A dash: not asked for."
+    return ResultTable(name, title, above, ("system", *emotions), rows, (FAILED, note))
+
+
+def _probabilities(result: Result, one: JudgedResult, above: tuple[str, ...], name: str) -> ResultTable:
+    rows = []
+    for system in one.ranking.systems:
+        soft = soft_scores(result.judged(system.name, one.judge.identity))
+        numbers = (soft.calibration_error, soft.ambiguity)
+        rows.append((system.name, soft.n, *(None if each is None else f"{each:.3f}" for each in numbers)))
+    highest = math.log2(len(result.taxonomy.names))
+    note = (
+        "Calibration error (0..1, lower is better): how far the judge's confidence is from the share of "
+        f"videos that show what was asked for. Ambiguity (0..{highest:.3g} bits, lower is more decided): "
+        "mean entropy. Both are of the videos that could be judged."
+    )
+    columns = ("system", "videos judged", "calibration error", "ambiguity, bits")
+    return ResultTable(
+        name, f"The probabilities of {one.judge.identity}", above, columns, tuple(rows), (FAILED, note)
+    )
 
 
 def _scores(result: Result, above: tuple[str, ...]) -> ResultTable | None:
-    """Means of the scores of single videos, and the measures of whole systems."""
+    """A row for each mean of the scores of single videos, and for each measure of whole systems."""
+    names = _score_names(result)
+    if not names:
+        return None
+    has_real = bool(result.real)
+    rows, below = [], []
+    for name in names:
+        values = [_score(result, system, name) for system in result.systems]
+        definition = BY_NAME.get(name)
+        label = name.replace("_", " ") if definition is None else definition.label
+        reasons = {value.reason for value in values}
+        if all(value.value is None for value in values) and len(reasons) == 1:
+            below.append(f"{label}: not computed: {reasons.pop()}")
+            continue
+        cells: list[object] = [label, None if definition is None else definition.better]
+        for system, value in zip(result.systems, values, strict=True):
+            cells.append(_score_cell(name, value, len(result.of(system.name))))
+        if has_real:
+            real = mean_value(result.real, name)
+            cells.append(None if real.value is None else _score_cell(name, real, len(result.real)))
+        rows.append(tuple(cells))
+    if any(name.endswith("_distance") for name in names):
+        below.append("By chance is the mean distance of as many real clips to all of them.")
+    note = (
+        "In brackets 95 % intervals, of a bootstrap that draws whole scenes. Means are over the videos that "
+        "could be measured; n says how many where not all. A video that failed has none."
+    )
+    columns = ("score", "better", *(system.name for system in result.systems), *["real clips"] * has_real)
+    return ResultTable("scores", "Scores that no judge gives", above, columns, tuple(rows), (note, *below))
+
+
+def _score_names(result: Result) -> list[str]:
     measures = list(dict.fromkeys(name for system in result.systems for name in system.measures))
-    names = [
+    of_videos = [
         name
         for name in dict.fromkeys(name for video in result.videos for name in video.scores)
         # where the mean over the videos is a measure of its own, or means nothing, as that of hues
         if name not in measures and f"{name}_distance" not in measures
     ]
-    if not names and not measures:
-        return None
-    rows = []
-    for system in result.systems:
-        videos = result.of(system.name)
-        cells: list[object] = [system.name]
-        for name in names:
-            there = [value for one in videos if (value := one.scores.get(name)) is not None]
-            reasons = [one.not_computed[name] for one in videos if name in one.not_computed]
-            if there:
-                cells.append(f"{statistics.fmean(there):.4g} (n = {len(there)})")
-            else:
-                cells.append(f"not computed: {reasons[0] if reasons else 'no video could be read'}")
-        for name in measures:
-            measure = system.measures.get(name)
-            cells.append(None if measure is None else measure.cell(4))
-        rows.append(tuple(cells))
-    note = "Means over the videos that could be measured; n says how many. A video that failed has none."
-    return ResultTable(
-        "scores", "Scores that no judge gives", above, ("system", *names, *measures), tuple(rows), (note,)
-    )
+    found = [*of_videos, *measures]
+    return [name for name in BY_NAME if name in found] + [name for name in found if name not in BY_NAME]
+
+
+def _score(result: Result, system: System, name: str) -> Value:
+    there = system.measures.get(name)
+    if there is not None:
+        return there
+    if any(name in one.measures for one in result.systems):
+        return Value(None, reason="it was not asked for")
+    return mean_value(result.of(system.name), name)
+
+
+def _score_cell(name: str, value: Value, videos: int) -> str:
+    definition = BY_NAME.get(name)
+    digits = 4 if definition is None else definition.digits
+    if value.value is None:
+        return value.cell(digits)
+    notes = []
+    if "low" in value.details:
+        notes.append(f"{value.details['low']:.{digits}f} to {value.details['high']:.{digits}f}")
+    if "by_chance" in value.details:
+        notes.append(f"by chance {value.details['by_chance']:.{digits}f}")
+    if value.n and value.n < videos:
+        notes.append(f"n = {value.n}")
+    return value.cell(digits) + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def _cells(share: Share | None) -> tuple[str | None, str | None]:
@@ -284,5 +368,5 @@ def _cells(share: Share | None) -> tuple[str | None, str | None]:
     return f"{share.value:.1%}", f"{share.low:.1%} to {share.high:.1%}"
 
 
-def _percent(value: float | None) -> str | None:
-    return None if value is None else f"{value:.1%}"
+def _interval(share: Share | None) -> str | None:
+    return None if share is None else f"{share.value:.1%} ({100 * share.low:.1f} to {100 * share.high:.1f})"

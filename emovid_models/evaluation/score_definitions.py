@@ -96,6 +96,24 @@ DEFINITIONS = (
         "lower",
         "Zhang 2018",
     ),
+    ScoreDefinition(
+        "prompt_match",
+        "prompt match",
+        "mean cosine of CLIP's features of the scene, without the emotion, and of a frame",
+        "-1..1",
+        "higher",
+        "Hessel 2021, mean over frames as in EvalCrafter",
+        4,
+    ),
+    ScoreDefinition(
+        "fvd",
+        "FVD",
+        "Fréchet distance of Gaussians fitted to VideoMAE features of the videos and of the real clips",
+        "0 up",
+        "lower",
+        "Ge 2024",
+        1,
+    ),
 )
 """All of them, in the order of tables."""
 

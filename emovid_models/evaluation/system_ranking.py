@@ -15,6 +15,7 @@ import numpy as np
 
 from emovid_models.evaluation.judge import Judged
 from emovid_models.evaluation.multiple_comparisons import holm, shared_ranks
+from emovid_models.evaluation.scene_intervals import difference_interval, macro_recall, share_of
 from emovid_models.evaluation.statistics import Figures, Share, metric_emotions, score
 
 LEVEL = 0.05
@@ -34,6 +35,8 @@ class RankedSystem:
             as many scenes where all videos or none are right, which resampling cannot vary, or where there is
             one scene.
         valence: the same of the valences; None for a taxonomy without them.
+        recall: the same of each emotion; None where none was intended.
+        macro_recall: the mean of these, with the interval of a bootstrap of scenes.
     """
 
     name: str
@@ -42,6 +45,8 @@ class RankedSystem:
     scenes: int
     ea: Share
     valence: Share | None
+    recall: Mapping[str, Share | None]
+    macro_recall: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,8 @@ class PairTest:
         requests: that both have; the test is of these alone.
         scenes: of these requests.
         difference: share of right videos of the first less that of the second, with the interval of a
-            bootstrap of scenes; None with a single scene, or without common requests.
+            bootstrap of scenes, or where that has no width Newcombe's of as many; None with a single scene,
+            or without common requests.
         first_only: requests of which only the first has it right.
         second_only: requests of which only the second has.
         p: of `swap_test`, two-sided; None without common requests.
@@ -211,6 +217,9 @@ def _pair(
     for request in common:
         gains[scenes[request]] += one[request] - other[request]
     interval = found["difference_bootstrap"]
+    if interval is not None and interval[0] == interval[1]:
+        shares = [sum(right[request] for request in common) / len(common) for right in (one, other)]
+        interval = list(difference_interval(shares[0], shares[1], len(gains)))
     return (
         first,
         second,
@@ -243,7 +252,25 @@ def _ranked(name: str, rank: int, judged: Judged, scenes: Mapping[str, str]) -> 
 
     ea = share(f"ea_{len(emotions)}cls")
     assert ea is not None
-    return RankedSystem(name, rank, score(judged), count, ea, share("ea_2cls"))
+    right = [video.judged == video.intended for video in judged.videos]
+    intended = [video.intended for video in judged.videos]
+
+    def recall(emotion: str) -> Share | None:
+        places = [place for place, name in enumerate(intended) if name == emotion]
+        if not places:
+            return None
+        return share_of([right[place] for place in places], [groups[place] for place in places])
+
+    return RankedSystem(
+        name,
+        rank,
+        score(judged),
+        count,
+        ea,
+        share("ea_2cls"),
+        {emotion: recall(emotion) for emotion in emotions},
+        macro_recall(right, intended, groups),
+    )
 
 
 def _or_wilson(interval: list[float] | None, value: float, scenes: int) -> tuple[float, float]:

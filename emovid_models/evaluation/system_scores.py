@@ -36,6 +36,7 @@ from emovid_models.evaluation.measures.distribution_distance import (
 from emovid_models.evaluation.measures.network import pick_device
 from emovid_models.evaluation.measuring import Measurable, Networks, measure_videos
 from emovid_models.evaluation.result import REAL, Result, System, Video
+from emovid_models.evaluation.scene_intervals import mean_interval
 from emovid_models.evaluation.value import Value
 
 MEANS = ("flicker", "motion", "frozen_share")
@@ -150,7 +151,7 @@ def find_lpips(device: str | None = None) -> Lpips | str:
 
 
 def mean_value(videos: Sequence[Video], name: str) -> Value:
-    """The mean of a score over the videos that have it; if none has, the commonest reason.
+    """The mean of a score over the videos that have it, with its interval; if none has, the commonest reason.
 
     Args:
         videos: of one system.
@@ -161,7 +162,21 @@ def mean_value(videos: Sequence[Video], name: str) -> Value:
         reasons = [video.not_computed.get(name, "it was not measured") for video in videos]
         return Value(None, reason=statistics.mode(reasons) if reasons else "there is no video")
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Value(statistics.fmean(values), len(values), deviation=deviation)
+    scenes = [video.scene for video in videos if video.scores.get(name) is not None]
+    return Value(
+        statistics.fmean(values), len(values), deviation=deviation, details=bounds_of(values, scenes)
+    )
+
+
+def bounds_of(values: Sequence[float], scenes: Sequence[str]) -> dict[str, float]:
+    """The interval of a mean over whole scenes as a value's details "low" and "high"; empty if it has none.
+
+    Args:
+        values: of which it is the mean.
+        scenes: of each.
+    """
+    found = mean_interval(values, scenes)
+    return {} if found is None else dict(zip(("low", "high"), found, strict=True))
 
 
 def looks_distance(videos: Sequence[Video], real: Sequence[Video], name: str) -> Value:
@@ -215,7 +230,7 @@ def _diversity(result: Result, videos: Sequence[Video]) -> Value:
     several = [group for group in groups.values() if len({video.seed for video in group}) > 1]
     if not several:
         return Value(None, reason="no prompt and emotion has videos of two seeds")
-    values, count = [], 0
+    values, scenes, count = [], [], 0
     for group in several:
         frames = [
             frames
@@ -224,11 +239,17 @@ def _diversity(result: Result, videos: Sequence[Video]) -> Value:
         ]
         if len(frames) > 1:
             values.append(seed_diversity.seed_diversity(frames))
+            scenes.append(group[0].scene)
             count += len(frames)
     if not values:
         return Value(None, reason="no two videos of one prompt and emotion can be read")
     deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Value(statistics.fmean(values), count, deviation=deviation, details={"groups": len(values)})
+    return Value(
+        statistics.fmean(values),
+        count,
+        deviation=deviation,
+        details={"groups": len(values), **bounds_of(values, scenes)},
+    )
 
 
 def _with_content_kept(result: Result, lpips: Lpips | str) -> Result:

@@ -98,7 +98,8 @@ def tables(result: Result) -> dict[str, ResultTable]:
 
 
 def test_every_table_says_first_what_its_judges_are_worth(tables: dict[str, ResultTable]) -> None:
-    assert list(tables) == ["ranking-1", "pairs-1", "recall-1", "ranking-2", "pairs-2", "recall-2"]
+    kinds = ("ranking", "pairs", "recall", "probabilities")
+    assert list(tables) == [f"{kind}-{judge}" for judge in (1, 2) for kind in kinds]
     for table in tables.values():
         sees, awed, order = table.above
         # anger is among the answers, so of its eight clips all are right: (7 * 6 + 8) / 64
@@ -164,15 +165,21 @@ def test_a_score_is_a_number_or_says_why_there_is_none(result: Result) -> None:
         ),
     )
     table = result_tables(measured)[-1]
-    assert table.columns == ("system", "motion", "light", "fvd", "flicker") and len(table.above) == 3
-    assert table.rows[0] == (
-        "good",
-        "not computed: no OpenCV",
-        "0.5 (n = 2)",
-        "not computed: 24 videos",
-        "0.2500",
+    assert (
+        table.columns == ("score", "better", "good", "half", "broken", "real clips") and len(table.above) == 3
     )
-    assert table.rows[2][2] == "not computed: no video could be read"
+    assert table.rows[0] == ("temporal flicker", "lower", *["0.2500"] * 3, None)
+    light, reason = ("0.5000 (n = 2)",) * 2, "not computed: it was not measured"
+    assert table.rows[1:] == (("light", None, *light, reason, None),)
+    # for one reason in all systems
+    assert table.below[1:] == ("motion: not computed: no OpenCV", "FVD: not computed: 24 videos")
+
+
+def test_probabilities_are_scored(result: Result, tables: dict[str, ResultTable]) -> None:
+    rows = {row[0]: row for row in tables["probabilities-2"].rows}
+    # sure of awe, which half of the videos were to show; the failed ones have no probabilities
+    assert rows["good"] == ("good", 24, "0.500", "0.000") and rows["broken"][1:] == (12, "0.500", "0.000")
+    assert "0..3 bits" in tables["probabilities-2"].below[1]
 
 
 def test_csv_has_the_numbers_and_the_judges_worth(result: Result) -> None:

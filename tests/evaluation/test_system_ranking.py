@@ -11,6 +11,7 @@ import pytest
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.evaluation.judge import Judged, Judgement
 from emovid_models.evaluation.judge_fitness import judge_fitness, order_agreement
+from emovid_models.evaluation.scene_intervals import macro_recall, mean_interval
 from emovid_models.evaluation.system_ranking import Ranking, rank_systems, swap_test
 from emovid_models.metrics.ea_8cls.comparison import mcnemar_p
 
@@ -130,6 +131,38 @@ def test_intervals_of_scenes_cover_the_truth_where_wilsons_do_not() -> None:
         covered["scenes"] += system.ea.low <= 0.5 <= system.ea.high
         covered["videos"] += system.figures.ea_8cls.low <= 0.5 <= system.figures.ea_8cls.high
     assert covered["scenes"] >= 52 > covered["videos"] + 5
+
+
+def test_intervals_of_means_draw_whole_scenes() -> None:
+    from scipy.stats import bootstrap
+
+    random = np.random.default_rng(0)
+    by_scene = random.normal(size=(20, 1)) + random.normal(scale=0.1, size=(20, 3))
+    theirs = bootstrap((by_scene.mean(1),), np.mean, method="percentile", n_resamples=4000, rng=1)
+    found = mean_interval(by_scene.ravel().tolist(), [scene for scene in range(20) for _ in range(3)])
+    assert found == pytest.approx(tuple(theirs.confidence_interval), abs=0.04)
+    assert mean_interval([1.0, 2.0], ["a", "a"]) is None
+
+    right = random.random((20, 8)) < np.linspace(0.1, 0.9, 8)
+    macro = macro_recall(
+        right.ravel().tolist(), list(EMOTIONS) * 20, [s for s in range(20) for _ in EMOTIONS]
+    )
+    theirs = bootstrap((right.mean(1),), np.mean, method="percentile", n_resamples=4000, rng=1)
+    assert macro.value == pytest.approx(right.mean())
+    assert (macro.low, macro.high) == pytest.approx(tuple(theirs.confidence_interval), abs=0.02)
+
+
+def test_what_drawing_scenes_cannot_vary_still_has_an_interval() -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    found = rank_systems({"all": judged([True] * 96), "none": judged([False] * 96)}, SCENES)
+    (pair,) = found.pairs
+    theirs = confint_proportions_2indep(12, 12, 0, 12, method="newcomb", compare="diff")
+    assert pair.difference is not None and pair.difference.value == 1
+    assert (pair.difference.low, pair.difference.high) == pytest.approx(theirs, abs=1e-9)
+    for system, low in zip(found.systems, (12 / (12 + 1.959964**2), 0.0), strict=True):
+        for share in (system.macro_recall, *system.recall.values()):
+            assert share is not None and share.low == pytest.approx(low, abs=1e-6)
 
 
 def test_alike_systems_are_seldom_told_apart() -> None:
