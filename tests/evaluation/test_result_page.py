@@ -244,7 +244,7 @@ def test_what_browsers_do_not_play_is_made_playable(result: Result, tmp_path: Pa
     with av.open(io.BytesIO(shown)) as file:
         assert file.streams.video[0].codec_context.name == "h264"
         first = next(file.decode(video=0)).to_ndarray(format="rgb24")
-    assert first.shape[:2] == (48, 64) and first[24, 32] == pytest.approx([255, 0, 0], abs=12)
+    assert first.shape[:2] == (48, 64) and first[24, 32, 0] > 200 and first[24, 32, 1:].max() < 60
 
 
 def test_systems_of_about_one_recall_share_a_dot(result: Result) -> None:
