@@ -38,6 +38,9 @@ MOST_PREVIEWS = 256
 _ORIGINALS: dict[str, str] = {}
 """The file that was uploaded, by its preview."""
 
+PICTURES = "Upload a GIF, WebP or APNG"
+"""The button that takes what Gradio's video field refuses; `pictures.js` passes it on."""
+
 DELETED = "Uploads, generated videos and stickers are deleted after two hours at most."
 TOYS = (
     "The models of this page are toys of 64 × 64 pixels that ship with EmoVid: they show how it works, and "
@@ -104,6 +107,7 @@ def build(settings: Settings) -> tuple[gr.Blocks, Library]:
             api_visibility="private",
             concurrency_id="model",
         )
+        page.load(None, js=(_FOLDER / "pictures.js").read_text(encoding="utf-8"))
         page.load(
             lambda: _load_soon(annotator, generator),
             queue=False,
@@ -246,11 +250,13 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300, elem_classes="sheet"):
             video = gr.Video(
-                label="Video", sources=["upload"], height=340, elem_classes="media", elem_id="annotate-video"
+                label="Video, GIF, WebP or APNG",
+                sources=["upload"],
+                height=340,
+                elem_classes="media",
+                elem_id="annotate-video",
             )
-            picture = gr.UploadButton(
-                "Upload a GIF, WebP or APNG", file_types=[".gif", ".webp", ".apng", ".png"], size="sm"
-            )
+            picture = gr.UploadButton(PICTURES, file_types=[".gif", ".webp", ".apng", ".png"], size="sm")
             button = gr.Button("Annotate", variant="primary")
             plain_html(
                 f'<p class="warning-note">Up to {LARGEST_UPLOAD.removesuffix("mb")} MB and ten minutes. '
@@ -262,13 +268,11 @@ def _annotate(annotator: Annotator) -> tuple[gr.Video, gr.HTML]:
                 elem_id="annotation",
             )
     annotate = _annotation(annotator)
-
-    def take(path: str | None) -> tuple[Any, str]:
-        """A preview that plays, and what the annotator says of the file itself."""
-        return _shown(path, video), annotate(path)
-
     for upload in (video, picture):
-        upload.upload(take, upload, [video, annotation], api_visibility="private", concurrency_id="model")
+        # A preview that plays comes first; what the annotator says of the file itself takes longer.
+        upload.upload(
+            lambda path: _shown(path, video), upload, video, api_visibility="private", show_progress_on=video
+        ).then(annotate, upload, annotation, api_visibility="private", concurrency_id="model")
     button.click(annotate, video, annotation, api_name="annotate", concurrency_id="model")
     return video, annotation
 
@@ -521,6 +525,9 @@ def main() -> None:
         head=head() + f"<style>{_CHIPS}</style>",
         max_file_size=LARGEST_UPLOAD,
         footer_links=[],
+        # Its lines are of options that are not this page's.
+        quiet=True,
+        prevent_thread_lock=True,
         # Gradio tells screen readers this key where it has no word for it.
         i18n=gr.I18n(en={"common.complete": "Complete"}),
         ssr_mode=False,
@@ -531,6 +538,8 @@ def main() -> None:
             ]
         },
     )
+    print(f"The page is at {page.local_url} until Ctrl-C.", flush=True)
+    page.block_thread()
     _forget(page)
     # A video that is being made is not waited for.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

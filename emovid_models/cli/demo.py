@@ -6,6 +6,7 @@ import json
 import os
 import runpy
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -152,6 +153,8 @@ def demo(
     # A Space carries these folders beside its page.
     sys.modules.update(sticker=sticker, portable=portable)
     app = CARDS / "demo" / "app.py"
+    # Of how Gradio declares its own fields: nothing that whoever serves the page can mend.
+    warnings.filterwarnings("ignore", module="pydantic")
     # As on a Space, where the page's folder is the first place that its modules are searched in.
     sys.path.insert(0, str(app.parent))
     runpy.run_path(str(app), run_name="__main__")

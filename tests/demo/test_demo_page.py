@@ -494,6 +494,9 @@ def test_the_command_of_the_readme_generates_with_the_lora_that_ships(
     without = expected(MINI_WAN_T2V, tmp_path, "awe", **shipped)
     assert difference(conditioned, with_lora) < SAME
     assert difference(conditioned, without) > 2 * SAME
+    log = (tmp_path / "log.txt").read_text()
+    assert f"The page is at {url}".rstrip("/") in log
+    assert not [word for word in ("share=True", "launch()", "Warning", "EMOVID_", "GRADIO_") if word in log]
     # Nothing of its visitors stays when the server has ended, though a page is open.
     assert [path for path in (tmp_path / "uploads").rglob("*") if path.is_file()] == []
     assert list(tmp_path.glob("emovid-*")) == []
@@ -522,14 +525,29 @@ def test_what_is_missing_is_a_message(opened: Callable[..., Any], browser: Any, 
         expect(page.get_by_role("button", name="Make stickers")).to_be_disabled()
 
 
-def test_an_animated_picture_has_a_button_of_its_own(page: Any, tmp_path: Path) -> None:
+DROP = """(field, bytes) => {
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([new Uint8Array(bytes)], 'waves.gif', { type: 'image/gif' }));
+  field.dispatchEvent(new DragEvent('drop', { dataTransfer: dropped, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.mark.parametrize("way", ["button", "field", "drop"])
+def test_an_animated_picture_is_taken_wherever_it_is_given(page: Any, tmp_path: Path, way: str) -> None:
     frames = [Image.new("RGB", (64, 48), (250, 220, 40 + 8 * step)) for step in range(10)]
     path = tmp_path / "waves.gif"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=80, loop=0)
     tab(page, "Annotate")
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload a GIF, WebP or APNG").click()
-    chooser.value.set_files(path)
+    field = page.locator("#annotate-video")
+    if way == "drop":
+        field.locator("button").first.evaluate(DROP, list(path.read_bytes()))
+    else:
+        with page.expect_file_chooser() as chooser:
+            if way == "button":
+                page.get_by_role("button", name="Upload a GIF, WebP or APNG").click()
+            else:
+                field.get_by_text("Click to Upload").click()
+        chooser.value.set_files(path)
     expect(page.locator("#annotation").get_by_role("meter")).to_have_count(8)
     state = playing(page.locator("#annotate-video video"))
     assert state["moved"] > 0 and state["width"] == 64 and state["duration"] == pytest.approx(0.8, abs=0.05)
