@@ -83,25 +83,31 @@ def result(made: Path, judge: Judge) -> dict[str, Any]:
             for model in ("base", "lora")
         )
         comparison = evaluation.to_record(evaluation.compare(base, lora))
-        record[task] = {**comparison, "second_judge": comparison}
+        told = comparison | {"control": copy.deepcopy(comparison)}
+        record[task] = told | {"second_judge": told, "third_judge": copy.deepcopy(told)}
         record.setdefault("paper_protocol", {})[task] = protocol_run(base, lora)
     confusion = json.loads((MINI_ANNOTATOR / "figures.json").read_text())["stickers"]["confusion"]
     figures = evaluation.to_record(evaluation.score_confusion(confusion))
-    record["judge"] = {"identity": judge.identity, "held_out": figures, "held_out_of": "real stickers"}
-    record["second_judge"] = {"identity": "second@0123", "held_out": figures}
+    for key, share in (("judge", 0.3125), ("second_judge", 0.4375), ("third_judge", 0.5625)):
+        record[key] = {
+            "identity": judge.identity if key == "judge" else f"{key}@0123",
+            "title": f"a judge called {key}",
+            "as_they_are": record["t2v"]["lora"],
+            "held_out": figures,
+            "commonest": "awe",
+            "commonest_share": share,
+            "unfit": share > 0.5,
+        }
+    told = {"paired": record["t2v"], "paper": record["t2v"], "mood": record["i2v"]}
+    record["wordings"] = {"judge": told, "third_judge": copy.deepcopy(told)}
     record["ablation"] = [
         {"emotion_guidance": 3.0, "intensity": 0.0, "figures": record["t2v"]["base"], "base": True},
         {"emotion_guidance": 3.0, "intensity": 0.0, "figures": record["t2v"]["base"]},
         {"emotion_guidance": 0.0, "intensity": 1.5, "figures": record["t2v"]["lora"]},
     ]
-    record["vae_round_trip"] = {
-        "judge": judge.identity,
-        "frame_psnr_db": [23.4, 11.2],
-        "before": record["t2v"]["lora"],
-        "after": record["t2v"]["base"],
-    }
+    record["vae"] = {"frame_psnr_db": [23.4, 11.2]}
     record["stages"] = {
-        "vae": {"seed": 0, "seconds": 612.4, "peak_mb": 1234.6},
+        "vae": {"seed": 0, "seconds": 612.4, "device": "cpu", "peak_mb": 1234.6},
         "table": {"seed": 0, "seconds": 3.2, "peak_mb": 321.0},
     }
     record["settings"] = {"size": "64x64", "num_frames": 17, "guidance_scale": 3.5}
@@ -168,8 +174,21 @@ def test_words_follow_from_the_numbers(result: dict[str, Any]) -> None:
     assert ("The LoRA's interval lies above the base's." in text) == apart
     assert ("The two intervals overlap." in text) != apart
     assert "At intensity 0 the LoRA's score is the base's." in text
-    assert "Both judges see the LoRA ahead." in text
-    assert "the annotator sees the LoRA ahead, the second judge the LoRA (p = " in text
+    for name in ("second", "third"):
+        assert f"Both the annotator and the {name} judge see the LoRA ahead." in text
+        assert f"; the {name} judge sees the LoRA ahead (p = " in text
+    (line,) = [line for line in text.splitlines() if line.startswith("- The third judge")]
+    assert "It is unfit: it answers awe to 56.2 % of the real clips" in line
+    assert text.count("It is unfit") == 1 and text.count("but it is unfit") == 2
+    assert text.index("It is unfit") < text.index("## The table")
+    assert text.count("with `paper` more videos are right.") == 2
+
+    level = copy.deepcopy(result)
+    for found in (level["wordings"]["judge"]["paired"], level["t2v"]["third_judge"]["control"]):
+        found |= {"mcnemar_p": 0.051}
+    text = page.render(level, "", {})
+    assert text.count("which wording makes more videos right cannot be told.") == 1
+    assert "the third judge cannot tell them apart (p = 0.051)" in text
 
     swapped = copy.deepcopy(result)
     for comparison in (swapped["t2v"], swapped["i2v"]):
@@ -177,7 +196,7 @@ def test_words_follow_from_the_numbers(result: dict[str, Any]) -> None:
     swapped["ablation"][1]["figures"] = result["t2v"]["lora"]
     text = page.render(swapped, "", {})
     assert "the paper's claim is not reproduced here" in text
-    assert "The annotator sees the base ahead, the second judge the LoRA ahead." in text
+    assert "The annotator sees the base ahead, the second judge the LoRA." in text
     assert "not the base's" in text
 
     worlds_apart = copy.deepcopy(result)
@@ -189,20 +208,13 @@ def test_words_follow_from_the_numbers(result: dict[str, Any]) -> None:
 
 
 def test_what_is_missing_is_left_out(result: dict[str, Any]) -> None:
-    text = page.render({"t2v": {k: v for k, v in result["t2v"].items() if k != "second_judge"}}, "", {})
+    kept = {k: v for k, v in result["t2v"].items() if k not in ("second_judge", "control")}
+    kept["third_judge"] = {k: v for k, v in kept["third_judge"].items() if k != "control"}
+    text = page.render({"t2v": kept}, "", {})
     assert "## The table" in text and "Image to video" not in text and "the paper's, " not in text
     assert "## Stages" not in text and "## Emotion guidance" not in text
-    assert "No figures of the judge on real clips are recorded." in text
-    assert "No second judge's figures are recorded." in text
-
-
-def test_figures_of_the_judge_are_those_of_the_annotator_that_judged(
-    result: dict[str, Any], judge: Judge
-) -> None:
-    bare = {"judge": {"identity": judge.identity}}
-    assert page.add_judge_figures(bare)["judge"]["held_out"] == result["judge"]["held_out"]
-    other = {"judge": {"identity": "another"}}
-    assert page.add_judge_figures(other) == other and page.add_judge_figures(result) == result
+    assert "No figures of the judges on real clips are recorded." in text
+    assert "No figures of the second judge are recorded." in text and "## The two wordings" not in text
 
 
 def test_the_papers_values_are_marked_as_the_papers(result: dict[str, Any]) -> None:

@@ -8,18 +8,24 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from emovid_dataset.media.frames import decode
 from emovid_dataset.read.select import select
 from emovid_models.remote.wan.lora import WEIGHT_NAME
+from tools.mini_annotator.split import held_out_groups
 from tools.mini_corpus.fetch import cache_folder
 from tools.mini_corpus.labels import read_stickers, reserved_assets
 from tools.mini_wan import vae
 from tools.mini_wan.clips import EmojiClips
+from tools.mini_wan.training import training_device_name
 from tools.reproduce.data import training_paths
+from tools.reproduce.judges import TITLES
 from tools.reproduce.plan import STAGES, is_done, read_records
+from tools.reproduce.round_trip import read_table
 from tools.reproduce.run import MODELS, TINY, Run, Settings
 from tools.reproduce.stages import run_stage
 
@@ -51,14 +57,37 @@ def test_every_stage_leaves_a_record(first: Run) -> None:
     assert list(read_records(first)) == list(STAGES)
     assert list(result["stages"]) == list(STAGES)[:-2], "all before the table"
     assert all(stage["seed"] == 0 and stage["peak_mb"] > 100 for stage in result["stages"].values())
+    assert {stage["device"] for stage in result["stages"].values()} == {training_device_name()}
     assert result["t2v"]["base"]["n"] == result["t2v"]["lora"]["n"] == 8 * SMALL.t2v_prompts
+
+
+def test_the_judges_are_measured_on_clips_that_they_have_not_learnt_from(first: Run) -> None:
+    result = json.loads((first.out / "reproduction.json").read_text())
+    train = {clip.id for clip in select(first.build, split="train").clips}
+    learnt = {row["path"].removesuffix(".mp4") for row in read_table(first.videos("train"))}
+    held = {path.stem for path in first.videos("real/after-vae").glob("*.mp4")}
+    assert learnt == train and len(train | held) == len(read_stickers()) and not train & held
+    assert {clip.group for clip in select(first.build, split="train").clips}.isdisjoint(held_out_groups())
+    for key in TITLES:
+        assert result[key]["held_out"]["n"] == result[key]["as_they_are"]["n"] == len(held)
+        assert result["t2v"].get(key, result["t2v"])["lora"]["n"] == 8
+    assert set(result["wordings"]) == set(TITLES)
+    assert result["wordings"]["judge"]["paper"]["lora"] == result["t2v"]["lora"]
+    # what the VAE costs, by another's arithmetic
+    clip = min(held)
+    before, after = (
+        decode(first.videos(f"real/{kind}") / f"{clip}.mp4") for kind in ("as-they-are", "after-vae")
+    )
+    assert before.shape == after.shape == (17, 3, 64, 64) and not np.array_equal(before, after)
+    assert len(result["vae"]["frame_psnr_db"]) == 17
 
 
 def test_a_stage_is_done_until_its_settings_or_inputs_change(first: Run) -> None:
     assert all(is_done(first, name) for name in STAGES)
     other = Run(replace(SMALL, denoising=3), first.out)
     undone = [name for name in STAGES if not is_done(other, name)]
-    assert undone == ["generate-t2v", "generate-i2v", "controls", "ablation"]
+    generated = ["generate-t2v", "generate-t2v-mood", "generate-i2v", "controls", "ablation"]
+    assert undone == generated
 
 
 def test_a_second_run_that_was_killed_on_its_way_gives_the_same_table(first: Run, tmp_path: Path) -> None:

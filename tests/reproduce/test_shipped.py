@@ -94,6 +94,13 @@ def test_the_command_line_generates_with_them_unasked(
     assert (tmp_path / "told.mp4").read_bytes() == (tmp_path / "emovid.mp4").read_bytes(), (
         "they know stickers"
     )
-    told = CliRunner().invoke(program(), [*command, "--content-type", "movie", "--out", "movie.mp4"])
-    assert told.exit_code == 0
-    assert (tmp_path / "movie.mp4").read_bytes() != (tmp_path / "emovid.mp4").read_bytes()
+    # The paper's sentence has no words for a content type; this project's own wording has.
+    videos = []
+    for content_type in ("sticker", "movie"):
+        out = f"{content_type}.mp4"
+        told = CliRunner().invoke(
+            program(), [*command, "--wording", "mood", "--content-type", content_type, "--out", out]
+        )
+        assert told.exit_code == 0
+        videos.append((tmp_path / out).read_bytes())
+    assert videos[0] != videos[1]

@@ -12,13 +12,16 @@ import numpy as np
 import torch
 from transformers import T5Tokenizer, UMT5Config, UMT5EncoderModel
 
-from emovid_models.remote.wan.conditioning import MOODS, STYLES, conditioning_text
+from emovid_models.remote.wan.conditioning import MOODS, STYLES, WORDINGS, conditioning_text
 from emovid_models.wan.encode import TEXT_LENGTH
 from tools.mini_wan.base import WanSize
 from tools.mini_wan.captions import SUBJECTS, TEMPLATES, specific_subject, subject_of
 
-WORDING = "mood"
-"""Of the texts that the miniature is trained and asked with."""
+WORDING = "paper"
+"""Of the texts that the miniature's LoRAs are trained and asked with."""
+
+OTHER_WORDING = "mood"
+"""This project's own, which the reproduction compares with it."""
 
 
 def new_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
@@ -38,11 +41,13 @@ def new_tokenizer(texts: Iterable[str]) -> T5Tokenizer:
 
 
 def known_texts(stems: Iterable[str]) -> list[str]:
-    """Every text that the miniature is trained or prompted with: captions, styles and moods."""
+    """Every text that the miniature is trained or prompted with: captions, styles, and emotions in both
+    wordings."""
     subjects = [*SUBJECTS, *(name for stem in stems if (name := specific_subject(stem)))]
     captions = [template.format(subject) for subject in subjects for template in TEMPLATES]
     moods = [
-        conditioning_text("", mood, style, intensity, wording=WORDING)
+        conditioning_text("", mood, style, intensity, wording=wording)
+        for wording in WORDINGS
         for mood in MOODS
         for style in STYLES
         for intensity in (0.4, 1.0, 1.5)
@@ -98,7 +103,7 @@ class TextEmbeddings:
 
 
 def draw_text(stem: str, generator: np.random.Generator) -> str:
-    """A text without emotion for a clip: mostly caption and style, sometimes the caption alone."""
+    """A text without emotion for a clip, in either wording: the caption alone, or followed by the style."""
     draw = generator.random()
     subject = str(subject_of(stem))
     if generator.random() < 0.25:
@@ -106,4 +111,5 @@ def draw_text(stem: str, generator: np.random.Generator) -> str:
     caption = str(generator.choice(TEMPLATES)).format(subject)
     if draw < 0.1:
         return ""
-    return caption if draw < 0.2 else conditioning_text(caption, None, "sticker", wording=WORDING)
+    wording = WORDING if draw < 0.55 else OTHER_WORDING
+    return conditioning_text(caption, None, "sticker", wording=wording)

@@ -15,6 +15,48 @@ from diffusers.training_utils import EMAModel
 from emovid_dataset.terminal import Progress
 
 
+def training_device() -> torch.device:
+    """Where a part is trained: on CUDA where there is some, else on the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def move(module: torch.nn.Module, device: torch.device) -> None:
+    """Move a part to a device, in place."""
+    module.to(device)
+
+
+def training_dtype() -> torch.dtype:
+    """What the parts compute in: bfloat16 on CUDA and on processors that have it; elsewhere it is slower."""
+    if training_device().type == "cuda":
+        return torch.bfloat16
+    has = torch.cpu.get_capabilities()
+    return torch.bfloat16 if has.get("avx512_bf16") or has.get("amx_bf16") else torch.float32
+
+
+def half_precision(*, cache_enabled: bool = True) -> torch.autocast:
+    """Automatic casts to `training_dtype`.
+
+    Args:
+        cache_enabled: keep the cast weights of a step; not for weights that train inside.
+    """
+    return torch.autocast(
+        training_device().type,
+        torch.bfloat16,
+        enabled=training_dtype() == torch.bfloat16,
+        cache_enabled=cache_enabled,
+    )
+
+
+def training_device_name() -> str:
+    """The device and what it computes in, for records.
+
+    >>> training_device_name().rpartition(", ")[2] in ("bfloat16", "float32")
+    True
+    """
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return f"{name}, {str(training_dtype()).removeprefix('torch.')}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """How long and how fast a part is trained.
@@ -63,16 +105,20 @@ def train(
     """
     optimizer = torch.optim.AdamW(module.parameters(), lr=0, betas=(0.9, 0.98), weight_decay=0.01)
     start = 0
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
         start = state["step"]
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         if ema is not None:
-            ema.shadow_params = state["ema"]
+            ema.shadow_params = [
+                average.to(shadow.device)
+                for average, shadow in zip(state["ema"], ema.shadow_params, strict=True)
+            ]
             ema.optimization_step = start
     module.train()
-    recent: list[float] = []
+    recent: list[torch.Tensor] = []
     with Progress(schedule.steps - start, unit="steps", title=name) as progress:
         for step in range(start, schedule.steps):
             for group in optimizer.param_groups:
@@ -84,10 +130,10 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             if ema is not None:
                 ema.step(module.parameters())
-            recent.append(loss.item())
+            recent.append(loss.detach())
             done = step + 1
             if done % 50 == 0 or done == schedule.steps:
-                print(f"{name} step {done}: loss {np.mean(recent):.4f}", flush=True)
+                print(f"{name} step {done}: loss {torch.stack(recent).mean().item():.4f}", flush=True)
                 recent = []
             if done % schedule.checkpoint_every == 0 or done == schedule.steps:
                 state = {"step": done, "module": module.state_dict(), "optimizer": optimizer.state_dict()}

@@ -16,7 +16,15 @@ from emovid_models.wan.noise_levels import TIMESTEPS, shifted
 from tools.mini_wan.base import LATENT_CHANNELS, WanSize
 from tools.mini_wan.clips import clip_weights
 from tools.mini_wan.text import TextEmbeddings, draw_text
-from tools.mini_wan.training import Schedule, generator_of, train
+from tools.mini_wan.training import (
+    Schedule,
+    generator_of,
+    half_precision,
+    move,
+    train,
+    training_device,
+    training_dtype,
+)
 
 
 class PackedAttention(WanAttnProcessor):
@@ -88,6 +96,8 @@ def train_transformer(
         checkpoint: file to resume from.
     """
     weights = clip_weights(stems)
+    device = training_device()
+    move(transformer, device)
     attention = PackedAttention()
     blocks: Any = transformer.blocks
     for block in blocks:
@@ -107,22 +117,25 @@ def train_transformer(
             condition = None if condition is None else condition[:, :, :1]
         # Evenly spread over the batch, which steadies the loss.
         logit = torch.special.ndtri((torch.arange(count) + torch.rand(count)) / count).clamp(-5, 5)
-        sigma = torch.tensor([shifted(time, shift) for time in torch.sigmoid(logit).tolist()])
-        noise = torch.randn(clean.shape)
+        sigma = torch.tensor([shifted(time, shift) for time in torch.sigmoid(logit).tolist()]).to(device)
+        noise = torch.randn(clean.shape).to(device)  # the same numbers on every device
+        clean = clean.to(device)
+        condition = None if condition is None else condition.to(device)
         weight = sigma.view(-1, 1, 1, 1, 1)
         noisy = (1 - weight) * clean + weight * noise
         packed, bias = texts.pack([draw_text(stems[index], generator) for index in chosen])
-        attention.bias = bias.to(torch.bfloat16)
-        with torch.autocast("cpu", torch.bfloat16):
+        attention.bias = bias.to(device, training_dtype())
+        with half_precision():
             prediction = transformer(
                 hidden_states=transformer_input(noisy, condition),
                 timestep=sigma * TIMESTEPS,
-                encoder_hidden_states=packed,
+                encoder_hidden_states=packed.to(device),
                 return_dict=False,
             )[0]
         return F.mse_loss(prediction.float(), noise - clean)
 
     train("base", transformer, schedule, loss_of, checkpoint, ema=ema)
     ema.copy_to(transformer.parameters())
+    transformer.cpu()
     for block in blocks:
         block.attn2.set_processor(WanAttnProcessor())

@@ -15,7 +15,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
 from tools.mini_wan.base import LATENT_CHANNELS, WanSize
 from tools.mini_wan.clips import FRAMES, EmojiClips, clip_weights
-from tools.mini_wan.training import Schedule, generator_of, train
+from tools.mini_wan.training import Schedule, generator_of, half_precision, move, train, training_device
 
 PIECES_SHARE = 0.2
 """Share of the steps that see pieces of 5 and 9 frames, between single frames and whole clips."""
@@ -63,6 +63,8 @@ def train_vae(
         seed: of everything random.
         checkpoints: files to resume from, one per round.
     """
+    device = training_device()
+    move(vae, device)
     moving = np.array([len(torch.unique(clip[:, :, ::8, ::8], dim=0)) > 1 for clip in clips.pixels])
     weights = clip_weights(clips.stems)
     moving_weights = weights * moving / (weights * moving).sum() if moving.any() else weights
@@ -93,7 +95,8 @@ def train_vae(
         video = video.permute(0, 2, 1, 3, 4).float() / 127.5 - 1
         if generator.random() < 0.5:
             video = video.flip(-1)
-        with torch.autocast("cpu", torch.bfloat16):
+        video = video.to(device)
+        with half_precision():
             posterior = vae.encode(video).latent_dist
             decoded = vae.decode(posterior.sample()).sample
         decoded = decoded.float()
@@ -109,6 +112,7 @@ def train_vae(
         ("vae", "vae with cuts"), schedules, (False, True), checkpoints, strict=True
     ):
         train(name, vae, schedule, partial(loss_of, schedule, cuts), checkpoint)
+    vae.cpu()
     latents = encode_clips(vae, clips.pixels[:: max(1, len(clips.stems) // 200)], raw=True)
     mean, std = latents.mean(dim=(0, 2, 3, 4)), latents.std(dim=(0, 2, 3, 4))
     vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
@@ -132,14 +136,17 @@ def encode_clips(
     config: Any = vae.config
     mean = torch.tensor(config.latents_mean).view(1, -1, 1, 1, 1)
     std = torch.tensor(config.latents_std).view(1, -1, 1, 1, 1)
+    device = training_device()
+    move(vae, device)
     parts = []
     for batch in pixels.split(8):
         video = batch.permute(0, 2, 1, 3, 4).float() / 127.5 - 1
         if first_only:
             video = torch.cat([video[:, :, :1], torch.zeros_like(video[:, :, 1:])], dim=2)
-        with torch.autocast("cpu", torch.bfloat16):
-            latents = vae.encode(video).latent_dist.mode().float()
+        with half_precision():
+            latents = vae.encode(video.to(device)).latent_dist.mode().float().cpu()
         parts.append(latents if raw else (latents - mean) / std)
+    vae.cpu()
     return torch.cat(parts)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from emovid_dataset.media.frames import decode
@@ -15,7 +14,8 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models import evaluation
 from emovid_models.wan.loading import PipelineSource
 from tools.mini_wan.clips import FRAMES, SIZE
-from tools.mini_wan.text import WORDING
+from tools.mini_wan.text import OTHER_WORDING, WORDING
+from tools.mini_wan.training import half_precision
 from tools.reproduce.data import held_out_pixels
 from tools.reproduce.run import Run
 
@@ -37,6 +37,15 @@ def generate_t2v(run: Run) -> list[Path]:
     """Generate from prompts with base and LoRA."""
     prompts = evaluation.take_per_emotion(evaluation.load_prompts("sticker"), run.settings.t2v_prompts)
     return [_generate(run, "t2v", f"t2v/{name}", prompts, lora=name == "lora") for name in ("base", "lora")]
+
+
+def generate_t2v_mood(run: Run) -> list[Path]:
+    """Generate from the same prompts with the LoRA of the other wording, and with the base so asked."""
+    prompts = evaluation.take_per_emotion(evaluation.load_prompts("sticker"), run.settings.t2v_prompts)
+    return [
+        _generate(run, "t2v", f"t2v-mood/{name}", prompts, lora=name == "lora", wording=OTHER_WORDING)
+        for name in ("base", "lora")
+    ]
 
 
 def generate_i2v(run: Run) -> list[Path]:
@@ -114,10 +123,19 @@ def ablation_name(lora: bool, guidance: float, intensity: float) -> str:
 
 
 def _generate(
-    run: Run, task: str, name: str, prompts: list[evaluation.Prompt], *, lora: bool, **options: Any
+    run: Run,
+    task: str,
+    name: str,
+    prompts: list[evaluation.Prompt],
+    *,
+    lora: bool,
+    wording: str = WORDING,
+    intensity: float = 1.0,
+    **options: Any,
 ) -> Path:
     base = run.model(f"wan-{task}")
-    adapter = run.model(f"lora-{task}") if lora else None
+    model = f"lora-{task}" if wording == WORDING else f"lora-{task}-{wording}"
+    adapter = run.model(model) if lora else None
     source = PipelineSource(
         str(base), image_to_video=task == "i2v", lora=None if adapter is None else str(adapter)
     )
@@ -127,8 +145,7 @@ def _generate(
         for parameter in part.parameters():
             parameter.data = parameter.data.clone()
     folder = run.videos(name)
-    intensity = options.pop("intensity", 1.0)
-    with torch.autocast("cpu", torch.bfloat16):
+    with half_precision():
         evaluation.generate_videos(
             pipe,
             prompts,
@@ -136,7 +153,7 @@ def _generate(
             model=source.identity(),
             seed=run.settings.seed,
             intensity=intensity,
-            wording=WORDING,
+            wording=wording,
             progress=True,
             **_options(run, **options),
         )

@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from emovid_dataset.read.select import select
 from emovid_models import evaluation
@@ -18,19 +21,28 @@ from emovid_models.evaluation.result import write_result
 from emovid_models.evaluation.system_scores import add_frame_scores, add_system_scores
 from emovid_models.study.build import build_study
 from emovid_models.study.votes import VOTES_FOLDER
+from tools.reproduce.judges import NamedJudge, load_judges
 from tools.reproduce.run import Run
 
 PAGE_NAME = "page.html"
-MINIATURE = "the miniature annotator"
+T = TypeVar("T")
 
 
-def pages(run: Run) -> list[Path]:
+def _itself(value: T) -> T:
+    return value
+
+
+def pages(run: Run, judges: Sequence[NamedJudge] | None = None) -> list[Path]:
     """Judge base, LoRA and control of each task side by side, and write a page and a study of them.
 
     Videos that an earlier call judged or measured are not judged or measured again.
+
+    Args:
+        run: with its videos, and the build of real stickers after the VAE.
+        judges: by default those of the table.
     """
-    judge = evaluation.load_judge()
-    clips = select(run.build, split="test")
+    found = load_judges(run) if judges is None else judges
+    clips = select(run.real, split="test")
     items = [clip_item(clips, place) for place in range(len(clips))]
     real = {item.key: item.open for item in items}
     written = []
@@ -47,10 +59,15 @@ def pages(run: Run) -> list[Path]:
         ]
         result = judge_systems(
             systems,
-            [JudgeSource(MINIATURE, lambda: judge, lambda: True)],
+            [
+                JudgeSource(
+                    named.title, partial(_itself, named.judge), partial(_itself, named.key == "judge")
+                )
+                for named in found
+            ],
             out,
-            taxonomy=judge.taxonomy,
-            real=RealSource(str(run.build)),
+            taxonomy=found[0].judge.taxonomy,
+            real=RealSource(str(run.real)),
             task=task,
         )
         result = add_frame_scores(write_result(result, out), out / "measured", real=real)  # type: ignore[arg-type]

@@ -31,17 +31,22 @@ _LORA = (*_MODEL, "lora_steps", "lora_batch", "lora_rank", "lora_rate", "emotion
 STAGES: dict[str, Stage] = {
     "data": Stage((), ("ratios", "emoji")),
     "vae": Stage(("data",), (*_MODEL, "vae", "vae_cuts")),
+    "round-trip": Stage(("data", "vae"), ("threads",)),
     "base-t2v": Stage(("data", "vae"), (*_MODEL, "t2v", "flow_shift")),
     "base-i2v": Stage(("data", "vae", "base-t2v"), (*_MODEL, "i2v", "flow_shift")),
     "lora-t2v": Stage(("data", "base-t2v"), (*_LORA, "t2v_lora_steps", "t2v_caption_dropout")),
+    "lora-t2v-mood": Stage(("data", "base-t2v"), (*_LORA, "t2v_lora_steps", "t2v_caption_dropout")),
     "lora-i2v": Stage(("data", "base-i2v"), _LORA),
     "generate-t2v": Stage(("base-t2v", "lora-t2v"), (*_VIDEOS, "t2v_prompts")),
+    "generate-t2v-mood": Stage(("base-t2v", "lora-t2v-mood"), (*_VIDEOS, "t2v_prompts")),
     "generate-i2v": Stage(("data", "base-i2v", "lora-i2v"), (*_VIDEOS, "i2v_videos")),
     "controls": Stage(("data", "base-t2v", "base-i2v"), (*_VIDEOS, "t2v_prompts", "i2v_videos")),
     "ablation": Stage(("base-t2v", "lora-t2v"), (*_VIDEOS, "ablation_prompts")),
-    "judge": Stage(("data", "generate-t2v", "generate-i2v", "controls", "ablation"), ()),
+    "judge": Stage(
+        ("round-trip", "generate-t2v", "generate-t2v-mood", "generate-i2v", "controls", "ablation"), ()
+    ),
     "table": Stage(("judge",), ()),
-    "pages": Stage(("data", "generate-t2v", "generate-i2v", "controls", "judge"), ()),
+    "pages": Stage(("round-trip", "generate-t2v", "generate-i2v", "controls", "judge"), ()),
 }
 
 

@@ -13,6 +13,7 @@ SHIPPED = MINI
 """Folder of the miniature models in the package."""
 
 MODELS = ("wan-t2v", "wan-i2v", "lora-t2v", "lora-i2v")
+"""What ships; "lora-t2v-mood", which the table compares with "lora-t2v", does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Settings:
         i2v: of the I2V base, which starts from the T2V base.
         lora_steps: optimizer steps of each LoRA.
         lora_batch: clips per step.
-        t2v_lora_steps: of the T2V LoRA, which has no first frame to show the emotion.
+        t2v_lora_steps: of the T2V LoRAs, which have no first frame to show the emotion.
         t2v_caption_dropout: share of its samples that keep only the emotion.
         emotion_dropout: share of the samples without their emotion; emotion guidance leads from these to the
             others, so both must be learnt.
@@ -75,7 +76,7 @@ class Settings:
     emotion_guidance: float = 6.0
     t2v_prompts: int = 40
     i2v_videos: int = 40
-    ablation_prompts: int = 10
+    ablation_prompts: int = 5
 
 
 TINY = Settings(
@@ -116,9 +117,18 @@ class Run:
         return self.out / "EmoVid"
 
     @property
+    def real(self) -> Path:
+        """The build of the stickers that are held out, after the VAE."""
+        return self.out / "EmoVid-after-vae"
+
+    @property
     def clips(self) -> Path:
         """The emoji for VAE and bases."""
         return self.out / "emoji.npz"
+
+    def latents(self, *, first_only: bool) -> Path:
+        """The clips that bases are trained on, or their first frames, after the VAE."""
+        return self.out / ("first-latents.npz" if first_only else "latents.npz")
 
     def model(self, name: str) -> Path:
         """Folder of the VAE or of one of `MODELS`."""

@@ -16,25 +16,38 @@ from typing import Any
 import torch
 
 from emovid_dataset.store import write_file
+from tools.mini_wan.training import training_device_name
 from tools.reproduce.data import data
-from tools.reproduce.generating import ablation, controls, generate_i2v, generate_t2v
+from tools.reproduce.generating import ablation, controls, generate_i2v, generate_t2v, generate_t2v_mood
 from tools.reproduce.judging import judge
 from tools.reproduce.pages import pages
 from tools.reproduce.plan import chain, digest, inputs_of, is_done
+from tools.reproduce.round_trip import round_trip
 from tools.reproduce.run import Run
 from tools.reproduce.table import table
-from tools.reproduce.training import base_i2v, base_t2v, lora_i2v, lora_t2v, vae, vae_checkpoints
+from tools.reproduce.training import (
+    base_i2v,
+    base_t2v,
+    lora_i2v,
+    lora_t2v,
+    lora_t2v_mood,
+    vae,
+    vae_checkpoints,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
 WORK: dict[str, Callable[[Run], list[Path]]] = {
     "data": data,
     "vae": vae,
+    "round-trip": round_trip,
     "base-t2v": base_t2v,
     "base-i2v": base_i2v,
     "lora-t2v": lora_t2v,
+    "lora-t2v-mood": lora_t2v_mood,
     "lora-i2v": lora_i2v,
     "generate-t2v": generate_t2v,
+    "generate-t2v-mood": generate_t2v_mood,
     "generate-i2v": generate_i2v,
     "controls": controls,
     "ablation": ablation,
@@ -71,6 +84,7 @@ def run_stage(run: Run, name: str) -> None:
         "output": digest(outputs),
         "seed": run.settings.seed,
         "seconds": round(spent, 1),
+        "device": training_device_name(),
         "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
     }
     write_file(
@@ -82,11 +96,12 @@ def _intermediate(run: Run, name: str) -> list[Path]:
     kind, _, task = name.partition("-")
     return {
         "vae": vae_checkpoints(run),
-        "base": [run.out / "checkpoints" / f"{name}.pt"],
+        "base": [run.out / "checkpoints" / f"{name}.pt", run.latents(first_only=task == "i2v")],
         "lora": [run.out / "lora" / task],
         "generate": [run.videos(task)],
         "ablation": [run.videos("ablation")],
         "controls": [run.videos("control")],
+        "round": [run.videos("real"), run.videos("train")],
         "judge": [run.out / "judged"],
         "pages": [run.out / "report"],
     }.get(kind, [])

@@ -11,10 +11,15 @@ from emovid_dataset.terminal import print_table
 from emovid_models import evaluation
 from emovid_models.records import REPRODUCTION
 from tools.mini_wan.clips import FRAMES, SIZE
+from tools.mini_wan.text import WORDING
+from tools.reproduce.judges import TITLES
 from tools.reproduce.plan import chain, read_records
 from tools.reproduce.run import Run
 
-TABLE_COLUMNS = ("task", "model", "videos", "EA-8cls", "95 % interval", "EA-2cls", "McNemar p", "2nd judge")
+TABLE_COLUMNS = (
+    *("task", "model", "videos", "EA-8cls", "95 % interval", "EA-2cls", "McNemar p"),
+    *("2nd judge", "3rd judge"),
+)
 
 
 def table(run: Run) -> list[Path]:
@@ -25,12 +30,13 @@ def table(run: Run) -> list[Path]:
     result = {
         "t2v": judged["t2v"],
         "i2v": judged["i2v"],
-        "judge": judged["judge"],
-        "second_judge": judged["second_judge"],
+        **{key: judged[key] for key in TITLES},
+        "wordings": judged["wordings"],
         "ablation": judged["ablation"],
+        "vae": json.loads((run.out / "round_trip.json").read_text()),
         "paper": evaluation.paper_record(),
         "stages": {
-            name: {key: records[name][key] for key in ("seed", "seconds", "peak_mb")}
+            name: {key: records[name][key] for key in ("seed", "seconds", "device", "peak_mb")}
             for name in chain("table")
             if "seconds" in records.get(name, {})
         },
@@ -41,6 +47,7 @@ def table(run: Run) -> list[Path]:
             "guidance_scale": settings.guidance,
             "emotion_guidance_scale": settings.emotion_guidance,
             "prompts": settings.t2v_prompts,
+            "wording": WORDING,
         },
     }
     path = run.out / REPRODUCTION
@@ -54,9 +61,15 @@ def table_rows(result: dict[str, Any]) -> list[list[object]]:
     """The table of base against LoRA, from `reproduction.json`."""
     rows: list[list[object]] = []
     for task in ("t2v", "i2v"):
-        for name in ("base", "lora"):
-            figures = result[task][name]
-            ea, second = figures["ea_8cls"], result[task]["second_judge"][name]["ea_8cls"]
+        found = result[task]
+        judges = [found, *(found[key] for key in TITLES if key in found)]
+        for name, comparisons, model in (
+            ("base", judges, "base"),
+            ("lora", judges, "lora"),
+            ("base, not told", [judge["control"] for judge in judges], "base"),
+        ):
+            figures = comparisons[0][model]
+            ea = figures["ea_8cls"]
             rows.append(
                 [
                     task,
@@ -65,21 +78,8 @@ def table_rows(result: dict[str, Any]) -> list[list[object]]:
                     round(ea["value"], 4),
                     f"{ea['low']:.4f}-{ea['high']:.4f}",
                     round(figures["ea_2cls"]["value"], 4),
-                    f"{result[task]['mcnemar_p']:.2g}" if name == "lora" else None,
-                    round(second["value"], 4),
+                    None if name == "base" else f"{comparisons[0]['mcnemar_p']:.2g}",
+                    *(round(judge[model]["ea_8cls"]["value"], 4) for judge in comparisons[1:]),
                 ]
             )
-        control, second = (judge["control"]["base"] for judge in (result[task], result[task]["second_judge"]))
-        rows.append(
-            [
-                task,
-                "base, not told",
-                control["n"],
-                round(control["ea_8cls"]["value"], 4),
-                f"{control['ea_8cls']['low']:.4f}-{control['ea_8cls']['high']:.4f}",
-                round(control["ea_2cls"]["value"], 4),
-                f"{result[task]['control']['mcnemar_p']:.2g}",
-                round(second["ea_8cls"]["value"], 4),
-            ]
-        )
     return rows

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from emovid_models.annotator.annotate import model_identity
-from emovid_models.evaluation import score_confusion, to_record
-from emovid_models.miniature import ANNOTATOR_WEIGHTS
-from emovid_models.records import FIGURES
 from tools.reproduction_page.paper_protocol import paper_protocol_text
 from tools.reproduction_page.tables import (
     CONTROL,
+    JUDGES,
     TASKS,
     ablation_table,
     main_table,
@@ -25,8 +22,9 @@ from tools.reproduction_page.words import (
     comparison_text,
     judge_text,
     learned,
+    other_judge_text,
     round_trip_text,
-    second_text,
+    wordings_text,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,36 +34,12 @@ NOTES = ROOT / "docs" / "reproduction_notes.md"
 IMAGES = ROOT / "docs" / "images"
 
 
-def add_judge_figures(result: Mapping[str, Any], annotator: Path = ANNOTATOR_WEIGHTS) -> dict[str, Any]:
-    """Add the annotator's own cross-validated figures to its identity, where the result has none.
-
-    Args:
-        result: as `reproduction.json` holds it.
-        annotator: its folder; its figures are used only if it is the one that judged.
-
-    Returns:
-        The result, with the figures if they are this judge's.
-    """
-    judge = dict(result.get("judge", {}))
-    own = annotator / FIGURES
-    if "held_out" in judge or not own.is_file() or judge.get("identity") != model_identity(annotator, None):
-        return dict(result)
-    counts = json.loads(own.read_text(encoding="utf-8"))["stickers"]["confusion"]
-    judge["held_out"] = to_record(score_confusion(counts))
-    judge["held_out_of"] = (
-        "labelled stickers, each judged by a model of the cross-validation that saw neither it nor a variant"
-    )
-    return {**result, "judge": judge}
-
-
 def read_result(path: Path = RESULT) -> dict[str, Any]:
-    """The result file, with what was measured beside it: the judge's own figures, the VAE's round
-    trip, the paper's protocol."""
-    found = add_judge_figures(json.loads(path.read_text(encoding="utf-8")))
-    for name in ("vae_round_trip", "paper_protocol"):
-        beside = path.with_name(f"{name}.json")
-        if beside.is_file():
-            found[name] = json.loads(beside.read_text(encoding="utf-8"))
+    """The result file, with the run of the paper's protocol beside it."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    beside = path.with_name("paper_protocol.json")
+    if beside.is_file():
+        found["paper_protocol"] = json.loads(beside.read_text(encoding="utf-8"))
     return found
 
 
@@ -108,11 +82,18 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
     for task, title in TASKS.items():
         if task in result:
             parts += [f"Recall of each emotion, {title.lower()}:", recall_table(result[task])]
-    parts += [
-        "## The second judge",
-        "A support vector machine on gradients and colours, trained on the same labels.",
-    ]
-    parts.append(second_text(result))
+    for key, name in JUDGES.items():
+        if key != "judge":
+            parts += [f"## {name}", other_judge_text(result, key)]
+    if "wordings" in result:
+        parts += [
+            "## The two wordings",
+            "The table's LoRAs are trained and asked with the paper's sentence, `paper`. Another LoRA for "
+            "text to video differs in the wording alone: it is trained and asked in this project's own, "
+            "`mood`, which adds a sentence for the style and explains the emotion. Base, tokenizer and text "
+            "encoder are the same, and know the words of both.",
+            wordings_text(result["wordings"]),
+        ]
     if result.get("ablation"):
         parts += ["## Emotion guidance and intensity", ablation_table(result["ablation"])]
         parts[-1] += ablation_text(result["ablation"])
@@ -125,8 +106,8 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         for task, path in images.items():
             parts += [f"{TASKS[task]}:", f"![{TASKS[task]}, base and LoRA]({path})"]
     parts += ["## What was learnt", learned(result)]
-    if "vae_round_trip" in result:
-        parts += ["### What the VAE lets through", round_trip_text(result["vae_round_trip"])]
+    if "vae" in result:
+        parts += ["### What the VAE lets through", round_trip_text(result)]
     if notes.strip():
         parts.append(notes.strip())
     if "paper_protocol" in result:
@@ -136,13 +117,13 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
         ]
     parts += [
         "## What this does not show",
-        "It is not the paper's model, data or judge. The videos are tiny and of one kind, the labels are "
-        "one rater's reading of emoji, and the judge has learnt from emoji too, among them the clips that "
-        "the LoRA was trained on and the first frames of image to video. So a high share means that the "
-        "videos look like the emoji of that emotion, not that people would feel it; and with image to "
-        "video the first frame alone tells the judge something, for base and LoRA alike. Videos of one scene "
-        "share their noise, so they are less independent than the plain intervals assume; the bootstrap "
-        "over scenes takes that into account. The sizes of the shares cannot be compared with the "
+        "It is not the paper's model, data or judge. The videos are tiny and of one kind, and the labels "
+        "are one rater's reading of emoji. The judges have learnt from the labelled stickers that the LoRAs "
+        "learnt from too, though from none whose first frame image to video starts from. So a high share "
+        "means that the videos look like the emoji of that emotion, not that people would feel it; and with "
+        "image to video the first frame alone tells a judge something, for base and LoRA alike. Videos of "
+        "one scene share their noise, so they are less independent than the plain intervals assume; the "
+        "bootstrap over scenes takes that into account. The sizes of the shares cannot be compared with the "
         "paper's; the direction can.",
     ]
     if result.get("settings"):

@@ -9,12 +9,16 @@ from emovid_dataset.schema.emotions import EMOTIONS
 from tools.reproduction_page.tables import (
     CONTROL,
     HEAD,
+    JUDGES,
     MODELS,
     TASKS,
     figures_row,
     interval,
+    judge_name,
+    judges_table,
     percent,
     probability,
+    wordings_table,
 )
 
 SIGNIFICANCE = 0.05
@@ -58,40 +62,72 @@ def comparison_text(title: str, comparison: Mapping[str, Any]) -> str:
 
 
 def judge_text(result: Mapping[str, Any]) -> str:
-    """The judges' own figures, which come before anything that they say."""
+    """What every judge is worth, which comes before anything that they say."""
     lines = []
-    for key, name in (("judge", "The annotator"), ("second_judge", "The second judge")):
-        found = result.get(key, {}).get("held_out")
-        if found is None:
+    chance = 1 / len(EMOTIONS)
+    for key, name in JUDGES.items():
+        found = result.get(key, {})
+        if "held_out" not in found:
             continue
-        of = result[key].get("held_out_of", "real clips that it has not learnt from")
-        chance = 1 / len(EMOTIONS)
-        standing = "above" if found["ea_8cls"]["low"] > chance else "not clearly above"
-        lines.append(
-            f"{name} (`{result[key]['identity']}`) names the emotion of {percent(found['ea_8cls']['value'])} "
-            f"({interval(found['ea_8cls'])}) and the valence of {percent(found['ea_2cls']['value'])} "
-            f"({interval(found['ea_2cls'])}) of {found['n']} videos: {of}. Its interval lies {standing} "
-            "chance, one in eight."
+        above = found["held_out"]["ea_8cls"]["low"] > chance
+        line = (
+            f"- {name}, {found['title']} (`{found['identity']}`): its interval after the VAE "
+            f"{'lies' if above else 'does not lie'} above chance, one in eight."
         )
-    return "\n\n".join(lines) or "No figures of the judge on real clips are recorded."
+        if found["unfit"]:
+            line += (
+                f" It is unfit: it answers {found['commonest']} to {percent(found['commonest_share'])} of "
+                "the real clips, so that what it says of generated videos says nothing about them."
+            )
+        lines.append(line)
+    if not lines:
+        return "No figures of the judges on real clips are recorded."
+    return "\n\n".join([judges_table(result), "\n".join(lines)])
 
 
-def second_text(result: Mapping[str, Any]) -> str:
-    """What the second judge sees, and whether it agrees."""
+def other_judge_text(result: Mapping[str, Any], key: str) -> str:
+    """What another judge than the annotator sees, and whether it agrees."""
     blocks = []
     for task, title in TASKS.items():
-        second = result.get(task, {}).get("second_judge")
-        if second is None:
+        other = result.get(task, {}).get(key)
+        if other is None:
             continue
-        rows = "\n".join(figures_row(f"{title}, {MODELS[model]}", second[model]) for model in MODELS)
-        if "control" in second:
-            rows += "\n" + figures_row(f"{title}, {CONTROL}", second["control"]["base"])
-        first, other = direction(result[task]), direction(second)
-        agree = "Both judges see" if first == other else f"The annotator sees {first} ahead, the second judge"
-        blocks.append(f"{HEAD}\n{rows}\n\n{comparison_text(title, second)} {agree} {other} ahead.")
-        if "control" in second:
-            blocks.append(comparison_text(f"{title}, {CONTROL}", second["control"]))
-    return "\n\n".join(blocks) or "No second judge's figures are recorded."
+        rows = "\n".join(figures_row(f"{title}, {MODELS[model]}", other[model]) for model in MODELS)
+        if "control" in other:
+            rows += "\n" + figures_row(f"{title}, {CONTROL}", other["control"]["base"])
+        mine, theirs = direction(result[task]), direction(other)
+        agree = (
+            f"Both the annotator and {judge_name(key)} see {mine} ahead."
+            if mine == theirs
+            else f"The annotator sees {mine} ahead, {judge_name(key)} {theirs}."
+        )
+        blocks.append(f"{HEAD}\n{rows}\n\n{comparison_text(title, other)} {agree}")
+        if "control" in other:
+            blocks.append(comparison_text(f"{title}, {CONTROL}", other["control"]))
+    return "\n\n".join(blocks) or f"No figures of {judge_name(key)} are recorded."
+
+
+def wordings_text(found: Mapping[str, Any]) -> str:
+    """Which of the two wordings raises EA-8cls more, by each judge."""
+    blocks = []
+    for key, name in JUDGES.items():
+        if key not in found:
+            continue
+        paired = found[key]["paired"]
+        p = paired["mcnemar_p"]
+        ahead = "paper" if paired["lora_only"] > paired["base_only"] else "mood"
+        verdict = (
+            f"with `{ahead}` more videos are right"
+            if p < SIGNIFICANCE
+            else "which wording makes more videos right cannot be told"
+        )
+        blocks.append(
+            f"{name}:\n\n{wordings_table(found[key])}\n\nOn the same prompts with the same seeds, "
+            f"{paired['lora_only']} videos are right with the LoRA of `paper` alone and "
+            f"{paired['base_only']} with that of `mood` alone; exact McNemar test, two-sided, "
+            f"p = {probability(p)}: {verdict}."
+        )
+    return "\n\n".join(blocks)
 
 
 def ablation_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -128,33 +164,40 @@ def learned(result: Mapping[str, Any]) -> str:
             verdict = f"the LoRA is ahead by the paired test (p = {p}), though the intervals overlap"
         else:
             verdict = f"the LoRA is not shown to be ahead (p = {p}): the paper's claim is not reproduced here"
-        second = comparison.get("second_judge")
-        if second is not None:
-            verdict += (
-                f"; the annotator sees {direction(comparison)} ahead, the second judge {direction(second)} "
-                f"(p = {probability(second['mcnemar_p'])})"
-            )
+        others = {key: comparison[key] for key in JUDGES if key in comparison}
+        for key, other in others.items():
+            verdict += f"; {judge_name(key)} {_seen(other)}"
+            verdict += ", but it is unfit" if result.get(key, {}).get("unfit") else ""
         if "control" in comparison:
-            control = comparison["control"]
-            verdict += (
-                f". Compared with the base that is not told of the emotion, {direction(control)} is ahead "
-                f"(p = {probability(control['mcnemar_p'])}"
-                f"{'' if is_above(control['lora'], control['base']) else '; the intervals overlap'})"
+            verdict += f". Compared with the {CONTROL}, " + "; ".join(
+                f"{judge_name(key)} {_seen(found['control'])}"
+                for key, found in {"judge": comparison, **others}.items()
             )
         lines.append(f"- {title}: {verdict}.")
     return "\n".join(lines)
 
 
-def round_trip_text(found: Mapping[str, Any]) -> str:
-    """What the VAE alone does to real clips, as `tools.reproduce.vae_round_trip` measured it."""
-    before, after, psnr = found["before"], found["after"], found["frame_psnr_db"]
-    answers = [sum(column) for column in zip(*after["confusion"], strict=True)]
-    most = max(range(len(EMOTIONS)), key=lambda label: answers[label])
+def _seen(comparison: Mapping[str, Any]) -> str:
+    """Which of the two a judge sees ahead, if it can tell them apart."""
+    p = comparison["mcnemar_p"]
+    if p >= SIGNIFICANCE:
+        return f"cannot tell them apart (p = {probability(p)})"
+    overlap = "" if is_above(comparison["lora"], comparison["base"]) else ", though the intervals overlap"
+    return f"sees {direction(comparison)} ahead (p = {probability(p)}{overlap})"
+
+
+def round_trip_text(result: Mapping[str, Any]) -> str:
+    """What the VAE alone does to real clips."""
+    psnr = result["vae"]["frame_psnr_db"]
+    seen = "; ".join(
+        f"{judge_name(key)} names the emotion of {percent(found['as_they_are']['ea_8cls']['value'])} as they "
+        f"are and of {percent(found['held_out']['ea_8cls']['value'])} after it"
+        for key in JUDGES
+        if "held_out" in (found := result.get(key, {}))
+    )
     return (
-        "Real stickers of the test split went through the VAE and back, without any generator. The first "
-        f"frame comes back at {psnr[0]:.1f} dB PSNR, the last at {psnr[-1]:.1f} dB. The judge, which was "
-        f"trained on these clips, names the emotion of {percent(before['ea_8cls']['value'])} "
-        f"({interval(before['ea_8cls'])}) of {before['n']} as they are and of "
-        f"{percent(after['ea_8cls']['value'])} ({interval(after['ea_8cls'])}) after the round trip, where it "
-        f"says {EMOTIONS[most]} of {answers[most]}. Whatever is lost here, no LoRA can show to this judge."
+        "Real stickers that are held out went through the VAE and back, without any generator. The first "
+        f"frame comes back at {psnr[0]:.1f} dB PSNR, the last at {psnr[-1]:.1f} dB. "
+        + (f"{seen[0].upper()}{seen[1:]}. " if seen else "")
+        + "Whatever is lost here, no LoRA can show."
     )
