@@ -389,9 +389,9 @@ def _check_left_over(store: Store, name: str, out: str, settings: str) -> None:
 def _annotation(item: Item, result: Any, emotions: Sequence[str]) -> Annotation:
     if isinstance(result, Mapping) and "error" in result:
         # a table that may be published names the video as its input did, not by its place on this machine
-        folder, named, said = printable(result["error"]).partition(f"{item.key} ")
+        folder, named, rest = printable(result["error"]).partition(f"{item.key} ")
         is_path = named and (not folder or (folder.endswith("/") and ": " not in folder))
-        reason = said if is_path else f"{folder}{named}{said}"
+        reason = rest if is_path else f"{folder}{named}{rest}"
         return Annotation(item.key, item.version, None, None, None, reason, item.start, item.end)
     caption = said = None
     if isinstance(result, Mapping):
