@@ -33,7 +33,7 @@ demo: .venv/.base ## build the miniature, verify it, load it back, make the repo
 	$(BIN)/emovid stats $(OUT)/EmoVid --html $(OUT)/report.html
 
 reproduce: .venv/.test ## the paper's claim in miniature: train from scratch, generate, judge, tabulate
-	$(BIN)/python -m tools.reproduce all --out $(OUT)/reproduce
+	$(BIN)/python -m tools.reproduce all --jobs 2 --out $(OUT)/reproduce
 
 # torchcodec wants FFmpeg's libraries and the browser tests want Chromium: taken from Debian where we may
 apt:

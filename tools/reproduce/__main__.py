@@ -21,6 +21,7 @@ def main(
     stage: str = typer.Argument("all", help=f"all, ship, or one of {', '.join(STAGES)}."),
     out: Path = typer.Option(Path("out/reproduce"), help="Everything is written below."),
     tiny: bool = typer.Option(False, help="Next to nothing of everything: shows that the chain runs."),
+    jobs: int = typer.Option(1, min=1, help="Stages at a time; each uses one core and up to 2 GB."),
     inside: bool = typer.Option(False, hidden=True),
 ) -> None:
     """Reproduce the paper's claim in miniature. Example: python -m tools.reproduce all
@@ -37,7 +38,7 @@ def main(
         run_stage(run, stage)
         return
     try:
-        reproduce(run, stage, tiny=tiny)
+        reproduce(run, stage, tiny=tiny, jobs=jobs)
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None

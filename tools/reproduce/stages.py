@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tools.reproduce.data import data
 from tools.reproduce.generating import ablation, controls, generate_i2v, generate_t2v, generate_t2v_mood
 from tools.reproduce.judging import judge
 from tools.reproduce.pages import pages
-from tools.reproduce.plan import chain, digest, inputs_of, is_done
+from tools.reproduce.plan import STAGES, chain, digest, inputs_of, is_done
 from tools.reproduce.round_trip import round_trip
 from tools.reproduce.run import Run
 from tools.reproduce.table import table
@@ -107,26 +108,56 @@ def _intermediate(run: Run, name: str) -> list[Path]:
     }.get(kind, [])
 
 
-def reproduce(run: Run, name: str, *, tiny: bool) -> None:
+def reproduce(run: Run, name: str, *, tiny: bool, jobs: int = 1) -> None:
     """Run a stage and whatever it needs that is not done yet, each in a process of its own.
 
+    Args:
+        run: its settings and folder.
+        name: of the stage, or "all".
+        tiny: whether the settings are those of `TINY`.
+        jobs: at most this many stages at a time; one waits for all that it needs.
+
     Raises:
-        RuntimeError: a stage failed; the message names its log.
+        RuntimeError: a stage failed; the message names its log. Those that were running are awaited.
     """
-    for stage in chain(name):
-        if is_done(run, stage):
-            print(f"{stage}: done before", flush=True)
-            continue
-        log = run.out / "logs" / f"{stage}.log"
-        options = ["--out", str(run.out), "--inside", *["--tiny"] * tiny]
-        command = [sys.executable, "-m", "tools.reproduce", stage, *options]
-        started = time.monotonic()
-        print(f"{stage}: running, see {log}", flush=True)
-        with _log(log) as file:
-            code = subprocess.call(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
-        if code:
-            raise RuntimeError(f"stage {stage} failed with code {code}; {log} says why")
+    waiting = chain(name)
+    running: dict[Future[int], str] = {}
+    failed: list[str] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        while waiting or running:
+            for stage in [] if failed else list(waiting):
+                if len(running) >= jobs or {*waiting, *running.values()} & set(STAGES[stage].needs):
+                    continue
+                waiting.remove(stage)
+                if is_done(run, stage):
+                    print(f"{stage}: done before", flush=True)
+                    continue
+                print(f"{stage}: running, see {_log_of(run, stage)}", flush=True)
+                running[pool.submit(_run_apart, run, stage, tiny)] = stage
+            if failed and not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                stage = running.pop(future)
+                if code := future.result():
+                    failed.append(f"stage {stage} failed with code {code}; {_log_of(run, stage)} says why")
+    if failed:
+        raise RuntimeError("; ".join(failed))
+
+
+def _log_of(run: Run, stage: str) -> Path:
+    return run.out / "logs" / f"{stage}.log"
+
+
+def _run_apart(run: Run, stage: str, tiny: bool) -> int:
+    """Run a stage in a process of its own; its exit code."""
+    options = ["--out", str(run.out), "--inside", *["--tiny"] * tiny]
+    command = [sys.executable, "-m", "tools.reproduce", stage, *options]
+    started = time.monotonic()
+    with _log(_log_of(run, stage)) as file:
+        code = subprocess.call(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+    if not code:
         print(f"{stage}: done in {time.monotonic() - started:.0f} s", flush=True)
+    return code
 
 
 @contextmanager
