@@ -5,7 +5,7 @@ them is trained on ever more labels of one half of the stickers and judged on th
 choosing start from the same labels; everything is repeated over random halves. The record is
 `benchmarks/active.json`.
 
-The features are those of the annotator that ships, which was trained on the labels of these same stickers.
+The features are those of the annotator that ships, which was trained on the labels of most of these stickers.
 The recall says nothing about clips that it has not seen; only the comparison of the two ways means something.
 """
 
