@@ -74,7 +74,7 @@ def ship(run: Run, target: Path = SHIPPED) -> None:
             "stages": {
                 stage: {
                     key: records[stage][key]
-                    for key in ("seed", "seconds", "peak_mb")
+                    for key in ("seed", "seconds", "device", "peak_mb")
                     if key in records[stage]
                 }
                 for stage in wanted
