@@ -31,7 +31,7 @@ class NamedJudge:
 
 
 TITLES = {
-    "judge": "the annotator",
+    "judge": "the miniature annotator that ships",
     "second_judge": "a support vector machine on gradients and colours",
     "third_judge": "a logistic probe on ImageNet features",
 }

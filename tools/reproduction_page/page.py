@@ -92,7 +92,7 @@ def render(result: Mapping[str, Any], notes: str, images: Mapping[str, str]) -> 
             "text to video differs in the wording alone: it is trained and asked in this project's own, "
             "`mood`, which adds a sentence for the style and explains the emotion. Base, tokenizer and text "
             "encoder are the same, and know the words of both.",
-            wordings_text(result["wordings"]),
+            wordings_text(result),
         ]
     if result.get("ablation"):
         parts += ["## Emotion guidance and intensity", ablation_table(result["ablation"])]

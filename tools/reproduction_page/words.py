@@ -107,12 +107,14 @@ def other_judge_text(result: Mapping[str, Any], key: str) -> str:
     return "\n\n".join(blocks) or f"No figures of {judge_name(key)} are recorded."
 
 
-def wordings_text(found: Mapping[str, Any]) -> str:
+def wordings_text(result: Mapping[str, Any]) -> str:
     """Which of the two wordings raises EA-8cls more, by each judge."""
     blocks = []
+    found = result["wordings"]
     for key, name in JUDGES.items():
         if key not in found:
             continue
+        unfit = ", which is unfit" if result.get(key, {}).get("unfit") else ""
         paired = found[key]["paired"]
         p = paired["mcnemar_p"]
         ahead = "paper" if paired["lora_only"] > paired["base_only"] else "mood"
@@ -122,7 +124,7 @@ def wordings_text(found: Mapping[str, Any]) -> str:
             else "which wording makes more videos right cannot be told"
         )
         blocks.append(
-            f"{name}:\n\n{wordings_table(found[key])}\n\nOn the same prompts with the same seeds, "
+            f"{name}{unfit}:\n\n{wordings_table(found[key])}\n\nOn the same prompts with the same seeds, "
             f"{paired['lora_only']} videos are right with the LoRA of `paper` alone and "
             f"{paired['base_only']} with that of `mood` alone; exact McNemar test, two-sided, "
             f"p = {probability(p)}: {verdict}."
