@@ -6,9 +6,9 @@
     emovid build $MINI --labels $MINI/labels.csv --benchmark-ids $MINI/benchmark.txt --out BUILD
     python -m tools.reproduce.paper_protocol BUILD
 
-The models ship as they are; nothing is trained. Judge, bases and LoRAs have learnt from stickers among the
-clips, and the networks behind CLIP score and FVD are not here, so that what comes out shows that the code
-runs, and nothing else.
+The models ship as they are; nothing is trained. The clips are few, half of them are of a content type that no
+model has seen, and the networks behind CLIP score and FVD are not here, so that what comes out shows that the
+code runs, and nothing else.
 """
 
 from __future__ import annotations
