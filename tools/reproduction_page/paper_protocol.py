@@ -42,7 +42,8 @@ def paper_protocol_text(found: Mapping[str, Any]) -> str:
         "This section shows that the code of `emovid evaluate --protocol paper` runs, and nothing else. The "
         f"benchmark is the miniature's own: {of['protocol']['n']} clips that neither judge nor generators "
         "have learnt from, half of them of a content type that none of them has ever seen. They are few, "
-        "and the judge is right about few of them. No conclusion follows from any number here, and the paper's values do not stand beside them."
+        "and the judge is right about few of them. No conclusion follows from any number here, and the "
+        "paper's values do not stand beside them."
     ]
     wording = of["protocol"].get("wording", "paper")
     if wording != "paper":
