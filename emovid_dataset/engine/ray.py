@@ -26,7 +26,7 @@ from emovid_dataset.engine.base import Executor, Failure, FailureKind, OnDone, P
 from emovid_dataset.engine.ledger import Ledger
 from emovid_dataset.engine.policy import Attempt, broken_error
 from emovid_dataset.engine.ray_host import Call, CallResult, HostFacts, RayHost
-from emovid_dataset.engine.ray_place import Host, Place, end_hosts
+from emovid_dataset.engine.ray_place import Host, RayPlace, end_hosts
 from emovid_dataset.engine.schedule import Schedule
 from emovid_dataset.engine.worker import Broken
 from emovid_dataset.engine.worker_process import task_of
@@ -205,7 +205,7 @@ class _Crew:
         usable = [host for host in waiting if host.share == share][:count]
         end_hosts([host for host in waiting if host not in usable])
         self._places = [
-            Place(
+            RayPlace(
                 lambda: Host(actor.remote(), share),
                 (n, pickled, seen, stage.ledger, stage.resources.timeout, self._mark),
                 usable[n] if n < len(usable) else None,
@@ -288,12 +288,12 @@ class _Crew:
             with suppress(Exception):
                 self._ray.wait(busy, num_returns=len(busy), timeout=_DYING)
 
-    def _give(self, place: Place, attempt: Attempt) -> None:
+    def _give(self, place: RayPlace, attempt: Attempt) -> None:
         key = attempt.part.key
         entry = self._ledger.entry(key) if self._has_own_ledgers and attempt.written else None
         place.give(attempt, Call(key, task_of(attempt), entry))
 
-    def _welcome(self, place: Place) -> None:
+    def _welcome(self, place: RayPlace) -> None:
         """Take an actor that has started among those that work."""
         found = self._result(place)
         if isinstance(found, HostFacts):
@@ -308,7 +308,7 @@ class _Crew:
         if self._lost_starts > _STARTS + len(self._places):
             raise OSError(f"{self._stage.name}: no worker starts on the Ray cluster: {found.reason}")
 
-    def _settle(self, place: Place, schedule: Schedule) -> None:
+    def _settle(self, place: RayPlace, schedule: Schedule) -> None:
         attempt, found = place.attempt, self._result(place)
         assert attempt is not None
         place.attempt = place.pending = None
@@ -321,7 +321,7 @@ class _Crew:
             place.kill()
         schedule.settle(attempt, found)
 
-    def _result(self, place: Place) -> Any:
+    def _result(self, place: RayPlace) -> Any:
         """What an actor answered, or the failure that stands for the actor."""
         errors = self._ray.exceptions
         try:

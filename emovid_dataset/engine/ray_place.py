@@ -47,7 +47,7 @@ def end_hosts(idle: Sequence[Host]) -> None:
         host.kill()
 
 
-class Place:
+class RayPlace:
     """A place for one actor; another one takes the place of one that was lost.
 
     Args:

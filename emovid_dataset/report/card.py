@@ -355,7 +355,7 @@ def _languages(manifest: Manifest) -> tuple[str, ...]:
 def _record(row: Mapping[str, Any]) -> str:
     """A clip's fields as JSON, one a line; backticks, which might end the card's block, are escaped."""
     fields = (
-        f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
+        f" {json.dumps(name, allow_nan=False)}: {json.dumps(value, ensure_ascii=False, allow_nan=False)}"
         for name, value in row.items()
     )
     return "{{\n{}\n}}".format(",\n".join(fields)).replace("`", "\\u0060")
