@@ -7,7 +7,6 @@ proposed here holds exactly the frames that were looked at.
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,23 +15,26 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation
 
+from emovid_dataset.cut.change import changes_of
+from emovid_dataset.cut.samples import Samples
 from emovid_dataset.cut.speech import Speech
-from emovid_dataset.cut.text_share import text_share
 from emovid_dataset.cut.thumbnails import HEIGHT, WIDTH, Thumbnails
 from emovid_dataset.media.frames import shown_size
 from emovid_dataset.media.portable.errors import VideoError, refusing
-from emovid_dataset.media.portable.pixels import RgbConverter, orientation_of
+from emovid_dataset.media.portable.pixels import (
+    ROUNDED,
+    WHOLE_CHROMA_IN,
+    WHOLE_CHROMA_OUT,
+    RgbConverter,
+    orientation_of,
+)
 from emovid_dataset.media.segment import Stretch, segment
 from emovid_dataset.media.sound_check import SoundDecoder
 from emovid_dataset.media.source import Reader
 
 _SMALL_WIDTH = 256  # pixels; PySceneDetect reduces to about as many
-_PICTURE_WIDTH = 160  # pixels, of the pictures for a page
-_SAMPLED_SIDE = 512  # pixels, of the pictures in which text is looked for
-SAMPLED_EVERY = 0.5
-"""Seconds between the frames in which text and bars are looked for."""
-
-_BRIGHT = 99  # percentile of a line's luma that counts as its brightness: a few noisy pixels do not
+EXACT_AREA = Interpolation.AREA | ROUNDED | WHOLE_CHROMA_IN | WHOLE_CHROMA_OUT
+"""Of the scaler: without these flags it leaves out pixels and is two levels too dark."""
 
 
 class FrameWatcher(Protocol):
@@ -57,14 +59,11 @@ class Measures:
         height: pixels, as shown.
         fps: mean frames per second.
         thumbnails: of all frames; those of damaged frames are black.
-        luma: mean luma of each frame, float32 [n], 0..255.
-        spread: standard deviation of the luma of each frame, float32 [n].
-        change: mean difference of each frame's thumbnail from the one before, float32 [n], 0..255.
-        stir: likewise the greatest difference of any point of it.
+        luma, spread, change, colour_change, stir: of each frame, see `emovid_dataset.cut.change.Changes`.
         damaged: frames that do not decode, bool [n].
         sampled: frames in which text and bars were looked for, ascending, int64 [m].
         text: share of each of these that looks like lines of text, float32 [m].
-        rows: brightness of each line of pixels of these, uint8 [m, height].
+        rows: lightness of each line of pixels of these (`emovid_dataset.cut.bars`), uint8 [m, height].
         columns: of each column, uint8 [m, width].
         speech: as it was given.
         pictures: small JPEGs of the sampled frames; None where none were asked for.
@@ -78,6 +77,7 @@ class Measures:
     luma: np.ndarray
     spread: np.ndarray
     change: np.ndarray
+    colour_change: np.ndarray
     stir: np.ndarray
     damaged: np.ndarray
     sampled: np.ndarray
@@ -155,19 +155,10 @@ class _Pass:
         self, reader: Reader, thumbnails: Thumbnails, watchers: Sequence[FrameWatcher], pictures: bool
     ) -> None:
         self.due = 0
-        self._pictures: list[bytes] | None = [] if pictures else None
         self._reader, self._thumbnails, self._watchers = reader, thumbnails, watchers
-        self._small = RgbConverter(Interpolation.AREA, quick=True)
-        self._whole = RgbConverter(quick=True)
-        self._luma, self._spread = array("f"), array("f")
-        self._change, self._stir = array("f"), array("f")
+        self._samples = Samples((reader.info.height, reader.info.width), pictures=pictures)
+        self._converter = RgbConverter(EXACT_AREA, quick=True)
         self._damaged = bytearray()
-        self._sampled, self._text = array("q"), array("f")
-        self._rows: list[np.ndarray] = []
-        self._columns: list[np.ndarray] = []
-        self._before: np.ndarray | None = None
-        self._size = (reader.info.height, reader.info.width)
-        self._next_sample = 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -176,98 +167,64 @@ class _Pass:
 
     def look(self, frame: av.VideoFrame) -> None:
         """Measure the next frame."""
-        import cv2
-
         orientation = orientation_of(frame)
         height, width = shown_size(frame, orientation, self._reader.aspect)
-        factor = max(1.0, width / _SMALL_WIDTH)
-        size = max(1, round(height / factor)), max(1, round(width / factor))
-        with refusing():
-            stored = self._small.packed(frame, orientation.stored(size))
-        picture = np.ascontiguousarray(orientation.shown(stored))
-        tiny = cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-        self._thumbnails.append(tiny)
-        luma = cv2.cvtColor(tiny, cv2.COLOR_RGB2GRAY)
-        mean, spread = cv2.meanStdDev(luma)
-        self._luma.append(float(mean[0, 0]))
-        self._spread.append(float(spread[0, 0]))
-        apart = cv2.absdiff(tiny, tiny if self._before is None else self._before)
-        self._change.append(sum(cv2.mean(apart)[:3]) / 3)
-        self._stir.append(float(apart.max()))
-        self._before = tiny
+        if self._watchers:
+            factor = max(1.0, width / _SMALL_WIDTH)
+            picture = self._reduced(frame, (max(1, round(height / factor)), max(1, round(width / factor))))
+            self._thumbnails.append(_tiny(picture))
+            for watcher in self._watchers:
+                watcher.see(self.due, picture)
+        else:
+            # nobody looks at a larger picture, and the scaler takes a third of the time
+            self._thumbnails.append(self._reduced(frame, (HEIGHT, WIDTH)))
         self._damaged.append(False)
-        for watcher in self._watchers:
-            watcher.see(self.due, picture)
-        if self._reader.times[self.due] >= self._next_sample - 1e-6:
-            self._sample(frame, picture)
-            self._next_sample = float(self._reader.times[self.due]) + SAMPLED_EVERY
+        self._samples.see(self.due, float(self._reader.times[self.due]), frame, (height, width))
         self.due += 1
 
-    def _sample(self, frame: av.VideoFrame, small: np.ndarray) -> None:
-        """Look for text and bars, in a larger picture; keep the small one as a JPEG."""
-        import cv2
-
+    def _reduced(self, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+        """A frame as shown, uint8 [h, w, 3]."""
         orientation = orientation_of(frame)
-        height, width = shown_size(frame, orientation, self._reader.aspect)
-        if not self._rows:
-            self._size = height, width
-        elif self._size != (height, width):
-            return  # the size changes within the film, and a line is no longer the same line
         with refusing():
-            stored = self._whole.packed(frame, orientation.stored((height, width)))
-        luma = cv2.cvtColor(np.ascontiguousarray(orientation.shown(stored)), cv2.COLOR_RGB2GRAY)
-        self._sampled.append(self.due)
-        if self._pictures is not None:
-            scale = _PICTURE_WIDTH / small.shape[1]
-            size = (_PICTURE_WIDTH, max(1, round(small.shape[0] * scale)))
-            shown = cv2.cvtColor(cv2.resize(small, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-            self._pictures.append(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, 70])[1].tobytes())
-        self._rows.append(_brightness(luma, 1))
-        self._columns.append(_brightness(luma, 0))
-        factor = max(1.0, max(height, width) / _SAMPLED_SIDE)
-        reduced = (max(1, round(width / factor)), max(1, round(height / factor)))
-        self._text.append(text_share(cv2.resize(luma, reduced, interpolation=cv2.INTER_AREA)))
+            stored = self._converter.packed(frame, orientation.stored(size))
+        return np.ascontiguousarray(orientation.shown(stored))
 
     def skip_to(self, place: int) -> None:
         """Take the frames up to one for damaged."""
         while self.due < place:
             self._thumbnails.append(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
-            for numbers in (self._luma, self._spread, self._change, self._stir):
-                numbers.append(0.0)
             self._damaged.append(True)
             self.due += 1
-        self._before = None
 
     def measures(self, speech: Speech | None) -> Measures:
         """All that was measured."""
-        info, (height, width) = self._reader.info, self._size
+        info, samples = self._reader.info, self._samples
+        damaged = np.frombuffer(bytes(self._damaged), bool)
+        changes = changes_of(self._thumbnails, damaged)
+        height, width = samples.size
         return Measures(
             times=np.append(self._reader.times, info.duration),
             width=width,
             height=height,
             fps=info.fps,
             thumbnails=self._thumbnails,
-            luma=np.array(self._luma, np.float32),
-            spread=np.array(self._spread, np.float32),
-            change=np.array(self._change, np.float32),
-            stir=np.array(self._stir, np.float32),
-            damaged=np.frombuffer(bytes(self._damaged), bool),
-            sampled=np.array(self._sampled, np.int64),
-            text=np.array(self._text, np.float32),
-            rows=np.array(self._rows, np.uint8).reshape(-1, height),
-            columns=np.array(self._columns, np.uint8).reshape(-1, width),
+            luma=changes.luma,
+            spread=changes.spread,
+            change=changes.change,
+            colour_change=changes.colour_change,
+            stir=changes.stir,
+            damaged=damaged,
+            sampled=np.array(samples.places, np.int64),
+            text=np.array(samples.text, np.float32),
+            rows=np.array(samples.rows, np.uint8).reshape(-1, height),
+            columns=np.array(samples.columns, np.uint8).reshape(-1, width),
             speech=speech,
-            pictures=self._pictures,
+            pictures=samples.pictures,
         )
 
 
-def _brightness(luma: np.ndarray, axis: int) -> np.ndarray:
-    """How bright each line is; every fourth pixel of it is looked at.
+def _tiny(picture: np.ndarray) -> np.ndarray:
+    """A picture at the size of thumbnails."""
+    import cv2
 
-    Args:
-        luma: uint8 [h, w].
-        axis: 1 for rows, 0 for columns.
-    """
-    thinned = luma[:, ::4] if axis else luma[::4]
-    place = min(thinned.shape[axis] - 1, math.ceil(thinned.shape[axis] * _BRIGHT / 100))
-    return np.asarray(np.take(np.partition(thinned, place, axis), place, axis), np.uint8)
+    return np.asarray(cv2.resize(picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA))

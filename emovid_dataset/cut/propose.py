@@ -14,7 +14,7 @@ import numpy as np
 
 from emovid_dataset.cut.bars import bars_of
 from emovid_dataset.cut.gradual import black_frames
-from emovid_dataset.cut.lengths import ShotPart, SpeaksAt, divided, out_of_words, shots_between
+from emovid_dataset.cut.lengths import ShotPart, SpeaksAt, divided_between_words, out_of_words, shots_between
 from emovid_dataset.cut.likeness import MOMENTS, likeness_of
 from emovid_dataset.cut.measure import Measures
 from emovid_dataset.cut.records import CutSettings, ProposedClip, Transition
@@ -55,12 +55,8 @@ def _of_shot(
     measures: Measures, shot: ShotPart, settings: CutSettings, speaks_at: SpeaksAt
 ) -> list[ProposedClip]:
     times, clips = measures.times, []
-    seconds = float(times[shot.stop] - times[shot.first])
-    is_long = seconds > settings.most + 1e-6
-    spoken = (
-        speaks_at(np.arange(shot.first, shot.stop)) if is_long else np.zeros(shot.stop - shot.first, bool)
-    )
-    for whole in divided(shot, times, measures.change, spoken, settings.least, settings.most):
+    wholes = divided_between_words(shot, times, measures.change, speaks_at, settings.least, settings.most)
+    for whole in wholes:
         if (reason := _reason(measures, whole, settings)) is not None:
             clips.append(_clip(measures, whole, reason))
             continue

