@@ -24,6 +24,7 @@ import numpy as np
 from benchmarks.cutting_cost import RECORD as COST
 from benchmarks.cutting_joins import KINDS, Join, Kind, joins
 from benchmarks.cutting_score import Score, score
+from emovid_dataset.cut.change import changes_of
 from emovid_dataset.cut.detect import merged, network_transitions
 from emovid_dataset.cut.gradual import dissolves, fades
 from emovid_dataset.cut.light import settle, sure_and_doubtful
@@ -31,6 +32,7 @@ from emovid_dataset.cut.measure import Measures
 from emovid_dataset.cut.records import Transition
 from emovid_dataset.cut.shot_detectors import FedDetector
 from emovid_dataset.cut.thumbnails import HEIGHT, WIDTH
+from emovid_dataset.cut.transnet import shot_network
 
 ROOT = Path(__file__).resolve().parents[1]
 TRUTH = ROOT / "benchmarks" / "cutting_truth.json"
@@ -64,32 +66,19 @@ class Held:
         return self._pictures[first:stop]
 
 
-def tiny(frames: np.ndarray) -> np.ndarray:
-    """Frames at the size of thumbnails, uint8 [n, 27, 48, 3]."""
-    import cv2
-
-    size = (WIDTH, HEIGHT)
-    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
-
-
 def measures_of(pictures: np.ndarray) -> Measures:
     """What the detectors look at, of tiny pictures."""
-    import cv2
-
-    luma = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
-    change = np.zeros(len(pictures), np.float32)
-    for place in range(1, len(pictures)):
-        apart = cv2.absdiff(pictures[place], pictures[place - 1])
-        change[place] = sum(cv2.mean(apart)[:3]) / 3
-    flat = luma.reshape(len(pictures), -1).astype(np.float32)
+    held, damaged = Held(pictures), np.zeros(len(pictures), bool)
+    changes = changes_of(cast(Any, held), damaged)
     found = SimpleNamespace(
-        luma=flat.mean(1),
-        spread=flat.std(1),
-        change=change,
-        damaged=np.zeros(len(pictures), bool),
+        luma=changes.luma,
+        spread=changes.spread,
+        change=changes.change,
+        colour_change=changes.colour_change,
+        damaged=damaged,
         fps=FPS,
         frames=len(pictures),
-        thumbnails=Held(pictures),
+        thumbnails=held,
     )
     return cast(Measures, found)
 
@@ -112,28 +101,9 @@ def gradual_of(measures: Measures) -> list[Transition]:
     return merged([*fades(measures), *dissolves(measures.thumbnails)], [])
 
 
-class Remembered:
-    """The network's answers that are kept; about other frames it is asked.
-
-    Args:
-        likely: its answers for the first frames of the film, float32 [n].
-    """
-
-    def __init__(self, likely: np.ndarray) -> None:
-        self._likely = likely
-
-    def probabilities(self, thumbnails: Any, first: int, stop: int) -> np.ndarray:
-        """As `ShotNetwork.probabilities`."""
-        if stop <= len(self._likely):
-            return self._likely[first:stop, None]
-        from emovid_dataset.cut.transnet import shot_network
-
-        return shot_network().probabilities(thumbnails, first, stop)
-
-
 def auto(measures: Measures, network: Any = None) -> list[Transition]:
     """As `--detector auto` on a CPU; without a network only what is sure."""
-    sure, doubtful = sure_and_doubtful(measures.change, measures.thumbnails)
+    sure, doubtful = sure_and_doubtful(measures.change, measures.colour_change, measures.thumbnails)
     gradual = gradual_of(measures)
     cuts = [Transition(int(frame), int(frame)) for frame in sure]
     if network is not None:
@@ -160,13 +130,17 @@ def rows_of(found: Pairs, cuts: Pairs, gradual: Pairs) -> dict[str, Any]:
 
 
 def film_record(
-    frames: np.ndarray, likely: np.ndarray | None, truth: dict[str, Any], cache: Path
+    frames: np.ndarray,
+    pictures: np.ndarray,
+    likely: np.ndarray | None,
+    truth: dict[str, Any],
+    cache: Path,
 ) -> dict[str, Any]:
-    """Every detector on the film."""
+    """Every detector on the film: PySceneDetect's on its frames, ours on its tiny pictures."""
     cuts = [(cut, cut) for cut in truth["cuts"]]
     gradual = [(first, stop) for first, stop in truth["gradual"]]
     count = len(frames)
-    measures = measures_of(tiny(frames))
+    measures = measures_of(pictures)
     soft = gradual_of(measures)
     found: dict[str, Pairs] = {}
     for name in ("content", "adaptive"):
@@ -175,7 +149,7 @@ def film_record(
         )
         found[f"{name}"] = pairs(merged(soft, fed(name, frames, 0, cache / f"{name}_0.npy")), count)
     found["auto, without the network"] = pairs(auto(measures, None), count)
-    found["auto"] = pairs(auto(measures, Remembered(np.zeros(0) if likely is None else likely)), count)
+    found["auto"] = pairs(auto(measures, shot_network()), count)
     rows = {name: rows_of(items, cuts, gradual) for name, items in found.items()}
     seen = 0 if likely is None else len(likely)
     part: dict[str, Any] = {}
@@ -252,7 +226,7 @@ def detectors_of_joins() -> dict[str, Callable[[np.ndarray], Pairs]]:
         return pairs(auto(measures_of(pictures)), len(pictures) + 1)
 
     def with_network(pictures: np.ndarray) -> Pairs:
-        return pairs(auto(measures_of(pictures), Remembered(np.zeros(0))), len(pictures) + 1)
+        return pairs(auto(measures_of(pictures), shot_network()), len(pictures) + 1)
 
     def theirs(name: str) -> Callable[[np.ndarray], Pairs]:
         return lambda pictures: pairs(fed(name, pictures, 15), len(pictures) + 1)
@@ -266,27 +240,31 @@ def detectors_of_joins() -> dict[str, Callable[[np.ndarray], Pairs]]:
 
 
 def reduce(film: Path, cache: Path) -> None:
-    """Decode the film once, and keep its frames small."""
+    """Decode the film once, and keep its frames small, and tiny as `emovid cut` makes them."""
     from av.video.reformatter import Interpolation
 
+    from emovid_dataset.cut.measure import EXACT_AREA
     from emovid_dataset.media.portable.pixels import RgbConverter
     from emovid_dataset.media.source import Reader
 
     cache.mkdir(parents=True, exist_ok=True)
-    converter = RgbConverter(Interpolation.AREA, quick=True)
+    converter, to_tiny = RgbConverter(Interpolation.AREA, quick=True), RgbConverter(EXACT_AREA, quick=True)
     with Reader(film, quick=True) as reader:
         shape = (reader.info.num_frames, SMALL[1], SMALL[0], 3)
         kept = np.lib.format.open_memmap(cache / "frames.npy", "w+", np.uint8, shape)
+        pictures = np.zeros((len(kept), HEIGHT, WIDTH, 3), np.uint8)
         for place, frame in reader.frames(range(reader.info.num_frames)):
             kept[place] = converter.packed(frame, SMALL[::-1])
+            pictures[place] = to_tiny.packed(frame, (HEIGHT, WIDTH))
         kept.flush()
+    np.save(cache / "tiny.npy", pictures)
 
 
 def network(cache: Path) -> None:
     """TransNetV2 over the film, five hundred frames at a time."""
     from emovid_dataset.cut.transnet import ShotNetwork
 
-    pictures = Held(tiny(np.load(cache / "frames.npy", mmap_mode="r")))
+    pictures = Held(np.load(cache / "tiny.npy", mmap_mode="r"))
     done = cache / "network.npy"
     found = [np.load(done)] if done.exists() else []
     asked = ShotNetwork()
@@ -302,7 +280,7 @@ def network_joins(cache: Path, count: int) -> None:
 
     from emovid_dataset.cut.transnet import ShotNetwork
 
-    pictures = tiny(np.load(cache / "frames.npy", mmap_mode="r"))
+    pictures = np.load(cache / "tiny.npy", mmap_mode="r")
     asked, found = ShotNetwork(), []
     for join in first_gradual(count):
         batch = torch.from_numpy(join.pictures(pictures)[None]).to(asked.device)
@@ -347,11 +325,11 @@ def halves(
 def measure(cache: Path, count: int, *, with_joins: bool) -> None:
     """Compare everything, and write the record; without the joins they stay as they were."""
     frames = np.load(cache / "frames.npy", mmap_mode="r")
-    pictures = tiny(frames)
+    pictures = np.load(cache / "tiny.npy")
     truth = json.loads(TRUTH.read_text(encoding="utf-8"))
     likely = np.load(cache / "network.npy") if (cache / "network.npy").exists() else None
     record: dict[str, Any] = {"joins": {}} if with_joins else json.loads(RECORD.read_text(encoding="utf-8"))
-    record = {**record, "film": film_record(frames, likely, truth, cache)}
+    record = {**record, "film": film_record(frames, pictures, likely, truth, cache)}
     shots = shots_of(truth) if with_joins else []
     for name, seed, some, kinds in halves(shots) if with_joins else ():
         record["joins"][name] = {

@@ -64,7 +64,7 @@ class Detection:
         return merged(gradual, [item for item in cuts if item.is_cut])
 
     def _by_change(self, measures: Measures, gradual: list[Transition]) -> list[Transition]:
-        sure, doubtful = sure_and_doubtful(measures.change, measures.thumbnails)
+        sure, doubtful = sure_and_doubtful(measures.change, measures.colour_change, measures.thumbnails)
         cuts = [Transition(int(frame), int(frame)) for frame in sure]
         if _has_gpu():
             return cuts + [item for item in self._by_network(measures) if not _near(item.first, cuts)]

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 WINDOW, MARGIN = 100, 25
 """Frames that the network looks at, and frames at either end about which it is not believed."""
 
+SHORT_WINDOW, SHORT_MARGIN = 40, 10
+"""Likewise, around a single place, in a third of the time."""
+
 _BATCH = {"cpu": 1, "cuda": 16}
 
 
@@ -41,13 +44,23 @@ class ShotNetwork:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._network = _network_class()(device=self.device).eval()
 
-    def probabilities(self, thumbnails: Thumbnails, first: int, stop: int) -> np.ndarray:
+    def probabilities(
+        self,
+        thumbnails: Thumbnails,
+        first: int,
+        stop: int,
+        *,
+        window: int = WINDOW,
+        margin: int = MARGIN,
+    ) -> np.ndarray:
         """How likely each of some frames in a row is the last one of a shot, or within a gradual transition.
 
         Args:
             thumbnails: of the film.
             first: 0..frames.
             stop: first..frames.
+            window: frames that the network looks at.
+            margin: frames at either end of them about which it is not believed.
 
         Returns:
             float32 [stop - first, 2]: of being the last frame before a change, or its middle; of being
@@ -55,14 +68,14 @@ class ShotNetwork:
         """
         import torch
 
-        inner = WINDOW - 2 * MARGIN
+        inner = window - 2 * margin
         begins = list(range(first, stop, inner))
         found: list[np.ndarray] = []
         size = _BATCH.get(self.device, 1)
         for place in range(0, len(begins), size):
-            windows = [_window(thumbnails, begin - MARGIN) for begin in begins[place : place + size]]
+            windows = [_window(thumbnails, begin - margin, window) for begin in begins[place : place + size]]
             batch = torch.from_numpy(np.stack(windows)).to(self.device)
-            found.append(self.answers(batch)[:, MARGIN : MARGIN + inner].reshape(-1, 2))
+            found.append(self.answers(batch)[:, margin : margin + inner].reshape(-1, 2))
         return np.concatenate(found)[: stop - first] if found else np.zeros((0, 2), np.float32)
 
     def answers(self, windows: torch.Tensor) -> np.ndarray:
@@ -88,15 +101,15 @@ def shot_network() -> ShotNetwork:
     return ShotNetwork()
 
 
-def _window(thumbnails: Thumbnails, first: int) -> np.ndarray:
+def _window(thumbnails: Thumbnails, first: int, count: int) -> np.ndarray:
     """The frames that the network looks at; beyond the film's ends its first or last one.
 
     Returns:
-        uint8 [100, 27, 48, 3].
+        uint8 [count, 27, 48, 3].
     """
-    low, high = max(0, first), min(len(thumbnails), first + WINDOW)
+    low, high = max(0, first), min(len(thumbnails), first + count)
     pictures = thumbnails.read(low, high)
-    return np.pad(pictures, ((low - first, first + WINDOW - high), (0, 0), (0, 0), (0, 0)), "edge")
+    return np.pad(pictures, ((low - first, first + count - high), (0, 0), (0, 0), (0, 0)), "edge")
 
 
 @cache

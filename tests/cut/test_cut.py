@@ -26,6 +26,7 @@ from video_files import full_decode, read_stamp, rotate, write_sheet, write_vide
 
 from benchmarks.cutting import Held
 from emovid_dataset.builder.build import build
+from emovid_dataset.builder.repair import repair
 from emovid_dataset.builder.sheet.paths import raw_files
 from emovid_dataset.builder.sheet.read import read_sheet
 from emovid_dataset.cli import program
@@ -162,6 +163,21 @@ def test_bars_are_measured_upright_in_a_turned_film(tmp_path: Path) -> None:
     assert shown.shape == upright.shape == (128, 96, 3)
     assert np.abs(shown - upright).mean() < 6 < np.abs(shown[2:] - upright[:-2]).mean()
 
+    # reduced as well, and made again of the film
+    build(tmp_path, sheet, tmp_path / "small", height=64)
+    (small,) = (tmp_path / "small").glob("data/*/*.tar")
+    made = small.read_bytes()
+    with tarfile.open(small) as archive:
+        archive.extractall(tmp_path / "reduced", filter="data")
+    (clip,) = (tmp_path / "reduced").glob("*.mp4")
+    halved = np.asarray(Image.fromarray(upright.astype(np.uint8)).reduce(2)).astype(int)
+    shown = full_decode(clip)[20].astype(int)
+    assert shown.shape == halved.shape == (64, 48, 3)
+    assert np.abs(shown - halved).mean() < min(9, np.abs(shown[1:] - halved[:-1]).mean())
+    small.write_bytes(made[:2000])
+    assert not repair(tmp_path / "small", raw=tmp_path, labels=sheet, engine="serial").left
+    assert small.read_bytes() == made
+
 
 @pytest.mark.parametrize("detector", ["transnet", "adaptive", "content"])
 def test_every_detector_finds_a_plain_cut(tmp_path: Path, detector: Detector) -> None:
@@ -250,11 +266,15 @@ def test_sure_cuts_and_doubtful_places_are_told_apart() -> None:
     change[38:43] = [9, 31, 22, 38, 12]
     change[55] = 6
     pictures = np.random.default_rng(3).integers(0, 256, (60, 27, 48, 3)).astype(np.uint8)
-    sure, doubtful = sure_and_doubtful(change, cast(Thumbnails, Held(pictures)))
+    sure, doubtful = sure_and_doubtful(change, change, cast(Thumbnails, Held(pictures)))
     assert sure.tolist() == [20] and doubtful.tolist() == [39, 41]
     # a flash: the picture is the one before, only lighter
     pictures[20] = pictures[19] // 2 + 100
-    sure, doubtful = sure_and_doubtful(change, cast(Thumbnails, Held(pictures)))
+    sure, doubtful = sure_and_doubtful(change, change, cast(Thumbnails, Held(pictures)))
+    assert sure.tolist() == [] and doubtful.tolist() == [20, 39, 41]
+    # red, green and blue change alone: something passes
+    pictures[20] = 255 - pictures[19]
+    sure, doubtful = sure_and_doubtful(change, np.full(60, 2, np.float32), cast(Thumbnails, Held(pictures)))
     assert sure.tolist() == [] and doubtful.tolist() == [20, 39, 41]
 
 
@@ -266,7 +286,7 @@ def test_a_cut_amid_movement_is_told_from_movement() -> None:
     change = np.full(60, 9, np.float32)
     change[[28, 30]] = 20, 50  # less than three times the greatest change around
     change[45] = 40  # but the picture goes on
-    sure, doubtful = sure_and_doubtful(change, cast(Thumbnails, Held(pictures)))
+    sure, doubtful = sure_and_doubtful(change, change, cast(Thumbnails, Held(pictures)))
     assert sure.tolist() == [30] and doubtful.tolist() == [45]
 
 
