@@ -77,8 +77,8 @@ def render(record: Mapping[str, Any], truth: Mapping[str, Any], cost: Mapping[st
             "was learnt from 200 cuts of the second half that are in no table."
         ),
         filled(
-            "- Since the tables below were measured the rule for a sure cut has changed: it must stand out in "
-            "hue, saturation and value as well. Its thresholds lie in the middle between the cuts and the "
+            "- Since the tables below were measured the rule for a sure cut has changed: it must stand out "
+            "in hue, saturation and value as well. Its thresholds lie in the middle between the cuts and the "
             "movement of the first half of the film and 400 joins of it, by seeds 101 and 102. By it, and "
             "without the network, 594 of 600 cuts of the second half are found and nothing wrong (F1 99.5): "
             "199 of the 200 by seed 5, which no choice saw, 197 by seed 2 and 198 by seed 4, whose rows are "

@@ -29,7 +29,7 @@ def lightness_of_lines(luma: np.ndarray, levels: np.ndarray | None = None) -> tu
     lightness = np.zeros(luma.shape[0], np.uint8), np.zeros(luma.shape[1], np.uint8)
     for level in (_DARK, _PICTURE - 1):
         coded = level if levels is None else int(np.searchsorted(levels, level, side="right")) - 1
-        lit = cv2.compare(luma, coded, cv2.CMP_GT)
+        lit = cv2.compare(luma, coded, cv2.CMP_GT)  # type: ignore[call-overload]
         for axis in (0, 1):
             among = cv2.reduce(lit, 1 - axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() // 255
             lightness[axis][among > _NOISE * luma.shape[1 - axis]] += 1
