@@ -246,7 +246,7 @@ def test_a_file_names_its_wording_and_older_ones_have_the_only_one_that_there_wa
 def test_the_shipped_loras_ask_as_they_were_trained() -> None:
     for folder in (MINI_LORA_T2V, MINI_LORA_I2V):
         facts = read_facts(folder / WEIGHT_NAME)
-        assert facts is not None and facts.wording == "mood"
+        assert facts is not None and facts.wording == "paper"
 
 
 def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
