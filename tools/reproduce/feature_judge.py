@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import Pipeline
 
 from emovid_dataset.schema.emotions import EMOTIONS
 from emovid_models.evaluation import Judge
+from emovid_models.nvila import NVILALiteProcessor
+from emovid_models.remote.annotator.pipeline import read_frames
+from tools.mini_annotator.settings import NUM_FRAMES
 
 FOLDS = 4
 """Of the cross-validation within the training side by which a judge's settings are chosen."""
@@ -64,27 +68,50 @@ class FeatureAnnotator:
             yield [{"label": EMOTIONS[label], "score": scores[label]} for label in order]
 
 
-def feature_judge(
+def train_feature_judge(
     name: str,
     machine: Pipeline,
+    choices: Mapping[str, Sequence[float]],
     describe: Callable[[str | bytes | Path], np.ndarray],
-    rows: np.ndarray,
+    videos: Sequence[str | bytes | Path],
     labels: Sequence[int],
+    groups: Sequence[str],
 ) -> Judge:
-    """A fitted classifier as a judge, named by what it is and what it learnt from.
+    """Fit a classifier to labelled videos; its settings are chosen by cross-validation.
 
     Args:
         name: of the kind of judge.
-        machine: fitted.
+        machine: not yet fitted.
+        choices: settings of the machine, each with the values to choose from.
         describe: from a video to a row.
-        rows: that it was fitted on, float32 [n, features].
-        labels: of the rows.
+        videos: paths or bytes of the training side; nothing held out.
+        labels: indices of emotions, of at least three.
+        groups: videos of one group stay on one side of the cross-validation.
+
+    Returns:
+        The judge; its identity is a digest of the machine and of what it learnt from.
     """
-    digest = hashlib.sha256(repr(machine).encode() + rows.tobytes() + np.asarray(labels, np.int64).tobytes())
-    return Judge(f"{name}@{digest.hexdigest()[:16]}", FeatureAnnotator(machine, describe))
+    rows = np.stack([describe(video) for video in videos])
+    folds = StratifiedGroupKFold(FOLDS)
+    search = GridSearchCV(machine, dict(choices), scoring="balanced_accuracy", cv=folds)
+    search.fit(rows, np.asarray(labels), groups=list(groups))
+    fitted = search.best_estimator_
+    digest = hashlib.sha256(repr(fitted).encode() + rows.tobytes() + np.asarray(labels, np.int64).tobytes())
+    return Judge(f"{name}@{digest.hexdigest()[:16]}", FeatureAnnotator(fitted, describe))
 
 
-def as_picture(frame: Any, size: int) -> Image.Image:
+def read_pictures(video: str | bytes | Path, size: int) -> torch.Tensor:
+    """The frames that the judges look at, on white, uint8 [NUM_FRAMES, size, size, 3].
+
+    Raises:
+        ValueError: the video cannot be decoded.
+        OSError: it cannot be read.
+    """
+    frames = read_frames(video, lambda total: NVILALiteProcessor.sample_indices(total, NUM_FRAMES))
+    return torch.from_numpy(np.stack([np.asarray(_as_picture(frame, size)) for frame in frames]))
+
+
+def _as_picture(frame: Any, size: int) -> Image.Image:
     """A frame as RGB on white, `size` pixels square."""
     image = frame if isinstance(frame, Image.Image) else Image.fromarray(frame)
     if image.mode == "RGBA":

@@ -14,17 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from emovid_models.evaluation import Judge
-from emovid_models.nvila import NVILALiteProcessor
-from emovid_models.remote.annotator.pipeline import read_frames
 from tools.mini_annotator.imagenet import ImageNetTeacher
 from tools.mini_annotator.pictures import to_pixels
-from tools.mini_annotator.settings import IMAGE_SIZE, NUM_FRAMES
-from tools.reproduce.feature_judge import FOLDS, as_picture, feature_judge
+from tools.mini_annotator.settings import IMAGE_SIZE
+from tools.reproduce.feature_judge import read_pictures, train_feature_judge
 
 STRENGTHS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 """Values of C that the inner cross-validation chooses from."""
@@ -43,9 +40,7 @@ def imagenet_features(video: str | bytes | Path) -> np.ndarray:
         ValueError: the video cannot be decoded.
         OSError: it cannot be read.
     """
-    frames = read_frames(video, lambda total: NVILALiteProcessor.sample_indices(total, NUM_FRAMES))
-    pictures = [np.asarray(as_picture(frame, IMAGE_SIZE)) for frame in frames]
-    _, last = _network()(to_pixels(torch.from_numpy(np.stack(pictures))))
+    _, last = _network()(to_pixels(read_pictures(video, IMAGE_SIZE)))
     rows = last.mean((2, 3))
     return torch.cat([rows.mean(0), rows.std(0, correction=0)]).numpy()
 
@@ -63,13 +58,6 @@ def train_third_judge(
     Returns:
         The judge; its identity is a digest of what it learnt from.
     """
-    rows = np.stack([imagenet_features(video) for video in videos])
     probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
-    search = GridSearchCV(
-        probe,
-        {"logisticregression__C": STRENGTHS},
-        scoring="balanced_accuracy",
-        cv=StratifiedGroupKFold(FOLDS),
-    )
-    search.fit(rows, np.asarray(labels), groups=list(groups))
-    return feature_judge("imagenet-probe", search.best_estimator_, imagenet_features, rows, labels)
+    choices = {"logisticregression__C": STRENGTHS}
+    return train_feature_judge("imagenet-probe", probe, choices, imagenet_features, videos, labels, groups)
