@@ -249,14 +249,21 @@ class Executor(ABC):
 
     is_this_process: bool = False
     threads: int | None = None
+    _entered: int = 0
 
     def __enter__(self) -> Executor:
+        self._entered += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._entered -= 1
+        if not self._entered:
+            self._end_waiting()
+
+    def _end_waiting(self) -> None:  # noqa: B027 - an executor that keeps nothing has nothing to end
+        """End what was kept from stage to stage: the outermost block is over."""
 
     @abstractmethod
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:

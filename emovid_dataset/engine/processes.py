@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from emovid_dataset.engine.base import Executor, OnDone, P, S, Stage
@@ -40,20 +39,11 @@ class Processes(Executor):
             raise ValueError(f"workers is {workers}; it must be at least 1")
         self.workers = workers
         self.threads = None if workers is None else max(1, usable_cores() // workers)
-        self._entered = 0
         self._waiting: list[WorkerProcess] = []
 
-    def __enter__(self) -> Processes:
-        self._entered += 1
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._entered -= 1
-        if not self._entered:
-            waiting, self._waiting = self._waiting, []
-            _end(waiting)
+    def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        _end(waiting)
 
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
         pickled, timeout = pickle.dumps(stage), stage.resources.timeout

@@ -18,7 +18,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import emovid_dataset
@@ -69,20 +68,11 @@ class Ray(Executor):
         self.workers = workers
         self.address = address or os.environ.get("RAY_ADDRESS") or None
         check_ray(self.address)
-        self._entered = 0
         self._waiting: list[Host] = []
 
-    def __enter__(self) -> Ray:
-        self._entered += 1
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._entered -= 1
-        if not self._entered:
-            waiting, self._waiting = self._waiting, []
-            end_hosts(waiting)
+    def _end_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        end_hosts(waiting)
 
     def run(self, stage: Stage[P, S], store: Store, *, on_done: OnDone) -> None:
         ray = _connected(self.address)
